@@ -1,0 +1,43 @@
+/*
+ * base_settings.h
+ *		The extension's settings (GUCs), one C variable each.
+ */
+#ifndef BASE_SETTINGS_H
+#define BASE_SETTINGS_H
+
+/* shoal.shard_count: shards of a new colocation group */
+extern int	shoal_shard_count;
+
+/* shoal.replicas: replicas of each shard of a new colocation group */
+extern int	shoal_replicas;
+
+/* shoal.node_conninfo: libpq options added to every node connection */
+extern char *shoal_node_conninfo;
+
+/*
+ * shoal.origin: node id of the coordinator that opened this session, set by
+ * it in the startup packet; 0 in a user's own session.
+ */
+extern int	shoal_origin;
+
+/* shoal.max_cached_statements: prepared statements kept per node connection */
+extern int	shoal_max_cached_statements;
+
+/* shoal.forward_ddl: off keeps a session's DDL on this node */
+extern bool shoal_forward_ddl;
+
+/*
+ * shoal.enable_router, shoal.enable_push, shoal.enable_local: planner
+ * switches like core's enable_*; off makes the planner take the next way.
+ */
+extern bool shoal_enable_local;
+extern bool shoal_enable_router;
+extern bool shoal_enable_push;
+
+/* shoal.batch_size: rows per statement when rows are sent by INSERT */
+extern int	shoal_batch_size;
+
+/* Defines all of them.  Called once, from _PG_init. */
+extern void shoal_settings_init(void);
+
+#endif							/* BASE_SETTINGS_H */

@@ -1,0 +1,23 @@
+/*
+ * base_types.h
+ *		How values of a type cross between nodes.
+ */
+#ifndef BASE_TYPES_H
+#define BASE_TYPES_H
+
+/*
+ * True if values of the type can be sent in binary: the type, and what it is
+ * made of, is built in (its OIDs are the same on every node) and has send and
+ * receive functions.  Composite types, records and types of extensions or
+ * users are sent as text.  Cached per type.
+ */
+extern bool shoal_types_is_binary(Oid type);
+
+/*
+ * The type OID to declare for a parameter of that type on a node: the type's
+ * own where it is built in, InvalidOid (let the node infer it from a cast)
+ * where its OID means nothing there.
+ */
+extern Oid	shoal_types_wire_oid(Oid type);
+
+#endif							/* BASE_TYPES_H */

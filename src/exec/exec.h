@@ -1,0 +1,59 @@
+/*
+ * exec.h
+ *		Running fragments, and sending rows to shards.
+ */
+#ifndef EXEC_H
+#define EXEC_H
+
+#include "access/tupdesc.h"
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "tcop/cmdtag.h"
+#include "tcop/dest.h"
+#include "utils/relcache.h"
+
+/* Registers the custom scans of plan_fragment.h.  Called from _PG_init. */
+extern void shoal_exec_init(void);
+
+/*
+ * A sink takes rows of one table and sends each to the node of its shard (or
+ * to every node for a reference table) by COPY, one stream per node; rows of
+ * shards on this node are loaded by core's COPY code in batches.  Everything
+ * happens in the current distributed transaction.
+ */
+typedef struct ShoalSink ShoalSink;
+
+/*
+ * Opens a sink.  attnums (int list) are the columns that rows have, in order.
+ * copy_options is what goes between the parentheses of COPY's WITH for lines
+ * ("FORMAT csv, DELIMITER ';'"), or NULL for rows given as datums.
+ * replay: load as replicated data, i.e. without triggers (foreign keys were
+ * checked already) and with identity and generated columns taken care of by
+ * the caller.
+ */
+extern ShoalSink *shoal_sink_open(Relation rel, List *attnums,
+								  const char *copy_options, bool replay);
+
+/* One row; values are in the order of attnums. */
+extern void shoal_sink_row(ShoalSink *sink, const Datum *values,
+						   const bool *nulls);
+
+/*
+ * One line as the client sent it (without line end), for the shard of a key
+ * that the caller has worked out (ignored for reference tables).
+ */
+extern void shoal_sink_line(ShoalSink *sink, int shard, const char *line,
+							int len);
+
+/* Ends the streams; returns the number of rows stored. */
+extern uint64 shoal_sink_close(ShoalSink *sink);
+
+/*
+ * COPY table FROM, for a Shoal table: checks rights as core does, reads the
+ * source, sends lines or rows to a sink.  Returns the number of rows.  (COPY
+ * table TO is turned into COPY (SELECT) TO by ddl.)
+ */
+extern uint64 shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
+								   int stmt_location, int stmt_len);
+
+#endif							/* EXEC_H */

@@ -1,0 +1,90 @@
+/*
+ * plan_fragment.h
+ *		What the planner hands to the executor.
+ *
+ * A fragment is compiled into a CustomScan named SHOAL_SCAN.  Expressions
+ * (parameters and key pins) are in custom_exprs, so that core's plan-tree code
+ * sees them; the rest is in custom_private in a form copyObject understands.
+ * Use the functions below, never the lists.
+ */
+#ifndef PLAN_FRAGMENT_H
+#define PLAN_FRAGMENT_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+
+/* names under which exec registers its CustomScanMethods */
+#define SHOAL_SCAN		"Shoal Scan"	/* rows (or count) of a fragment */
+#define SHOAL_INSERT	"Shoal Insert"	/* rows of the child plan to shards */
+
+typedef struct ShoalSortKey
+{
+	AttrNumber	column;			/* 1-based column of the fragment's rows */
+	Oid			sortop;			/* the "less than" (or "greater") operator */
+	Oid			collation;
+	bool		nulls_first;
+} ShoalSortKey;
+
+typedef struct ShoalFragment
+{
+	char	   *text;			/* SQL without marker; $1.. are params */
+	int			group_id;		/* 0: needs no shard (reference tables only) */
+	CmdType		command;		/* CMD_SELECT, or what the text does */
+	bool		returns_rows;	/* a SELECT, or has RETURNING */
+	bool		partial;		/* aggregates come as transition states */
+	bool		every_node;		/* write to a reference table: run on every
+								 * node, lowest id first; rows and count are
+								 * the first one's */
+	bool		single_shard;	/* pins leave just one shard */
+	List	   *params;			/* Expr for $1.., evaluated once at start */
+
+	/*
+	 * Which shards.  NIL: all of the group.  Else a list of pins; a shard is
+	 * needed if any pin selects it.  A pin is a List of Exprs, one per key
+	 * column.  For a one-column key an Expr may be a ScalarArrayOpExpr's array
+	 * (pin_is_array): each element then counts.  Types as
+	 * shoal_meta_shard_of wants them.  A pin with a NULL selects no shard
+	 * (strict equality), so a fragment may need none and return no rows.
+	 */
+	List	   *pins;
+	List	   *pin_is_array;	/* int list, parallel to pins */
+	Oid			pin_relid;		/* a table of the group, to hash by */
+
+	List	   *sort;			/* ShoalSortKey *: each node's rows come in
+								 * this order and are to be merged */
+	const char *way;			/* "router", "push", "pull": for EXPLAIN */
+	const char *reason;			/* why not a better way, or NULL */
+} ShoalFragment;
+
+/* Stores a fragment in a CustomScan's lists / reads it back (palloc'd). */
+extern void shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag);
+extern ShoalFragment *shoal_fragment_load(CustomScan *cscan);
+
+/*
+ * Shoal Insert: rows of the child plan (outer plan, its non-junk columns in
+ * the order of attnums) go to the shards of a table by key, or to all nodes
+ * for a reference table.
+ */
+typedef struct ShoalInsert
+{
+	Oid			relid;
+	List	   *attnums;		/* int list: target columns, in child order */
+	bool		use_copy;		/* no ON CONFLICT, no RETURNING, no row
+								 * security: rows may go by COPY */
+	bool		returns_rows;	/* has RETURNING */
+
+	/*
+	 * For rows sent by INSERT: text before and after VALUES.  head ends in
+	 * "(a, b) [OVERRIDING SYSTEM VALUE] ", tail starts with a blank or is
+	 * empty ("ON CONFLICT ... RETURNING ..."); tail may refer to tail_params
+	 * as $1..$n, the rows' own parameters follow after them.
+	 */
+	char	   *head;
+	char	   *tail;
+	List	   *tail_params;	/* Expr */
+} ShoalInsert;
+
+extern void shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert);
+extern ShoalInsert *shoal_insert_load(CustomScan *cscan);
+
+#endif							/* PLAN_FRAGMENT_H */

@@ -1,0 +1,163 @@
+/*
+ * remote.h
+ *		Connections to nodes, and statements on them.
+ *
+ * A backend keeps at most one libpq connection per (node, user).  Statements
+ * are sent in pipeline mode and answered in order.  All waits are
+ * interruptible.  Errors of a node are raised here with their SQLSTATE,
+ * message, detail, hint, schema, table, column and constraint names; the node
+ * is named in the context.  A lost connection raises 08006 and marks the
+ * connection dead.
+ *
+ * This layer knows nothing of transactions; callers come through xact.h,
+ * which puts BEGIN and SAVEPOINT ahead of the first statement.
+ */
+#ifndef REMOTE_H
+#define REMOTE_H
+
+#include "libpq-fe.h"
+#include "nodes/pg_list.h"
+
+typedef struct ShoalRequest ShoalRequest;
+
+typedef struct ShoalConn
+{
+	int			node_id;
+	Oid			userid;
+	PGconn	   *pg;				/* NULL or bad once the connection is dead */
+
+	/* owned by xact: */
+	int			xact_level;		/* 0: no transaction open there, else nesting
+								 * level reached (1: BEGIN, 2: one savepoint) */
+	bool		xact_wrote;		/* wrote in the current transaction */
+	bool		xact_prepared;	/* PREPARE TRANSACTION was sent */
+	bool		xact_broken;	/* must not be reused after this transaction */
+
+	/* owned by remote: */
+	struct ShoalConnPrivate *priv;
+} ShoalConn;
+
+/* Parameters of a statement, in libpq's form. */
+typedef struct ShoalParams
+{
+	int			n;
+	Oid		   *types;
+	char	  **values;			/* NULL: SQL NULL */
+	int		   *lengths;
+	int		   *formats;		/* 0 text, 1 binary */
+} ShoalParams;
+
+/* flags of shoal_remote_send */
+#define SHOAL_SEND_BINARY	0x01	/* rows come in binary */
+#define SHOAL_SEND_CACHE	0x02	/* prepare once per connection and reuse */
+
+/*
+ * The connection to a node for the current user, opened if need be.  The user
+ * is the session's user following SET ROLE; inside a security-definer
+ * function, that function's owner.  Error 08001 if the node can't be reached,
+ * 42704 if there is no such node.  Not for the local node.
+ */
+extern ShoalConn *shoal_remote_conn(int node_id);
+
+/* All connections open in this backend (List of ShoalConn *, caller's list). */
+extern List *shoal_remote_all(void);
+
+/*
+ * Queues a command whose rows nobody wants (BEGIN, SAVEPOINT, SET) ahead of
+ * the next statement; its error, if any, is raised when results are read.
+ */
+extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
+
+/*
+ * Sends a statement (sql includes its marker) and returns at once.  params
+ * may be NULL.  If an earlier request of the connection still has unread
+ * rows, its absorb callback is run first.  The request lives in the current
+ * memory context.
+ */
+extern ShoalRequest *shoal_remote_send(ShoalConn *conn, const char *sql,
+									   const ShoalParams *params, int flags);
+
+/*
+ * The next row of a request (PGRES_SINGLE_TUPLE), then its end
+ * (PGRES_TUPLES_OK or PGRES_COMMAND_OK, without rows), then NULL.  Waits.
+ * The result belongs to the request and lives until the next call.
+ */
+extern PGresult *shoal_remote_next(ShoalRequest *req);
+
+/* True if shoal_remote_next would not wait. */
+extern bool shoal_remote_ready(ShoalRequest *req);
+
+/*
+ * Waits until shoal_remote_next would not wait for one of the requests
+ * (entries may be NULL) and returns its index.
+ */
+extern int	shoal_remote_wait_any(ShoalRequest **reqs, int n);
+
+/*
+ * Called when the connection is needed for something else while the request
+ * has unread rows: must read them all (shoal_remote_next until NULL).
+ * Without one, such a send raises 55000.
+ */
+typedef void (*ShoalAbsorb) (ShoalRequest *req, void *arg);
+extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
+								   void *arg);
+
+/* Drops what is unread; cancels the statement if it still runs. */
+extern void shoal_remote_discard(ShoalRequest *req);
+
+extern ShoalConn *shoal_remote_request_conn(ShoalRequest *req);
+
+/* Sends a command, waits, returns rows affected (0 if it has none). */
+extern uint64 shoal_remote_exec(ShoalConn *conn, const char *sql);
+
+/* Same command on several connections at once (List of ShoalConn *). */
+extern void shoal_remote_exec_all(List *conns, const char *sql);
+
+/* Sends a query, waits, returns all rows as text; caller PQclear()s. */
+extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
+									const ShoalParams *params);
+
+/* COPY ... FROM STDIN: several connections may be in it at the same time. */
+extern void shoal_remote_copy_begin(ShoalConn *conn, const char *sql);
+extern void shoal_remote_copy_data(ShoalConn *conn, const char *data, int len);
+extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
+
+/*
+ * For transaction callbacks: like shoal_remote_exec_all, but never raise an
+ * error.  Each failure is reported as a WARNING and marks its connection
+ * xact_broken.  Returns false if any failed.  recover first cancels what runs
+ * on the connections and drains them.
+ */
+extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
+
+/* Closes a connection and forgets it. */
+extern void shoal_remote_close(ShoalConn *conn);
+
+/*
+ * Drops prepared statements of all connections (the schema changed); their
+ * DEALLOCATE travels with the next statement.
+ */
+extern void shoal_remote_forget_statements(void);
+
+/*
+ * A connection for work outside any transaction (CREATE INDEX CONCURRENTLY,
+ * VACUUM), apart from the session's own; the caller closes it, and an error
+ * closes it too.
+ */
+extern ShoalConn *shoal_remote_conn_separate(int node_id);
+
+/*
+ * A connection to a server that is not (yet) a node, as the current user
+ * with these options; closed like the one above.
+ */
+extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
+									   const char *dbname, const char *user,
+									   const char *password);
+
+/* Raises the error that a result carries.  conn names the node. */
+extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
+			pg_attribute_noreturn();
+
+extern void shoal_remote_init(void);
+
+#endif							/* REMOTE_H */

@@ -1,0 +1,70 @@
+/*
+ * scope.h
+ *		Node side: which shards a statement may see here.
+ *
+ * A statement that Shoal sends to a node begins with a marker comment:
+ *
+ *		/+shoal 1:0-7,12+/			(with * for +) group 1, those shards
+ *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
+ *		/+shoal local+/				everything that lies on this node; DDL is
+ *									not forwarded from here
+ *
+ * Markers count only in sessions that a coordinator opened (shoal.origin), and
+ * while this backend runs a fragment of its own (shoal_scope_trust).
+ */
+#ifndef SCOPE_H
+#define SCOPE_H
+
+#include "nodes/bitmapset.h"
+#include "nodes/params.h"
+#include "nodes/plannodes.h"
+
+typedef struct ShoalScope
+{
+	bool		local;			/* see all that is here */
+	bool		partial;		/* aggregates return transition states */
+	int			group_id;		/* else: this group ... */
+	Bitmapset  *shards;			/* ... and these shards of it */
+} ShoalScope;
+
+/* The marker for a shard set, palloc'd; shards NULL gives the local marker. */
+extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
+								bool partial);
+
+/*
+ * Reads a trusted marker at the start of a query string.  False if there is
+ * none; error 42601 if it is malformed.  Cheap when there is none.
+ */
+extern bool shoal_scope_parse(const char *query_string, ShoalScope *scope);
+
+/*
+ * Plans a query so that it sees just the scope: one shard by putting the
+ * partition in its parent's place, several by hiding the others, all without
+ * touching anything.  Also makes the plan return transition states if
+ * scope->partial.
+ */
+extern PlannedStmt *shoal_scope_plan(Query *query, const char *query_string,
+									 int cursor_options, ParamListInfo params,
+									 const ShoalScope *scope);
+
+/*
+ * Node-local work of Shoal in this backend (maintenance statements, DDL under
+ * way): between enter and leave every query sees all that lies here and
+ * nothing is forwarded.  Nestable; abort resets them (main transaction and
+ * subtransaction).  shoal_scope_trust_* does the same for honouring markers.
+ */
+extern void shoal_scope_enter_local(void);
+extern void shoal_scope_leave_local(void);
+extern void shoal_scope_enter_trust(void);
+extern void shoal_scope_leave_trust(void);
+
+/*
+ * True if the query being planned now must see local data only: inside
+ * enter/leave_local, or a foreign-key check that the server itself runs.
+ */
+extern bool shoal_scope_is_local_work(void);
+
+/* Installs get_relation_info_hook.  Called once, from _PG_init. */
+extern void shoal_scope_init(void);
+
+#endif							/* SCOPE_H */

@@ -1,0 +1,55 @@
+/*
+ * xact.h
+ *		Distributed transactions.
+ *
+ * A node joins the backend's transaction with the first statement sent to it;
+ * BEGIN (with the isolation level) and SAVEPOINTs travel ahead of that
+ * statement.  At commit: no writer or one (counting this node if it wrote):
+ * COMMIT.  More: PREPARE TRANSACTION everywhere in parallel, a row in
+ * shoal.commit_record in the local transaction, COMMIT PREPARED in parallel
+ * after it.
+ */
+#ifndef XACT_H
+#define XACT_H
+
+#include "remote/remote.h"
+
+#define SHOAL_JOIN_WRITE	0x01	/* the statement may change data there */
+#define SHOAL_JOIN_BLOCK	0x02	/* always open a transaction, even if the
+									 * statement could commit by itself */
+
+/*
+ * The connection to a node, part of the current transaction and ready for the
+ * next statement.  Without SHOAL_JOIN_BLOCK no BEGIN is sent when the
+ * statement is the only one of its transaction (shoal_xact_is_single) and no
+ * transaction is open there yet.  Error 25006 for a write in a read-only
+ * transaction.  Not for the local node.
+ */
+extern ShoalConn *shoal_xact_conn(int node_id, int flags);
+
+/*
+ * True if the statement being executed is the whole transaction: top level,
+ * no transaction block, no function, nothing more from the client before the
+ * next Sync.  Then a read needs no BEGIN, and a write to one node commits
+ * there by itself.  For writes the caller must have nothing left to do that
+ * could fail once the node has answered.
+ */
+extern bool shoal_xact_is_single(void);
+
+/*
+ * Runs a command on all other active nodes (node_ids NIL) or on some, in
+ * the current transaction, on the lowest node first and on the rest in
+ * parallel.  Prefixed with the local marker by the caller.
+ */
+extern void shoal_xact_run(const char *sql, List *node_ids);
+
+/*
+ * Serialises schema and metadata changes of the whole cluster until the end
+ * of the transaction (an advisory lock on the lowest node).  Nothing to do in
+ * a one-node cluster.
+ */
+extern void shoal_xact_lock_cluster(void);
+
+extern void shoal_xact_init(void);
+
+#endif							/* XACT_H */
