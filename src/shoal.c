@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"

@@ -12,4 +12,14 @@
 #error "Shoal needs PostgreSQL 15 or newer"
 #endif
 
+/*
+ * Before 16 PGDLLEXPORT is empty here; we build with -fvisibility=hidden, so
+ * what SQL calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this
+ * header.
+ */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
 #endif							/* BASE_COMPAT_H */

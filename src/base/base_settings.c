@@ -1,0 +1,75 @@
+/*
+ * base_settings.c
+ *		The extension's settings (GUCs).
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+
+int			shoal_shard_count = 32;
+int			shoal_replicas = 0;
+char	   *shoal_node_conninfo = NULL;
+int			shoal_origin = 0;
+int			shoal_max_cached_statements = 1000;
+bool		shoal_forward_ddl = true;
+bool		shoal_enable_local = true;
+bool		shoal_enable_router = true;
+bool		shoal_enable_push = true;
+int			shoal_batch_size = 500;
+
+static void
+define_switch(const char *name, const char *short_desc, bool *variable)
+{
+	DefineCustomBoolVariable(name, short_desc, NULL, variable, true,
+							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+}
+
+void
+shoal_settings_init(void)
+{
+	DefineCustomIntVariable("shoal.shard_count",
+							"Number of shards of a new colocation group.",
+							NULL, &shoal_shard_count, 32, 1, 32000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.replicas",
+							"Number of replicas of each shard of a new colocation group.",
+							NULL, &shoal_replicas, 0, 0, 8,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("shoal.node_conninfo",
+							   "Connection options added to every connection to a node.",
+							   "For example sslmode, connect_timeout or sslrootcert.",
+							   &shoal_node_conninfo, "connect_timeout=5",
+							   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.origin",
+							"Node that opened this session as coordinator; 0 in a user's session.",
+							NULL, &shoal_origin, 0, 0, INT_MAX,
+							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.max_cached_statements",
+							"Number of prepared statements kept on each connection to a node.",
+							NULL, &shoal_max_cached_statements, 1000, 0, 100000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.batch_size",
+							"Number of rows sent to a node in one INSERT.",
+							NULL, &shoal_batch_size, 500, 1, 10000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	define_switch("shoal.forward_ddl",
+				  "Runs this session's schema changes on all nodes.",
+				  &shoal_forward_ddl);
+	define_switch("shoal.enable_local",
+				  "Lets the planner run queries on this node's own shards without fragments.",
+				  &shoal_enable_local);
+	define_switch("shoal.enable_router",
+				  "Lets the planner send whole queries to the one shard they need.",
+				  &shoal_enable_router);
+	define_switch("shoal.enable_push",
+				  "Lets the planner push joins and aggregates to the nodes.",
+				  &shoal_enable_push);
+
+	MarkGUCPrefixReserved("shoal");
+}

@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION shoal" to load this file. \quit
