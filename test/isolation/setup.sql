@@ -1,0 +1,1 @@
+-- what isolation tests need besides sql/cluster.sql
