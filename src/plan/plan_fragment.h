@@ -3,7 +3,7 @@
  *		What the planner hands to the executor.
  *
  * A fragment is compiled into a CustomScan named SHOAL_SCAN.  Expressions
- * (parameters and key pins) are in custom_exprs, so that core's plan-tree code
+ * (the parameters) are in custom_exprs, so that core's plan-tree code
  * sees them; the rest is in custom_private in a form copyObject understands.
  * Use the functions below, never the lists.
  */
@@ -36,15 +36,19 @@ typedef struct ShoalFragment
 								 * node, lowest id first; rows and count are
 								 * the first one's */
 	bool		single_shard;	/* pins leave just one shard */
-	List	   *params;			/* Expr for $1.., evaluated once at start */
+	List	   *params;			/* Expr, each evaluated once at start */
+	int			nsent;			/* the first nsent of them are $1.. in text; the
+								 * others are for pins only */
 
 	/*
-	 * Which shards.  NIL: all of the group.  Else a list of pins; a shard is
-	 * needed if any pin selects it.  A pin is a List of Exprs, one per key
-	 * column.  For a one-column key an Expr may be a ScalarArrayOpExpr's array
-	 * (pin_is_array): each element then counts.  Types as
-	 * shoal_meta_shard_of wants them.  A pin with a NULL selects no shard
-	 * (strict equality), so a fragment may need none and return no rows.
+	 * Which shards.  NIL: all of the group (for a reference or single-shard
+	 * group: shard 0).  Else a list of pins; a shard is needed if any pin
+	 * selects it.  A pin is an int List: for each key column the index (from
+	 * 0) into params of its value, whose type is the expression's.  With
+	 * pin_is_array (one-column keys only) the param is an array and each of
+	 * its elements counts.  A pin with a NULL selects no shard (strict
+	 * equality), so a fragment may need none and return no rows; except with
+	 * command CMD_INSERT, where a NULL key is hashed like any value.
 	 */
 	List	   *pins;
 	List	   *pin_is_array;	/* int list, parallel to pins */
