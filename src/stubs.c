@@ -48,7 +48,7 @@ __attribute__((weak)) int shoal_meta_shard_of(const ShoalTable *table, const Dat
 { elog(ERROR, "shoal_meta_shard_of is a stub"); }
 __attribute__((weak)) bool shoal_meta_hashable_as(const ShoalTable *table, int key, Oid type)
 { elog(ERROR, "shoal_meta_hashable_as is a stub"); }
-__attribute__((weak)) void shoal_meta_add_group(int group_id, char kind, int shard_count, int replicas)
+__attribute__((weak)) void shoal_meta_add_group(int group_id, char kind, int shard_count, int replicas, bool closed)
 { elog(ERROR, "shoal_meta_add_group is a stub"); }
 __attribute__((weak)) void shoal_meta_drop_group(int group_id)
 { elog(ERROR, "shoal_meta_drop_group is a stub"); }
@@ -174,3 +174,5 @@ __attribute__((weak)) void shoal_ddl_create_partition(Oid relid, int group_id, i
 { elog(ERROR, "shoal_ddl_create_partition is a stub"); }
 __attribute__((weak)) void shoal_ddl_align_names(Oid relid)
 { elog(ERROR, "shoal_ddl_align_names is a stub"); }
+__attribute__((weak)) void shoal_ddl_drop_init(void)
+{  }

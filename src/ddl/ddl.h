@@ -7,7 +7,7 @@
 
 #include "nodes/pg_list.h"
 
-/* Installs ProcessUtility_hook and object_access_hook. */
+/* Installs ProcessUtility_hook and, by shoal_ddl_drop_init, object_access_hook. */
 extern void shoal_ddl_init(void);
 
 /*
@@ -31,5 +31,11 @@ extern void shoal_ddl_create_partition(Oid relid, int group_id, int shard,
  * parents' (after a CREATE INDEX or ALTER TABLE on the parent).
  */
 extern void shoal_ddl_align_names(Oid relid);
+
+/*
+ * ddl_drop.c: installs object_access_hook, which forgets tables that are
+ * dropped.  Called by shoal_ddl_init.
+ */
+extern void shoal_ddl_drop_init(void);
 
 #endif							/* DDL_H */

@@ -44,6 +44,8 @@ typedef struct ShoalGroup
 	char		kind;
 	int			shard_count;	/* 1 for reference and single-shard groups */
 	int			replicas;
+	bool		closed;			/* tables join it only when asked to by name
+								 * (colocation_group.closed) */
 	int		   *primary;		/* by shard: node id of the active primary, 0
 								 * if there is none; for a reference group
 								 * primary[0] is the lowest node id */
@@ -121,7 +123,7 @@ extern bool shoal_meta_hashable_as(const ShoalTable *table, int key, Oid type);
  * invalidations that other backends need.
  */
 extern void shoal_meta_add_group(int group_id, char kind, int shard_count,
-								 int replicas);
+								 int replicas, bool closed);
 extern void shoal_meta_drop_group(int group_id);	/* placements and shard
 													 * schemas too */
 extern void shoal_meta_add_table(Oid relid, char kind, int group_id);
