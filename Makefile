@@ -1,5 +1,24 @@
-# Shoal: build, install, check.  The targets a user needs are demo, check and
-# bench; the rest is PGXS.
+# Shoal.  A user needs "make demo", "make check" and "make bench", which work
+# before PostgreSQL is installed; "make" and "make install" are PGXS's.
+
+ifneq ($(filter help demo check bench,$(MAKECMDGOALS)),)
+
+.PHONY: help demo check bench
+
+# MAKEFLAGS would make a make that these start part of this one
+demo check:
+	@MAKEFLAGS= test/$@
+
+bench:
+	@MAKEFLAGS= test/bench/run
+
+help:
+	@echo "make demo     a cluster with data in it, to play with"
+	@echo "make check    builds, installs, runs all tests"
+	@echo "make bench    compares with plain PostgreSQL (BENCH=name for one)"
+	@echo "make          builds; make install installs (PG_CONFIG=... DESTDIR=...)"
+
+else
 
 MODULE_big = shoal
 EXTENSION = shoal
@@ -23,3 +42,5 @@ src/schema/shoal--$(EXTVERSION).sql: $(sort $(wildcard src/schema/[0-9]*.sql))
 
 # one translation unit may depend on any header; the tree is small
 $(OBJS): $(wildcard src/*/*.h)
+
+endif

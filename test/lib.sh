@@ -3,7 +3,8 @@
 # Servers run as the user postgres when the caller is root (PostgreSQL refuses
 # root), else as the caller.  Every server's superuser is "postgres".
 #
-# PG_BINDIR or PG_CONFIG choose the PostgreSQL installation.
+# PG_BINDIR or PG_CONFIG choose the PostgreSQL installation; DESTDIR one that was
+# copied below another directory.
 
 SHOAL_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -21,6 +22,7 @@ find_bindir()
 	else
 		BINDIR=$("${PG_CONFIG:-pg_config}" --bindir 2>/dev/null) ||
 			die "no pg_config; install PostgreSQL first (test/install-packages) or set PG_CONFIG"
+		BINDIR=$DESTDIR$BINDIR
 	fi
 	[ -x "$BINDIR/postgres" ] || die "no PostgreSQL server in $BINDIR"
 }
@@ -39,6 +41,35 @@ as_owner()
 		fi
 		exec "$@"
 	)
+}
+
+# Runs a command as root.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo -E "$@"
+	fi
+}
+
+# Builds Shoal and installs it where pg_config says; with DESTDIR, below that.
+# Output goes to a file that is shown when something fails.
+build_and_install()
+{
+	local log dir run=
+	log=$(mktemp)
+	find_bindir
+	dir=$DESTDIR$("${PG_CONFIG:-pg_config}" --pkglibdir)
+	[ -w "$dir" ] || [ -n "$DESTDIR" ] || run=as_root
+	if make -C "$SHOAL_TOP" -j2 all >"$log" 2>&1 &&
+		$run make -C "$SHOAL_TOP" install >>"$log" 2>&1; then
+		rm -f "$log"
+		return
+	fi
+	tail -n 40 "$log" >&2
+	rm -f "$log"
+	return 1
 }
 
 # Makes a directory that the servers' owner can write.
@@ -153,7 +184,8 @@ server_kill()
 		done
 	done
 	# a postmaster that init is slow to reap would look alive to the next one
-	rm -f "$1/postmaster.pid"
+	rm -f "$(sed -n 5p "$1/postmaster.pid")/.s.PGSQL.$(sed -n 4p "$1/postmaster.pid").lock" \
+		"$1/postmaster.pid"
 }
 
 # result ok|failed NAME: reports one test; test/check counts the lines.

@@ -1,0 +1,233 @@
+# ShoalTest.pm: TAP tests against a cluster of real servers (test/cluster).
+#
+#   use FindBin; use lib $FindBin::Bin; use ShoalTest; use Test::More;
+#   my $cluster = ShoalTest->new(nodes => 2, conf => ['work_mem=1MB']);
+#   is($cluster->sql(0, 'SELECT 1'), '1');            # dies on an error
+#   my ($ok, $out, $err) = $cluster->try(1, 'SELEC'); # doesn't
+#   my $s = $cluster->session(0);                     # a session that stays
+#   $s->query('BEGIN'); $s->send('...'); ... $s->wait;
+#   $cluster->kill(2); $cluster->start(2);
+#   done_testing();
+#
+# Node 0 is the coordinator.  The cluster goes away with the test; KEEP=1 keeps
+# it.
+
+package ShoalTest;
+
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename;
+use File::Temp;
+use IPC::Open3;
+use Symbol;
+
+my $top = dirname(dirname(dirname(abs_path(__FILE__))));
+my @all;
+
+# A port below the range of outgoing connections, different for each test file
+# that runs at the same time.
+sub free_base
+{
+	my ($n) = @_;
+	my $base = `bash -c '. "$top/test/lib.sh"; free_ports $n'`;
+	chomp $base;
+	return $base;
+}
+
+# new(nodes => N, conf => [...], base => PORT, extension => 0)
+sub new
+{
+	my ($class, %arg) = @_;
+	my $nodes = $arg{nodes} // 2;
+	my $base = $arg{base} // $ENV{PORT} // free_base($nodes + 1);
+	my $dir = File::Temp::tempdir('/tmp/shoal-tap.XXXXXX');
+	my $self = bless { dir => $dir, base => $base, nodes => $nodes, pid => $$ }, $class;
+	chmod 0755, $dir;
+	push @all, $self;
+	$self->command('up', '--port', $base, '--nodes', $nodes,
+		(map { ('--conf', $_) } @{ $arg{conf} // [] }),
+		defined $arg{extension} && !$arg{extension} ? '--no-extension' : ());
+	chomp($self->{bindir} = `. $dir/cluster; echo \$bindir`);
+	return $self;
+}
+
+# Runs test/cluster; dies if it fails.
+sub command
+{
+	my ($self, $command, @arg) = @_;
+	my @run = ("$top/test/cluster", $command, '--dir', $self->{dir}, @arg);
+	my $pid = open3(my $in, my $out, undef, @run);
+	close $in;
+	my $text = join '', <$out>;
+	waitpid $pid, 0;
+	die "@run failed: $text" if $?;
+	return $text;
+}
+
+sub kill  { my ($self, $node) = @_; return $self->command('kill', $node); }
+sub start { my ($self, @node) = @_; return $self->command('start', @node); }
+sub stop  { my ($self, @node) = @_; return $self->command('stop', @node); }
+
+sub port { my ($self, $node) = @_; return $self->{base} + $node; }
+
+# The psql command line for a node: arguments after it are psql's.
+sub psql
+{
+	my ($self, $node, %arg) = @_;
+	return ("$self->{bindir}/psql", '-X', '-q', '-A', '-t', '-h', '127.0.0.1',
+		'-p', $self->port($node), '-U', $arg{user} // 'postgres',
+		'-d', $arg{dbname} // 'shoal');
+}
+
+# One psql run, ending at the first error: (succeeded, output, errors).
+sub try
+{
+	my ($self, $node, $sql, %arg) = @_;
+	my $errfile = File::Temp->new;
+	my $err = gensym;
+	my $pid = open3(my $in, my $out, '>&' . fileno($errfile),
+		$self->psql($node, %arg), '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose',
+		'-f', '-');
+	local $SIG{PIPE} = 'IGNORE';
+	print $in $sql, "\n";
+	close $in;
+	my $text = join '', <$out>;
+	waitpid $pid, 0;
+	my $ok = $? == 0;
+	seek $errfile, 0, 0;
+	my $errors = join '', <$errfile>;
+	chomp($text, $errors);
+	return ($ok, $text, $errors);
+}
+
+# The output of a statement; dies on an error.
+sub sql
+{
+	my ($self, $node, $sql, %arg) = @_;
+	my ($ok, $out, $err) = $self->try($node, $sql, %arg);
+	die "on node $node: $err\nin: $sql\n" if !$ok;
+	return $out;
+}
+
+# The errors of a statement that must fail; '' if it did not.
+sub error
+{
+	my ($self, $node, $sql, %arg) = @_;
+	my ($ok, $out, $err) = $self->try($node, $sql, %arg);
+	return $ok ? '' : $err;
+}
+
+# Repeats a query until it gives what is expected, for a minute at most.
+sub wait_for
+{
+	my ($self, $node, $sql, $expected) = @_;
+	for (1 .. 600)
+	{
+		my ($ok, $out) = $self->try($node, $sql);
+		return 1 if $ok && $out eq ($expected // 't');
+		select undef, undef, undef, 0.1;
+	}
+	return 0;
+}
+
+sub session { my ($self, $node, %arg) = @_; return ShoalTest::Session->new($self->psql($node, %arg)); }
+
+sub down
+{
+	my ($self) = @_;
+	return if $self->{down} || $self->{pid} != $$;
+	$self->{down} = 1;
+	if ($ENV{KEEP})
+	{
+		print "# kept: $self->{dir}\n";
+		return;
+	}
+	eval { $self->command('down') } if -e "$self->{dir}/cluster";
+	rmdir $self->{dir};
+}
+
+END
+{
+	my $status = $?;
+	$_->down for @all;
+	$? = $status;
+}
+
+package ShoalTest::Session;
+
+use IPC::Open3;
+use Time::HiRes qw(time);
+
+# A psql that stays open; errors are part of the output.
+sub new
+{
+	my ($class, @psql) = @_;
+	my $self = bless { n => 0, buffer => '' }, $class;
+	$self->{pid} = open3($self->{in}, $self->{out}, undef, @psql, '-f', '-');
+	$self->{in}->autoflush(1);
+	return $self;
+}
+
+# Starts statements without waiting for them.
+sub send
+{
+	my ($self, $sql) = @_;
+	$self->{n}++;
+	local $SIG{PIPE} = 'IGNORE';
+	print { $self->{in} } "$sql\n;\n\\echo done $self->{n} $$\n";
+}
+
+# Waits for the statements sent last; returns their output, undef if they are
+# not done after that many seconds (default 60; 0 just looks).
+sub wait
+{
+	my ($self, $timeout) = @_;
+	my $until = time() + ($timeout // 60);
+	my $mark = "done $self->{n} $$\n";
+	while ($self->{buffer} !~ /\Q$mark\E/)
+	{
+		my $set = '';
+		vec($set, fileno($self->{out}), 1) = 1;
+		my $left = $until - time();
+		return undef if select($set, undef, undef, $left > 0 ? $left : 0) < 1;
+		if (!sysread $self->{out}, $self->{buffer}, 65536, length $self->{buffer})
+		{
+			# psql ended
+			my $rest = $self->{buffer};
+			$self->{buffer} = '';
+			return $rest;
+		}
+	}
+	$self->{buffer} =~ s/^(.*?)\Q$mark\E//s;
+	my $text = $1;
+	$text =~ s/^done \d+ $$\n//mg;
+	chomp $text;
+	return $text;
+}
+
+sub query
+{
+	my ($self, $sql) = @_;
+	$self->send($sql);
+	return $self->wait(180);
+}
+
+sub close
+{
+	my ($self) = @_;
+	return if !$self->{pid};
+	close $self->{in};
+	kill 'TERM', $self->{pid};
+	waitpid $self->{pid}, 0;
+	$self->{pid} = undef;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local $?;
+	$self->close;
+}
+
+1;
