@@ -12,27 +12,14 @@
 #error "Shoal needs PostgreSQL 15 or newer"
 #endif
 
-#include "fmgr.h"
-
 /*
- * Before 16 PGDLLEXPORT is empty here, and PG_FUNCTION_INFO_V1 does not apply
- * it to the function itself; we build with -fvisibility=hidden, so what SQL
- * calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this header.
+ * Before 16 PGDLLEXPORT is empty here; we build with -fvisibility=hidden, so
+ * what SQL calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this
+ * header.
  */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
-#undef PG_FUNCTION_INFO_V1
-#define PG_FUNCTION_INFO_V1(name) \
-extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
-extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name)(void); \
-const Pg_finfo_record * \
-CppConcat(pg_finfo_, name)(void) \
-{ \
-	static const Pg_finfo_record info = {1}; \
-	return &info; \
-} \
-extern int	no_such_variable
 #endif
 
 #endif							/* BASE_COMPAT_H */
