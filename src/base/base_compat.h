@@ -22,4 +22,7 @@
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
 
+/* the major version that this library was built for */
+#define SHOAL_PG_MAJOR	(PG_VERSION_NUM / 10000)
+
 #endif							/* BASE_COMPAT_H */
