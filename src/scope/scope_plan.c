@@ -73,36 +73,45 @@ hide_relation(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 		mark_dummy_rel(rel);
 }
 
+/* Core's planner with the scope in force. */
+static PlannedStmt *
+plan_in_scope(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params, const ShoalScope *scope)
+{
+	ActiveScope active = {query, scope, active_scopes};
+	PlannedStmt *stmt;
+
+	active_scopes = &active;
+	PG_TRY();
+	{
+		stmt = standard_planner(query, query_string, cursor_options, params);
+	}
+	PG_FINALLY();
+	{
+		active_scopes = active.outer;
+	}
+	PG_END_TRY();
+	return stmt;
+}
+
 PlannedStmt *
 shoal_scope_plan(Query *query, const char *query_string, int cursor_options,
 				 ParamListInfo params, const ShoalScope *scope)
 {
-	ActiveScope active;
 	PlannedStmt *stmt;
+	bool		partial = scope->partial && query->hasAggs;
 
-	if (scope->partial)
+	if (partial)
 		shoal_scope_partial_prepare(query);
 	if (scope->local)
 		stmt = standard_planner(query, query_string, cursor_options, params);
 	else
 	{
 		shoal_scope_substitute(query, scope);
-		active.query = query;
-		active.scope = scope;
-		active.outer = active_scopes;
-		active_scopes = &active;
-		PG_TRY();
-		{
-			stmt = standard_planner(query, query_string, cursor_options,
-									params);
-		}
-		PG_FINALLY();
-		{
-			active_scopes = active.outer;
-		}
-		PG_END_TRY();
+		stmt = plan_in_scope(query, query_string, cursor_options, params,
+							 scope);
 	}
-	if (scope->partial)
+	if (partial)
 		shoal_scope_partial_finish(stmt);
 	return stmt;
 }
