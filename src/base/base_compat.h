@@ -22,4 +22,36 @@
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
 
+/* 16 renamed relation file nodes and the object ownership checks */
+#if PG_VERSION_NUM < 160000
+#define RelFileLocator RelFileNode
+#define RelFileNumber Oid
+#define GetNewRelFileNumber GetNewRelFileNode
+#define RelationAssumeNewRelfilelocator RelationAssumeNewRelfilenode
+#define rd_newRelfilelocatorSubid rd_newRelfilenodeSubid
+#define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
+#define shoal_owns_table(relid, userid) pg_class_ownercheck(relid, userid)
+#else
+#define shoal_owns_table(relid, userid) \
+	object_ownercheck(RelationRelationId, relid, userid)
+#endif
+
+/* 17 gave reindex_relation the statement */
+#if PG_VERSION_NUM < 170000
+#define shoal_reindex_relation(relid, flags, params) \
+	reindex_relation(relid, flags, params)
+#else
+#define shoal_reindex_relation(relid, flags, params) \
+	reindex_relation(NULL, relid, flags, params)
+#endif
+
+/* 18 counts frozen pages, and has no unlogged partitioned tables */
+#if PG_VERSION_NUM < 180000
+#define shoal_clear_allfrozen(form) ((void) 0)
+#define SHOAL_PARTITIONED_ONLY_PERMANENT false
+#else
+#define shoal_clear_allfrozen(form) ((void) ((form)->relallfrozen = 0))
+#define SHOAL_PARTITIONED_ONLY_PERMANENT true
+#endif
+
 #endif							/* BASE_COMPAT_H */
