@@ -22,7 +22,7 @@
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
 
-/* 16 renamed relation file nodes and the object ownership checks */
+/* 16 renamed relation file nodes, changed ownership checks and soft errors */
 #if PG_VERSION_NUM < 160000
 #define RelFileLocator RelFileNode
 #define RelFileNumber Oid
@@ -31,7 +31,9 @@
 #define rd_newRelfilelocatorSubid rd_newRelfilenodeSubid
 #define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
 #define shoal_owns_table(relid, userid) pg_class_ownercheck(relid, userid)
+#define shoal_name_list(string) stringToQualifiedNameList(string)
 #else
+#define shoal_name_list(string) stringToQualifiedNameList(string, NULL)
 #define shoal_owns_table(relid, userid) \
 	object_ownercheck(RelationRelationId, relid, userid)
 #endif

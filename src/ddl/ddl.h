@@ -101,7 +101,10 @@ extern List *shoal_ddl_foreign_keys(Oid relid);
 /* The columns named in a comma-separated list, as an int list of attnums. */
 extern List *shoal_ddl_key_columns(Relation rel, const char *names);
 
-/* Raise errors for what cannot become a Shoal table (of that kind). */
+/* Raises an error for what cannot become a Shoal table of any kind. */
+extern void shoal_ddl_check_relation(Relation rel);
+
+/* The same for one that passed that, and a kind and distribution key. */
 extern void shoal_ddl_check_table(Relation rel, char kind, List *keyattrs);
 
 /*
@@ -114,5 +117,29 @@ extern void shoal_ddl_check_foreign_keys(Relation rel, char kind, int group_id,
 /* True if the table could join a group that this table is of. */
 extern bool shoal_ddl_keys_match(Relation rel, List *keyattrs,
 								 const ShoalTable *other);
+
+/* ---- ddl_distribute.c: shared with ddl_undistribute.c ---- */
+
+/*
+ * Opens a table of the current user's, locked ACCESS EXCLUSIVE; an error if
+ * it is gone or somebody else's.
+ */
+extern Relation shoal_ddl_open_own_table(Oid relid);
+
+/*
+ * The start of a function (named for errors) by which users change what is
+ * distributed: checks that it may run here, and takes the cluster lock.
+ */
+extern void shoal_ddl_begin_change(const char *function);
+
+/* The start of a function that only coordinators may call. */
+extern void shoal_ddl_begin_internal(void);
+
+/*
+ * Drops the foreign keys that a table has and returns what
+ * shoal_ddl_add_foreign_keys needs to add them again.
+ */
+extern List *shoal_ddl_drop_foreign_keys(Oid relid);
+extern void shoal_ddl_add_foreign_keys(Oid relid, List *saved);
 
 #endif							/* DDL_H */

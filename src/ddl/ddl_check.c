@@ -211,8 +211,8 @@ shoal_ddl_keys_match(Relation rel, List *keyattrs, const ShoalTable *other)
 
 /* ---- the table ---- */
 
-static void
-check_relation(Relation rel)
+void
+shoal_ddl_check_relation(Relation rel)
 {
 	char	   *name = RelationGetRelationName(rel);
 	Oid			relid = RelationGetRelid(rel);
@@ -393,7 +393,6 @@ check_partitioning(Relation rel, List *keyattrs)
 void
 shoal_ddl_check_table(Relation rel, char kind, List *keyattrs)
 {
-	check_relation(rel);
 	if (kind != SHOAL_KIND_DISTRIBUTED)
 	{
 		if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
