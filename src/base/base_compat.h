@@ -47,6 +47,40 @@ extern int	no_such_variable
 #define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* 16 renamed relation file nodes, changed ownership checks and soft errors */
+#if PG_VERSION_NUM < 160000
+#define RelFileLocator RelFileNode
+#define RelFileNumber Oid
+#define GetNewRelFileNumber GetNewRelFileNode
+#define RelationAssumeNewRelfilelocator RelationAssumeNewRelfilenode
+#define rd_newRelfilelocatorSubid rd_newRelfilenodeSubid
+#define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
+#define shoal_owns_table(relid, userid) pg_class_ownercheck(relid, userid)
+#define shoal_name_list(string) stringToQualifiedNameList(string)
+#else
+#define shoal_name_list(string) stringToQualifiedNameList(string, NULL)
+#define shoal_owns_table(relid, userid) \
+	object_ownercheck(RelationRelationId, relid, userid)
+#endif
+
+/* 17 gave reindex_relation the statement */
+#if PG_VERSION_NUM < 170000
+#define shoal_reindex_relation(relid, flags, params) \
+	reindex_relation(relid, flags, params)
+#else
+#define shoal_reindex_relation(relid, flags, params) \
+	reindex_relation(NULL, relid, flags, params)
+#endif
+
+/* 18 counts frozen pages, and has no unlogged partitioned tables */
+#if PG_VERSION_NUM < 180000
+#define shoal_clear_allfrozen(form) ((void) 0)
+#define SHOAL_PARTITIONED_ONLY_PERMANENT false
+#else
+#define shoal_clear_allfrozen(form) ((void) ((form)->relallfrozen = 0))
+#define SHOAL_PARTITIONED_ONLY_PERMANENT true
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define shoal_flatten_join_alias_vars(query, node) \
 	flatten_join_alias_vars(NULL, (query), (node))
