@@ -132,4 +132,27 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #endif
 }
 
+/*
+ * Where a parser's namespace item keeps the rights to check, and checking
+ * those of a one-table statement.
+ */
+#if PG_VERSION_NUM >= 160000
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_perminfo)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckPermissions((pstate)->p_rtable, (pstate)->p_rteperminfos, true)
+#else
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_rte)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckRTPerms((pstate)->p_rtable, true)
+#endif
+
+/* once: the executor is not run again for this query */
+#if PG_VERSION_NUM >= 180000
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count)
+#else
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count, once)
+#endif
+
 #endif							/* BASE_COMPAT_H */
