@@ -8,21 +8,43 @@
 #ifndef BASE_COMPAT_H
 #define BASE_COMPAT_H
 
+#include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "Shoal needs PostgreSQL 15 or newer"
 #endif
 
 /*
- * Before 16 PGDLLEXPORT is empty here; we build with -fvisibility=hidden, so
- * what SQL calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this
- * header.
+ * Before 16 PGDLLEXPORT is empty here, and PG_FUNCTION_INFO_V1 does not apply
+ * it to the function itself; we build with -fvisibility=hidden, so what SQL
+ * calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this header.
  */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name) \
+extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name) (void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_, name) (void) \
+{ \
+	static const Pg_finfo_record info = {1}; \
+	return &info; \
+} \
+extern int	no_such_variable
+#endif
+
+/* 18 can leave out a deferrable primary key */
+#if PG_VERSION_NUM >= 180000
+#define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex((rel), false)
+#else
+#define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
 /* 16 renamed relation file nodes, changed ownership checks and soft errors */
@@ -92,6 +114,7 @@ shoal_rte_view(RangeTblEntry *rte)
 	}
 #endif
 }
+
 /*
  * Rights to check for a range table entry live in the entry itself before 16,
  * in a list of the query's afterwards.  shoal_rte_permissions fetches what is
@@ -148,6 +171,44 @@ shoal_rte_clear_permissions(RangeTblEntry *rte)
 #endif
 }
 
+/* The user for whom an entry's rights are checked; 0: the current one. */
+static inline Oid
+shoal_rte_check_as(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return InvalidOid;
+	return getRTEPermissionInfo(query->rteperminfos, rte)->checkAsUser;
+#else
+	return rte->checkAsUser;
+#endif
+}
+
+/*
+ * For a copy of an entry of the same query that is to stand for another
+ * relation: it knows which columns are written, but needs no rights.
+ */
+static inline void
+shoal_rte_drop_permissions(Query *query, RangeTblEntry *old,
+						   RangeTblEntry *copy, Oid check_as)
+{
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *info;
+
+	if (old->perminfoindex == 0)
+		return;
+	info = copyObject(getRTEPermissionInfo(query->rteperminfos, old));
+	info->relid = copy->relid;
+	info->requiredPerms = 0;
+	info->checkAsUser = check_as;
+	query->rteperminfos = lappend(query->rteperminfos, info);
+	copy->perminfoindex = list_length(query->rteperminfos);
+#else
+	copy->requiredPerms = 0;
+	copy->checkAsUser = check_as;
+#endif
+}
+
 static inline void
 shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 {
@@ -165,5 +226,28 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 											list_length(stmt->rtable));
 #endif
 }
+
+/*
+ * Where a parser's namespace item keeps the rights to check, and checking
+ * those of a one-table statement.
+ */
+#if PG_VERSION_NUM >= 160000
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_perminfo)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckPermissions((pstate)->p_rtable, (pstate)->p_rteperminfos, true)
+#else
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_rte)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckRTPerms((pstate)->p_rtable, true)
+#endif
+
+/* once: the executor is not run again for this query */
+#if PG_VERSION_NUM >= 180000
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count)
+#else
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count, once)
+#endif
 
 #endif							/* BASE_COMPAT_H */

@@ -45,7 +45,6 @@ typedef struct HashEntry
 static HTAB *functions = NULL;
 static bool functions_stale = false;
 
-extern PGDLLEXPORT Datum shoal_shard_of(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(shoal_shard_of);
 
 static void

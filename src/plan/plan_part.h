@@ -36,6 +36,8 @@ typedef struct ShoalPlanning
 								 * go into the finished plan for locks, rights
 								 * and invalidation */
 	List	   *removed_perms;	/* parallel: RTEPermissionInfo * or NULL (16+) */
+	bool		keep_apart;		/* parts have to stay subqueries, because rows are
+								 * identified by whole-row references */
 } ShoalPlanning;
 
 /* The statement being planned; NULL if core plans on its own. */

@@ -222,7 +222,20 @@ cut_insert_text(Query *query, ShoalInsert *insert)
 	}
 	appendStringInfoChar(&values, ')');
 
-	/* what is left of FROM has no use here */
+	/* the deparser would print the rows' source instead of the parameters */
+	foreach(lc, copy->rtable)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_VALUES)
+		{
+			RangeTblEntry *idle = makeNode(RangeTblEntry);
+
+			idle->rtekind = RTE_RESULT;
+			idle->eref = makeAlias("idle", NIL);
+			lfirst(lc) = idle;
+		}
+	}
 	copy->jointree = makeFromExpr(NIL, NULL);
 	copy->cteList = NIL;
 	copy->targetList = NIL;
@@ -284,6 +297,15 @@ plan_routed_insert(Query *query, const ShoalTable *table,
 
 		insert.attnums = lappend_int(insert.attnums, tle->resno);
 		tle->resno = list_length(insert.attnums);
+	}
+
+	/* an INSERT's source is not marked as being in FROM; the deparser cares */
+	foreach(lc, select->rtable)
+	{
+		RangeTblEntry *source = (RangeTblEntry *) lfirst(lc);
+
+		if (source->rtekind == RTE_SUBQUERY || source->rtekind == RTE_VALUES)
+			source->inFromCl = true;
 	}
 	stmt = shoal_write_select_planner(select, query_string,
 									  cursor_options & ~CURSOR_OPT_SCROLL, params);
