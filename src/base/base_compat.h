@@ -22,4 +22,20 @@
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
 
+/* a wait set that lives as long as the backend */
+#if PG_VERSION_NUM < 170000
+#define shoal_create_wait_set(nevents) \
+	CreateWaitEventSet(TopMemoryContext, (nevents))
+#else
+#define shoal_create_wait_set(nevents) CreateWaitEventSet(NULL, (nevents))
+#endif
+
+/* all settings and their number; sorted by name */
+#if PG_VERSION_NUM < 160000
+#define shoal_guc_array(total) \
+	(*(total) = GetNumConfigOptions(), get_guc_variables())
+#else
+#define shoal_guc_array(total) get_guc_variables(total)
+#endif
+
 #endif							/* BASE_COMPAT_H */

@@ -32,6 +32,8 @@ typedef struct ShoalConn
 	bool		xact_wrote;		/* wrote in the current transaction */
 	bool		xact_prepared;	/* PREPARE TRANSACTION was sent */
 	bool		xact_broken;	/* must not be reused after this transaction */
+	bool		quiet;			/* drop the node's notices: the statement runs
+								 * here, too, and gives the same ones */
 
 	/* owned by remote: */
 	struct ShoalConnPrivate *priv;
@@ -70,7 +72,9 @@ extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
- * may be NULL.  If an earlier request of the connection still has unread
+ * may be NULL; they must stay valid until the first row or the end has been
+ * read.  The session's settings, search_path and role among them, are made
+ * the node's first if they differ.  If an earlier request of the connection still has unread
  * rows, its absorb callback is run first.  The request lives in the current
  * memory context.
  */
@@ -106,6 +110,12 @@ extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
 extern void shoal_remote_discard(ShoalRequest *req);
 
 extern ShoalConn *shoal_remote_request_conn(ShoalRequest *req);
+
+/*
+ * Sends a text of any number of statements by the simple protocol, so in one
+ * implicit transaction unless one is open; waits; drops all rows.
+ */
+extern void shoal_remote_script(ShoalConn *conn, const char *sql);
 
 /* Sends a command, waits, returns rows affected (0 if it has none). */
 extern uint64 shoal_remote_exec(ShoalConn *conn, const char *sql);
@@ -154,7 +164,7 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 									   const char *dbname, const char *user,
 									   const char *password);
 
-/* Raises the error that a result carries.  conn names the node. */
+/* Raises the error that a result carries, and clears it. */
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
 			pg_attribute_noreturn();
 
