@@ -62,7 +62,8 @@ typedef struct ShoalTable
 	/* the rest is set for distributed tables only, in key order */
 	int			nkeys;
 	AttrNumber	keyattr[PARTITION_MAX_KEYS];
-	Oid			keytype[PARTITION_MAX_KEYS];
+	Oid			keytype[PARTITION_MAX_KEYS];	/* the column's type */
+	Oid			keyinput[PARTITION_MAX_KEYS];	/* its operator class's type */
 	Oid			keyopfamily[PARTITION_MAX_KEYS];	/* hash operator family */
 	Oid			keycollation[PARTITION_MAX_KEYS];	/* partition collation */
 } ShoalTable;

@@ -9,8 +9,8 @@
  * shoal.commit_record in the local transaction, COMMIT PREPARED in parallel
  * after it.
  */
-#ifndef XACT_H
-#define XACT_H
+#ifndef SHOAL_XACT_H
+#define SHOAL_XACT_H
 
 #include "remote/remote.h"
 
@@ -52,4 +52,4 @@ extern void shoal_xact_lock_cluster(void);
 
 extern void shoal_xact_init(void);
 
-#endif							/* XACT_H */
+#endif							/* SHOAL_XACT_H */

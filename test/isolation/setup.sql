@@ -1,1 +1,19 @@
--- what isolation tests need besides sql/cluster.sql
+--
+-- What isolation tests need besides sql/cluster.sql: isolationtester asks this
+-- function whether a session is blocked.  One that waits for a node is blocked
+-- when a session on a node (another database of this server) is.
+--
+SET shoal.forward_ddl = off;
+
+CREATE FUNCTION public.blocked_here(int, int[]) RETURNS bool
+LANGUAGE internal STRICT AS 'pg_isolation_test_session_is_blocked';
+
+CREATE OR REPLACE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
+RETURNS bool LANGUAGE sql STRICT AS $$
+	SELECT public.blocked_here($1, $2) OR
+		(EXISTS (SELECT FROM pg_stat_activity
+			WHERE pid = $1 AND state = 'active' AND wait_event_type IN ('Extension', 'Client', 'IPC')) AND
+		 EXISTS (SELECT FROM pg_stat_activity n
+			WHERE n.datname LIKE 'shoal\_n%' AND n.datname <> current_database() AND
+				n.wait_event_type = 'Lock' AND cardinality(pg_blocking_pids(n.pid)) > 0))
+$$;

@@ -1,0 +1,118 @@
+/* ---- metadata: tables, the same on every node but for local_node ---- */
+
+/* everybody may read the metadata; only the extension's owner may write it */
+GRANT USAGE ON SCHEMA shoal TO PUBLIC;
+
+CREATE TABLE shoal.node (
+	node_id int PRIMARY KEY CHECK (node_id > 0),
+	server_name name NOT NULL UNIQUE,
+	holds_shards bool NOT NULL DEFAULT true,
+	system_identifier bigint NOT NULL,
+	state text NOT NULL DEFAULT 'active'
+);
+COMMENT ON TABLE shoal.node IS
+'nodes of the cluster, each a foreign server';
+
+CREATE TABLE shoal.local_node (
+	node_id int PRIMARY KEY
+);
+COMMENT ON TABLE shoal.local_node IS
+'which of the nodes this database is; the only metadata that differs between nodes';
+
+CREATE TABLE shoal.colocation_group (
+	group_id int PRIMARY KEY CHECK (group_id > 0),
+	kind "char" NOT NULL CHECK (kind IN ('d', 'r', 's')),
+	shard_count int NOT NULL CHECK (shard_count > 0),
+	replicas int NOT NULL DEFAULT 0 CHECK (replicas >= 0),
+	closed bool NOT NULL DEFAULT false
+);
+COMMENT ON TABLE shoal.colocation_group IS
+'sets of tables whose rows of one shard are always on the same node';
+
+CREATE TABLE shoal.distributed_table (
+	table_name regclass PRIMARY KEY,
+	kind "char" NOT NULL CHECK (kind IN ('d', 'r', 's')),
+	group_id int NOT NULL
+);
+COMMENT ON TABLE shoal.distributed_table IS
+'tables known to Shoal: distributed (d), reference (r), single-shard (s)';
+
+CREATE TABLE shoal.placement (
+	group_id int NOT NULL,
+	shard int NOT NULL CHECK (shard >= 0),
+	node_id int NOT NULL,
+	role text NOT NULL DEFAULT 'primary' CHECK (role IN ('primary', 'replica')),
+	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'copying', 'stale')),
+	PRIMARY KEY (group_id, shard, node_id)
+);
+COMMENT ON TABLE shoal.placement IS
+'which node has a copy of which shard';
+
+CREATE TABLE shoal.commit_record (
+	gid text PRIMARY KEY
+);
+COMMENT ON TABLE shoal.commit_record IS
+'distributed transactions that were committed and whose nodes may not all know it yet';
+
+GRANT SELECT ON shoal.node, shoal.local_node, shoal.colocation_group,
+	shoal.distributed_table, shoal.placement, shoal.commit_record TO PUBLIC;
+
+/* manual changes have to reach the caches of all backends */
+CREATE FUNCTION shoal.meta_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_meta_changed';
+COMMENT ON FUNCTION shoal.meta_changed() IS
+'trigger function: makes all sessions read the metadata again';
+REVOKE ALL ON FUNCTION shoal.meta_changed() FROM PUBLIC;
+
+CREATE TRIGGER meta_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
+	ON shoal.node FOR EACH STATEMENT EXECUTE FUNCTION shoal.meta_changed();
+CREATE TRIGGER meta_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
+	ON shoal.local_node FOR EACH STATEMENT EXECUTE FUNCTION shoal.meta_changed();
+CREATE TRIGGER meta_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
+	ON shoal.colocation_group FOR EACH STATEMENT EXECUTE FUNCTION shoal.meta_changed();
+CREATE TRIGGER meta_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
+	ON shoal.distributed_table FOR EACH STATEMENT EXECUTE FUNCTION shoal.meta_changed();
+CREATE TRIGGER meta_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
+	ON shoal.placement FOR EACH STATEMENT EXECUTE FUNCTION shoal.meta_changed();
+ALTER TABLE shoal.node ENABLE ALWAYS TRIGGER meta_changed;
+ALTER TABLE shoal.local_node ENABLE ALWAYS TRIGGER meta_changed;
+ALTER TABLE shoal.colocation_group ENABLE ALWAYS TRIGGER meta_changed;
+ALTER TABLE shoal.distributed_table ENABLE ALWAYS TRIGGER meta_changed;
+ALTER TABLE shoal.placement ENABLE ALWAYS TRIGGER meta_changed;
+
+CREATE FUNCTION shoal.shard_of(table_name regclass, VARIADIC key "any") RETURNS int
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_shard_of';
+COMMENT ON FUNCTION shoal.shard_of(regclass, "any") IS
+'shard that holds the rows with a distribution key';
+
+CREATE FUNCTION shoal.shard_of(table_name regclass) RETURNS int
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_shard_of';
+COMMENT ON FUNCTION shoal.shard_of(regclass) IS
+'shard that holds the rows of a reference or single-shard table: 0';
+
+/* ---- nodes are foreign servers ---- */
+
+CREATE FUNCTION shoal.fdw_validator(options text[], catalog oid) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_fdw_validator';
+COMMENT ON FUNCTION shoal.fdw_validator(text[], oid) IS
+'checks the options of foreign servers and user mappings that stand for nodes';
+
+CREATE FOREIGN DATA WRAPPER shoal NO HANDLER VALIDATOR shoal.fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER shoal IS
+'nodes of a Shoal cluster are foreign servers of this wrapper';
+
+/*
+ * A new extension is a cluster of one node.  Its server is a member of the
+ * extension; those of further nodes are not.
+ */
+DO $$
+BEGIN
+	EXECUTE format('CREATE SERVER shoal_node_1 FOREIGN DATA WRAPPER shoal '
+				   'OPTIONS (host %L, port %L, dbname %L)',
+				   'localhost', pg_catalog.current_setting('port'),
+				   pg_catalog.current_database());
+	INSERT INTO shoal.node (node_id, server_name, system_identifier)
+		SELECT 1, 'shoal_node_1', system_identifier
+		FROM pg_catalog.pg_control_system();
+	INSERT INTO shoal.local_node VALUES (1);
+END $$;
