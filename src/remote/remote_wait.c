@@ -142,57 +142,72 @@ shoal_remote_ready(ShoalRequest *req)
 	return can_go_on(req);
 }
 
+/*
+ * Waits once for any of the requests' connections; reads and writes.  Returns
+ * the index of one that was lost, else -1.
+ */
+static int
+wait_in_set(WaitEventSet *set, ShoalRequest **reqs, int n)
+{
+	WaitEvent	event;
+	ShoalRequest **slot;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		if (reqs[i] != NULL)
+			AddWaitEventToSet(set, events_wanted(reqs[i]->conn),
+							  PQsocket(reqs[i]->conn->pg), NULL, &reqs[i]);
+	}
+
+	if (WaitEventSetWait(set, -1, &event, 1, PG_WAIT_EXTENSION) == 0)
+		return -1;
+	if (event.events & WL_LATCH_SET)
+	{
+		serve_interrupts(true);
+		return -1;
+	}
+	slot = event.user_data;
+	if (push_output((*slot)->conn) && PQconsumeInput((*slot)->conn->pg))
+		return -1;
+	return slot - reqs;
+}
+
+/* The same with a set for the occasion, which also an error frees. */
+static int
+wait_once(ShoalRequest **reqs, int n)
+{
+	WaitEventSet *set = shoal_create_wait_set(n + 2);
+	int			lost;
+
+	PG_TRY();
+	{
+		lost = wait_in_set(set, reqs, n);
+	}
+	PG_CATCH();
+	{
+		FreeWaitEventSet(set);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	FreeWaitEventSet(set);
+	return lost;
+}
+
 int
 shoal_remote_wait_any(ShoalRequest **reqs, int n)
 {
 	for (;;)
 	{
-		WaitEventSet *volatile set = NULL;
-		WaitEvent	event;
-		int			ready = -1;
+		int			lost;
 
 		for (int i = 0; i < n; i++)
 		{
 			if (reqs[i] != NULL && can_go_on(reqs[i]))
 				return i;
 		}
-
-		PG_TRY();
-		{
-			set = shoal_create_wait_set(n + 2);
-			AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
-							  NULL);
-			AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET,
-							  NULL, NULL);
-			for (int i = 0; i < n; i++)
-			{
-				if (reqs[i] != NULL)
-					AddWaitEventToSet(set, events_wanted(reqs[i]->conn),
-									  PQsocket(reqs[i]->conn->pg), NULL,
-									  &reqs[i]);
-			}
-			if (WaitEventSetWait(set, -1, &event, 1, PG_WAIT_EXTENSION) > 0)
-			{
-				if (event.events & WL_LATCH_SET)
-					serve_interrupts(true);
-				else
-				{
-					ShoalRequest **slot = event.user_data;
-
-					if (!push_output((*slot)->conn) ||
-						!PQconsumeInput((*slot)->conn->pg))
-						ready = slot - reqs;
-				}
-			}
-		}
-		PG_FINALLY();
-		{
-			if (set)
-				FreeWaitEventSet(set);
-		}
-		PG_END_TRY();
-
-		if (ready >= 0)
-			return ready;
+		if ((lost = wait_once(reqs, n)) >= 0)
+			return lost;
 	}
 }
