@@ -38,4 +38,13 @@
 #define shoal_guc_array(total) get_guc_variables(total)
 #endif
 
+/* the last parameter of ExecutorRun() before 18 */
+#if PG_VERSION_NUM < 180000
+#define SHOAL_EXECUTE_ONCE_PARAM , bool execute_once
+#define SHOAL_EXECUTE_ONCE , execute_once
+#else
+#define SHOAL_EXECUTE_ONCE_PARAM
+#define SHOAL_EXECUTE_ONCE
+#endif
+
 #endif							/* BASE_COMPAT_H */

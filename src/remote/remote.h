@@ -30,7 +30,8 @@ typedef struct ShoalConn
 	int			xact_level;		/* 0: no transaction open there, else nesting
 								 * level reached (1: BEGIN, 2: one savepoint) */
 	bool		xact_wrote;		/* wrote in the current transaction */
-	bool		xact_prepared;	/* PREPARE TRANSACTION was sent */
+	bool		xact_prepared;	/* the node has answered PREPARE TRANSACTION
+								 * (set by remote, reset by xact) */
 	bool		xact_broken;	/* must not be reused after this transaction */
 	bool		quiet;			/* drop the node's notices: the statement runs
 								 * here, too, and gives the same ones */
@@ -123,6 +124,12 @@ extern uint64 shoal_remote_exec(ShoalConn *conn, const char *sql);
 /* Same command on several connections at once (List of ShoalConn *). */
 extern void shoal_remote_exec_all(List *conns, const char *sql);
 
+/*
+ * Commands that end a transaction, one per connection (lists of ShoalConn *
+ * and char *), at once; session settings don't go ahead of them.
+ */
+extern void shoal_remote_exec_each(List *conns, List *sqls);
+
 /* Sends a query, waits, returns all rows as text; caller PQclear()s. */
 extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
 									const ShoalParams *params);
@@ -136,7 +143,7 @@ extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
  * For transaction callbacks: like shoal_remote_exec_all, but never raise an
  * error.  Each failure is reported as a WARNING and marks its connection
  * xact_broken.  Returns false if any failed.  recover first cancels what runs
- * on the connections and drains them.
+ * on the connections and drains them; then a command may be NULL.
  */
 extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
 

@@ -31,16 +31,17 @@
 
 #define MAX_OPTIONS		64
 
-typedef struct Options
+/* libpq's connection parameters, NULL-terminated */
+struct RemoteOptions
 {
 	const char *keywords[MAX_OPTIONS];
 	const char *values[MAX_OPTIONS];
 	int			n;
-	int			timeout;
-} Options;
+	int			timeout;		/* seconds; 0: none */
+};
 
 static void
-add_option(Options *options, const char *keyword, const char *value)
+add_option(RemoteOptions *options, const char *keyword, const char *value)
 {
 	if (options->n >= MAX_OPTIONS - 1)
 		ereport(ERROR,
@@ -54,7 +55,7 @@ add_option(Options *options, const char *keyword, const char *value)
 
 /* Adds the options of shoal.node_conninfo; copies, so no result to free. */
 static void
-add_conninfo(Options *options)
+add_conninfo(RemoteOptions *options)
 {
 	char	   *message = NULL;
 	PQconninfoOption *parsed;
@@ -101,7 +102,7 @@ session_options(void)
 }
 
 static void
-collect_options(Options *options, const RemoteTarget *target)
+collect_options(RemoteOptions *options, const RemoteTarget *target)
 {
 	options->n = 0;
 	options->timeout = CONNECT_TIMEOUT;
@@ -112,12 +113,13 @@ collect_options(Options *options, const RemoteTarget *target)
 	add_option(options, "keepalives_count", "3");
 	add_option(options, "tcp_user_timeout", "30000");
 	add_conninfo(options);
-	add_option(options, "host", target->host);
+	/* copies, for it is kept for cancelling */
+	add_option(options, "host", pstrdup(target->host));
 	add_option(options, "port", psprintf("%d", target->port));
-	add_option(options, "dbname", target->dbname);
-	add_option(options, "user", target->user);
+	add_option(options, "dbname", pstrdup(target->dbname));
+	add_option(options, "user", pstrdup(target->user));
 	if (target->password)
-		add_option(options, "password", target->password);
+		add_option(options, "password", pstrdup(target->password));
 	add_option(options, "client_encoding", GetDatabaseEncodingName());
 	add_option(options, "options", session_options());
 	add_option(options, "application_name", "shoal");
@@ -181,7 +183,7 @@ poll_connection(PGconn *pg, TimestampTz deadline, bool interruptible)
 }
 
 static TimestampTz
-connect_deadline(const Options *options)
+connect_deadline(const RemoteOptions *options)
 {
 	int			seconds = options->timeout > 0 ? options->timeout : 3600;
 
@@ -191,7 +193,7 @@ connect_deadline(const Options *options)
 /* Raises unless the new connection is one that we can use. */
 static void
 check_connection(PGconn *pg, const RemoteTarget *target,
-				 const Options *options)
+				 const RemoteOptions *options)
 {
 	PostgresPollingStatusType poll = poll_connection(pg,
 													 connect_deadline(options),
@@ -212,12 +214,10 @@ check_connection(PGconn *pg, const RemoteTarget *target,
 }
 
 static PGconn *
-connect_to(const RemoteTarget *target)
+connect_to(const RemoteTarget *target, const RemoteOptions *options)
 {
-	Options		options;
 	PGconn	   *volatile pg = NULL;
 
-	collect_options(&options, target);
 	if (!AcquireExternalFD())
 		ereport(ERROR,
 				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
@@ -226,12 +226,12 @@ connect_to(const RemoteTarget *target)
 				 errhint("Raise the server's \"max_files_per_process\" and \"ulimit -n\" limits.")));
 	PG_TRY();
 	{
-		pg = PQconnectStartParams(options.keywords, options.values, 0);
+		pg = PQconnectStartParams(options->keywords, options->values, 0);
 		if (pg == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory")));
-		check_connection(pg, target, &options);
+		check_connection(pg, target, options);
 	}
 	PG_CATCH();
 	{
@@ -243,34 +243,32 @@ connect_to(const RemoteTarget *target)
 	return pg;
 }
 
-static void
-copy_target(RemoteTarget *copy, const RemoteTarget *target)
-{
-	copy->label = pstrdup(target->label);
-	copy->host = pstrdup(target->host);
-	copy->port = target->port;
-	copy->dbname = pstrdup(target->dbname);
-	copy->user = pstrdup(target->user);
-	copy->password = target->password ? pstrdup(target->password) : NULL;
-	copy->need_password = target->need_password;
-}
-
 /* Opens a connection.  The caller puts it where it belongs. */
 ShoalConn *
 remote_open(const RemoteTarget *target, bool separate)
 {
-	PGconn	   *pg = connect_to(target);
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
-												  "Shoal connection",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ShoalConnPrivate *priv = palloc0(sizeof(ShoalConnPrivate));
+	MemoryContext old;
+	MemoryContext context;
+	RemoteOptions *options;
+	ShoalConnPrivate *priv;
+	PGconn	   *pg;
+
+	/* the current context's until the connection is there */
+	context = AllocSetContextCreate(CurrentMemoryContext, "Shoal connection",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	options = palloc(sizeof(RemoteOptions));
+	collect_options(options, target);
+	pg = connect_to(target, options);
+	MemoryContextSetParent(context, TopMemoryContext);
+
+	priv = palloc0(sizeof(ShoalConnPrivate));
 
 	priv->pub.pg = pg;
 	priv->pub.priv = priv;
 	priv->context = context;
-	copy_target(&priv->target, target);
-	priv->label = unconstify(char *, priv->target.label);
+	priv->options = options;
+	priv->label = pstrdup(target->label);
 	priv->separate = separate;
 	priv->opened_in = GetCurrentSubTransactionId();
 	priv->backend_pid = PQbackendPID(pg);
@@ -364,16 +362,15 @@ bool
 remote_cancel(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
-	Options		options;
+	RemoteOptions *options = priv->options;
 	PGconn	   *pg;
 	bool		sent;
 
-	collect_options(&options, &priv->target);
 	if (!AcquireExternalFD())
 		return false;
-	pg = PQconnectStartParams(options.keywords, options.values, 0);
+	pg = PQconnectStartParams(options->keywords, options->values, 0);
 	sent = pg != NULL &&
-		send_cancel(pg, priv->backend_pid, connect_deadline(&options));
+		send_cancel(pg, priv->backend_pid, connect_deadline(options));
 	PQfinish(pg);
 	ReleaseExternalFD();
 	return sent;

@@ -136,6 +136,17 @@ remote_launch(ShoalConn *conn, const char *sql, const ShoalParams *params,
 	return true;
 }
 
+/* What a command that has succeeded means for the connection. */
+static void
+note_command(ShoalConn *conn, const char *tag)
+{
+	/* a COMMIT may turn out to be one, too */
+	if (conn->priv->settings_unsure && strncmp(tag, "ROLLBACK", 8) == 0)
+		conn->priv->settings_known = false;
+	if (strcmp(tag, "PREPARE TRANSACTION") == 0)
+		conn->xact_prepared = true;
+}
+
 /* Keeps what a result means for the connection, and its first error. */
 void
 remote_note_result(ShoalConn *conn, PGresult *res)
@@ -145,10 +156,7 @@ remote_note_result(ShoalConn *conn, PGresult *res)
 	switch (PQresultStatus(res))
 	{
 		case PGRES_COMMAND_OK:
-			/* a COMMIT may turn out to be one, too */
-			if (priv->settings_unsure &&
-				strncmp(PQcmdStatus(res), "ROLLBACK", 8) == 0)
-				priv->settings_known = false;
+			note_command(conn, PQcmdStatus(res));
 			PQclear(res);
 			break;
 		case PGRES_TUPLES_OK:
@@ -237,9 +245,7 @@ step_statement(ShoalConn *conn, PGresult *res)
 			 priv->end == NULL)
 	{
 		priv->end = res;
-		if (priv->settings_unsure &&
-			strncmp(PQcmdStatus(res), "ROLLBACK", 8) == 0)
-			priv->settings_known = false;
+		note_command(conn, PQcmdStatus(res));
 	}
 	else
 		remote_note_result(conn, res);

@@ -32,6 +32,8 @@ typedef struct RemoteTarget
 	bool		need_password;	/* refuse a server that did not ask for it */
 } RemoteTarget;
 
+typedef struct RemoteOptions RemoteOptions;
+
 /* a prepared statement of a connection */
 typedef struct RemoteStatement
 {
@@ -67,9 +69,9 @@ typedef struct ShoalConnPrivate
 	uint32		server_hash;	/* syscache hash values, for that */
 	uint32		mapping_hash;
 	int			backend_pid;
-	RemoteTarget target;		/* in context, for cancelling */
 
-	MemoryContext context;		/* of everything below */
+	MemoryContext context;		/* of this struct and everything below */
+	RemoteOptions *options;		/* for a second connection, to cancel */
 	StringInfoData pending;		/* queued commands, each with its NUL */
 	StringInfoData deallocate;	/* likewise; these outlive a rollback */
 

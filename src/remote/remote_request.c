@@ -222,6 +222,24 @@ shoal_remote_exec_all(List *conns, const char *sql)
 		complete(lfirst(lc));
 }
 
+void
+shoal_remote_exec_each(List *conns, List *sqls)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, conns, lc2, sqls)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		remote_make_idle(conn);
+		if (!remote_launch(conn, lfirst(lc2), NULL, REMOTE_SEND_BARE))
+			remote_raise_lost(conn);
+	}
+	foreach(lc, conns)
+		complete(lfirst(lc));
+}
+
 /* Appends a row to a result that is being collected. */
 static void
 collect_row(PGresult *all, PGresult *row)
@@ -292,6 +310,38 @@ recover_conn(ShoalConn *conn, TimestampTz deadline)
 	return !priv->lost;
 }
 
+/* Sends a command that must not raise. */
+static void
+try_launch(ShoalConn *conn, const char *sql)
+{
+	/* nothing of it was sent, nothing is to be undone */
+	if (strcmp(sql, "ROLLBACK") == 0)
+		resetStringInfo(&conn->priv->pending);
+	if (!conn->priv->lost &&
+		!remote_launch(conn, sql, NULL, REMOTE_SEND_BARE))
+		remote_lost(conn);
+}
+
+/* Waits for it. */
+static bool
+try_complete(ShoalConn *conn, const char *sql, bool recover,
+			 TimestampTz deadline)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	bool		ok = !priv->lost && remote_drain(conn, deadline) &&
+	priv->error == NULL;
+
+	if (!ok)
+	{
+		/* that a lost connection can't be rolled back goes without saying */
+		if (!(recover && priv->lost))
+			remote_warn(conn, priv->error, sql);
+		conn->xact_broken = true;
+	}
+	remote_forget_group(conn);
+	return ok;
+}
+
 bool
 shoal_remote_try_all(List *conns, char **sqls, bool recover)
 {
@@ -309,32 +359,20 @@ shoal_remote_try_all(List *conns, char **sqls, bool recover)
 		const char *sql = sqls[i++];
 
 		if (recover && !recover_conn(conn, deadline))
+		{
+			ok = false;
 			continue;
-		/* nothing of it was sent, nothing is to be undone */
-		if (strcmp(sql, "ROLLBACK") == 0)
-			resetStringInfo(&conn->priv->pending);
-		if (!remote_launch(conn, sql, NULL, REMOTE_SEND_BARE))
-			remote_lost(conn);
+		}
+		if (sql)
+			try_launch(conn, sql);
 	}
-
 	i = 0;
 	foreach(lc, conns)
 	{
-		ShoalConn  *conn = lfirst(lc);
-		ShoalConnPrivate *priv = conn->priv;
 		const char *sql = sqls[i++];
 
-		if (!priv->lost && remote_drain(conn, deadline) && priv->error == NULL)
-		{
-			remote_forget_group(conn);
-			continue;
-		}
-		/* that a lost connection can't be rolled back goes without saying */
-		if (!(recover && priv->lost))
-			remote_warn(conn, priv->error, sql);
-		conn->xact_broken = true;
-		remote_forget_group(conn);
-		ok = false;
+		if (sql && !try_complete(lfirst(lc), sql, recover, deadline))
+			ok = false;
 	}
 	return ok;
 }
