@@ -8,18 +8,246 @@
 #ifndef BASE_COMPAT_H
 #define BASE_COMPAT_H
 
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
+
 #if PG_VERSION_NUM < 150000
 #error "Shoal needs PostgreSQL 15 or newer"
 #endif
 
 /*
- * Before 16 PGDLLEXPORT is empty here; we build with -fvisibility=hidden, so
- * what SQL calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this
- * header.
+ * Before 16 PGDLLEXPORT is empty here, and PG_FUNCTION_INFO_V1 does not apply
+ * it to the function itself; we build with -fvisibility=hidden, so what SQL
+ * calls has to be marked.  Files with PG_FUNCTION_INFO_V1 include this header.
  */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name) \
+extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name) (void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_, name) (void) \
+{ \
+	static const Pg_finfo_record info = {1}; \
+	return &info; \
+} \
+extern int	no_such_variable
+#endif
+
+/* 18 can leave out a deferrable primary key */
+#if PG_VERSION_NUM >= 180000
+#define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex((rel), false)
+#else
+#define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* 16 renamed relation file nodes, changed ownership checks and soft errors */
+#if PG_VERSION_NUM < 160000
+#define RelFileLocator RelFileNode
+#define RelFileNumber Oid
+#define GetNewRelFileNumber GetNewRelFileNode
+#define RelationAssumeNewRelfilelocator RelationAssumeNewRelfilenode
+#define rd_newRelfilelocatorSubid rd_newRelfilenodeSubid
+#define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
+#define shoal_owns_table(relid, userid) pg_class_ownercheck(relid, userid)
+#define shoal_name_list(string) stringToQualifiedNameList(string)
+#else
+#define shoal_name_list(string) stringToQualifiedNameList(string, NULL)
+#define shoal_owns_table(relid, userid) \
+	object_ownercheck(RelationRelationId, relid, userid)
+#endif
+
+/* 17 gave reindex_relation the statement */
+#if PG_VERSION_NUM < 170000
+#define shoal_reindex_relation(relid, flags, params) \
+	reindex_relation(relid, flags, params)
+#else
+#define shoal_reindex_relation(relid, flags, params) \
+	reindex_relation(NULL, relid, flags, params)
+#endif
+
+/* 18 counts frozen pages, and has no unlogged partitioned tables */
+#if PG_VERSION_NUM < 180000
+#define shoal_clear_allfrozen(form) ((void) 0)
+#define SHOAL_PARTITIONED_ONLY_PERMANENT false
+#else
+#define shoal_clear_allfrozen(form) ((void) ((form)->relallfrozen = 0))
+#define SHOAL_PARTITIONED_ONLY_PERMANENT true
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define shoal_flatten_join_alias_vars(query, node) \
+	flatten_join_alias_vars(NULL, (query), (node))
+#else
+#define shoal_flatten_join_alias_vars(query, node) \
+	flatten_join_alias_vars((query), (node))
+#endif
+
+/*
+ * The view that a range table entry was before the rewriter expanded it, or
+ * InvalidOid.  16 keeps the OID in the entry; before, the view's OLD entry
+ * comes first in the subquery.
+ */
+static inline Oid
+shoal_rte_view(RangeTblEntry *rte)
+{
+	if (rte->rtekind != RTE_SUBQUERY || rte->subquery == NULL)
+		return InvalidOid;
+#if PG_VERSION_NUM >= 160000
+	return rte->relid;
+#else
+	{
+		RangeTblEntry *old;
+
+		if (list_length(rte->subquery->rtable) < 2)
+			return InvalidOid;
+		old = (RangeTblEntry *) linitial(rte->subquery->rtable);
+		if (old->rtekind != RTE_RELATION || old->relkind != 'v' || old->inFromCl)
+			return InvalidOid;
+		return old->relid;
+	}
+#endif
+}
+
+/*
+ * Rights to check for a range table entry live in the entry itself before 16,
+ * in a list of the query's afterwards.  shoal_rte_permissions fetches what is
+ * needed to put the entry into a finished plan with shoal_plan_add_rte.
+ */
+static inline void *
+shoal_rte_permissions(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return NULL;
+	return copyObject(list_nth(query->rteperminfos, rte->perminfoindex - 1));
+#else
+	return NULL;
+#endif
+}
+
+/* For a query whose range table is replaced by entries without rights. */
+static inline void
+shoal_query_clear_permissions(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	query->rteperminfos = NIL;
+#endif
+}
+
+/* For an entry that moves from one query to another / stops being a table. */
+static inline void
+shoal_query_copy_permissions(Query *query, Query *from, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex != 0)
+	{
+		query->rteperminfos =
+			lappend(query->rteperminfos,
+					copyObject(list_nth(from->rteperminfos,
+										rte->perminfoindex - 1)));
+		rte->perminfoindex = list_length(query->rteperminfos);
+	}
+#endif
+}
+
+static inline void
+shoal_rte_clear_permissions(RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	rte->perminfoindex = 0;
+#else
+	rte->requiredPerms = 0;
+	rte->checkAsUser = InvalidOid;
+	rte->selectedCols = NULL;
+	rte->insertedCols = NULL;
+	rte->updatedCols = NULL;
+#endif
+}
+
+/* The user for whom an entry's rights are checked; 0: the current one. */
+static inline Oid
+shoal_rte_check_as(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return InvalidOid;
+	return getRTEPermissionInfo(query->rteperminfos, rte)->checkAsUser;
+#else
+	return rte->checkAsUser;
+#endif
+}
+
+/*
+ * For a copy of an entry of the same query that is to stand for another
+ * relation: it knows which columns are written, but needs no rights.
+ */
+static inline void
+shoal_rte_drop_permissions(Query *query, RangeTblEntry *old,
+						   RangeTblEntry *copy, Oid check_as)
+{
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *info;
+
+	if (old->perminfoindex == 0)
+		return;
+	info = copyObject(getRTEPermissionInfo(query->rteperminfos, old));
+	info->relid = copy->relid;
+	info->requiredPerms = 0;
+	info->checkAsUser = check_as;
+	query->rteperminfos = lappend(query->rteperminfos, info);
+	copy->perminfoindex = list_length(query->rteperminfos);
+#else
+	copy->requiredPerms = 0;
+	copy->checkAsUser = check_as;
+#endif
+}
+
+static inline void
+shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
+{
+#if PG_VERSION_NUM >= 160000
+	rte->perminfoindex = 0;
+	if (permissions)
+	{
+		stmt->permInfos = lappend(stmt->permInfos, permissions);
+		rte->perminfoindex = list_length(stmt->permInfos);
+	}
+#endif
+	stmt->rtable = lappend(stmt->rtable, rte);
+#if PG_VERSION_NUM >= 180000
+	stmt->unprunableRelids = bms_add_member(stmt->unprunableRelids,
+											list_length(stmt->rtable));
+#endif
+}
+
+/*
+ * Where a parser's namespace item keeps the rights to check, and checking
+ * those of a one-table statement.
+ */
+#if PG_VERSION_NUM >= 160000
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_perminfo)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckPermissions((pstate)->p_rtable, (pstate)->p_rteperminfos, true)
+#else
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_rte)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckRTPerms((pstate)->p_rtable, true)
+#endif
+
+/* once: the executor is not run again for this query */
+#if PG_VERSION_NUM >= 180000
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count)
+#else
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count, once)
 #endif
 
 /* a wait set that lives as long as the backend */

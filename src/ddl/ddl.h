@@ -6,36 +6,140 @@
 #define DDL_H
 
 #include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+#include "meta/meta.h"
 
 /* Installs ProcessUtility_hook and, by shoal_ddl_drop_init, object_access_hook. */
 extern void shoal_ddl_init(void);
-
-/*
- * ddl_convert.c, on this node only: turns a plain table into an empty
- * hash-partitioned one in place, keeping its OID and everything that hangs on
- * it.  Rows that it holds end up in a new plain table, whose OID is returned
- * (InvalidOid if it was empty); same column numbers; the caller drops it.
- */
-extern Oid	shoal_ddl_convert(Oid relid, List *keyattrs);
-
-/*
- * On this node only: makes the partition of a table for a shard, in the
- * shard's schema (made if missing), with the parent's name; indexes and
- * constraints get the parent's names.
- */
-extern void shoal_ddl_create_partition(Oid relid, int group_id, int shard,
-									   int shard_count);
-
-/*
- * Gives the indexes and constraints of shard partitions the names of their
- * parents' (after a CREATE INDEX or ALTER TABLE on the parent).
- */
-extern void shoal_ddl_align_names(Oid relid);
 
 /*
  * ddl_drop.c: installs object_access_hook, which forgets tables that are
  * dropped.  Called by shoal_ddl_init.
  */
 extern void shoal_ddl_drop_init(void);
+
+/* ---- ddl_convert.c: on this node only ---- */
+
+/*
+ * Turns a plain table into an empty hash-partitioned one in place, keeping
+ * its OID and everything that hangs on it.  Rows that it holds end up in a
+ * new plain table, whose OID is returned (InvalidOid if it was empty); same
+ * column numbers; the caller drops it.
+ */
+extern Oid	shoal_ddl_convert(Oid relid, List *keyattrs);
+
+/*
+ * Moves the rows of a plain table to a new one like shoal_ddl_convert does;
+ * the table stays plain and is empty then.
+ */
+extern Oid	shoal_ddl_detach_rows(Oid relid);
+
+/*
+ * Makes an empty plain table with the columns of another one, which
+ * shoal_ddl_convert_back can make that one's storage.
+ */
+extern Oid	shoal_ddl_make_heap(Oid relid, char persistence);
+
+/*
+ * Turns a partitioned table without partitions into a plain one with the rows
+ * of a heap made by shoal_ddl_make_heap, which is gone then.  For a table
+ * that is plain already, shoal_ddl_replace_heap just replaces the storage.
+ */
+extern void shoal_ddl_convert_back(Oid relid, Oid heap);
+extern void shoal_ddl_replace_heap(Oid relid, Oid heap);
+
+/* ---- ddl_partition.c: on this node only ---- */
+
+/* What a partitioned table cannot remember for its partitions. */
+typedef struct ShoalStorage
+{
+	List	   *options;		/* DefElem *: fillfactor and the like */
+	char		persistence;	/* permanent or unlogged */
+} ShoalStorage;
+
+/* That of a plain table, or of a shard partition of a partitioned one. */
+extern ShoalStorage *shoal_ddl_storage_of(Oid relid);
+
+/*
+ * Makes the partitions of a table for some shards (int list), each in its
+ * shard's schema (made if missing), with the parent's name; indexes and
+ * constraints get the parent's names.
+ */
+extern void shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
+										int shard_count,
+										const ShoalStorage *storage);
+
+/* Makes one, like the others of the table that are on this node. */
+extern void shoal_ddl_create_partition(Oid relid, int group_id, int shard,
+									   int shard_count);
+
+/*
+ * Gives shard partitions, their indexes and constraints the names of their
+ * parents' (after a CREATE INDEX, ALTER TABLE or RENAME on the parent).
+ */
+extern void shoal_ddl_align_names(Oid relid);
+
+/* ---- ddl_check.c: what can be distributed ---- */
+
+/* A foreign key of a table, or on it. */
+typedef struct ShoalForeignKey
+{
+	Oid			oid;
+	char	   *name;
+	Oid			from;			/* referencing table */
+	Oid			to;				/* referenced table */
+	bool		validated;
+	int			nkeys;
+	AttrNumber	fromatt[INDEX_MAX_KEYS];
+	AttrNumber	toatt[INDEX_MAX_KEYS];
+} ShoalForeignKey;
+
+/* All of them, List of ShoalForeignKey *, ordered by name. */
+extern List *shoal_ddl_foreign_keys(Oid relid);
+
+/* The columns named in a comma-separated list, as an int list of attnums. */
+extern List *shoal_ddl_key_columns(Relation rel, const char *names);
+
+/* Raises an error for what cannot become a Shoal table of any kind. */
+extern void shoal_ddl_check_relation(Relation rel);
+
+/* The same for one that passed that, and a kind and distribution key. */
+extern void shoal_ddl_check_table(Relation rel, char kind, List *keyattrs);
+
+/*
+ * Raises an error for foreign keys that could not be enforced if the table
+ * were of that kind, in that group (0: a new one).
+ */
+extern void shoal_ddl_check_foreign_keys(Relation rel, char kind, int group_id,
+										 List *keyattrs);
+
+/* True if the table could join a group that this table is of. */
+extern bool shoal_ddl_keys_match(Relation rel, List *keyattrs,
+								 const ShoalTable *other);
+
+/* ---- ddl_distribute.c: shared with ddl_undistribute.c ---- */
+
+/*
+ * Opens a table of the current user's, locked ACCESS EXCLUSIVE; an error if
+ * it is gone or somebody else's.
+ */
+extern Relation shoal_ddl_open_own_table(Oid relid);
+
+/*
+ * The start of a function (named for errors) by which users change what is
+ * distributed: checks that it may run here, and takes the cluster lock.
+ */
+extern void shoal_ddl_begin_change(const char *function);
+
+/* The start of a function that only coordinators may call. */
+extern void shoal_ddl_begin_internal(void);
+
+/*
+ * Drops the foreign keys that a table has and returns what
+ * shoal_ddl_add_foreign_keys needs to add them again.
+ */
+extern List *shoal_ddl_drop_foreign_keys(Oid relid);
+extern void shoal_ddl_add_foreign_keys(Oid relid, List *saved);
 
 #endif							/* DDL_H */

@@ -84,6 +84,9 @@ extern const ShoalTable *shoal_meta_table(Oid relid);
 /* The group; error 58000 (corrupt metadata) if it does not exist. */
 extern const ShoalGroup *shoal_meta_group(int group_id);
 
+/* The same, but NULL if it does not exist. */
+extern const ShoalGroup *shoal_meta_find_group(int group_id);
+
 /* The node, NULL if there is none of that id. */
 extern const ShoalNode *shoal_meta_node(int node_id);
 

@@ -55,12 +55,7 @@ enum
 	SHOAL_PLACEMENT_NATTS = SHOAL_PLACEMENT_STATE
 };
 
-#define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
-
 /* OID of a metadata table; call only while shoal_meta_enabled() is true. */
 extern Oid	shoal_meta_relid(ShoalMetaRel which);
-
-/* The group, NULL if there is none; same life as shoal_meta_group's. */
-extern const struct ShoalGroup *shoal_meta_find_group(int group_id);
 
 #endif							/* META_TABLES_H */

@@ -35,9 +35,7 @@
 #include "meta/meta.h"
 #include "meta/meta_tables.h"
 
-extern PGDLLEXPORT Datum shoal_meta_changed(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(shoal_meta_changed);
-extern PGDLLEXPORT Datum shoal_fdw_validator(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(shoal_fdw_validator);
 
 /* ---- rows ---- */

@@ -27,7 +27,10 @@ typedef struct ShoalScope
 	Bitmapset  *shards;			/* ... and these shards of it */
 } ShoalScope;
 
-/* The marker for a shard set, palloc'd; shards NULL gives the local marker. */
+/*
+ * The marker for a shard set, palloc'd.  An empty set (NULL) is legal and sees
+ * nothing of the group.  Group 0 stands for no group: the local marker.
+ */
 extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
 								bool partial);
 

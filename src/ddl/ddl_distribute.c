@@ -1,0 +1,660 @@
+/*
+ * ddl_distribute.c
+ *		Making tables distributed, reference or single-shard tables.
+ *
+ * The coordinator checks everything, decides on the group and the placements
+ * and then runs one function on every node: by a call here, as
+ * shoal.internal_distribute() on the others.  That function drops the table's
+ * foreign keys, converts the table, writes the metadata, makes the partitions
+ * of the node's own shards and adds the foreign keys again.  At that moment
+ * the table is empty on every node (the rows it had on the coordinator are in
+ * another table, see ddl_convert.c), so nothing has to be validated; then the
+ * rows go to their shards like replicated data, without triggers.
+ *
+ * All of it is one distributed transaction under the cluster lock, which is
+ * taken before the table's.  An error on any node undoes everything.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "commands/defrem.h"
+#include "commands/tablecmds.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "ddl/ddl.h"
+#include "exec/exec.h"
+#include "meta/meta.h"
+#include "remote/remote.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+
+/* What a table is to become; the same on every node. */
+typedef struct Distribution
+{
+	char		kind;
+	List	   *keys;			/* char *: names of the key columns */
+	int			group_id;
+	bool		new_group;
+	int			shard_count;
+	int			replicas;
+	bool		closed;
+	int		   *primaries;		/* for a new group: node by shard; for a
+								 * reference group all nodes */
+	int			nprimaries;
+} Distribution;
+
+extern PGDLLEXPORT Datum shoal_create_distributed_table(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_create_reference_table(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_distribute(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(shoal_create_distributed_table);
+PG_FUNCTION_INFO_V1(shoal_create_reference_table);
+PG_FUNCTION_INFO_V1(shoal_internal_distribute);
+
+/* ---- rights and locks ---- */
+
+Relation
+shoal_ddl_open_own_table(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	Relation	rel;
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	if (!shoal_owns_table(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)), name);
+	LockRelationOid(relid, AccessExclusiveLock);
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s\" does not exist", name)));
+	/* it may have got another owner while we waited for the lock */
+	if (!shoal_owns_table(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(rel->rd_rel->relkind), name);
+	return rel;
+}
+
+/* What the functions that users call have to check first. */
+void
+shoal_ddl_begin_change(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	if (shoal_origin != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be called by a statement that runs on a node",
+						function),
+				 errhint("Call it by itself, in a session of your own.")));
+	if (!shoal_meta_enabled())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"%s\" is not created in this database",
+						"shoal"),
+				 errhint("Use CREATE EXTENSION shoal.")));
+	shoal_xact_lock_cluster();
+}
+
+/* What the functions that only coordinators call have to check first. */
+void
+shoal_ddl_begin_internal(void)
+{
+	if (shoal_origin == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this function is called by Shoal itself"),
+				 errhint("Use shoal.create_distributed_table() and its like.")));
+}
+
+/* ---- foreign keys around a conversion ---- */
+
+typedef struct SavedForeignKey
+{
+	char	   *name;
+	char	   *command;		/* adds it again */
+	char	   *comment;
+} SavedForeignKey;
+
+List *
+shoal_ddl_drop_foreign_keys(Oid relid)
+{
+	List	   *saved = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_foreign_keys(relid))
+	{
+		ShoalForeignKey *fk = lfirst(lc);
+		SavedForeignKey *save;
+		ObjectAddress address;
+
+		if (fk->from != relid)
+			continue;
+		save = palloc0(sizeof(SavedForeignKey));
+		save->name = fk->name;
+		save->command = pg_get_constraintdef_command(fk->oid);
+		save->comment = GetComment(fk->oid, ConstraintRelationId, 0);
+		saved = lappend(saved, save);
+
+		ObjectAddressSet(address, ConstraintRelationId, fk->oid);
+		performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
+	return saved;
+}
+
+void
+shoal_ddl_add_foreign_keys(Oid relid, List *saved)
+{
+	ListCell   *lc;
+
+	if (saved == NIL)
+		return;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	foreach(lc, saved)
+	{
+		SavedForeignKey *fk = lfirst(lc);
+
+		if (SPI_execute(fk->command, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "SPI_execute failed: %s", fk->command);
+		if (fk->comment != NULL)
+			CreateComments(get_relation_constraint_oid(relid, fk->name, false),
+						   ConstraintRelationId, 0, fk->comment);
+	}
+	SPI_finish();
+	CommandCounterIncrement();
+}
+
+/* ---- on each node ---- */
+
+static void
+write_metadata(Oid relid, const Distribution *dist)
+{
+	if (dist->new_group)
+	{
+		shoal_meta_add_group(dist->group_id, dist->kind, dist->shard_count,
+							 dist->replicas, dist->closed);
+		for (int i = 0; i < dist->nprimaries; i++)
+			shoal_meta_add_placement(dist->group_id,
+									 dist->kind == SHOAL_KIND_REFERENCE ? 0 : i,
+									 dist->primaries[i], "primary", "active");
+	}
+	shoal_meta_add_table(relid, dist->kind, dist->group_id);
+}
+
+/* Converts and registers a distributed table; returns the rows it had. */
+static Oid
+distribute_by_hash(Oid relid, const Distribution *dist)
+{
+	ShoalStorage *storage = shoal_ddl_storage_of(relid);
+	int			local = shoal_meta_local_node_id();
+	List	   *saved = shoal_ddl_drop_foreign_keys(relid);
+	List	   *attnums = NIL;
+	List	   *shards = NIL;
+	Oid			remnant = InvalidOid;
+	const ShoalGroup *group;
+	ListCell   *lc;
+
+	foreach(lc, dist->keys)
+		attnums = lappend_int(attnums, get_attnum(relid, lfirst(lc)));
+	if (get_rel_relkind(relid) == RELKIND_RELATION)
+		remnant = shoal_ddl_convert(relid, attnums);
+	write_metadata(relid, dist);
+
+	group = shoal_meta_group(dist->group_id);
+	for (int i = 0; i < group->shard_count; i++)
+		if (group->primary[i] == local)
+			shards = lappend_int(shards, i);
+	if (shards != NIL)
+		shoal_ddl_create_partitions(relid, dist->group_id, shards,
+									group->shard_count, storage);
+	shoal_ddl_add_foreign_keys(relid, saved);
+	return remnant;
+}
+
+/*
+ * The work of one node.  On the coordinator (origin) the rows that have to
+ * move are returned in a table of their own; elsewhere there must be none.
+ */
+static Oid
+distribute_here(Oid relid, const Distribution *dist, bool origin)
+{
+	Relation	rel = shoal_ddl_open_own_table(relid);
+	Oid			remnant = InvalidOid;
+
+	CheckTableNotInUse(rel, "shoal.create_distributed_table()");
+	if (!origin && RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
+		RelationGetNumberOfBlocks(rel) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has rows of its own on node %d",
+						RelationGetRelationName(rel),
+						shoal_meta_local_node_id()),
+				 errhint("Connect to that node and move the rows, then TRUNCATE the table there; or distribute it from there.")));
+	table_close(rel, NoLock);
+
+	shoal_scope_enter_local();
+	if (dist->kind == SHOAL_KIND_DISTRIBUTED)
+		remnant = distribute_by_hash(relid, dist);
+	else
+	{
+		int			local = shoal_meta_local_node_id();
+		bool		stays;
+
+		write_metadata(relid, dist);
+		if (dist->kind == SHOAL_KIND_REFERENCE)
+			stays = shoal_meta_is_alone();
+		else
+			stays = shoal_meta_group(dist->group_id)->primary[0] == local;
+		if (origin && !stays)
+			remnant = shoal_ddl_detach_rows(relid);
+	}
+	shoal_scope_leave_local();
+	return remnant;
+}
+
+/* ---- rows ---- */
+
+/* Sends the rows of a remnant to their shards, and drops it. */
+static void
+move_rows(Oid relid, Oid remnant)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	Relation	source = table_open(remnant, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleTableSlot *slot = table_slot_create(source, NULL);
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	List	   *attnums = NIL;
+	ListCell   *lc;
+	Snapshot	snapshot;
+	TableScanDesc scan;
+	ShoalSink  *sink;
+	ObjectAddress address;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		/* generated columns are computed again where the row is stored */
+		if (!att->attisdropped && !att->attgenerated)
+			attnums = lappend_int(attnums, i + 1);
+	}
+
+	/*
+	 * Like a rewriting ALTER TABLE, look at what is committed now: the
+	 * transaction's snapshot can be older than the lock.
+	 */
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	sink = shoal_sink_open(rel, attnums, NULL, true);
+	scan = table_beginscan(source, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		int			n = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		foreach(lc, attnums)
+		{
+			values[n] = slot->tts_values[lfirst_int(lc) - 1];
+			nulls[n] = slot->tts_isnull[lfirst_int(lc) - 1];
+			n++;
+		}
+		shoal_sink_row(sink, values, nulls);
+	}
+	(void) shoal_sink_close(sink);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(source, NoLock);
+	table_close(rel, NoLock);
+
+	CommandCounterIncrement();
+	ObjectAddressSet(address, RelationRelationId, remnant);
+	performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+/* ---- the coordinator ---- */
+
+static char *
+int_array_literal(const int *elements, int n)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&buf, "%s%d", i > 0 ? "," : "", elements[i]);
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+static void
+distribute_everywhere(Oid relid, const Distribution *dist)
+{
+	StringInfoData sql;
+	Oid			remnant;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "/*shoal local*/ SELECT shoal.internal_distribute(%s::pg_catalog.regclass, '%c', ARRAY[",
+					 quote_literal_cstr(quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+																   get_rel_name(relid))),
+					 dist->kind);
+	foreach(lc, dist->keys)
+		appendStringInfo(&sql, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
+						 quote_literal_cstr(lfirst(lc)));
+	appendStringInfo(&sql, "]::pg_catalog.text[], %d, %s, %d, %d, %s, '%s')",
+					 dist->group_id, dist->new_group ? "true" : "false",
+					 dist->shard_count, dist->replicas,
+					 dist->closed ? "true" : "false",
+					 int_array_literal(dist->primaries, dist->nprimaries));
+
+	remnant = distribute_here(relid, dist, true);
+	if (!shoal_meta_is_alone())
+	{
+		shoal_xact_run(sql.data, NIL);
+		shoal_remote_forget_statements();
+	}
+	if (OidIsValid(remnant))
+		move_rows(relid, remnant);
+}
+
+/* Primaries that each node has, of all groups that have shards. */
+static int
+count_primaries(int node_id)
+{
+	List	   *seen = NIL;
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_table_oids(0))
+	{
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+		const ShoalGroup *group;
+
+		if (table == NULL || table->kind == SHOAL_KIND_REFERENCE ||
+			list_member_int(seen, table->group_id))
+			continue;
+		seen = lappend_int(seen, table->group_id);
+		group = shoal_meta_group(table->group_id);
+		for (int i = 0; i < group->shard_count; i++)
+			if (group->primary[i] == node_id)
+				count++;
+	}
+	list_free(seen);
+	return count;
+}
+
+typedef struct NodeLoad
+{
+	int			node_id;
+	int			primaries;
+} NodeLoad;
+
+static int
+compare_loads(const void *a, const void *b)
+{
+	const NodeLoad *x = a;
+	const NodeLoad *y = b;
+
+	if (x->primaries != y->primaries)
+		return x->primaries < y->primaries ? -1 : 1;
+	return x->node_id < y->node_id ? -1 : 1;
+}
+
+/* Shards go round the nodes, beginning with those that have the fewest. */
+static void
+place_shards(Distribution *dist)
+{
+	List	   *nodes = shoal_meta_nodes();
+	NodeLoad   *loads = palloc(sizeof(NodeLoad) * Max(list_length(nodes), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, nodes)
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (dist->kind != SHOAL_KIND_REFERENCE && !node->holds_shards)
+			continue;
+		loads[n].node_id = node->node_id;
+		loads[n].primaries = dist->kind == SHOAL_KIND_REFERENCE ? 0 :
+			count_primaries(node->node_id);
+		n++;
+	}
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no node holds shards"),
+				 errhint("Add a node with shoal.add_node(), or use shoal.alter_node(node_id, holds_shards => true).")));
+	qsort(loads, n, sizeof(NodeLoad), compare_loads);
+
+	dist->nprimaries = dist->kind == SHOAL_KIND_REFERENCE ? n :
+		dist->shard_count;
+	dist->primaries = palloc(sizeof(int) * dist->nprimaries);
+	for (int i = 0; i < dist->nprimaries; i++)
+		dist->primaries[i] = loads[i % n].node_id;
+}
+
+static void
+join_group(Distribution *dist, const ShoalGroup *group)
+{
+	dist->group_id = group->group_id;
+	dist->new_group = false;
+	dist->shard_count = group->shard_count;
+	dist->replicas = group->replicas;
+	dist->closed = group->closed;
+}
+
+/* The open group that a table can join without being told, or none. */
+static void
+join_default_group(Relation rel, List *keyattrs, Distribution *dist)
+{
+	const ShoalGroup *best = NULL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_table_oids(0))
+	{
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+		const ShoalGroup *group;
+
+		if (table == NULL || table->kind != dist->kind)
+			continue;
+		group = shoal_meta_group(table->group_id);
+		if (group->closed || group->shard_count != dist->shard_count ||
+			group->replicas != dist->replicas ||
+			(best != NULL && best->group_id <= group->group_id))
+			continue;
+		if (dist->kind == SHOAL_KIND_DISTRIBUTED &&
+			!shoal_ddl_keys_match(rel, keyattrs, table))
+			continue;
+		best = group;
+	}
+	if (best != NULL)
+		join_group(dist, best);
+}
+
+/* colocate_with => a table */
+static void
+join_group_of(Relation rel, List *keyattrs, Distribution *dist,
+			  const char *name, bool count_given)
+{
+	RangeVar   *rv = makeRangeVarFromNameList(shoal_name_list(name));
+	Oid			other = RangeVarGetRelid(rv, AccessShareLock, false);
+	const ShoalTable *table = shoal_meta_table(other);
+	const ShoalGroup *group;
+
+	if (table == NULL || table->kind != dist->kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" is not a %s table", get_rel_name(other),
+						dist->kind == SHOAL_KIND_SINGLE ? "single-shard" :
+						"distributed"),
+				 errhint("colocate_with is 'default', 'none' or the name of a table of the same kind.")));
+	group = shoal_meta_group(table->group_id);
+	if (count_given && group->shard_count != dist->shard_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" has %d shards, not %d",
+						get_rel_name(other), group->shard_count,
+						dist->shard_count),
+				 errhint("Leave shard_count out.")));
+	if (dist->kind == SHOAL_KIND_DISTRIBUTED &&
+		!shoal_ddl_keys_match(rel, keyattrs, table))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("distribution columns of \"%s\" and \"%s\" do not have the same type",
+						RelationGetRelationName(rel), get_rel_name(other)),
+				 errhint("Change the column's type or collation, or use colocate_with => 'none'.")));
+	join_group(dist, group);
+}
+
+/*
+ * Checks the table, settles group and placements, and does it.  colocate is
+ * NULL for a reference table.
+ */
+static void
+distribute(Oid relid, Distribution *dist, const char *key_names,
+		   const char *colocate, bool count_given)
+{
+	Relation	rel = shoal_ddl_open_own_table(relid);
+	List	   *keyattrs = NIL;
+	ListCell   *lc;
+
+	/* before columns are looked up in something that is not a table */
+	shoal_ddl_check_relation(rel);
+	if (key_names != NULL)
+		keyattrs = shoal_ddl_key_columns(rel, key_names);
+	shoal_ddl_check_table(rel, dist->kind, keyattrs);
+	CheckTableNotInUse(rel, "shoal.create_distributed_table()");
+	foreach(lc, keyattrs)
+		dist->keys = lappend(dist->keys,
+							 get_attname(relid, lfirst_int(lc), false));
+
+	dist->new_group = true;
+	if (colocate == NULL || strcmp(colocate, "default") == 0)
+	{
+		if (dist->kind != SHOAL_KIND_SINGLE)
+			join_default_group(rel, keyattrs, dist);
+	}
+	else if (strcmp(colocate, "none") == 0)
+		dist->closed = true;
+	else
+		join_group_of(rel, keyattrs, dist, colocate, count_given);
+
+	shoal_ddl_check_foreign_keys(rel, dist->kind,
+								 dist->new_group ? 0 : dist->group_id,
+								 keyattrs);
+	if (dist->new_group)
+	{
+		dist->group_id = shoal_meta_next_group_id();
+		place_shards(dist);
+	}
+	table_close(rel, NoLock);
+	distribute_everywhere(relid, dist);
+}
+
+Datum
+shoal_create_distributed_table(PG_FUNCTION_ARGS)
+{
+	Distribution dist = {0};
+	char	   *keys = NULL;
+	bool		count_given = !PG_ARGISNULL(3);
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null",
+						PG_ARGISNULL(0) ? "table_name" : "colocate_with")));
+	shoal_ddl_begin_change("shoal.create_distributed_table()");
+	if (!PG_ARGISNULL(1))
+		keys = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	dist.kind = keys ? SHOAL_KIND_DISTRIBUTED : SHOAL_KIND_SINGLE;
+	dist.shard_count = keys ? shoal_shard_count : 1;
+	dist.replicas = shoal_replicas;
+	if (count_given)
+	{
+		dist.shard_count = PG_GETARG_INT32(3);
+		if (dist.shard_count < 1 || dist.shard_count > 32000 ||
+			(keys == NULL && dist.shard_count != 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("shard_count %d is not allowed", dist.shard_count),
+					 errhint(keys ? "Give a number from 1 to 32000." :
+							 "A table without distribution column has one shard.")));
+	}
+	if (dist.replicas > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("replicas of shards are not supported yet"),
+				 errhint("Set shoal.replicas to 0.")));
+	distribute(PG_GETARG_OID(0), &dist, keys,
+			   text_to_cstring(PG_GETARG_TEXT_PP(2)), count_given);
+	PG_RETURN_VOID();
+}
+
+Datum
+shoal_create_reference_table(PG_FUNCTION_ARGS)
+{
+	Distribution dist = {0};
+
+	shoal_ddl_begin_change("shoal.create_reference_table()");
+	dist.kind = SHOAL_KIND_REFERENCE;
+	dist.shard_count = 1;
+	distribute(PG_GETARG_OID(0), &dist, NULL, NULL, false);
+	PG_RETURN_VOID();
+}
+
+Datum
+shoal_internal_distribute(PG_FUNCTION_ARGS)
+{
+	Distribution dist = {0};
+	Datum	   *elements;
+	int			n;
+
+	shoal_ddl_begin_internal();
+	dist.kind = PG_GETARG_CHAR(1);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		dist.keys = lappend(dist.keys, TextDatumGetCString(elements[i]));
+	dist.group_id = PG_GETARG_INT32(3);
+	dist.new_group = PG_GETARG_BOOL(4);
+	dist.shard_count = PG_GETARG_INT32(5);
+	dist.replicas = PG_GETARG_INT32(6);
+	dist.closed = PG_GETARG_BOOL(7);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(8), INT4OID, sizeof(int32), true,
+					  TYPALIGN_INT, &elements, NULL, &dist.nprimaries);
+	dist.primaries = palloc(sizeof(int) * Max(dist.nprimaries, 1));
+	for (int i = 0; i < dist.nprimaries; i++)
+		dist.primaries[i] = DatumGetInt32(elements[i]);
+	(void) distribute_here(PG_GETARG_OID(0), &dist, false);
+	PG_RETURN_VOID();
+}

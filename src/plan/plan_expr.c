@@ -1,0 +1,236 @@
+/*
+ * plan_expr.c
+ *		Where an expression may be evaluated.
+ *
+ * One server evaluates a stable function once per statement, and a function
+ * of a user on the one database there is.  So that the same holds for a
+ * statement that runs in pieces, expressions without columns are evaluated
+ * by the coordinator and travel as parameters, and functions that could read
+ * tables or sequences never run inside a fragment.  Builtin volatile functions
+ * of a row (random(), gen_random_uuid()) run where the row is.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_expr.h"
+
+/* A parameter that has one value while the fragment runs. */
+static bool
+is_value(Param *param)
+{
+	return param->paramkind == PARAM_EXTERN || param->paramkind == PARAM_EXEC;
+}
+
+static bool
+not_closed_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_SubLink:
+		case T_Query:
+		case T_Aggref:
+		case T_WindowFunc:
+		case T_GroupingFunc:
+		case T_CurrentOfExpr:
+		case T_SetToDefault:
+		case T_PlaceHolderVar:
+		case T_CaseTestExpr:
+		case T_CoerceToDomainValue:
+			return true;
+		case T_Param:
+			return !is_value((Param *) node);
+		case T_FuncExpr:
+			if (((FuncExpr *) node)->funcretset)
+				return true;
+			break;
+		case T_OpExpr:
+			if (((OpExpr *) node)->opretset)
+				return true;
+			break;
+		default:
+			break;
+	}
+	return expression_tree_walker(node, not_closed_walker, context);
+}
+
+bool
+shoal_expr_is_closed(Node *node)
+{
+	/*
+	 * The placeholders of CASE and domain checks are fine inside the
+	 * expression that supplies their value.
+	 */
+	if (node != NULL && (IsA(node, CaseExpr) || IsA(node, ArrayCoerceExpr)))
+		return false;
+	return !not_closed_walker(node, NULL);
+}
+
+static bool
+is_not_immutable(Oid funcid, void *context)
+{
+	return func_volatile(funcid) != PROVOLATILE_IMMUTABLE;
+}
+
+/* Is it the node itself, not something below it, that is not immutable? */
+static bool
+is_own_not_immutable(Node *node)
+{
+	if (IsA(node, SQLValueFunction) || IsA(node, NextValueExpr))
+		return true;
+	return check_functions_in_node(node, is_not_immutable, NULL);
+}
+
+bool
+shoal_expr_is_here(Node *node, bool volatile_too)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return is_value((Param *) node);
+	if (!is_own_not_immutable(node) || !shoal_expr_is_closed(node))
+		return false;
+	return volatile_too || !contain_volatile_functions(node);
+}
+
+static bool
+is_stuck_function(Oid funcid, void *context)
+{
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	bool		stuck;
+
+	switch (funcid)
+	{
+		case F_NEXTVAL:
+		case F_CURRVAL:
+		case F_LASTVAL:
+		case F_SETVAL_REGCLASS_INT8:
+		case F_SETVAL_REGCLASS_INT8_BOOL:
+			return true;
+		default:
+			break;
+	}
+	if (funcid < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	stuck = proc->provolatile != PROVOLATILE_IMMUTABLE &&
+		proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId &&
+		proc->prokind != PROKIND_AGGREGATE;
+	ReleaseSysCache(tuple);
+	return stuck;
+}
+
+static bool
+stuck_walker(Node *node, bool *volatile_too)
+{
+	if (node == NULL)
+		return false;
+	if (shoal_expr_is_here(node, *volatile_too))
+		return false;
+	if (IsA(node, NextValueExpr))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, stuck_walker,
+								 (void *) volatile_too, 0);
+	if (check_functions_in_node(node, is_stuck_function, NULL))
+		return true;
+	return expression_tree_walker(node, stuck_walker, (void *) volatile_too);
+}
+
+bool
+shoal_expr_is_stuck(Node *node, bool volatile_too)
+{
+	return stuck_walker(node, &volatile_too);
+}
+
+static bool
+is_volatile_function(Oid funcid, void *context)
+{
+	return func_volatile(funcid) == PROVOLATILE_VOLATILE;
+}
+
+static bool
+volatile_walker(Node *node, bool *volatile_too)
+{
+	if (node == NULL)
+		return false;
+	if (shoal_expr_is_here(node, *volatile_too))
+		return false;
+	if (IsA(node, NextValueExpr))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, volatile_walker,
+								 (void *) volatile_too, 0);
+	if (check_functions_in_node(node, is_volatile_function, NULL))
+		return true;
+	return expression_tree_walker(node, volatile_walker,
+								  (void *) volatile_too);
+}
+
+bool
+shoal_expr_is_volatile(Node *node, bool volatile_too)
+{
+	return volatile_walker(node, &volatile_too);
+}
+
+Node *
+shoal_expr_strip(Node *node)
+{
+	while (node && IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
+
+static bool
+reaches_out_walker(Node *node, int *depth)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varlevelsup > *depth;
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup > *depth)
+		return true;
+	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup > *depth)
+		return true;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_CTE && rte->ctelevelsup > *depth;
+	}
+	if (IsA(node, Query))
+	{
+		bool		result;
+
+		(*depth)++;
+		result = query_tree_walker((Query *) node, reaches_out_walker,
+								   (void *) depth, QTW_EXAMINE_RTES_BEFORE);
+		(*depth)--;
+		return result;
+	}
+	return expression_tree_walker(node, reaches_out_walker, (void *) depth);
+}
+
+bool
+shoal_expr_reaches_out(Query *query)
+{
+	int			depth = -1;
+
+	return reaches_out_walker((Node *) query, &depth);
+}

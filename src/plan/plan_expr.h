@@ -1,0 +1,43 @@
+/*
+ * plan_expr.h
+ *		Where an expression may be evaluated.
+ */
+#ifndef PLAN_EXPR_H
+#define PLAN_EXPR_H
+
+#include "nodes/parsenodes.h"
+
+/*
+ * True if the expression has one value for the whole statement that has to be
+ * worked out here: it reads no columns and its own function is not immutable
+ * (now(), current_user, a user's stable function of constants).  Such an
+ * expression becomes a parameter of the fragment.  With volatile_too (rows of
+ * an INSERT, where each expression is evaluated once) also nextval() and other
+ * volatile functions.  A parameter of the statement itself counts as well.
+ */
+extern bool shoal_expr_is_here(Node *node, bool volatile_too);
+
+/*
+ * True if the node (an expression or a Query) holds a function that must not
+ * run on a node, apart from what shoal_expr_is_here turns into parameters:
+ * functions on sequences, and functions of users that are not immutable and
+ * not written in C (they may read tables).
+ */
+extern bool shoal_expr_is_stuck(Node *node, bool volatile_too);
+
+/* Like contain_volatile_functions, without what becomes a parameter. */
+extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
+
+/* True if the expression has no columns, subqueries or aggregates at all. */
+extern bool shoal_expr_is_closed(Node *node);
+
+/* The expression without relabelings (binary-compatible casts). */
+extern Node *shoal_expr_strip(Node *node);
+
+/*
+ * True if the query refers to something outside of itself: columns,
+ * aggregates or CTEs of an outer query.
+ */
+extern bool shoal_expr_reaches_out(Query *query);
+
+#endif							/* PLAN_EXPR_H */

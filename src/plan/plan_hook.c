@@ -1,0 +1,240 @@
+/*
+ * plan_hook.c
+ *		The planner hook: which way a query takes.
+ *
+ * On a node, for a fragment: the scope that its marker tells.  Otherwise, in
+ * this order: not ours (no Shoal table in it), local (all shards it needs are
+ * here), router (one shard: one fragment), push (shard by shard: one fragment
+ * per node), and parts merged by an ordinary plan.
+ */
+#include "postgres.h"
+
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/paths.h"
+#include "optimizer/planner.h"
+#include "parser/parsetree.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "plan/plan.h"
+#include "plan/plan_direct.h"
+#include "plan/plan_part.h"
+#include "plan/plan_rewrite.h"
+#include "plan/plan_shape.h"
+#include "plan/plan_text.h"
+#include "plan/plan_write.h"
+#include "scope/scope.h"
+
+static planner_hook_type next_planner = NULL;
+static set_rel_pathlist_hook_type next_pathlist = NULL;
+
+static PlannedStmt *
+plan_by_core(Query *query, const char *query_string, int cursor_options,
+			 ParamListInfo params)
+{
+	if (next_planner)
+		return next_planner(query, query_string, cursor_options, params);
+	return standard_planner(query, query_string, cursor_options, params);
+}
+
+/*
+ * If constants pin the query to a shard that is on this node, and everything
+ * can be done by core on that shard: its plan.  Else NULL.
+ */
+static PlannedStmt *
+plan_local_shard(Query *query, const ShoalShape *shape,
+				 const char *query_string, int cursor_options,
+				 ParamListInfo params)
+{
+	const ShoalTable *table = shoal_meta_table(shape->relid);
+	const ShoalGroup *group = shoal_meta_group(shape->group_id);
+	Datum		values[PARTITION_MAX_KEYS];
+	bool		nulls[PARTITION_MAX_KEYS];
+	Oid			types[PARTITION_MAX_KEYS];
+	ShoalScope	scope = {0};
+	int			shard = 0;
+
+	if (!shoal_enable_local || !shape->single)
+		return NULL;
+	if (shape->nkeycols > 0 && group->shard_count > 1)
+	{
+		for (int i = 0; i < shape->nkeycols; i++)
+		{
+			Const	   *value = (Const *) eval_const_expressions(NULL,
+																 list_nth(shape->pin, i));
+
+			if (!IsA(value, Const) || value->constisnull)
+				return NULL;
+			values[i] = value->constvalue;
+			nulls[i] = false;
+			types[i] = value->consttype;
+		}
+		shard = shoal_meta_shard_of(table, values, nulls, types);
+	}
+	if (group->primary[shard] != shoal_meta_local_node_id())
+		return NULL;
+	scope.group_id = shape->group_id;
+	scope.shards = bms_make_singleton(shard);
+	return shoal_scope_plan(query, query_string, cursor_options, params, &scope);
+}
+
+static bool
+has_row_marks(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->rowMarks != NIL ||
+			query_tree_walker((Query *) node, has_row_marks, context, 0);
+	return expression_tree_walker(node, has_row_marks, context);
+}
+
+/* Core plans the query with everything distributed replaced by parts. */
+static PlannedStmt *
+plan_with_parts(Query *query, const char *query_string, int cursor_options,
+				ParamListInfo params)
+{
+	ShoalPlanning planning = {0};
+	PlannedStmt *stmt;
+
+	planning.outer = shoal_planning;
+	shoal_planning = &planning;
+	PG_TRY();
+	{
+		planning.keep_apart = query->commandType != CMD_SELECT ||
+			has_row_marks((Node *) query, NULL);
+		shoal_rewrite_query(query);
+		stmt = plan_by_core(query, query_string, cursor_options, params);
+		shoal_part_finish(stmt);
+	}
+	PG_FINALLY();
+	{
+		shoal_planning = planning.outer;
+	}
+	PG_END_TRY();
+	return stmt;
+}
+
+static PlannedStmt *
+plan_select(Query *query, const char *query_string, int cursor_options,
+			ParamListInfo params)
+{
+	ShoalTables tables;
+	ShoalAnalysis analysis;
+	ShoalShape *whole = &analysis.whole;
+
+	shoal_rewrite_find_tables(query, &tables);
+	if ((!tables.sharded && !tables.writes_reference) ||
+		(tables.all_local && shoal_enable_local))
+		return plan_by_core(query, query_string, cursor_options, params);
+
+	shoal_shape_analyze(query, &analysis);
+	if (whole->kind == SHOAL_SHAPE_SHARDED)
+	{
+		PlannedStmt *stmt = plan_local_shard(query, whole, query_string,
+											 cursor_options, params);
+
+		if (stmt)
+			return stmt;
+		if (whole->single ? shoal_enable_router :
+			shoal_enable_push && query->sortClause == NIL)
+		{
+			ShoalFragment *frag = shoal_text_compile(query, whole);
+
+			frag->way = whole->single ? "router" : "push";
+			return shoal_direct_plan(query, frag, cursor_options);
+		}
+	}
+	return plan_with_parts(query, query_string, cursor_options, params);
+}
+
+static PlannedStmt *
+plan_write(Query *query, const char *query_string, int cursor_options,
+		   ParamListInfo params)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	ShoalTables tables;
+
+	shoal_rewrite_find_tables(query, &tables);
+	if (tables.all_local && shoal_enable_local)
+		return plan_by_core(query, query_string, cursor_options, params);
+	if (shoal_meta_table(target->relid) == NULL)
+		return plan_with_parts(query, query_string, cursor_options, params);
+	return shoal_write_plan(query, query_string, cursor_options, params,
+							&tables);
+}
+
+/* An unmarked query inside a fragment: a function on the node. */
+static void
+check_inside_fragment(const ShoalTables *tables)
+{
+	if (tables->sharded || tables->writes_reference)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a function that runs on a node cannot use distributed tables"),
+				 errhint("Call the function in a query of its own, or declare it so that it runs on the coordinator.")));
+}
+
+static PlannedStmt *
+shoal_planner(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params)
+{
+	ShoalScope	scope;
+	ShoalTables tables;
+	ShoalPlanning *outer = shoal_planning;
+	PlannedStmt *stmt;
+
+	if (query->commandType == CMD_UTILITY || !shoal_meta_enabled())
+		return plan_by_core(query, query_string, cursor_options, params);
+	if (query_string && shoal_scope_parse(query_string, &scope))
+	{
+		if (scope.local)
+			return plan_by_core(query, query_string, cursor_options, params);
+		return shoal_scope_plan(query, query_string, cursor_options, params,
+								&scope);
+	}
+	if (shoal_scope_is_local_work())
+		return plan_by_core(query, query_string, cursor_options, params);
+	shoal_rewrite_find_tables(query, &tables);
+	if (!tables.sharded && !tables.writes_reference)
+		return plan_by_core(query, query_string, cursor_options, params);
+	if (shoal_origin > 0)
+		check_inside_fragment(&tables);
+
+	/* a planner call inside another one has nothing to do with its parts */
+	shoal_planning = NULL;
+	PG_TRY();
+	{
+		if (query->commandType == CMD_SELECT)
+			stmt = plan_select(query, query_string, cursor_options, params);
+		else
+			stmt = plan_write(query, query_string, cursor_options, params);
+	}
+	PG_FINALLY();
+	{
+		shoal_planning = outer;
+	}
+	PG_END_TRY();
+	return stmt;
+}
+
+static void
+shoal_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+			   RangeTblEntry *rte)
+{
+	if (next_pathlist)
+		next_pathlist(root, rel, rti, rte);
+	shoal_part_pathlist(root, rel, rti, rte);
+}
+
+void
+shoal_plan_init(void)
+{
+	next_planner = planner_hook;
+	planner_hook = shoal_planner;
+	next_pathlist = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = shoal_pathlist;
+	shoal_write_select_planner = plan_select;
+}

@@ -1,0 +1,658 @@
+/*
+ * plan_part.c
+ *		Parts of a query that come from nodes, while core plans the rest.
+ *
+ * Core sees a part as a relation of unknown content: a named tuplestore.  Its
+ * only path is ours, a CustomPath, which takes along what core found out about
+ * the relation: the columns that are needed and the conditions that can be
+ * tested on it.  When the path becomes a plan the part's query is compiled
+ * into a fragment with both.
+ *
+ * The tables that a part reads do not appear in what core plans.  They are put
+ * into the finished plan's range table, as core does for views, so that locks,
+ * rights and plan invalidation are as for any statement.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_part.h"
+#include "plan/plan_text.h"
+
+#define PART_NAME	"*shoal* "
+
+ShoalPlanning *shoal_planning = NULL;
+
+static Plan *plan_part_path(PlannerInfo *root, RelOptInfo *rel,
+							CustomPath *best_path, List *tlist, List *clauses,
+							List *custom_plans);
+
+static const CustomPathMethods part_path_methods = {
+	.CustomName = SHOAL_SCAN,
+	.PlanCustomPath = plan_part_path,
+};
+
+/* ---- tables that leave the query ---- */
+
+static bool
+note_tables_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *lc;
+
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+			if (rte->rtekind == RTE_RELATION)
+			{
+				shoal_planning->removed = lappend(shoal_planning->removed,
+												  copyObject(rte));
+				shoal_planning->removed_perms =
+					lappend(shoal_planning->removed_perms,
+							shoal_rte_permissions(query, rte));
+			}
+		}
+		return query_tree_walker(query, note_tables_walker, context, 0);
+	}
+	return expression_tree_walker(node, note_tables_walker, context);
+}
+
+void
+shoal_part_note_tables(Query *query)
+{
+	note_tables_walker((Node *) query, NULL);
+}
+
+/* ---- range table entries ---- */
+
+void
+shoal_part_columns(List *targetlist, List **names, List **types,
+				   List **typmods, List **collations)
+{
+	ListCell   *lc;
+
+	*names = *types = *typmods = *collations = NIL;
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Node	   *expr = (Node *) tle->expr;
+
+		if (tle->resjunk)
+			continue;
+		*names = lappend(*names, makeString(pstrdup(tle->resname ? tle->resname :
+													"?column?")));
+		*types = lappend_oid(*types, exprType(expr));
+		*typmods = lappend_int(*typmods, exprTypmod(expr));
+		*collations = lappend_oid(*collations, exprCollation(expr));
+	}
+}
+
+static RangeTblEntry *
+make_rte(char *enrname, double rows, List *names, List *types, List *typmods,
+		 List *collations)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	rte->rtekind = RTE_NAMEDTUPLESTORE;
+	rte->enrname = enrname;
+	rte->enrtuples = rows;
+	rte->coltypes = types;
+	rte->coltypmods = typmods;
+	rte->colcollations = collations;
+	rte->eref = makeAlias("shoal", names);
+	rte->inFromCl = true;
+	return rte;
+}
+
+RangeTblEntry *
+shoal_part_make_rte(ShoalPart *part, List *names, List *types, List *typmods,
+					List *collations)
+{
+	shoal_planning->parts = lappend(shoal_planning->parts, part);
+	return make_rte(psprintf(PART_NAME "%d",
+							 list_length(shoal_planning->parts)),
+					part->rows, names, types, typmods, collations);
+}
+
+/*
+ * A WITH query that nobody reads: core does not run it, but leaves a subquery
+ * that has one where it is, and still pushes conditions into it.
+ */
+static CommonTableExpr *
+make_idle_cte(void)
+{
+	CommonTableExpr *cte = makeNode(CommonTableExpr);
+	Query	   *query = makeNode(Query);
+
+	query->commandType = CMD_SELECT;
+	query->jointree = makeFromExpr(NIL, NULL);
+	cte->ctename = "shoal";
+	cte->ctequery = (Node *) query;
+	return cte;
+}
+
+Query *
+shoal_part_wrap(ShoalPart *part)
+{
+	Query	   *wrap = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+	ListCell   *lc;
+	int			attno = 0;
+
+	shoal_part_columns(part->query->targetList, &names, &types, &typmods,
+					   &collations);
+	wrap->commandType = CMD_SELECT;
+	wrap->canSetTag = true;
+	if (shoal_planning->keep_apart)
+		wrap->cteList = list_make1(make_idle_cte());
+	wrap->rtable = list_make1(shoal_part_make_rte(part, names, types, typmods,
+												  collations));
+	ref->rtindex = 1;
+	wrap->jointree = makeFromExpr(list_make1(ref), NULL);
+	foreach(lc, part->query->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		TargetEntry *new;
+		Var		   *var;
+
+		if (tle->resjunk)
+			continue;
+		attno++;
+		var = makeVar(1, attno, exprType((Node *) tle->expr),
+					  exprTypmod((Node *) tle->expr),
+					  exprCollation((Node *) tle->expr), 0);
+		new = makeTargetEntry((Expr *) var, attno, tle->resname, false);
+		new->resorigtbl = tle->resorigtbl;
+		new->resorigcol = tle->resorigcol;
+		wrap->targetList = lappend(wrap->targetList, new);
+	}
+	return wrap;
+}
+
+/* ---- composing the query that the nodes run ---- */
+
+/* Can conditions and columns be changed inside the query itself? */
+static bool
+is_open(Query *query)
+{
+	return query->commandType == CMD_SELECT && !query->hasAggs &&
+		!query->hasWindowFuncs && !query->hasTargetSRFs &&
+		!query->groupClause && !query->groupingSets && !query->havingQual &&
+		!query->distinctClause && !query->setOperations &&
+		!query->limitCount && !query->limitOffset &&
+		!contain_volatile_functions((Node *) query->targetList);
+}
+
+typedef struct SubstituteContext
+{
+	Index		varno;
+	List	   *targetlist;		/* expressions by column */
+} SubstituteContext;
+
+static Node *
+substitute_mutator(Node *node, SubstituteContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == context->varno)
+	{
+		TargetEntry *tle = list_nth(context->targetlist,
+									((Var *) node)->varattno - 1);
+
+		return copyObject((Node *) tle->expr);
+	}
+	return expression_tree_mutator(node, substitute_mutator, (void *) context);
+}
+
+static List *
+without_junk(List *targetlist)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		if (!((TargetEntry *) lfirst(lc))->resjunk)
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/*
+ * The part's query with just these columns and further conditions, both in
+ * terms of the part's columns (Vars of varno).
+ */
+static Query *
+compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
+{
+	SubstituteContext context;
+	Query	   *query;
+	List	   *targetlist = NIL;
+	ListCell   *lc;
+
+	context.varno = varno;
+	if (is_open(part->query))
+	{
+		query = copyObject(part->query);
+		context.targetlist = without_junk(query->targetList);
+		query->sortClause = NIL;
+	}
+	else
+	{
+		RangeTblEntry *rte = makeNode(RangeTblEntry);
+		RangeTblRef *ref = makeNode(RangeTblRef);
+		Query	   *inner = copyObject(part->query);
+		int			attno = 0;
+
+		context.targetlist = NIL;
+		rte->rtekind = RTE_SUBQUERY;
+		rte->subquery = inner;
+		rte->inFromCl = true;
+		rte->alias = makeAlias("shoal", NIL);
+		rte->eref = makeAlias("shoal", NIL);
+
+		/* names must be unique to be referred to */
+		foreach(lc, without_junk(inner->targetList))
+		{
+			TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+			attno++;
+			tle->resname = psprintf("c%d", attno);
+			rte->eref->colnames = lappend(rte->eref->colnames,
+										  makeString(tle->resname));
+			context.targetlist =
+				lappend(context.targetlist,
+						makeTargetEntry((Expr *) makeVar(1, attno,
+														 exprType((Node *) tle->expr),
+														 exprTypmod((Node *) tle->expr),
+														 exprCollation((Node *) tle->expr),
+														 0),
+										attno, tle->resname, false));
+		}
+		query = makeNode(Query);
+		query->commandType = CMD_SELECT;
+		query->rtable = list_make1(rte);
+		ref->rtindex = 1;
+		query->jointree = makeFromExpr(list_make1(ref), NULL);
+		query->hasSubLinks = inner->hasSubLinks;
+	}
+
+	foreach(lc, vars)
+	{
+		Var		   *var = (Var *) lfirst(lc);
+		TargetEntry *tle = list_nth(context.targetlist, var->varattno - 1);
+
+		targetlist = lappend(targetlist,
+							 makeTargetEntry(copyObject(tle->expr),
+											 list_length(targetlist) + 1,
+											 tle->resname, false));
+	}
+	foreach(lc, quals)
+		query->jointree->quals =
+			make_and_qual(query->jointree->quals,
+						  substitute_mutator(lfirst(lc), &context));
+	query->targetList = targetlist;
+	return query;
+}
+
+/* ---- paths and plans ---- */
+
+static ShoalPart *
+part_of_rte(RangeTblEntry *rte)
+{
+	if (shoal_planning == NULL || rte->rtekind != RTE_NAMEDTUPLESTORE ||
+		strncmp(rte->enrname, PART_NAME, strlen(PART_NAME)) != 0)
+		return NULL;
+	return list_nth(shoal_planning->parts,
+					atoi(rte->enrname + strlen(PART_NAME)) - 1);
+}
+
+/* Is it the result of a subquery that is run once, before the rest? */
+static bool
+is_initplan_result(PlannerInfo *root, int paramid)
+{
+	ListCell   *lc;
+
+	for (; root != NULL; root = root->parent_root)
+	{
+		foreach(lc, root->init_plans)
+		{
+			if (list_member_int(((SubPlan *) lfirst(lc))->setParam, paramid))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+has_unsendable_walker(Node *node, PlannerInfo *root)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_SubLink:
+		case T_SubPlan:
+		case T_AlternativeSubPlan:
+		case T_PlaceHolderVar:
+			return true;
+		case T_Param:
+			return ((Param *) node)->paramkind != PARAM_EXTERN &&
+				!(((Param *) node)->paramkind == PARAM_EXEC &&
+				  is_initplan_result(root, ((Param *) node)->paramid));
+		case T_Var:
+			return ((Var *) node)->varattno <= 0;
+		default:
+			return expression_tree_walker(node, has_unsendable_walker,
+										  (void *) root);
+	}
+}
+
+static bool
+is_sendable(PlannerInfo *root, ShoalPart *part, RestrictInfo *rinfo)
+{
+	Node	   *clause = (Node *) rinfo->clause;
+
+	return !part->fixed && !rinfo->pseudoconstant &&
+		!has_unsendable_walker(clause, root) &&
+		!contain_volatile_functions(clause) &&
+		!shoal_expr_is_stuck(clause, false);
+}
+
+void
+shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+					RangeTblEntry *rte)
+{
+	ShoalPart  *part = part_of_rte(rte);
+	CustomPath *path;
+
+	if (part == NULL)
+		return;
+	path = makeNode(CustomPath);
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.rows = rel->rows;
+	path->path.startup_cost = 100;
+	path->path.total_cost = 100 + rel->rows * (cpu_tuple_cost + 2 * cpu_operator_cost);
+	if (part->sort)
+		path->path.pathkeys = root->sort_pathkeys;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->methods = &part_path_methods;
+	rel->pathlist = NIL;
+	rel->partial_pathlist = NIL;
+	add_path(rel, (Path *) path);
+}
+
+static CustomScan *
+make_scan(const ShoalFragment *frag, List *scan_tlist)
+{
+	CustomScan *cscan = makeNode(CustomScan);
+
+	cscan->methods = GetCustomScanMethods(SHOAL_SCAN, false);
+	cscan->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	cscan->custom_scan_tlist = scan_tlist;
+	if (frag)
+		shoal_fragment_store(cscan, frag);
+	return cscan;
+}
+
+static Plan *
+plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
+			   List *tlist, List *clauses, List *custom_plans)
+{
+	ShoalPart  *part = part_of_rte(planner_rt_fetch(rel->relid, root));
+	List	   *sent = NIL;
+	List	   *kept = NIL;
+	List	   *vars;
+	List	   *scan_tlist = NIL;
+	Query	   *query;
+	ShoalAnalysis analysis;
+	ShoalFragment *frag;
+	CustomScan *cscan;
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (is_sendable(root, part, rinfo))
+			sent = lappend(sent, rinfo->clause);
+		else
+			kept = lappend(kept, rinfo->clause);
+	}
+
+	if (part->fixed)
+	{
+		RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+		ListCell   *lct;
+		ListCell   *lcm;
+		ListCell   *lcc;
+
+		query = part->query;
+		vars = NIL;
+		forthree(lct, rte->coltypes, lcm, rte->coltypmods,
+				 lcc, rte->colcollations)
+			vars = lappend(vars, makeVar(rel->relid, list_length(vars) + 1,
+										 lfirst_oid(lct), lfirst_int(lcm),
+										 lfirst_oid(lcc), 0));
+		analysis.whole = part->shape;
+	}
+	else
+	{
+		vars = list_concat(pull_var_clause((Node *) tlist,
+										   PVC_RECURSE_PLACEHOLDERS |
+										   PVC_INCLUDE_AGGREGATES),
+						   pull_var_clause((Node *) kept,
+										   PVC_RECURSE_PLACEHOLDERS));
+		vars = list_concat_unique(NIL, vars);
+		query = compose_query(part, rel->relid, vars, sent);
+		shoal_shape_analyze(query, &analysis);
+		if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
+			elog(ERROR, "part of a query cannot be sent to nodes: %s",
+				 analysis.whole.reason ? analysis.whole.reason : "");
+	}
+	foreach(lc, vars)
+		scan_tlist = lappend(scan_tlist,
+							 makeTargetEntry((Expr *) copyObject(lfirst(lc)),
+											 list_length(scan_tlist) + 1,
+											 NULL, false));
+
+	frag = shoal_text_compile(query, &analysis.whole);
+	frag->partial = part->partial;
+	frag->sort = part->sort;
+	frag->way = part->way;
+	frag->reason = part->reason;
+	cscan = make_scan(frag, scan_tlist);
+	cscan->scan.plan.targetlist = tlist;
+	cscan->scan.plan.qual = kept;
+	return (Plan *) cscan;
+}
+
+CustomScan *
+shoal_part_make_scan(const ShoalFragment *frag, int varno, List *names,
+					 List *types, List *typmods, List *collations)
+{
+	List	   *scan_tlist = NIL;
+	List	   *tlist = NIL;
+	CustomScan *cscan;
+	ListCell   *lcn;
+	ListCell   *lct;
+	ListCell   *lcm;
+	ListCell   *lcc;
+	int			attno = 0;
+
+	forfour(lcn, names, lct, types, lcm, typmods, lcc, collations)
+	{
+		attno++;
+		scan_tlist = lappend(scan_tlist,
+							 makeTargetEntry((Expr *) makeVar(varno, attno,
+															  lfirst_oid(lct),
+															  lfirst_int(lcm),
+															  lfirst_oid(lcc), 0),
+											 attno, strVal(lfirst(lcn)), false));
+		tlist = lappend(tlist,
+						makeTargetEntry((Expr *) makeVar(INDEX_VAR, attno,
+														 lfirst_oid(lct),
+														 lfirst_int(lcm),
+														 lfirst_oid(lcc), 0),
+										attno, strVal(lfirst(lcn)), false));
+	}
+	cscan = make_scan(frag, scan_tlist);
+	cscan->scan.plan.targetlist = tlist;
+	return cscan;
+}
+
+/* ---- after core is done ---- */
+
+static void finish_plan_node(Plan *plan, List *rtable);
+
+static void
+finish_plan_list(List *plans, List *rtable)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+		finish_plan_node((Plan *) lfirst(lc), rtable);
+}
+
+/*
+ * EXPLAIN wants to find a partial aggregate below a combining one: columns of
+ * partial fragments are described as such.  (Just their types matter when the
+ * plan is run.)
+ */
+static void
+describe_states(CustomScan *cscan, List *rtable)
+{
+	ListCell   *lc;
+
+	foreach(lc, cscan->custom_scan_tlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Var		   *var = (Var *) tle->expr;
+		ShoalPart  *part;
+		Aggref	   *agg;
+
+		if (!IsA(var, Var))
+			continue;
+		part = part_of_rte(rt_fetch(var->varno, rtable));
+		if (part == NULL || !part->partial)
+			continue;
+		agg = (Aggref *)
+			((TargetEntry *) list_nth(part->query->targetList,
+									  var->varattno - 1))->expr;
+		if (!IsA(agg, Aggref))
+			continue;
+		agg = copyObject(agg);
+		agg->aggsplit = AGGSPLIT_INITIAL_SERIAL;
+		agg->aggtype = var->vartype;
+		agg->aggfilter = NULL;
+		if (!agg->aggstar)
+			agg->args = list_make1(makeTargetEntry((Expr *) var, 1, NULL, false));
+		tle->expr = (Expr *) agg;
+	}
+}
+
+static bool
+merge_aggs_walker(Node *node, bool *found)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Aggref	   *agg = (Aggref *) node;
+		TargetEntry *arg = agg->args ? linitial(agg->args) : NULL;
+
+		if (arg && arg->resname && strcmp(arg->resname, SHOAL_STATE_NAME) == 0)
+		{
+			agg->aggsplit = AGGSPLIT_FINAL_DESERIAL;
+			*found = true;
+		}
+		return false;
+	}
+	return expression_tree_walker(node, merge_aggs_walker, (void *) found);
+}
+
+/*
+ * Switches Agg nodes over partial fragments from computing aggregates to
+ * combining their transition states.
+ */
+static void
+finish_plan_node(Plan *plan, List *rtable)
+{
+	if (plan == NULL)
+		return;
+	switch (nodeTag(plan))
+	{
+		case T_Agg:
+			{
+				bool		found = false;
+
+				merge_aggs_walker((Node *) plan->targetlist, &found);
+				merge_aggs_walker((Node *) plan->qual, &found);
+				if (found)
+					((Agg *) plan)->aggsplit = AGGSPLIT_FINAL_DESERIAL;
+			}
+			break;
+		case T_Append:
+			finish_plan_list(((Append *) plan)->appendplans, rtable);
+			break;
+		case T_MergeAppend:
+			finish_plan_list(((MergeAppend *) plan)->mergeplans, rtable);
+			break;
+		case T_SubqueryScan:
+			finish_plan_node(((SubqueryScan *) plan)->subplan, rtable);
+			break;
+		case T_CustomScan:
+			describe_states((CustomScan *) plan, rtable);
+			break;
+		default:
+			break;
+	}
+	finish_plan_node(outerPlan(plan), rtable);
+	finish_plan_node(innerPlan(plan), rtable);
+}
+
+void
+shoal_part_finish(PlannedStmt *stmt)
+{
+	ListCell   *lc;
+	ListCell   *lcp;
+
+	forboth(lc, shoal_planning->removed, lcp, shoal_planning->removed_perms)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		rte->inh = false;
+		rte->tablesample = NULL;
+		rte->securityQuals = NIL;
+		shoal_plan_add_rte(stmt, rte, lfirst(lcp));
+		stmt->relationOids = lappend_oid(stmt->relationOids, rte->relid);
+	}
+	finish_plan_node(stmt->planTree, stmt->rtable);
+	finish_plan_list(stmt->subplans, stmt->rtable);
+}

@@ -1,0 +1,82 @@
+/*
+ * plan_part.h
+ *		Parts of a query that come from nodes, while core plans the rest.
+ *
+ * A part stands in the query given to core's planner as a range-table entry of
+ * kind RTE_NAMEDTUPLESTORE.  The parts of the statement being planned are kept
+ * in a backend-local stack, one level per nested planner call.
+ */
+#ifndef PLAN_PART_H
+#define PLAN_PART_H
+
+#include "nodes/pathnodes.h"
+
+#include "plan/plan_fragment.h"
+#include "plan/plan_shape.h"
+
+typedef struct ShoalPart
+{
+	Query	   *query;			/* what the nodes run */
+	bool		fixed;			/* run exactly this, with this shape; else
+								 * conditions may be added and columns left
+								 * out, and the shape follows from the result */
+	ShoalShape	shape;			/* if fixed */
+	bool		partial;		/* aggregates come as transition states */
+	List	   *sort;			/* ShoalSortKey *, order of its rows */
+	double		rows;			/* guess */
+	const char *way;
+	const char *reason;
+} ShoalPart;
+
+typedef struct ShoalPlanning
+{
+	struct ShoalPlanning *outer;
+	List	   *parts;			/* ShoalPart * */
+	List	   *removed;		/* RangeTblEntry *: tables that parts read; they
+								 * go into the finished plan for locks, rights
+								 * and invalidation */
+	List	   *removed_perms;	/* parallel: RTEPermissionInfo * or NULL (16+) */
+	bool		keep_apart;		/* parts have to stay subqueries, because rows are
+								 * identified by whole-row references */
+} ShoalPlanning;
+
+/* The statement being planned; NULL if core plans on its own. */
+extern ShoalPlanning *shoal_planning;
+
+/* Remembers the tables of a query that leaves the planner's sight. */
+extern void shoal_part_note_tables(Query *query);
+
+/*
+ * A query "SELECT columns FROM part": what takes the place of the part's
+ * query.  coltypes etc. are those of the rows that the nodes send.
+ */
+extern Query *shoal_part_wrap(ShoalPart *part);
+
+/* Just the range table entry, for a query whose columns differ. */
+extern RangeTblEntry *shoal_part_make_rte(ShoalPart *part, List *names,
+										  List *types, List *typmods,
+										  List *collations);
+
+/*
+ * A CustomScan for a finished fragment (NULL: the caller fills in the lists),
+ * its columns being Vars of varno.
+ */
+extern CustomScan *shoal_part_make_scan(const ShoalFragment *frag, int varno,
+										List *names, List *types,
+										List *typmods, List *collations);
+
+/* Adds removed tables and finishes merging aggregates. */
+extern void shoal_part_finish(PlannedStmt *stmt);
+
+/* set_rel_pathlist_hook */
+extern void shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+								RangeTblEntry *rte);
+
+/* Names, types, ... of the columns of a query's result, junk left out. */
+extern void shoal_part_columns(List *targetlist, List **names, List **types,
+							   List **typmods, List **collations);
+
+/* Marks the argument of a merging Aggref (a TargetEntry's resname). */
+#define SHOAL_STATE_NAME	"shoal state"
+
+#endif							/* PLAN_PART_H */

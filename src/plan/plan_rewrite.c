@@ -1,0 +1,404 @@
+/*
+ * plan_rewrite.c
+ *		Putting parts into a query that can't be sent as a whole.
+ *
+ * Level by level, from the top: a level that can run on each shard by itself
+ * becomes one part; one whose FROM and WHERE can is split; of any other level
+ * the subqueries are treated alike and each distributed table is pulled, i.e.
+ * becomes a part of its own, to which core's planner then gives the conditions
+ * and columns that concern it alone.  Core joins the parts.  So every SELECT
+ * has a plan.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/heap.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "plan/plan_part.h"
+#include "plan/plan_rewrite.h"
+#include "plan/plan_shape.h"
+#include "plan/plan_split.h"
+
+#define GUESS_TABLE_ROWS	100000
+
+/* ---- what tables there are ---- */
+
+static void
+note_table(const ShoalTable *table, ShoalTables *tables)
+{
+	if (!shoal_meta_group(table->group_id)->all_local)
+		tables->all_local = false;
+	if (table->kind == SHOAL_KIND_REFERENCE)
+		tables->reference = true;
+	else
+		tables->sharded = true;
+}
+
+static bool
+find_tables_walker(Node *node, ShoalTables *tables)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION &&
+			(rte->relkind == RELKIND_RELATION ||
+			 rte->relkind == RELKIND_PARTITIONED_TABLE))
+		{
+			const ShoalTable *table = shoal_meta_table(rte->relid);
+
+			/* a reference table's copy here serves for reading */
+			if (table && table->kind == SHOAL_KIND_REFERENCE)
+				tables->reference = true;
+			else if (table)
+				note_table(table, tables);
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		if (query->commandType != CMD_SELECT && query->resultRelation > 0)
+		{
+			RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+			const ShoalTable *table = shoal_meta_table(rte->relid);
+
+			if (table)
+				note_table(table, tables);
+			if (table && table->kind == SHOAL_KIND_REFERENCE)
+				tables->writes_reference = true;
+			if (table && !query->canSetTag)
+				tables->writes_in_with = true;
+		}
+		return query_tree_walker(query, find_tables_walker, (void *) tables,
+								 QTW_EXAMINE_RTES_BEFORE);
+	}
+	return expression_tree_walker(node, find_tables_walker, (void *) tables);
+}
+
+void
+shoal_rewrite_find_tables(Query *query, ShoalTables *tables)
+{
+	memset(tables, 0, sizeof(ShoalTables));
+	tables->all_local = true;
+	find_tables_walker((Node *) query, tables);
+}
+
+/* ---- pulling a table ---- */
+
+typedef struct SystemColumns
+{
+	int			varno;
+	int			depth;
+	int			natts;
+	Oid			relid;
+	List	   *attnos;			/* int list: system columns met so far */
+} SystemColumns;
+
+/*
+ * System columns of a pulled table become ordinary columns behind the others;
+ * tableoid is known here.
+ */
+static Node *
+system_columns_mutator(Node *node, SystemColumns *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+		int			pos = 0;
+		ListCell   *lc;
+
+		if (var->varno != context->varno || var->varattno >= 0 ||
+			var->varlevelsup != context->depth)
+			return node;
+		if (var->varattno == TableOidAttributeNumber)
+			return (Node *) makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
+									  ObjectIdGetDatum(context->relid), false,
+									  true);
+		foreach(lc, context->attnos)
+		{
+			if (lfirst_int(lc) == var->varattno)
+				break;
+			pos++;
+		}
+		if (lc == NULL)
+			context->attnos = lappend_int(context->attnos, var->varattno);
+		var = copyObject(var);
+		var->varattno = context->natts + pos + 1;
+		return (Node *) var;
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->depth++;
+		result = (Node *) query_tree_mutator((Query *) node,
+											 system_columns_mutator,
+											 (void *) context, 0);
+		context->depth--;
+		return result;
+	}
+	return expression_tree_mutator(node, system_columns_mutator,
+								   (void *) context);
+}
+
+/* "SELECT all columns FROM table", with its row locking clause if any. */
+static Query *
+table_query(Query *outer, int varno, List *system_attnos)
+{
+	RangeTblEntry *rte = copyObject(rt_fetch(varno, outer->rtable));
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = makeNode(Query);
+	Relation	rel = table_open(rte->relid, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	ListCell   *lc;
+
+	query->commandType = CMD_SELECT;
+	rte->inh = true;
+	rte->securityQuals = NIL;
+	query->rtable = list_make1(rte);
+	shoal_query_copy_permissions(query, outer, rte);
+	ref->rtindex = 1;
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Expr	   *expr;
+
+		if (att->attisdropped)
+			expr = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
+		else
+			expr = (Expr *) makeVar(1, att->attnum, att->atttypid,
+									att->atttypmod, att->attcollation, 0);
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(expr, i + 1,
+													att->attisdropped ?
+													psprintf("dropped%d", i + 1) :
+													pstrdup(NameStr(att->attname)),
+													false));
+	}
+	foreach(lc, system_attnos)
+	{
+		const FormData_pg_attribute *att = SystemAttributeDefinition(lfirst_int(lc));
+
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry((Expr *) makeVar(1, att->attnum,
+																	 att->atttypid,
+																	 -1, InvalidOid,
+																	 0),
+													list_length(query->targetList) + 1,
+													pstrdup(NameStr(att->attname)),
+													false));
+	}
+	foreach(lc, outer->rowMarks)
+	{
+		RowMarkClause *mark = (RowMarkClause *) lfirst(lc);
+
+		if (mark->rti == varno)
+		{
+			mark = copyObject(mark);
+			mark->rti = 1;
+			query->rowMarks = list_make1(mark);
+			query->hasForUpdate = true;
+		}
+	}
+	table_close(rel, NoLock);
+	return query;
+}
+
+static void
+pull_table(Query *query, int varno, const char *reason)
+{
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	SystemColumns context = {0};
+	ShoalPart  *part;
+	ListCell   *lc;
+
+	context.varno = varno;
+	context.relid = rte->relid;
+	{
+		Relation	rel = table_open(rte->relid, NoLock);
+
+		context.natts = RelationGetNumberOfAttributes(rel);
+		table_close(rel, NoLock);
+	}
+	context.depth = -1;
+	{
+		Query	   *changed = (Query *) system_columns_mutator((Node *) query,
+															   &context);
+
+		/* the caller holds on to the Query node itself */
+		*query = *changed;
+		rte = rt_fetch(varno, query->rtable);
+	}
+
+	part = palloc0(sizeof(ShoalPart));
+	part->query = table_query(query, varno, context.attnos);
+	part->rows = GUESS_TABLE_ROWS;
+	part->way = "pull";
+	part->reason = reason;
+	shoal_part_note_tables(part->query);
+	foreach(lc, query->rowMarks)
+	{
+		if (((RowMarkClause *) lfirst(lc))->rti == varno)
+			query->rowMarks = foreach_delete_current(query->rowMarks, lc);
+	}
+
+	/* names of dropped columns stay empty, system columns get theirs */
+	foreach(lc, context.attnos)
+		rte->eref->colnames = lappend(rte->eref->colnames,
+									  makeString(pstrdup(NameStr(SystemAttributeDefinition(lfirst_int(lc))->attname))));
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = shoal_part_wrap(part);
+	rte->relid = InvalidOid;
+	rte->relkind = 0;
+	rte->rellockmode = 0;
+	rte->inh = false;
+	rte->tablesample = NULL;
+	rte->securityQuals = NIL;
+	shoal_rte_clear_permissions(rte);
+}
+
+/* ---- the levels ---- */
+
+static bool
+rewrite_sublinks_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink))
+	{
+		SubLink    *sublink = (SubLink *) node;
+
+		shoal_rewrite_query((Query *) sublink->subselect);
+		return rewrite_sublinks_walker(sublink->testexpr, context);
+	}
+	if (IsA(node, Query))
+		return false;
+	return expression_tree_walker(node, rewrite_sublinks_walker, context);
+}
+
+static void
+rewrite_sublinks(Query *query)
+{
+	query_tree_walker(query, rewrite_sublinks_walker, NULL,
+					  QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES);
+}
+
+static bool
+joined_relations_walker(Node *node, List **varnos)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblRef))
+	{
+		*varnos = lappend_int(*varnos, ((RangeTblRef *) node)->rtindex);
+		return false;
+	}
+	if (IsA(node, FromExpr) || IsA(node, JoinExpr) || IsA(node, List))
+		return expression_tree_walker(node, joined_relations_walker,
+									  (void *) varnos);
+	return false;
+}
+
+/* The whole query becomes one part. */
+static void
+replace_by_part(Query *query, const ShoalAnalysis *analysis)
+{
+	ShoalPart  *part = palloc0(sizeof(ShoalPart));
+	Query	   *wrap;
+	bool		canSetTag = query->canSetTag;
+	uint64		queryId = query->queryId;
+
+	part->query = copyObject(query);
+	part->way = analysis->whole.single ? "router" : "push";
+	part->rows = analysis->whole.single ? 100 : GUESS_TABLE_ROWS;
+	shoal_part_note_tables(part->query);
+	wrap = shoal_part_wrap(part);
+	*query = *wrap;
+	query->canSetTag = canSetTag;
+	query->queryId = queryId;
+}
+
+/* The parts of a level that has to be put together here. */
+static void
+rewrite_pieces(Query *query, const char *reason)
+{
+	List	   *varnos = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->cteList)
+	{
+		CommonTableExpr *cte = (CommonTableExpr *) lfirst(lc);
+
+		shoal_rewrite_query((Query *) cte->ctequery);
+	}
+	joined_relations_walker((Node *) query->jointree, &varnos);
+	for (int varno = 1; varno <= list_length(query->rtable); varno++)
+	{
+		RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+
+		if (rte->rtekind == RTE_SUBQUERY)
+			shoal_rewrite_query(rte->subquery);
+		else if (rte->rtekind == RTE_RELATION && varno != query->resultRelation &&
+				 list_member_int(varnos, varno))
+		{
+			const ShoalTable *table = shoal_meta_table(rte->relid);
+
+			if (table && table->kind != SHOAL_KIND_REFERENCE)
+				pull_table(query, varno, reason);
+		}
+	}
+	rewrite_sublinks(query);
+}
+
+void
+shoal_rewrite_query(Query *query)
+{
+	ShoalTables tables;
+	ShoalAnalysis analysis;
+
+	shoal_rewrite_find_tables(query, &tables);
+	if (!tables.sharded && !tables.writes_reference)
+		return;
+	if (query->commandType != CMD_SELECT && !query->canSetTag &&
+		shoal_meta_table(rt_fetch(query->resultRelation, query->rtable)->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a WITH query that writes cannot be combined with this query over several nodes"),
+				 errhint("Run the write as a statement of its own, or restrict the query to one value of the distribution column.")));
+	shoal_shape_analyze(query, &analysis);
+	if (query->commandType == CMD_SELECT && shoal_enable_push)
+	{
+		bool		whole = analysis.whole.kind == SHOAL_SHAPE_SHARDED;
+
+		/* an order over several shards is kept by the split below */
+		if (whole && (query->sortClause == NIL || analysis.whole.single))
+		{
+			replace_by_part(query, &analysis);
+			return;
+		}
+		if (shoal_split_query(query, &analysis))
+		{
+			rewrite_sublinks(query);
+			return;
+		}
+	}
+	rewrite_pieces(query, analysis.whole.reason);
+}

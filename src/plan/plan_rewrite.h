@@ -1,0 +1,31 @@
+/*
+ * plan_rewrite.h
+ *		Putting parts into a query that can't be sent as a whole.
+ */
+#ifndef PLAN_REWRITE_H
+#define PLAN_REWRITE_H
+
+#include "nodes/parsenodes.h"
+
+/* What a query has to do with Shoal. */
+typedef struct ShoalTables
+{
+	bool		sharded;		/* reads or writes distributed or single-shard
+								 * tables */
+	bool		reference;		/* ... reference tables */
+	bool		writes_reference;	/* also in WITH */
+	bool		all_local;		/* all shards of all groups are on this node */
+	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
+} ShoalTables;
+
+/* Looks through all levels of a query. */
+extern void shoal_rewrite_find_tables(Query *query, ShoalTables *tables);
+
+/*
+ * Replaces, in place and at all levels, everything that comes from distributed
+ * tables by parts (plan_part.h), each as large as can be, so that core can
+ * plan the query.  Error 0A000 where a data-modifying WITH query is in the way.
+ */
+extern void shoal_rewrite_query(Query *query);
+
+#endif							/* PLAN_REWRITE_H */

@@ -1,0 +1,1204 @@
+/*
+ * plan_shape.c
+ *		How a query's rows are spread over shards.
+ *
+ * A table's rows are spread by its key.  A join is spread if its sides are and
+ * meet on their keys (or one side is the same everywhere), because then rows
+ * that meet lie in the same shard; the join's rows are in the shard of either
+ * key.  Grouping, DISTINCT and windows keep that if their rows' key is among
+ * the grouping columns; a correlated subquery if it is tied to the outer key.
+ * A key that equals a constant pins the query to one shard, in which anything
+ * is allowed.
+ *
+ * A row with a NULL key lies in the shard that NULL hashes to, but equality is
+ * never true of it, so joins do not care; grouping does, and NULL-extended
+ * keys of outer joins are marked for that.
+ *
+ * The input is the rewritten query, before any planning.
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_shape.h"
+
+/* A query level under analysis. */
+typedef struct Level
+{
+	struct Level *parent;
+	Query	   *query;
+	ShoalShape	from;			/* what of FROM has been seen so far */
+	ShoalShape **ctes;			/* by position in query->cteList, NULL: under
+								 * analysis */
+} Level;
+
+/* An equality that holds for all rows; sides are stripped of relabeling. */
+typedef struct Equality
+{
+	Oid			opno;
+	Oid			collation;
+	Node	   *left;
+	Node	   *right;
+	bool		any_of;			/* left = ANY (right) */
+} Equality;
+
+static void analyze_level(Query *query, Level *parent, ShoalAnalysis *result);
+static ShoalShape shape_of_jointree(Level *level, Node *node, List *above);
+
+/* ---- small constructors ---- */
+
+static ShoalShape
+shape_any(void)
+{
+	ShoalShape	shape = {0};
+
+	shape.kind = SHOAL_SHAPE_ANY;
+	return shape;
+}
+
+static ShoalShape
+shape_none(const char *reason)
+{
+	ShoalShape	shape = {0};
+
+	shape.kind = SHOAL_SHAPE_NONE;
+	shape.reason = reason;
+	return shape;
+}
+
+static ShoalKey *
+make_key(int ncols, bool nullable)
+{
+	ShoalKey   *key = palloc(sizeof(ShoalKey));
+
+	key->nullable = nullable;
+	key->columns = palloc0(sizeof(ShoalKeyColumn) * Max(ncols, 1));
+	return key;
+}
+
+static List *
+keys_nullable(const ShoalShape *shape)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shape->keys)
+	{
+		ShoalKey   *key = palloc(sizeof(ShoalKey));
+
+		*key = *(ShoalKey *) lfirst(lc);
+		key->nullable = true;
+		result = lappend(result, key);
+	}
+	return result;
+}
+
+/* ---- equalities ---- */
+
+/*
+ * Collects the equalities among ANDed conditions.  USING columns are replaced
+ * by what they stand for.
+ */
+static List *
+equalities_of(Level *level, List *quals)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, quals)
+	{
+		Node	   *qual = shoal_flatten_join_alias_vars(level->query,
+														 copyObject(lfirst(lc)));
+		Equality   *eq;
+		List	   *args;
+		bool		any_of = false;
+		Oid			opno;
+		Oid			collation;
+
+		if (IsA(qual, OpExpr))
+		{
+			opno = ((OpExpr *) qual)->opno;
+			collation = ((OpExpr *) qual)->inputcollid;
+			args = ((OpExpr *) qual)->args;
+		}
+		else if (IsA(qual, ScalarArrayOpExpr) &&
+				 ((ScalarArrayOpExpr *) qual)->useOr)
+		{
+			opno = ((ScalarArrayOpExpr *) qual)->opno;
+			collation = ((ScalarArrayOpExpr *) qual)->inputcollid;
+			args = ((ScalarArrayOpExpr *) qual)->args;
+			any_of = true;
+		}
+		else
+			continue;
+		if (list_length(args) != 2)
+			continue;
+		eq = palloc(sizeof(Equality));
+		eq->opno = opno;
+		eq->collation = collation;
+		eq->any_of = any_of;
+		eq->left = shoal_expr_strip(linitial(args));
+		eq->right = shoal_expr_strip(lsecond(args));
+		result = lappend(result, eq);
+	}
+	return result;
+}
+
+/* Does the equality compare as the table's i-th key column is hashed? */
+static bool
+equality_fits_key(const Equality *eq, const ShoalTable *table, int i)
+{
+	if (get_op_opfamily_strategy(eq->opno, table->keyopfamily[i]) !=
+		HTEqualStrategyNumber)
+		return false;
+	if (!OidIsValid(table->keycollation[i]) ||
+		eq->collation == table->keycollation[i])
+		return true;
+	return OidIsValid(eq->collation) &&
+		get_collation_isdeterministic(eq->collation) &&
+		get_collation_isdeterministic(table->keycollation[i]);
+}
+
+static bool
+is_column(Node *node, const ShoalKeyColumn *column)
+{
+	return node && IsA(node, Var) && ((Var *) node)->varlevelsup == 0 &&
+		((Var *) node)->varno == column->varno &&
+		((Var *) node)->varattno == column->attno;
+}
+
+/*
+ * All expressions that equal a key column: the column itself and what chains
+ * of equalities lead to.  Arrays that have it are appended to *arrays.
+ */
+static List *
+equals_of_column(const ShoalKeyColumn *column, const ShoalTable *table, int i,
+				 List *equalities, List **arrays)
+{
+	List	   *found;
+	ListCell   *lc;
+	int			pos = 0;
+
+	found = list_make1(makeVar(column->varno, column->attno, InvalidOid, -1,
+							   InvalidOid, 0));
+	while (pos < list_length(found))
+	{
+		Node	   *known = list_nth(found, pos++);
+		ShoalKeyColumn known_column;
+
+		/* chains go through columns of this query only */
+		if (!IsA(known, Var) || ((Var *) known)->varlevelsup != 0)
+			continue;
+		known_column.varno = ((Var *) known)->varno;
+		known_column.attno = ((Var *) known)->varattno;
+		foreach(lc, equalities)
+		{
+			Equality   *eq = (Equality *) lfirst(lc);
+			Node	   *other;
+
+			if (is_column(eq->left, &known_column))
+				other = eq->right;
+			else if (!eq->any_of && is_column(eq->right, &known_column))
+				other = eq->left;
+			else
+				continue;
+			if (!equality_fits_key(eq, table, i))
+				continue;
+			if (eq->any_of)
+			{
+				if (arrays)
+					*arrays = lappend(*arrays, other);
+			}
+			else if (!list_member_ptr(found, other))
+			{
+				ListCell   *lc2;
+				bool		seen = false;
+
+				foreach(lc2, found)
+				{
+					if (IsA(other, Var) && IsA(lfirst(lc2), Var) &&
+						((Var *) other)->varno == ((Var *) lfirst(lc2))->varno &&
+						((Var *) other)->varattno == ((Var *) lfirst(lc2))->varattno &&
+						((Var *) other)->varlevelsup == ((Var *) lfirst(lc2))->varlevelsup)
+						seen = true;
+				}
+				if (!seen)
+					found = lappend(found, other);
+			}
+		}
+	}
+	return found;
+}
+
+/* Are two keys equal, column by column? */
+static bool
+keys_meet(const ShoalKey *a, const ShoalKey *b, const ShoalTable *table,
+		  List *equalities)
+{
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		List	   *found = equals_of_column(&a->columns[i], table, i,
+											 equalities, NULL);
+		ListCell   *lc;
+		bool		meets = false;
+
+		foreach(lc, found)
+		{
+			if (is_column(lfirst(lc), &b->columns[i]))
+				meets = true;
+		}
+		if (!meets)
+			return false;
+	}
+	return true;
+}
+
+static bool
+shapes_meet(const ShoalShape *a, const ShoalShape *b, List *equalities)
+{
+	const ShoalTable *table = shoal_meta_table(a->relid);
+	ListCell   *lca;
+	ListCell   *lcb;
+
+	if (a->nkeycols == 0 || table == NULL)
+		return false;
+	foreach(lca, a->keys)
+	{
+		foreach(lcb, b->keys)
+		{
+			if (keys_meet(lfirst(lca), lfirst(lcb), table, equalities))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Looks for values that a key of the shape is known to have, and notes them
+ * as its pin.  One value is better than an array of them.
+ */
+static void
+pin_shape(ShoalShape *shape, List *equalities)
+{
+	const ShoalTable *table;
+	ListCell   *lc;
+
+	if (shape->kind != SHOAL_SHAPE_SHARDED || shape->single ||
+		shape->nkeycols == 0)
+		return;
+	table = shoal_meta_table(shape->relid);
+	foreach(lc, shape->keys)
+	{
+		ShoalKey   *key = (ShoalKey *) lfirst(lc);
+		List	   *pin = NIL;
+		List	   *arrays = NIL;
+		ListCell   *lc2;
+
+		for (int i = 0; i < shape->nkeycols; i++)
+		{
+			foreach(lc2, equals_of_column(&key->columns[i], table, i,
+										  equalities, &arrays))
+			{
+				Node	   *value = lfirst(lc2);
+
+				if (shoal_expr_is_closed(value) &&
+					!contain_volatile_functions(value) &&
+					shoal_meta_hashable_as(table, i, exprType(value)))
+				{
+					pin = lappend(pin, value);
+					break;
+				}
+			}
+			if (list_length(pin) <= i)
+				break;
+		}
+		if (list_length(pin) == shape->nkeycols)
+		{
+			shape->pin = pin;
+			shape->pin_is_array = false;
+			shape->single = true;
+			return;
+		}
+		foreach(lc2, arrays)
+		{
+			Node	   *value = lfirst(lc2);
+
+			if (shape->pin == NIL && shape->nkeycols == 1 &&
+				shoal_expr_is_closed(value) &&
+				!contain_volatile_functions(value) &&
+				shoal_meta_hashable_as(table, 0,
+									   get_element_type(exprType(value))))
+			{
+				shape->pin = list_make1(value);
+				shape->pin_is_array = true;
+			}
+		}
+	}
+}
+
+/* ---- combining shapes ---- */
+
+/* The shard of a pin of constants; -1 if it is not known yet. */
+static int
+constant_shard(const ShoalShape *shape)
+{
+	const ShoalTable *table = shoal_meta_table(shape->relid);
+	Datum		values[PARTITION_MAX_KEYS];
+	bool		nulls[PARTITION_MAX_KEYS];
+	Oid			types[PARTITION_MAX_KEYS];
+
+	if (shape->nkeycols == 0)
+		return 0;
+	if (table == NULL || list_length(shape->pin) != shape->nkeycols)
+		return -1;
+	for (int i = 0; i < shape->nkeycols; i++)
+	{
+		Const	   *value = (Const *) list_nth(shape->pin, i);
+
+		if (!IsA(value, Const) || value->constisnull)
+			return -1;
+		values[i] = value->constvalue;
+		nulls[i] = false;
+		types[i] = value->consttype;
+	}
+	return shoal_meta_shard_of(table, values, nulls, types);
+}
+
+/* Two single-shard shapes of one group: surely the same shard? */
+static bool
+same_shard(const ShoalShape *a, const ShoalShape *b)
+{
+	int			shard;
+
+	if (a->group_id != b->group_id)
+		return false;
+	if (a->nkeycols == 0 || equal(a->pin, b->pin))
+		return true;
+	shard = constant_shard(a);
+	return shard >= 0 && shard == constant_shard(b);
+}
+
+static ShoalShape
+combine_sharded(const ShoalShape *left, const ShoalShape *right,
+				JoinType jointype, List *equalities)
+{
+	ShoalShape	result = *left;
+	bool		left_nullable = (jointype == JOIN_FULL);
+	bool		right_nullable = (jointype != JOIN_INNER);
+
+	if (left->group_id != right->group_id)
+		return shape_none("tables of different colocation groups are joined");
+	if (left->single && right->single && same_shard(left, right))
+		;
+	else if (!shapes_meet(left, right, equalities))
+		return shape_none("tables are not joined on their distribution columns");
+	else if (jointype == JOIN_FULL)
+	{
+		result.pin = NIL;
+		result.single = false;
+	}
+	else if (jointype == JOIN_INNER && !left->single && right->pin != NIL)
+	{
+		result.pin = right->pin;
+		result.pin_is_array = right->pin_is_array;
+		result.single = right->single;
+	}
+	result.keys = list_concat_copy(left_nullable ? keys_nullable(left) : left->keys,
+								   right_nullable ? keys_nullable(right) : right->keys);
+	return result;
+}
+
+/* jointype is INNER, LEFT or FULL; a right join comes with its sides swapped. */
+static ShoalShape
+combine(const ShoalShape *left, const ShoalShape *right, JoinType jointype,
+		List *equalities)
+{
+	if (left->kind == SHOAL_SHAPE_NONE)
+		return *left;
+	if (right->kind == SHOAL_SHAPE_NONE)
+		return *right;
+	if (left->kind == SHOAL_SHAPE_SHARDED && right->kind == SHOAL_SHAPE_SHARDED)
+		return combine_sharded(left, right, jointype, equalities);
+	if (left->kind == SHOAL_SHAPE_SHARDED)
+	{
+		if (jointype == JOIN_FULL && !left->single)
+			return shape_none("an outer join keeps rows of a reference table");
+		return *left;
+	}
+	if (right->kind == SHOAL_SHAPE_SHARDED)
+	{
+		ShoalShape	result = *right;
+
+		if (jointype == JOIN_INNER)
+			return result;
+		if (!right->single)
+			return shape_none("an outer join keeps rows of a reference table");
+		result.keys = keys_nullable(right);
+		return result;
+	}
+	return shape_any();
+}
+
+/* ---- range table entries and join trees ---- */
+
+static ShoalShape
+shape_of_relation(RangeTblEntry *rte, int varno)
+{
+	const ShoalTable *table = shoal_meta_table(rte->relid);
+	ShoalShape	shape = {0};
+	ShoalKey   *key;
+
+	if (table == NULL)
+		return shape_none("a table that only this node has");
+	if (table->kind == SHOAL_KIND_REFERENCE)
+	{
+		if (rte->tablesample)
+			return shape_none("TABLESAMPLE of a reference table");
+		return shape_any();
+	}
+	shape.kind = SHOAL_SHAPE_SHARDED;
+	shape.group_id = table->group_id;
+	shape.relid = table->relid;
+	if (table->kind == SHOAL_KIND_SINGLE)
+	{
+		shape.single = true;
+		return shape;
+	}
+	shape.nkeycols = table->nkeys;
+	key = make_key(table->nkeys, false);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		key->columns[i].varno = varno;
+		key->columns[i].attno = table->keyattr[i];
+	}
+	shape.keys = list_make1(key);
+	shape.single = (shoal_meta_group(table->group_id)->shard_count == 1);
+	return shape;
+}
+
+/* Output columns of a subquery become columns of a range table entry. */
+static ShoalShape
+shape_as_rte(const ShoalShape *whole, int varno)
+{
+	ShoalShape	shape = *whole;
+	ListCell   *lc;
+
+	shape.keys = NIL;
+	foreach(lc, whole->keys)
+	{
+		ShoalKey   *key = (ShoalKey *) lfirst(lc);
+		ShoalKey   *copy = make_key(whole->nkeycols, key->nullable);
+
+		for (int i = 0; i < whole->nkeycols; i++)
+		{
+			copy->columns[i].varno = varno;
+			copy->columns[i].attno = key->columns[i].attno;
+		}
+		shape.keys = lappend(shape.keys, copy);
+	}
+	return shape;
+}
+
+static ShoalShape
+shape_of_cte(Level *level, RangeTblEntry *rte, int varno)
+{
+	ListCell   *lc;
+	int			pos = 0;
+
+	for (Index up = 0; up < rte->ctelevelsup; up++)
+	{
+		level = level->parent;
+		if (level == NULL)
+			return shape_none("a WITH query of an outer query");
+	}
+	foreach(lc, level->query->cteList)
+	{
+		CommonTableExpr *cte = (CommonTableExpr *) lfirst(lc);
+
+		if (strcmp(cte->ctename, rte->ctename) == 0)
+		{
+			/* a recursive query's own rows are wherever it runs */
+			if (level->ctes[pos] == NULL)
+				return shape_any();
+			return shape_as_rte(level->ctes[pos], varno);
+		}
+		pos++;
+	}
+	return shape_none("a WITH query of an outer query");
+}
+
+static ShoalShape
+shape_of_rte(Level *level, int varno)
+{
+	RangeTblEntry *rte = rt_fetch(varno, level->query->rtable);
+	ShoalAnalysis sub;
+
+	switch (rte->rtekind)
+	{
+		case RTE_RELATION:
+			return shape_of_relation(rte, varno);
+		case RTE_SUBQUERY:
+			analyze_level(rte->subquery, level, &sub);
+			if (sub.whole.kind == SHOAL_SHAPE_ANY &&
+				shoal_expr_is_volatile((Node *) rte->subquery, false))
+				return shape_none("a subquery with a volatile function");
+			return shape_as_rte(&sub.whole, varno);
+		case RTE_CTE:
+			return shape_of_cte(level, rte, varno);
+		case RTE_FUNCTION:
+			if (shoal_expr_is_volatile((Node *) rte->functions, false) ||
+				shoal_expr_is_stuck((Node *) rte->functions, false))
+				return shape_none("a volatile function in FROM");
+			return shape_any();
+		case RTE_TABLEFUNC:
+			if (shoal_expr_is_volatile((Node *) rte->tablefunc, false))
+				return shape_none("a volatile function in FROM");
+			return shape_any();
+		case RTE_VALUES:
+			if (shoal_expr_is_volatile((Node *) rte->values_lists, false))
+				return shape_none("a volatile function in VALUES");
+			return shape_any();
+		case RTE_RESULT:
+			return shape_any();
+		default:
+			return shape_none("rows that only this node has");
+	}
+}
+
+/* Joins a further item to what the level has seen of FROM, for LATERAL. */
+static void
+note_seen(Level *level, const ShoalShape *shape)
+{
+	if (shape->kind != SHOAL_SHAPE_SHARDED)
+		return;
+	if (level->from.kind != SHOAL_SHAPE_SHARDED)
+		level->from = *shape;
+	else if (level->from.group_id == shape->group_id)
+		level->from.keys = list_concat_copy(level->from.keys, shape->keys);
+}
+
+static ShoalShape
+shape_of_join(Level *level, JoinExpr *join, List *above)
+{
+	List	   *own = make_ands_implicit((Expr *) join->quals);
+	List	   *both = list_concat_copy(own, above);
+	ShoalShape	left;
+	ShoalShape	right;
+
+	switch (join->jointype)
+	{
+		case JOIN_INNER:
+			left = shape_of_jointree(level, join->larg, both);
+			right = shape_of_jointree(level, join->rarg, both);
+			return combine(&left, &right, JOIN_INNER,
+						   equalities_of(level, both));
+		case JOIN_LEFT:
+			left = shape_of_jointree(level, join->larg, above);
+			right = shape_of_jointree(level, join->rarg, own);
+			return combine(&left, &right, JOIN_LEFT,
+						   equalities_of(level, both));
+		case JOIN_RIGHT:
+			left = shape_of_jointree(level, join->larg, own);
+			right = shape_of_jointree(level, join->rarg, above);
+			return combine(&right, &left, JOIN_LEFT,
+						   equalities_of(level, both));
+		case JOIN_FULL:
+			left = shape_of_jointree(level, join->larg, NIL);
+			right = shape_of_jointree(level, join->rarg, NIL);
+			return combine(&left, &right, JOIN_FULL,
+						   equalities_of(level, own));
+		default:
+			return shape_none("an unusual join");
+	}
+}
+
+/* above: conditions that every row that counts in the end satisfies. */
+static ShoalShape
+shape_of_jointree(Level *level, Node *node, List *above)
+{
+	ShoalShape	result = shape_any();
+
+	if (IsA(node, RangeTblRef))
+	{
+		result = shape_of_rte(level, ((RangeTblRef *) node)->rtindex);
+		pin_shape(&result, equalities_of(level, above));
+		note_seen(level, &result);
+	}
+	else if (IsA(node, FromExpr))
+	{
+		FromExpr   *from = (FromExpr *) node;
+		List	   *quals = list_concat_copy(make_ands_implicit((Expr *) from->quals),
+											 above);
+		List	   *equalities = equalities_of(level, quals);
+		ListCell   *lc;
+
+		foreach(lc, from->fromlist)
+		{
+			ShoalShape	item = shape_of_jointree(level, lfirst(lc), quals);
+
+			result = combine(&result, &item, JOIN_INNER, equalities);
+		}
+	}
+	else if (IsA(node, JoinExpr))
+		result = shape_of_join(level, (JoinExpr *) node, above);
+	else
+		elog(ERROR, "unrecognized node type: %d", (int) nodeTag(node));
+	return result;
+}
+
+/* ---- subqueries in expressions ---- */
+
+/*
+ * Is a subquery's key tied to the key of an outer level, so that for each
+ * outer row its rows are in that row's shard?
+ */
+static bool
+is_tied(Level *level, const ShoalShape *from, List *equalities)
+{
+	const ShoalTable *table = shoal_meta_table(from->relid);
+	Index		up = 0;
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	if (table == NULL || from->nkeycols == 0)
+		return false;
+	for (Level *outer = level->parent; outer != NULL; outer = outer->parent)
+	{
+		up++;
+		if (outer->from.kind != SHOAL_SHAPE_SHARDED ||
+			outer->from.group_id != from->group_id)
+			continue;
+		foreach(lc, from->keys)
+		{
+			ShoalKey   *inner_key = (ShoalKey *) lfirst(lc);
+
+			foreach(lc2, outer->from.keys)
+			{
+				ShoalKey   *outer_key = (ShoalKey *) lfirst(lc2);
+				int			i;
+
+				for (i = 0; i < from->nkeycols; i++)
+				{
+					bool		meets = false;
+
+					foreach(lc3, equals_of_column(&inner_key->columns[i], table,
+												  i, equalities, NULL))
+					{
+						Var		   *var = (Var *) lfirst(lc3);
+
+						if (IsA(var, Var) && var->varlevelsup == up &&
+							var->varno == outer_key->columns[i].varno &&
+							var->varattno == outer_key->columns[i].attno)
+							meets = true;
+					}
+					if (!meets)
+						break;
+				}
+				if (i == from->nkeycols)
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+/*
+ * "key IN (SELECT key ...)": the subquery is spread like the outer query and
+ * each outer row asks for its own shard's rows only.  Not for NOT IN, where a
+ * NULL anywhere counts.
+ */
+static bool
+is_tied_by_in(Level *level, SubLink *sublink, const ShoalShape *sub)
+{
+	const ShoalTable *table = shoal_meta_table(sub->relid);
+	List	   *tests = make_ands_implicit((Expr *) sublink->testexpr);
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	if (sublink->subLinkType != ANY_SUBLINK || table == NULL ||
+		sub->nkeycols == 0 || level->from.kind != SHOAL_SHAPE_SHARDED ||
+		level->from.group_id != sub->group_id)
+		return false;
+	foreach(lc, sub->keys)
+	{
+		ShoalKey   *inner_key = (ShoalKey *) lfirst(lc);
+
+		foreach(lc2, level->from.keys)
+		{
+			ShoalKey   *outer_key = (ShoalKey *) lfirst(lc2);
+			int			i;
+
+			for (i = 0; i < sub->nkeycols; i++)
+			{
+				bool		meets = false;
+
+				foreach(lc3, tests)
+				{
+					OpExpr	   *op = (OpExpr *) lfirst(lc3);
+					Equality	eq = {0};
+					Node	   *left;
+					Param	   *right;
+
+					if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+						continue;
+					left = shoal_expr_strip(shoal_flatten_join_alias_vars(level->query,
+																		  copyObject(linitial(op->args))));
+					right = (Param *) shoal_expr_strip(lsecond(op->args));
+					eq.opno = op->opno;
+					eq.collation = op->inputcollid;
+					if (is_column(left, &outer_key->columns[i]) &&
+						IsA(right, Param) &&
+						right->paramkind == PARAM_SUBLINK &&
+						right->paramid == inner_key->columns[i].attno &&
+						equality_fits_key(&eq, table, i))
+						meets = true;
+				}
+				if (!meets)
+					break;
+			}
+			if (i == sub->nkeycols)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+collect_sublinks_walker(Node *node, List **sublinks)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink))
+	{
+		*sublinks = lappend(*sublinks, node);
+		return expression_tree_walker(((SubLink *) node)->testexpr,
+									  collect_sublinks_walker,
+									  (void *) sublinks);
+	}
+	if (IsA(node, Query))
+		return false;
+	return expression_tree_walker(node, collect_sublinks_walker,
+								  (void *) sublinks);
+}
+
+static bool
+jointree_quals_walker(Node *node, List **quals)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, FromExpr))
+		*quals = lappend(*quals, ((FromExpr *) node)->quals);
+	else if (IsA(node, JoinExpr))
+		*quals = lappend(*quals, ((JoinExpr *) node)->quals);
+	else
+		return false;
+	return expression_tree_walker(node, jointree_quals_walker, (void *) quals);
+}
+
+/*
+ * Takes the subqueries of some expressions of a level into account: shape is
+ * NONE afterwards if one of them can't run where the level's rows are.
+ * positive: sublinks that are conditions of WHERE by themselves.
+ */
+static void
+shape_with_sublinks(Level *level, Node *exprs, List *positive,
+					ShoalShape *shape)
+{
+	List	   *sublinks = NIL;
+	ListCell   *lc;
+
+	collect_sublinks_walker(exprs, &sublinks);
+	foreach(lc, sublinks)
+	{
+		SubLink    *sublink = (SubLink *) lfirst(lc);
+		ShoalAnalysis sub;
+
+		analyze_level((Query *) sublink->subselect, level, &sub);
+		if (shape->kind == SHOAL_SHAPE_NONE)
+			return;
+		if (sub.whole.kind == SHOAL_SHAPE_NONE)
+			*shape = sub.whole;
+		else if (sub.whole.kind == SHOAL_SHAPE_ANY)
+		{
+			if (shape->kind == SHOAL_SHAPE_SHARDED && !shape->single &&
+				shoal_expr_is_volatile(sublink->subselect, false))
+				*shape = shape_none("a subquery with a volatile function");
+		}
+		else if (sub.whole.single && shape->kind == SHOAL_SHAPE_ANY)
+		{
+			*shape = sub.whole;
+			shape->keys = NIL;
+		}
+		else if (sub.whole.single && shape->single &&
+				 same_shard(&sub.whole, shape))
+			;
+		else if (list_member_ptr(positive, sublink) &&
+				 is_tied_by_in(level, sublink, &sub.whole))
+			;
+		else
+			*shape = shape_none("a subquery is not tied to the distribution column");
+	}
+}
+
+/* ---- a whole level ---- */
+
+/* The shape of each WITH query. */
+static void
+shape_ctes(Level *level, ShoalShape *shape)
+{
+	ListCell   *lc;
+	int			pos = 0;
+
+	level->ctes = palloc0(sizeof(ShoalShape *) *
+						  Max(list_length(level->query->cteList), 1));
+	foreach(lc, level->query->cteList)
+	{
+		CommonTableExpr *cte = (CommonTableExpr *) lfirst(lc);
+		Query	   *query = (Query *) cte->ctequery;
+		ShoalAnalysis sub;
+
+		analyze_level(query, level, &sub);
+		if (query->commandType != CMD_SELECT &&
+			sub.whole.kind == SHOAL_SHAPE_SHARDED && !sub.whole.single)
+			sub.whole = shape_none("a WITH query that writes to several shards");
+		if (query->commandType != CMD_SELECT &&
+			sub.whole.kind == SHOAL_SHAPE_ANY)
+			sub.whole = shape_none("a WITH query that writes to a reference table");
+		if (cte->cterecursive && sub.whole.kind == SHOAL_SHAPE_SHARDED &&
+			!sub.whole.single)
+			sub.whole = shape_none("a recursive query over several shards");
+		if (sub.whole.kind == SHOAL_SHAPE_ANY &&
+			shoal_expr_is_volatile((Node *) query, false))
+			sub.whole = shape_none("a WITH query with a volatile function");
+		/* what writes runs even if nobody reads it */
+		if (query->commandType != CMD_SELECT)
+			*shape = combine(shape, &sub.whole, JOIN_INNER, NIL);
+		level->ctes[pos] = palloc(sizeof(ShoalShape));
+		*level->ctes[pos] = sub.whole;
+		pos++;
+	}
+}
+
+/* Keys that are among these columns of the target list (NULL: all of it). */
+static List *
+keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
+				   List *targetlist, bool not_null)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, from->keys)
+	{
+		ShoalKey   *key = (ShoalKey *) lfirst(lc);
+		ShoalKey   *output = make_key(from->nkeycols, key->nullable);
+		int			found = 0;
+
+		if (not_null && key->nullable)
+			continue;
+		for (int i = 0; i < from->nkeycols; i++)
+		{
+			foreach(lc2, targetlist)
+			{
+				TargetEntry *tle = (TargetEntry *) lfirst(lc2);
+				Node	   *expr;
+				ListCell   *lc3;
+				bool		wanted = (clauses == NIL);
+
+				foreach(lc3, clauses)
+				{
+					if (((SortGroupClause *) lfirst(lc3))->tleSortGroupRef ==
+						tle->ressortgroupref)
+						wanted = true;
+				}
+				if (!wanted)
+					continue;
+				expr = shoal_flatten_join_alias_vars(level->query,
+													 copyObject((Node *) tle->expr));
+				if (!is_column(shoal_expr_strip(expr), &key->columns[i]))
+					continue;
+				output->columns[i].attno = tle->resno;
+				if (from->nkeycols == 1)
+				{
+					/* the key may be there more than once */
+					result = lappend(result, output);
+					output = make_key(1, key->nullable);
+					continue;
+				}
+				found++;
+				break;
+			}
+		}
+		if (from->nkeycols > 1 && found == from->nkeycols)
+			result = lappend(result, output);
+	}
+	return result;
+}
+
+/* Why the upper part of a query needs rows of several shards; NULL if not. */
+static const char *
+why_upper_needs_all(Level *level, const ShoalShape *from)
+{
+	Query	   *query = level->query;
+	ListCell   *lc;
+
+	if (query->groupingSets)
+		return "grouping sets";
+	if ((query->hasAggs || query->groupClause || query->havingQual) &&
+		(query->groupClause == NIL ||
+		 !keys_in_targetlist(level, from, query->groupClause,
+							 query->targetList, true)))
+		return "groups span shards";
+	if (query->distinctClause &&
+		!keys_in_targetlist(level, from, query->distinctClause,
+							query->targetList, true))
+		return "DISTINCT spans shards";
+	foreach(lc, query->windowClause)
+	{
+		WindowClause *window = (WindowClause *) lfirst(lc);
+
+		if (window->partitionClause == NIL ||
+			!keys_in_targetlist(level, from, window->partitionClause,
+								query->targetList, true))
+			return "windows span shards";
+	}
+	if (query->limitCount || query->limitOffset)
+		return "LIMIT over several shards";
+	if (shoal_expr_is_volatile((Node *) query->targetList, false))
+		return "a volatile function in the select list";
+	return NULL;
+}
+
+static void
+collect_setop_arms(Node *node, List **arms, bool *all)
+{
+	if (IsA(node, SetOperationStmt))
+	{
+		SetOperationStmt *setop = (SetOperationStmt *) node;
+
+		if (setop->op != SETOP_UNION || !setop->all)
+			*all = false;
+		collect_setop_arms(setop->larg, arms, all);
+		collect_setop_arms(setop->rarg, arms, all);
+	}
+	else
+		*arms = lappend_int(*arms, ((RangeTblRef *) node)->rtindex);
+}
+
+/* UNION, INTERSECT, EXCEPT: the arms run together if they keep the key. */
+static ShoalShape
+shape_of_setop(Level *level)
+{
+	Query	   *query = level->query;
+	List	   *arms = NIL;
+	bool		all = true;
+	bool		first = true;
+	ShoalShape	result = shape_any();
+	ListCell   *lc;
+
+	collect_setop_arms(query->setOperations, &arms, &all);
+	foreach(lc, arms)
+	{
+		ShoalShape	arm = shape_of_rte(level, lfirst_int(lc));
+		List	   *common = NIL;
+		ListCell   *lca;
+		ListCell   *lcb;
+
+		arm = shape_as_rte(&arm, 0);
+		if (first || arm.kind == SHOAL_SHAPE_NONE)
+		{
+			result = arm;
+			first = false;
+			if (arm.kind == SHOAL_SHAPE_NONE)
+				return result;
+			continue;
+		}
+		if (arm.kind == SHOAL_SHAPE_ANY && result.kind == SHOAL_SHAPE_ANY)
+			continue;
+		if (arm.kind == SHOAL_SHAPE_ANY || result.kind == SHOAL_SHAPE_ANY)
+		{
+			/* in one shard everything goes */
+			if (arm.kind == SHOAL_SHAPE_SHARDED)
+				result = arm;
+			if (!result.single)
+				return shape_none("a set operation of distributed and other rows");
+			result.keys = NIL;
+			continue;
+		}
+		if (arm.group_id != result.group_id)
+			return shape_none("a set operation over different colocation groups");
+		foreach(lca, result.keys)
+		{
+			foreach(lcb, arm.keys)
+			{
+				ShoalKey   *a = (ShoalKey *) lfirst(lca);
+				ShoalKey   *b = (ShoalKey *) lfirst(lcb);
+
+				if (memcmp(a->columns, b->columns,
+						   sizeof(ShoalKeyColumn) * result.nkeycols) == 0)
+				{
+					ShoalKey   *key = make_key(result.nkeycols,
+											   a->nullable || b->nullable);
+
+					memcpy(key->columns, a->columns,
+						   sizeof(ShoalKeyColumn) * result.nkeycols);
+					common = lappend(common, key);
+				}
+			}
+		}
+		result.keys = common;
+		if (result.single && arm.single && same_shard(&result, &arm))
+			continue;
+		result.single = false;
+		result.pin = NIL;
+	}
+	if (result.kind != SHOAL_SHAPE_SHARDED || result.single)
+		return result;
+	if (!all)
+	{
+		bool		firm = false;
+
+		foreach(lc, result.keys)
+			firm |= !((ShoalKey *) lfirst(lc))->nullable;
+		if (!firm)
+			return shape_none("a set operation compares rows of several shards");
+	}
+	if (query->limitCount || query->limitOffset)
+		return shape_none("LIMIT over several shards");
+	return result;
+}
+
+/* The part above FROM and WHERE. */
+static ShoalShape
+shape_of_upper(Level *level, const ShoalShape *from)
+{
+	Query	   *query = level->query;
+	ShoalShape	whole = *from;
+	const char *why;
+	List	   *others;
+
+	others = list_make5(query->targetList, query->havingQual,
+						query->limitCount, query->limitOffset,
+						query->returningList);
+	others = lappend(others, query->onConflict);
+	others = lappend(others, query->windowClause);
+	if (whole.kind == SHOAL_SHAPE_SHARDED && !whole.single &&
+		query->commandType == CMD_SELECT &&
+		(why = why_upper_needs_all(level, from)) != NULL)
+		return shape_none(why);
+	if (shoal_expr_is_stuck((Node *) others, false))
+		return shape_none("a function that has to run on this node");
+	shape_with_sublinks(level, (Node *) others, NIL, &whole);
+	if (whole.kind == SHOAL_SHAPE_SHARDED)
+		whole.keys = keys_in_targetlist(level, from, NIL,
+										query->commandType == CMD_SELECT ?
+										query->targetList : query->returningList,
+										false);
+	return whole;
+}
+
+static void
+analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
+{
+	Level		level = {0};
+	ShoalShape	from = shape_any();
+	List	   *quals = NIL;
+	List	   *equalities;
+	List	   *rte_exprs = NIL;
+	ListCell   *lc;
+
+	level.parent = parent;
+	level.query = query;
+	shape_ctes(&level, &from);
+	if (query->setOperations)
+	{
+		ShoalShape	arms = shape_of_setop(&level);
+
+		result->from = shape_none("a set operation");
+		result->whole = combine(&from, &arms, JOIN_INNER, NIL);
+		return;
+	}
+
+	if (query->commandType == CMD_INSERT)
+	{
+		ShoalShape	target = shape_of_rte(&level, query->resultRelation);
+
+		/* a WITH query that inserts: only into a single-shard table */
+		if (target.kind == SHOAL_SHAPE_SHARDED && !target.single)
+			target = shape_none("a WITH query that inserts");
+		from = combine(&from, &target, JOIN_INNER, NIL);
+	}
+	else if (query->commandType == CMD_MERGE)
+		from = shape_none("MERGE");
+	{
+		ShoalShape	joined = shape_of_jointree(&level, (Node *) query->jointree,
+											   NIL);
+
+		from = combine(&from, &joined, JOIN_INNER, NIL);
+	}
+	jointree_quals_walker((Node *) query->jointree, &quals);
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		rte_exprs = list_concat(rte_exprs, list_make3(rte->functions,
+													  rte->values_lists,
+													  rte->tablefunc));
+	}
+	level.from = from;
+	if (shoal_expr_is_stuck((Node *) quals, false))
+		from = shape_none("a function that has to run on this node");
+	else
+	{
+		List	   *positive = make_ands_implicit((Expr *) query->jointree->quals);
+
+		shape_with_sublinks(&level, (Node *) list_make2(quals, rte_exprs),
+							positive, &from);
+	}
+	level.from = from;
+	result->from = from;
+	result->whole = shape_of_upper(&level, &from);
+
+	/* tied to an outer key: for each outer row it stays in that row's shard */
+	if (parent != NULL && from.kind == SHOAL_SHAPE_SHARDED)
+	{
+		equalities = equalities_of(&level,
+								   make_ands_implicit((Expr *) query->jointree->quals));
+		if (is_tied(&level, &from, equalities))
+		{
+			ShoalShape	shape = shape_any();
+			List	   *others = list_make4(query->targetList, query->havingQual,
+											query->limitCount, query->limitOffset);
+
+			if (shoal_expr_is_stuck((Node *) others, false))
+				shape = shape_none("a function that has to run on this node");
+			else
+				shape_with_sublinks(&level, (Node *) others, NIL, &shape);
+			result->whole = shape;
+		}
+	}
+}
+
+void
+shoal_shape_analyze(Query *query, ShoalAnalysis *result)
+{
+	if (shoal_expr_reaches_out(query))
+	{
+		result->whole = shape_none("it refers to an outer query");
+		result->from = result->whole;
+		return;
+	}
+	analyze_level(query, NULL, result);
+}

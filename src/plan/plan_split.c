@@ -1,0 +1,618 @@
+/*
+ * plan_split.c
+ *		Splitting a query into what each shard can do and what is left.
+ *
+ * Three splits, the best that fits is taken:
+ *
+ *	aggregates	the nodes group and return transition states, the coordinator
+ *				combines them; needs a combine function for each aggregate
+ *	sorted		no grouping: the nodes also do DISTINCT, ORDER BY and LIMIT,
+ *				the coordinator merges and does them again
+ *	rows		the nodes return the columns that the rest of the query needs
+ *
+ * The rest stays an ordinary query, which core plans.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parse_agg.h"
+#include "parser/parse_oper.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_part.h"
+#include "plan/plan_split.h"
+
+/* guesses, used where nothing better is known */
+#define GUESS_GROUPS	1000
+#define GUESS_ROWS		100000
+
+/* What of the original query is found in which column of the part. */
+typedef struct SplitContext
+{
+	List	   *exprs;			/* by column: expressions of the original query */
+	List	   *states;			/* by column: type of the transition state of an
+								 * Aggref, InvalidOid for others */
+	int			depth;			/* sublink nesting, while replacing */
+} SplitContext;
+
+/* The query as the nodes see it: FROM, WHERE and WITH only. */
+static Query *
+bare_copy(Query *query)
+{
+	Query	   *bare = copyObject(query);
+
+	bare->targetList = NIL;
+	bare->havingQual = NULL;
+	bare->groupClause = NIL;
+	bare->groupingSets = NIL;
+	bare->groupDistinct = false;
+	bare->distinctClause = NIL;
+	bare->hasDistinctOn = false;
+	bare->sortClause = NIL;
+	bare->limitCount = NULL;
+	bare->limitOffset = NULL;
+	bare->limitOption = LIMIT_OPTION_COUNT;
+	bare->windowClause = NIL;
+	bare->hasAggs = false;
+	bare->hasWindowFuncs = false;
+	bare->hasTargetSRFs = false;
+	bare->rowMarks = NIL;
+	bare->hasForUpdate = false;
+	bare->constraintDeps = NIL;
+	return bare;
+}
+
+/* Makes the query one over the part; its expressions are replaced already. */
+static void
+put_over_part(Query *query, RangeTblEntry *rte)
+{
+	RangeTblRef *ref = makeNode(RangeTblRef);
+
+	ref->rtindex = 1;
+	query->rtable = list_make1(rte);
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	query->cteList = NIL;
+	query->hasRecursive = false;
+	query->rowMarks = NIL;
+	query->hasForUpdate = false;
+	query->constraintDeps = NIL;
+	shoal_query_clear_permissions(query);
+}
+
+/* ---- aggregates ---- */
+
+/*
+ * The type in which a node returns the transition state of an aggregate;
+ * InvalidOid if it can't be combined.
+ */
+static Oid
+state_type(Aggref *agg)
+{
+	Oid			argtypes[FUNC_MAX_ARGS];
+	int			nargs;
+	HeapTuple	tuple;
+	Form_pg_aggregate form;
+	Oid			type;
+
+	if (agg->aggkind != AGGKIND_NORMAL || agg->aggdistinct || agg->aggorder ||
+		agg->agglevelsup != 0)
+		return InvalidOid;
+	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(agg->aggfnoid));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	nargs = get_aggregate_argtypes(agg, argtypes);
+	type = resolve_aggregate_transtype(agg->aggfnoid, form->aggtranstype,
+									   argtypes, nargs);
+	if (!OidIsValid(form->aggcombinefn))
+		type = InvalidOid;
+	else if (type == INTERNALOID)
+		type = OidIsValid(form->aggserialfn) && OidIsValid(form->aggdeserialfn) ?
+			BYTEAOID : InvalidOid;
+	else if (get_typtype(type) == TYPTYPE_PSEUDO)
+		type = InvalidOid;
+	ReleaseSysCache(tuple);
+	return type;
+}
+
+static int
+find_expr(SplitContext *context, Node *node)
+{
+	ListCell   *lc;
+	int			column = 0;
+
+	foreach(lc, context->exprs)
+	{
+		column++;
+		if (equal(lfirst(lc), node))
+			return column;
+	}
+	return 0;
+}
+
+static int
+add_expr(SplitContext *context, Node *node, Oid state)
+{
+	int			column = find_expr(context, node);
+
+	if (column != 0)
+		return column;
+	context->exprs = lappend(context->exprs, node);
+	context->states = lappend_oid(context->states, state);
+	return list_length(context->exprs);
+}
+
+/*
+ * Collects Aggrefs, and columns outside of them that are no group's expression
+ * (they depend on one: then they can be grouped by as well).  True if
+ * something can't be split.
+ */
+static bool
+collect_aggs_walker(Node *node, SplitContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (find_expr(context, node) != 0)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Oid			type = state_type((Aggref *) node);
+
+		if (!OidIsValid(type) || shoal_expr_is_stuck(node, false) ||
+			shoal_expr_is_volatile(node, false) || checkExprHasSubLink(node))
+			return true;
+		add_expr(context, node, type);
+		return false;
+	}
+	if (IsA(node, Var))
+	{
+		if (((Var *) node)->varlevelsup == 0)
+			add_expr(context, node, InvalidOid);
+		return false;
+	}
+	if (IsA(node, SubLink) || IsA(node, GroupingFunc))
+		return true;
+	return expression_tree_walker(node, collect_aggs_walker, (void *) context);
+}
+
+static Node *
+replace_aggs_mutator(Node *node, SplitContext *context)
+{
+	int			column;
+	Oid			state;
+
+	if (node == NULL)
+		return NULL;
+	column = find_expr(context, node);
+	if (column == 0)
+		return expression_tree_mutator(node, replace_aggs_mutator,
+									   (void *) context);
+	state = list_nth_oid(context->states, column - 1);
+	if (!OidIsValid(state))
+		return (Node *) makeVar(1, column, exprType(node), exprTypmod(node),
+								exprCollation(node), 0);
+	else
+	{
+		Aggref	   *agg = copyObject((Aggref *) node);
+		Var		   *var = makeVar(1, column, state, -1,
+								  get_typcollation(state), 0);
+
+		agg->args = list_make1(makeTargetEntry((Expr *) var, 1,
+											   SHOAL_STATE_NAME, false));
+		agg->aggstar = false;
+		agg->aggfilter = NULL;
+		return (Node *) agg;
+	}
+}
+
+/* Groups by a further expression; false if its type can't be grouped by. */
+static bool
+group_by_too(Query *query, Index ref, Node *expr)
+{
+	SortGroupClause *clause = makeNode(SortGroupClause);
+
+	get_sort_group_operators(exprType(expr), false, false, false,
+							 &clause->sortop, &clause->eqop, NULL,
+							 &clause->hashable);
+	if (!OidIsValid(clause->eqop))
+		return false;
+	clause->tleSortGroupRef = ref;
+	query->groupClause = lappend(query->groupClause, clause);
+	return true;
+}
+
+static Index
+max_sortgroupref(List *targetlist)
+{
+	Index		result = 0;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+		result = Max(result, ((TargetEntry *) lfirst(lc))->ressortgroupref);
+	return result;
+}
+
+static bool
+split_aggregates(Query *query, const ShoalAnalysis *analysis)
+{
+	SplitContext context = {0};
+	Query	   *bare;
+	ShoalPart  *part;
+	List	   *names = NIL;
+	List	   *types = NIL;
+	List	   *typmods = NIL;
+	List	   *collations = NIL;
+	List	   *targetlist;
+	List	   *more_groups = NIL;
+	List	   *extra_targets = NIL;
+	Node	   *having;
+	Index		next_ref = max_sortgroupref(query->targetList) + 1;
+	ListCell   *lc;
+	ListCell   *lcs;
+	int			column = 0;
+
+	if (!(query->hasAggs || query->groupClause) || query->groupingSets ||
+		query->hasTargetSRFs)
+		return false;
+	foreach(lc, query->groupClause)
+	{
+		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), query->targetList);
+
+		if (shoal_expr_is_stuck(expr, false) ||
+			shoal_expr_is_volatile(expr, false) ||
+			checkExprHasSubLink(expr))
+			return false;
+		add_expr(&context, expr, InvalidOid);
+	}
+	if (collect_aggs_walker((Node *) query->targetList, &context) ||
+		collect_aggs_walker(query->havingQual, &context) ||
+		collect_aggs_walker((Node *) query->windowClause, &context))
+		return false;
+
+	bare = bare_copy(query);
+	forboth(lc, context.exprs, lcs, context.states)
+	{
+		Node	   *expr = lfirst(lc);
+		TargetEntry *tle;
+		Oid			state = lfirst_oid(lcs);
+
+		column++;
+		tle = makeTargetEntry(copyObject((Expr *) expr), column,
+							  psprintf("c%d", column), false);
+		bare->targetList = lappend(bare->targetList, tle);
+		names = lappend(names, makeString(tle->resname));
+		if (OidIsValid(state))
+		{
+			bare->hasAggs = true;
+			types = lappend_oid(types, state);
+			typmods = lappend_int(typmods, -1);
+			collations = lappend_oid(collations, get_typcollation(state));
+			continue;
+		}
+		types = lappend_oid(types, exprType(expr));
+		typmods = lappend_int(typmods, exprTypmod(expr));
+		collations = lappend_oid(collations, exprCollation(expr));
+		tle->ressortgroupref = column;
+		if (!group_by_too(bare, column, expr))
+			return false;
+		if (column > list_length(query->groupClause))
+			more_groups = lappend(more_groups, expr);
+	}
+	if (query->groupClause == NIL && more_groups != NIL)
+		return false;
+
+	targetlist = (List *) replace_aggs_mutator((Node *) query->targetList,
+											   &context);
+	having = replace_aggs_mutator(query->havingQual, &context);
+	foreach(lc, more_groups)
+	{
+		TargetEntry *tle;
+
+		tle = makeTargetEntry((Expr *) replace_aggs_mutator(lfirst(lc), &context),
+							  list_length(targetlist) + 1, NULL, true);
+		tle->ressortgroupref = next_ref;
+		extra_targets = lappend(extra_targets, tle);
+		targetlist = lappend(targetlist, tle);
+		group_by_too(query, next_ref, lfirst(lc));
+		next_ref++;
+	}
+	query->windowClause = (List *)
+		replace_aggs_mutator((Node *) query->windowClause, &context);
+	query->targetList = targetlist;
+	query->havingQual = having;
+
+	part = palloc0(sizeof(ShoalPart));
+	part->query = bare;
+	part->fixed = true;
+	part->shape = analysis->from;
+	part->partial = bare->hasAggs;
+	part->rows = query->groupClause ? GUESS_GROUPS : 2;
+	part->way = "push";
+	part->reason = analysis->whole.reason;
+	shoal_part_note_tables(bare);
+	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
+											 collations));
+	return true;
+}
+
+/* ---- sorted ---- */
+
+/* limit + offset, or NULL if that can't be told to the nodes. */
+static Node *
+limit_for_nodes(Query *query)
+{
+	Node	   *count = query->limitCount;
+	Node	   *offset = query->limitOffset;
+
+	if (count == NULL || !shoal_expr_is_closed(count) ||
+		contain_volatile_functions(count))
+		return NULL;
+	if (offset == NULL)
+		return copyObject(count);
+	if (!shoal_expr_is_closed(offset) || contain_volatile_functions(offset))
+		return NULL;
+	return (Node *) makeFuncExpr(F_INT8PL, INT8OID,
+								 list_make2(copyObject(count),
+											copyObject(offset)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static List *
+sort_keys_of(Query *query)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->sortClause)
+	{
+		SortGroupClause *clause = (SortGroupClause *) lfirst(lc);
+		TargetEntry *tle = get_sortgroupclause_tle(clause, query->targetList);
+		ShoalSortKey *key = palloc(sizeof(ShoalSortKey));
+
+		key->column = tle->resno;
+		key->sortop = clause->sortop;
+		key->collation = exprCollation((Node *) tle->expr);
+		key->nulls_first = clause->nulls_first;
+		result = lappend(result, key);
+	}
+	return result;
+}
+
+/* Are all columns of a kind that can be sent at all? */
+static bool
+are_sendable_columns(List *types)
+{
+	ListCell   *lc;
+
+	foreach(lc, types)
+	{
+		Oid			type = lfirst_oid(lc);
+
+		if (type == RECORDOID || type == RECORDARRAYOID ||
+			(get_typtype(type) == TYPTYPE_PSEUDO && type != UNKNOWNOID))
+			return false;
+	}
+	return true;
+}
+
+static bool
+split_sorted(Query *query, const ShoalAnalysis *analysis)
+{
+	Query	   *sent;
+	Query	   *plain;
+	ShoalAnalysis check;
+	ShoalPart  *part;
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+	List	   *targetlist = NIL;
+	ListCell   *lc;
+
+	if (query->hasAggs || query->groupClause || query->groupingSets ||
+		query->havingQual || query->hasWindowFuncs)
+		return false;
+	if (shoal_expr_is_volatile((Node *) query->targetList, false) ||
+		shoal_expr_is_stuck((Node *) query->targetList, false))
+		return false;
+
+	/* could the select list be computed shard by shard? */
+	plain = bare_copy(query);
+	plain->targetList = copyObject(query->targetList);
+	plain->hasTargetSRFs = query->hasTargetSRFs;
+	shoal_shape_analyze(plain, &check);
+	if (check.whole.kind != SHOAL_SHAPE_SHARDED)
+		return false;
+
+	sent = copyObject(query);
+	foreach(lc, sent->targetList)
+		((TargetEntry *) lfirst(lc))->resjunk = false;
+	shoal_part_columns(sent->targetList, &names, &types, &typmods, &collations);
+	if (!are_sendable_columns(types))
+		return false;
+	sent->limitOffset = NULL;
+	sent->limitCount = limit_for_nodes(query);
+	if (sent->limitCount == NULL)
+		sent->limitOption = LIMIT_OPTION_COUNT;
+
+	part = palloc0(sizeof(ShoalPart));
+	part->query = sent;
+	part->fixed = true;
+	part->shape = check.whole;
+	part->sort = sort_keys_of(sent);
+	part->rows = sent->limitCount ? GUESS_GROUPS : GUESS_ROWS;
+	part->way = "push";
+	part->reason = analysis->whole.reason;
+	shoal_part_note_tables(sent);
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst(lc));
+
+		tle->expr = (Expr *) makeVar(1, tle->resno,
+									 exprType((Node *) tle->expr),
+									 exprTypmod((Node *) tle->expr),
+									 exprCollation((Node *) tle->expr), 0);
+		targetlist = lappend(targetlist, tle);
+	}
+	query->targetList = targetlist;
+	query->hasSubLinks = query->limitCount != NULL &&
+		(checkExprHasSubLink(query->limitCount) ||
+		 (query->limitOffset && checkExprHasSubLink(query->limitOffset)));
+	query->hasTargetSRFs = false;
+	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
+											 collations));
+	return true;
+}
+
+/* ---- rows ---- */
+
+/* Collects the columns of the level that the upper part reads. */
+static bool
+collect_vars_walker(Node *node, SplitContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		if (((Var *) node)->varlevelsup == context->depth)
+		{
+			Var		   *var = copyObject((Var *) node);
+
+			var->varlevelsup = 0;
+			add_expr(context, (Node *) var, InvalidOid);
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		bool		result;
+
+		context->depth++;
+		result = query_tree_walker((Query *) node, collect_vars_walker,
+								   (void *) context, 0);
+		context->depth--;
+		return result;
+	}
+	return expression_tree_walker(node, collect_vars_walker, (void *) context);
+}
+
+static Node *
+replace_vars_mutator(Node *node, SplitContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		if (var->varlevelsup == context->depth)
+		{
+			Var		   *own = copyObject(var);
+
+			own->varlevelsup = 0;
+			return (Node *) makeVar(1, find_expr(context, (Node *) own),
+									var->vartype, var->vartypmod, var->varcollid,
+									context->depth);
+		}
+		return copyObject(node);
+	}
+	if (IsA(node, Query))
+	{
+		Query	   *result;
+
+		context->depth++;
+		result = query_tree_mutator((Query *) node, replace_vars_mutator,
+									(void *) context, 0);
+		context->depth--;
+		return (Node *) result;
+	}
+	return expression_tree_mutator(node, replace_vars_mutator,
+								   (void *) context);
+}
+
+static bool
+split_rows(Query *query, const ShoalAnalysis *analysis)
+{
+	SplitContext context = {0};
+	Query	   *bare;
+	ShoalPart  *part;
+	List	   *upper;
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+	ListCell   *lc;
+
+	upper = list_make5(query->targetList, query->havingQual,
+					   query->windowClause, query->limitCount,
+					   query->limitOffset);
+	if (query->cteList && checkExprHasSubLink((Node *) upper))
+		return false;
+	collect_vars_walker((Node *) upper, &context);
+
+	bare = bare_copy(query);
+	bare->rowMarks = copyObject(query->rowMarks);
+	bare->hasForUpdate = query->hasForUpdate;
+	foreach(lc, context.exprs)
+	{
+		int			column = list_length(bare->targetList) + 1;
+
+		/* system columns differ from node to node */
+		if (((Var *) lfirst(lc))->varattno < 0)
+			return false;
+		bare->targetList = lappend(bare->targetList,
+								   makeTargetEntry(copyObject(lfirst(lc)),
+												   column,
+												   psprintf("c%d", column),
+												   false));
+	}
+	shoal_part_columns(bare->targetList, &names, &types, &typmods, &collations);
+	if (!are_sendable_columns(types))
+		return false;
+
+	query->targetList = (List *)
+		replace_vars_mutator((Node *) query->targetList, &context);
+	query->havingQual = replace_vars_mutator(query->havingQual, &context);
+	query->windowClause = (List *)
+		replace_vars_mutator((Node *) query->windowClause, &context);
+	query->limitCount = replace_vars_mutator(query->limitCount, &context);
+	query->limitOffset = replace_vars_mutator(query->limitOffset, &context);
+
+	part = palloc0(sizeof(ShoalPart));
+	part->query = bare;
+	part->shape = analysis->from;
+	part->fixed = true;
+	part->rows = GUESS_ROWS;
+	part->way = "push";
+	part->reason = analysis->whole.reason;
+	shoal_part_note_tables(bare);
+	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
+											 collations));
+	return true;
+}
+
+bool
+shoal_split_query(Query *query, const ShoalAnalysis *analysis)
+{
+	if (query->commandType != CMD_SELECT || query->hasModifyingCTE ||
+		query->setOperations || analysis->from.kind != SHOAL_SHAPE_SHARDED)
+		return false;
+	return split_aggregates(query, analysis) ||
+		split_sorted(query, analysis) ||
+		split_rows(query, analysis);
+}

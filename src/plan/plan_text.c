@@ -1,0 +1,303 @@
+/*
+ * plan_text.c
+ *		From a query tree to a fragment: its text, parameters and pins.
+ *
+ * The text is the user's own query, printed by core's deparser with
+ * search_path set so that every name is qualified.  Three things differ from
+ * the tree that the rewriter made: a view whose owner's rights count is sent
+ * by its name (the node expands it again), expressions that have to be
+ * evaluated here become parameters, and ONLY is dropped for distributed
+ * tables, which a user need not know to be partitioned.  What the rewriter
+ * added for row-level security is not printed; the node's rewriter adds it
+ * again for the same role.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
+#include "storage/lockdefs.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+#include "base/base_compat.h"
+#include "base/base_types.h"
+#include "meta/meta.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_text.h"
+
+typedef struct ExternalizeContext
+{
+	List	  **params;
+	bool		volatile_too;
+} ExternalizeContext;
+
+/* Index (from 0) of an expression among the params, added if it is new. */
+static int
+param_index(List **params, Node *expr)
+{
+	int			pos = 0;
+	ListCell   *lc;
+
+	if (!contain_volatile_functions(expr))
+	{
+		foreach(lc, *params)
+		{
+			if (equal(lfirst(lc), expr))
+				return pos;
+			pos++;
+		}
+	}
+	*params = lappend(*params, copyObject(expr));
+	return list_length(*params) - 1;
+}
+
+Node *
+shoal_text_make_param(int n, Oid type, int32 typmod, Oid collation)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = n;
+	param->paramtype = type;
+	param->paramtypmod = typmod;
+	param->paramcollid = collation;
+	param->location = -1;
+
+	/* the node knows the type by name only */
+	if (!OidIsValid(shoal_types_wire_oid(type)))
+		return (Node *) makeRelabelType((Expr *) param, type, typmod, collation,
+										COERCE_EXPLICIT_CAST);
+	return (Node *) param;
+}
+
+static Node *
+externalize_mutator(Node *node, ExternalizeContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (shoal_expr_is_here(node, context->volatile_too))
+		return shoal_text_make_param(param_index(context->params, node) + 1,
+									 exprType(node), exprTypmod(node),
+									 exprCollation(node));
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, externalize_mutator,
+										   (void *) context, 0);
+	return expression_tree_mutator(node, externalize_mutator,
+								   (void *) context);
+}
+
+Node *
+shoal_text_externalize(Node *node, List **params, bool volatile_too)
+{
+	ExternalizeContext context;
+
+	context.params = params;
+	context.volatile_too = volatile_too;
+	return externalize_mutator(node, &context);
+}
+
+/* Does the view run with rights other than the current user's? */
+static bool
+has_foreign_rights(Oid view)
+{
+	Relation	rel = relation_open(view, AccessShareLock);
+	bool		foreign = !RelationHasSecurityInvoker(rel) &&
+		rel->rd_rel->relowner != GetUserId();
+
+	relation_close(rel, NoLock);
+	return foreign;
+}
+
+/* Prepares range table entries for printing, in place. */
+static bool
+fix_rtes_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+		Oid			view = shoal_rte_view(rte);
+
+		if (OidIsValid(view) && has_foreign_rights(view))
+		{
+			rte->rtekind = RTE_RELATION;
+			rte->relid = view;
+			rte->relkind = RELKIND_VIEW;
+			rte->rellockmode = AccessShareLock;
+			rte->inh = true;
+			rte->subquery = NULL;
+		}
+		else if (rte->rtekind == RTE_RELATION && !rte->inh &&
+				 rte->relkind == RELKIND_PARTITIONED_TABLE)
+			rte->inh = true;
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, fix_rtes_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, fix_rtes_walker, context);
+}
+
+char *
+shoal_text_deparse(Query *query)
+{
+	int			nestlevel = NewGUCNestLevel();
+	char	   *text;
+
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("intervalstyle", "iso_8601", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("extra_float_digits", "3", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	fix_rtes_walker((Node *) query, NULL);
+	text = pg_get_querydef(query, false);
+	AtEOXact_GUC(true, nestlevel);
+	return text;
+}
+
+static bool
+returns_rows(Query *query)
+{
+	return query->commandType == CMD_SELECT || query->returningList != NIL;
+}
+
+/* Plan-time work on the parameters that core's planner would have done. */
+static List *
+plan_params(List *params)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, params)
+		result = lappend(result, expression_planner((Expr *) lfirst(lc)));
+	return result;
+}
+
+ShoalFragment *
+shoal_text_compile(Query *query, const ShoalShape *shape)
+{
+	ShoalFragment *frag = palloc0(sizeof(ShoalFragment));
+	List	   *params = NIL;
+	Query	   *copy;
+
+	copy = (Query *) shoal_text_externalize((Node *) copyObject(query), &params,
+											false);
+	frag->nsent = list_length(params);
+	frag->command = query->commandType;
+	frag->returns_rows = returns_rows(query);
+	if (shape->kind == SHOAL_SHAPE_SHARDED)
+	{
+		frag->group_id = shape->group_id;
+		frag->single_shard = shape->single;
+		frag->pin_relid = shape->relid;
+		if (shape->pin)
+		{
+			List	   *pin = NIL;
+			ListCell   *lc;
+
+			foreach(lc, shape->pin)
+				pin = lappend_int(pin, param_index(&params, lfirst(lc)));
+			frag->pins = list_make1(pin);
+			frag->pin_is_array = list_make1_int(shape->pin_is_array);
+		}
+	}
+	frag->params = plan_params(params);
+	frag->text = shoal_text_deparse(copy);
+	return frag;
+}
+
+/* Externalizes the values of an INSERT's row, but for keys (done already). */
+static List *
+externalize_targets(List *targetlist, const ShoalTable *table, List **params)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		bool		is_key = false;
+
+		for (int i = 0; i < table->nkeys; i++)
+			is_key |= (table->keyattr[i] == tle->resno);
+		if (!is_key)
+			tle = (TargetEntry *) shoal_text_externalize((Node *) tle, params,
+														 true);
+		result = lappend(result, tle);
+	}
+	return result;
+}
+
+ShoalFragment *
+shoal_text_compile_insert(Query *query, Oid relid)
+{
+	ShoalFragment *frag = palloc0(sizeof(ShoalFragment));
+	const ShoalTable *table = shoal_meta_table(relid);
+	Query	   *copy = copyObject(query);
+	List	   *params = NIL;
+	List	   *targets;
+	List	   *pin = NIL;
+
+	/* a key is a constant or a parameter, so that it is evaluated once */
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		TargetEntry *tle = get_tle_by_resno(copy->targetList, table->keyattr[i]);
+
+		if (tle && !IsA(tle->expr, Const))
+			tle->expr = (Expr *)
+				shoal_text_make_param(param_index(&params, (Node *) tle->expr) + 1,
+									  exprType((Node *) tle->expr),
+									  exprTypmod((Node *) tle->expr),
+									  exprCollation((Node *) tle->expr));
+	}
+
+	/* each expression of the row is evaluated once, so here if it matters */
+	targets = externalize_targets(copy->targetList, table, &params);
+	copy->targetList = NIL;
+	copy = (Query *) shoal_text_externalize((Node *) copy, &params, false);
+	copy->targetList = targets;
+	if (copy->override == OVERRIDING_NOT_SET)
+		copy->override = OVERRIDING_SYSTEM_VALUE;
+
+	frag->nsent = list_length(params);
+	frag->command = CMD_INSERT;
+	frag->returns_rows = returns_rows(query);
+	frag->group_id = table->group_id;
+	frag->pin_relid = relid;
+	frag->single_shard = (table->kind != SHOAL_KIND_REFERENCE);
+	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		TargetEntry *tle = get_tle_by_resno(targets, table->keyattr[i]);
+		Node	   *value;
+
+		if (tle == NULL)
+			value = (Node *) makeNullConst(table->keytype[i], -1, InvalidOid);
+		else
+			value = shoal_expr_strip((Node *) tle->expr);
+		if (IsA(value, Param))
+			pin = lappend_int(pin, ((Param *) value)->paramid - 1);
+		else
+			pin = lappend_int(pin, param_index(&params, value));
+	}
+	if (table->nkeys > 0)
+	{
+		frag->pins = list_make1(pin);
+		frag->pin_is_array = list_make1_int(false);
+	}
+	frag->params = plan_params(params);
+	frag->text = shoal_text_deparse(copy);
+	return frag;
+}

@@ -1,0 +1,391 @@
+/*
+ * plan_write.c
+ *		INSERT, UPDATE, DELETE and MERGE on Shoal tables.
+ *
+ * A write that each shard can do by itself is one fragment.  Rows of an INSERT
+ * that are not one constant row, nor made where they go, are computed by an
+ * ordinary plan and sent to their shards by a Shoal Insert node on top of it.
+ * A reference table is written on every node; for that nothing in the
+ * statement may come out differently on another node.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "plan/plan_direct.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_part.h"
+#include "plan/plan_shape.h"
+#include "plan/plan_text.h"
+#include "plan/plan_write.h"
+
+/* numbers of the row's parameters in the INSERT whose text is cut in two */
+#define ROW_PARAM_BASE	60000
+
+ShoalSelectPlanner shoal_write_select_planner = NULL;
+
+static void
+refuse(const char *what, const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s is not supported over several nodes", what),
+			 why ? errdetail("It cannot be done shard by shard: %s.", why) : 0,
+			 hint ? errhint("%s", hint) : 0));
+}
+
+static void
+check_with_check_options(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *wco = (WithCheckOption *) lfirst(lc);
+
+		if (wco->kind == WCO_VIEW_CHECK)
+			refuse("writing through a view with CHECK OPTION", NULL,
+				   "Write to the table itself.");
+	}
+}
+
+/* Would the statement come out differently on another node? */
+static bool
+differs_by_node(Query *query)
+{
+	return shoal_expr_is_volatile((Node *) query, false) ||
+		shoal_expr_is_stuck((Node *) query, false);
+}
+
+/* ---- UPDATE and DELETE ---- */
+
+static void
+check_key_update(Query *query, const ShoalTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (query->commandType != CMD_UPDATE || tle->resjunk)
+			continue;
+		for (int i = 0; i < table->nkeys; i++)
+		{
+			Var		   *var = (Var *) shoal_expr_strip((Node *) tle->expr);
+
+			if (tle->resno != table->keyattr[i])
+				continue;
+			if (IsA(var, Var) && var->varno == query->resultRelation &&
+				var->varattno == table->keyattr[i])
+				continue;
+			refuse("updating the distribution column", NULL,
+				   "Delete the row and insert it again.");
+		}
+	}
+}
+
+static PlannedStmt *
+plan_update_delete(Query *query, const ShoalTable *table, int cursor_options)
+{
+	ShoalAnalysis analysis;
+	ShoalFragment *frag;
+	const char *what = query->commandType == CMD_UPDATE ? "this UPDATE" : "this DELETE";
+
+	check_with_check_options(query);
+	check_key_update(query, table);
+	shoal_shape_analyze(query, &analysis);
+	if (table->kind == SHOAL_KIND_REFERENCE)
+	{
+		if (analysis.whole.kind != SHOAL_SHAPE_ANY)
+			refuse(what, "a reference table is written with rows of a table that not every node has",
+				   "Compute the rows with a query first and write them with a second statement.");
+		if (differs_by_node(query))
+			refuse(what, "a volatile function may return something else on each node",
+				   "Compute the values with a query first.");
+	}
+	else if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
+		refuse(what, analysis.whole.reason,
+			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
+	frag = shoal_text_compile(query, &analysis.whole);
+	frag->group_id = table->group_id;
+	frag->pin_relid = table->relid;
+	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
+	frag->way = frag->single_shard ? "router" : "push";
+	return shoal_direct_plan(query, frag, cursor_options);
+}
+
+/* ---- INSERT ---- */
+
+/* One row without subqueries: its shard follows from its own values. */
+static bool
+is_single_row(Query *query)
+{
+	return query->jointree->fromlist == NIL && query->jointree->quals == NULL &&
+		!query->hasSubLinks && query->cteList == NIL &&
+		!expression_returns_set((Node *) query->targetList);
+}
+
+/* INSERT ... SELECT whose rows are made in the shards where they go. */
+static bool
+is_colocated_select(Query *query, const ShoalTable *table, ShoalShape *shape)
+{
+	ShoalAnalysis analysis;
+	RangeTblRef *ref;
+	RangeTblEntry *rte;
+	bool		fits = false;
+	ListCell   *lc;
+
+	if (!shoal_enable_push || table->kind == SHOAL_KIND_REFERENCE ||
+		list_length(query->jointree->fromlist) != 1 ||
+		query->jointree->quals != NULL || query->cteList != NIL)
+		return false;
+	ref = linitial(query->jointree->fromlist);
+	if (!IsA(ref, RangeTblRef))
+		return false;
+	rte = rt_fetch(ref->rtindex, query->rtable);
+	if (rte->rtekind != RTE_SUBQUERY || query->hasSubLinks ||
+		shoal_expr_is_stuck((Node *) query->targetList, false) ||
+		shoal_expr_is_stuck((Node *) query->onConflict, false) ||
+		shoal_expr_is_stuck((Node *) query->returningList, false))
+		return false;
+	shoal_shape_analyze(rte->subquery, &analysis);
+	*shape = analysis.whole;
+	if (shape->kind != SHOAL_SHAPE_SHARDED || shape->group_id != table->group_id)
+		return false;
+	if (table->nkeys == 0)
+		return true;
+	foreach(lc, shape->keys)
+	{
+		ShoalKey   *key = (ShoalKey *) lfirst(lc);
+		int			i;
+
+		if (key->nullable)
+			continue;
+		for (i = 0; i < table->nkeys; i++)
+		{
+			TargetEntry *tle = get_tle_by_resno(query->targetList,
+												table->keyattr[i]);
+			Var		   *var = tle ? (Var *) shoal_expr_strip((Node *) tle->expr) : NULL;
+
+			if (var == NULL || !IsA(var, Var) || var->varno != ref->rtindex ||
+				var->varattno != key->columns[i].attno)
+				break;
+		}
+		fits |= (i == table->nkeys);
+	}
+	return fits;
+}
+
+/* The statement's text before and after VALUES, with the row left out. */
+static void
+cut_insert_text(Query *query, ShoalInsert *insert)
+{
+	Query	   *copy = copyObject(query);
+	StringInfoData values;
+	List	   *targets = NIL;
+	char	   *text;
+	char	   *found;
+	ListCell   *lc;
+	int			n = 0;
+
+	initStringInfo(&values);
+	appendStringInfoString(&values, "VALUES (");
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst(lc));
+		Param	   *param = makeNode(Param);
+
+		n++;
+		param->paramkind = PARAM_EXTERN;
+		param->paramid = ROW_PARAM_BASE + n;
+		param->paramtype = exprType((Node *) tle->expr);
+		param->paramtypmod = exprTypmod((Node *) tle->expr);
+		param->paramcollid = exprCollation((Node *) tle->expr);
+		param->location = -1;
+		tle->expr = (Expr *) param;
+		targets = lappend(targets, tle);
+		appendStringInfo(&values, "%s$%d", n > 1 ? ", " : "", param->paramid);
+	}
+	appendStringInfoChar(&values, ')');
+
+	/* the deparser would print the rows' source instead of the parameters */
+	foreach(lc, copy->rtable)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_VALUES)
+		{
+			RangeTblEntry *idle = makeNode(RangeTblEntry);
+
+			idle->rtekind = RTE_RESULT;
+			idle->eref = makeAlias("idle", NIL);
+			lfirst(lc) = idle;
+		}
+	}
+	copy->jointree = makeFromExpr(NIL, NULL);
+	copy->cteList = NIL;
+	copy->targetList = NIL;
+	copy = (Query *) shoal_text_externalize((Node *) copy, &insert->tail_params,
+											false);
+	copy->targetList = targets;
+	if (copy->override == OVERRIDING_NOT_SET)
+		copy->override = OVERRIDING_SYSTEM_VALUE;
+	text = shoal_text_deparse(copy);
+	found = strstr(text, values.data);
+	if (found == NULL)
+		elog(ERROR, "unexpected text of an INSERT");
+	insert->head = pnstrdup(text, found - text);
+	insert->tail = pstrdup(found + values.len);
+}
+
+/* Puts a Shoal Insert node on top of the plan for the rows. */
+static PlannedStmt *
+plan_routed_insert(Query *query, const ShoalTable *table,
+				   const char *query_string, int cursor_options,
+				   ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Query	   *select = copyObject(query);
+	PlannedStmt *stmt;
+	CustomScan *cscan;
+	RangeTblEntry *rte;
+	Relation	rel;
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+	ShoalPart	part = {0};
+	ShoalPlanning planning = {0};
+	ListCell   *lc;
+
+	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
+		shoal_expr_is_stuck((Node *) query->returningList, false))
+		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
+			   "Leave the function out of ON CONFLICT and RETURNING.");
+
+	rel = RelationIdGetRelation(table->relid);
+	insert.relid = table->relid;
+	insert.use_copy = !query->onConflict && !query->returningList &&
+		!rel->rd_rel->relrowsecurity;
+	insert.returns_rows = (query->returningList != NIL);
+	RelationClose(rel);
+	cut_insert_text(query, &insert);
+
+	select->commandType = CMD_SELECT;
+	select->resultRelation = 0;
+	select->onConflict = NULL;
+	select->returningList = NIL;
+	select->withCheckOptions = NIL;
+	select->override = OVERRIDING_NOT_SET;
+	foreach(lc, select->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		insert.attnums = lappend_int(insert.attnums, tle->resno);
+		tle->resno = list_length(insert.attnums);
+	}
+
+	/* an INSERT's source is not marked as being in FROM; the deparser cares */
+	foreach(lc, select->rtable)
+	{
+		RangeTblEntry *source = (RangeTblEntry *) lfirst(lc);
+
+		if (source->rtekind == RTE_SUBQUERY || source->rtekind == RTE_VALUES)
+			source->inFromCl = true;
+	}
+	stmt = shoal_write_select_planner(select, query_string,
+									  cursor_options & ~CURSOR_OPT_SCROLL, params);
+
+	shoal_part_columns(query->returningList, &names, &types, &typmods,
+					   &collations);
+	planning.outer = shoal_planning;
+	shoal_planning = &planning;
+	rte = shoal_part_make_rte(&part, names, types, typmods, collations);
+	shoal_planning = planning.outer;
+	stmt->rtable = lappend(stmt->rtable, rte);
+	cscan = shoal_part_make_scan(NULL, list_length(stmt->rtable), names, types,
+								 typmods, collations);
+	cscan->methods = GetCustomScanMethods(SHOAL_INSERT, false);
+	shoal_insert_store(cscan, &insert);
+	cscan->scan.plan.startup_cost = stmt->planTree->startup_cost;
+	cscan->scan.plan.total_cost = stmt->planTree->total_cost;
+	cscan->scan.plan.plan_rows = insert.returns_rows ? stmt->planTree->plan_rows : 0;
+	outerPlan(cscan) = stmt->planTree;
+	stmt->planTree = (Plan *) cscan;
+	stmt->commandType = CMD_INSERT;
+	stmt->hasReturning = insert.returns_rows;
+	stmt->canSetTag = query->canSetTag;
+	stmt->parallelModeNeeded = false;
+	if (!list_member_oid(stmt->relationOids, table->relid))
+		stmt->relationOids = lappend_oid(stmt->relationOids, table->relid);
+	return stmt;
+}
+
+static PlannedStmt *
+plan_insert(Query *query, const ShoalTable *table, const char *query_string,
+			int cursor_options, ParamListInfo params)
+{
+	ShoalFragment *frag;
+	ShoalShape	shape;
+
+	check_with_check_options(query);
+	if (is_single_row(query))
+	{
+		if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
+			shoal_expr_is_stuck((Node *) query->returningList, false) ||
+			(table->kind == SHOAL_KIND_REFERENCE &&
+			 shoal_expr_is_volatile((Node *) query->onConflict, false)))
+			refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
+				   "Leave the function out of ON CONFLICT and RETURNING.");
+		frag = shoal_text_compile_insert(query, table->relid);
+		frag->way = "router";
+		return shoal_direct_plan(query, frag, cursor_options);
+	}
+	if (is_colocated_select(query, table, &shape))
+	{
+		frag = shoal_text_compile(query, &shape);
+		frag->way = frag->single_shard ? "router" : "push";
+		return shoal_direct_plan(query, frag, cursor_options);
+	}
+	return plan_routed_insert(query, table, query_string, cursor_options,
+							  params);
+}
+
+PlannedStmt *
+shoal_write_plan(Query *query, const char *query_string, int cursor_options,
+				 ParamListInfo params, const ShoalTables *tables)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	const ShoalTable *table = shoal_meta_table(target->relid);
+
+	if (tables->writes_in_with)
+		refuse("a WITH query that writes to a Shoal table inside another write",
+			   NULL, "Run the writes one after the other in a transaction.");
+	switch (query->commandType)
+	{
+		case CMD_INSERT:
+			return plan_insert(query, table, query_string, cursor_options,
+							   params);
+		case CMD_UPDATE:
+		case CMD_DELETE:
+			return plan_update_delete(query, table, cursor_options);
+		default:
+			refuse("MERGE into a Shoal table", NULL,
+				   "Use INSERT ... ON CONFLICT, or UPDATE and INSERT in a transaction.");
+	}
+	return NULL;				/* not reached */
+}

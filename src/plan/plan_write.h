@@ -1,0 +1,26 @@
+/*
+ * plan_write.h
+ *		INSERT, UPDATE, DELETE and MERGE on Shoal tables.
+ */
+#ifndef PLAN_WRITE_H
+#define PLAN_WRITE_H
+
+#include "nodes/params.h"
+#include "plan/plan_rewrite.h"
+
+/*
+ * Plans a write whose target is a Shoal table.  NULL if core shall plan it as
+ * it is (everything is on this node).  Error 0A000 if it can't be done.
+ */
+extern PlannedStmt *shoal_write_plan(Query *query, const char *query_string,
+									 int cursor_options, ParamListInfo params,
+									 const ShoalTables *tables);
+
+/* Planner for the SELECT part of an INSERT (set by plan_hook.c). */
+typedef PlannedStmt *(*ShoalSelectPlanner) (Query *query,
+											const char *query_string,
+											int cursor_options,
+											ParamListInfo params);
+extern ShoalSelectPlanner shoal_write_select_planner;
+
+#endif							/* PLAN_WRITE_H */

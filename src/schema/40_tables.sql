@@ -1,0 +1,49 @@
+/* ---- making tables distributed ---- */
+
+/* whoever owns a table may distribute it */
+CREATE FUNCTION shoal.create_distributed_table(
+	table_name regclass,
+	distribution_column text,
+	colocate_with text DEFAULT 'default',
+	shard_count int DEFAULT NULL)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_create_distributed_table';
+COMMENT ON FUNCTION shoal.create_distributed_table(regclass, text, text, int) IS
+'spreads a table over the nodes by a hash of the distribution column(s); without one the whole table lies on one node';
+
+CREATE FUNCTION shoal.create_reference_table(table_name regclass)
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_create_reference_table';
+COMMENT ON FUNCTION shoal.create_reference_table(regclass) IS
+'gives every node a full copy of a table';
+
+CREATE FUNCTION shoal.undistribute_table(table_name regclass)
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_undistribute_table';
+COMMENT ON FUNCTION shoal.undistribute_table(regclass) IS
+'makes a table a local one again, with all of its rows on this node';
+
+/*
+ * What a coordinator calls on the other nodes, as the owner of the table: so
+ * these cannot be revoked from anybody, they check who calls.
+ */
+CREATE FUNCTION shoal.internal_distribute(
+	table_name regclass,
+	kind "char",
+	key_columns text[],
+	group_id int,
+	new_group bool,
+	shard_count int,
+	replicas int,
+	closed bool,
+	primaries int[])
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_distribute';
+COMMENT ON FUNCTION shoal.internal_distribute(regclass, "char", text[], int, bool, int, int, bool, int[]) IS
+'internal: the part of create_distributed_table() that is done on each node';
+
+CREATE FUNCTION shoal.internal_undistribute(table_name regclass)
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_undistribute';
+COMMENT ON FUNCTION shoal.internal_undistribute(regclass) IS
+'internal: the part of undistribute_table() that is done on each node';

@@ -1,0 +1,72 @@
+/*
+ * scope_internal.h
+ *		What the files of this folder share.
+ */
+#ifndef SCOPE_INTERNAL_H
+#define SCOPE_INTERNAL_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "storage/lockdefs.h"
+
+/* ---- scope_local.c ---- */
+
+/* True inside enter/leave_trust. */
+extern bool shoal_scope_is_trusted(void);
+
+extern void shoal_scope_local_init(void);
+
+/* ---- scope_children.c ---- */
+
+/* The partitions of a distributed table that are on this node, cached. */
+typedef struct ShoalChildren
+{
+	Oid			parent;			/* hash key */
+	bool		valid;
+	bool		by_hash;		/* else: by range or list, above the hash */
+	List	   *parts;			/* then: OIDs of its partitions, in place of
+								 * what follows */
+	Bitmapset  *shards;			/* those that are here */
+	int			nshards;		/* length of child: highest shard + 1 */
+	int			allocated;
+	Oid		   *child;			/* by shard, InvalidOid if not here */
+	bool	   *same_row;		/* by shard: columns have the parent's numbers */
+} ShoalChildren;
+
+/*
+ * The partitions of a table.  Valid until the next call or
+ * lock.  The caller holds a lock on the table.
+ */
+extern const ShoalChildren *shoal_scope_children(Oid parent);
+
+/*
+ * Locks a shard's partition; InvalidOid (and no lock) if it is not here.
+ * same_row tells if it has the parent's column numbers.
+ */
+extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
+								   bool *same_row);
+
+extern void shoal_scope_children_init(void);
+
+/* ---- scope_substitute.c ---- */
+
+/*
+ * Prepares a query for its scope: checks that the scope's shards are here, and
+ * for a scope of one shard puts partitions in the places of their parents
+ * where that is safe.
+ */
+extern void shoal_scope_substitute(Query *query, const ShoalScope *scope);
+
+/* ---- scope_partial.c ---- */
+
+/*
+ * Before planning: gives the aggregates of the query's result the types of
+ * their transition states.  0A000 if the query is not of the form that can be
+ * split.
+ */
+extern void shoal_scope_partial_prepare(Query *query);
+
+/* After planning: makes the plan stop at transition states. */
+extern void shoal_scope_partial_finish(PlannedStmt *stmt);
+
+#endif							/* SCOPE_INTERNAL_H */

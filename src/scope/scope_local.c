@@ -1,0 +1,129 @@
+/*
+ * scope_local.c
+ *		Node-local work of this backend, and whether it trusts markers.
+ *
+ * Both are stacks of nesting: each entry remembers the transaction nesting
+ * level at which it was made, so that aborting a subtransaction drops just
+ * what was entered within it.  Aborting the transaction drops everything; a
+ * commit nothing, as VACUUM and the like commit on their way.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "scope/scope.h"
+#include "scope/scope_internal.h"
+
+typedef struct Nesting
+{
+	int			depth;
+	int			allocated;
+	int		   *levels;			/* transaction nesting level of each entry */
+} Nesting;
+
+static Nesting local_work;
+static Nesting trust;
+
+static void
+enter(Nesting *nesting)
+{
+	if (nesting->depth == nesting->allocated)
+	{
+		int			allocated = Max(8, nesting->allocated * 2);
+
+		if (nesting->levels == NULL)
+			nesting->levels = MemoryContextAlloc(TopMemoryContext,
+												 sizeof(int) * allocated);
+		else
+			nesting->levels = repalloc(nesting->levels,
+									   sizeof(int) * allocated);
+		nesting->allocated = allocated;
+	}
+	nesting->levels[nesting->depth++] = GetCurrentTransactionNestLevel();
+}
+
+static void
+leave(Nesting *nesting)
+{
+	/* an abort may have been here before a PG_FINALLY block */
+	if (nesting->depth > 0)
+		nesting->depth--;
+}
+
+void
+shoal_scope_enter_local(void)
+{
+	enter(&local_work);
+}
+
+void
+shoal_scope_leave_local(void)
+{
+	leave(&local_work);
+}
+
+void
+shoal_scope_enter_trust(void)
+{
+	enter(&trust);
+}
+
+void
+shoal_scope_leave_trust(void)
+{
+	leave(&trust);
+}
+
+bool
+shoal_scope_is_trusted(void)
+{
+	return trust.depth > 0;
+}
+
+bool
+shoal_scope_is_local_work(void)
+{
+	Oid			userid;
+	int			context;
+
+	if (local_work.depth > 0)
+		return true;
+
+	/* only core's foreign-key triggers set this flag */
+	GetUserIdAndSecContext(&userid, &context);
+	return (context & SECURITY_NOFORCE_RLS) != 0;
+}
+
+static void
+on_xact_event(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	{
+		local_work.depth = 0;
+		trust.depth = 0;
+	}
+}
+
+static void
+on_subxact_event(SubXactEvent event, SubTransactionId subid,
+				 SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (local_work.depth > 0 &&
+		   local_work.levels[local_work.depth - 1] >= level)
+		local_work.depth--;
+	while (trust.depth > 0 && trust.levels[trust.depth - 1] >= level)
+		trust.depth--;
+}
+
+void
+shoal_scope_local_init(void)
+{
+	RegisterXactCallback(on_xact_event, NULL);
+	RegisterSubXactCallback(on_subxact_event, NULL);
+}

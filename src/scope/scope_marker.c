@@ -1,0 +1,145 @@
+/*
+ * scope_marker.c
+ *		Writing and reading the marker comment that opens a fragment's text.
+ *
+ * The whole grammar:
+ *
+ *		marker = "/+shoal " ( "local" | group ":" [ ranges ] ) [ " partial" ] "+/"
+ *		ranges = range { "," range }
+ *		range = number [ "-" number ]
+ *
+ * (with * for +).  A marker is only ever written by shoal_scope_marker, so the
+ * reader accepts nothing else: a comment that begins like one but is not is an
+ * error rather than ignored, as ignoring it could show a query rows outside of
+ * its scope.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "base/base_settings.h"
+#include "scope/scope.h"
+#include "scope/scope_internal.h"
+
+#define MARKER_START "/*shoal "
+#define MARKER_END "*/"
+
+/* more shards than any group may have; keeps a bad marker from eating memory */
+#define MAX_SHARD 1000000
+
+char *
+shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial)
+{
+	StringInfoData buf;
+	int			first;
+	int			last;
+	bool		comma = false;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, MARKER_START);
+	if (group_id == 0)
+		appendStringInfoString(&buf, "local");
+	else
+	{
+		appendStringInfo(&buf, "%d:", group_id);
+		first = bms_next_member(shards, -1);
+		while (first >= 0)
+		{
+			int			next = bms_next_member(shards, first);
+
+			for (last = first; next == last + 1; last = next,
+				 next = bms_next_member(shards, last))
+				 /* find the end of the range */ ;
+			appendStringInfo(&buf, comma ? ",%d" : "%d", first);
+			if (last > first)
+				appendStringInfo(&buf, "-%d", last);
+			comma = true;
+			first = next;
+		}
+	}
+	if (partial)
+		appendStringInfoString(&buf, " partial");
+	appendStringInfoString(&buf, MARKER_END);
+	return buf.data;
+}
+
+/* Skips a word if the text begins with it. */
+static bool
+skip(const char **text, const char *word)
+{
+	size_t		len = strlen(word);
+
+	if (strncmp(*text, word, len) != 0)
+		return false;
+	*text += len;
+	return true;
+}
+
+static bool
+read_number(const char **text, int *number)
+{
+	const char *p = *text;
+	int64		value = 0;
+
+	while (*p >= '0' && *p <= '9' && value <= PG_INT32_MAX)
+		value = value * 10 + (*p++ - '0');
+	if (p == *text || value > PG_INT32_MAX)
+		return false;
+	*number = (int) value;
+	*text = p;
+	return true;
+}
+
+static bool
+read_ranges(const char **text, Bitmapset **shards)
+{
+	int			first;
+	int			last;
+
+	do
+	{
+		if (!read_number(text, &first))
+			return false;
+		last = first;
+		if (skip(text, "-") && !read_number(text, &last))
+			return false;
+		if (last < first || last >= MAX_SHARD)
+			return false;
+		*shards = bms_add_range(*shards, first, last);
+	} while (skip(text, ","));
+	return true;
+}
+
+static bool
+read_marker(const char *text, ShoalScope *scope)
+{
+	memset(scope, 0, sizeof(ShoalScope));
+	if (skip(&text, "local"))
+		scope->local = true;
+	else
+	{
+		if (!read_number(&text, &scope->group_id) || scope->group_id == 0 ||
+			!skip(&text, ":"))
+			return false;
+		if (*text >= '0' && *text <= '9' &&
+			!read_ranges(&text, &scope->shards))
+			return false;
+	}
+	scope->partial = skip(&text, " partial");
+	return skip(&text, MARKER_END);
+}
+
+bool
+shoal_scope_parse(const char *query_string, ShoalScope *scope)
+{
+	if (shoal_origin == 0 && !shoal_scope_is_trusted())
+		return false;
+	if (query_string == NULL || !skip(&query_string, MARKER_START))
+		return false;
+	if (!read_marker(query_string, scope))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("malformed scope marker at the start of the statement"),
+				 errhint("Comments that begin with \"/*shoal \" are reserved for Shoal's own sessions.")));
+	return true;
+}

@@ -1,0 +1,260 @@
+/*
+ * scope_substitute.c
+ *		Putting one shard's partitions in the places of their parents.
+ *
+ * A query that may see just one shard is planned as if it named the
+ * partitions: no expansion of partitioned tables, no pruning, no tuple
+ * routing.  The parent's range-table entry stays where it is and keeps the
+ * permission check (and, in a cached plan, its place in the order of locks:
+ * parent before partition, as everywhere else); a new entry for the partition
+ * takes over everything that refers to it.
+ *
+ * This is right only where core treats a partition that is named just like
+ * one that is reached through its parent.  Where it does not (other column
+ * numbers, statement triggers, rows that may move, ...) the query keeps the
+ * parent, whose other partitions scope_plan.c hides.
+ *
+ * A shard that is not here is an error in any case: the sender's view of the
+ * placements is old, and an empty result would be wrong.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "scope/scope_internal.h"
+
+typedef struct SubstituteContext
+{
+	const ShoalScope *scope;
+	int			shard;			/* the only one; -1 if there are more or none */
+} SubstituteContext;
+
+static void
+raise_not_here(int group_id, int shard)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("shard %d of group %d is not on this node", shard, group_id),
+			 errhint("The placement may have just changed; try the statement again.")));
+}
+
+/* Checks that all shards of the scope have a partition of the table here. */
+static void
+check_shards(Oid relid, const ShoalScope *scope)
+{
+	const ShoalChildren *entry = shoal_scope_children(relid);
+	List	   *parts;
+	ListCell   *lc;
+
+	if (entry->by_hash)
+	{
+		if (!bms_is_subset(scope->shards, entry->shards))
+			raise_not_here(scope->group_id,
+						   bms_next_member(bms_difference(scope->shards,
+														  entry->shards), -1));
+		return;
+	}
+	parts = list_copy(entry->parts);
+	foreach(lc, parts)
+	{
+		const ShoalTable *part = shoal_meta_table(lfirst_oid(lc));
+
+		if (part != NULL && part->group_id == scope->group_id)
+			check_shards(part->relid, scope);
+	}
+	list_free(parts);
+}
+
+/* Does a list of target columns include one of the table's key columns? */
+static bool
+sets_key(List *targets, const ShoalTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, targets)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		if (target->resjunk)
+			continue;
+		for (int i = 0; i < table->nkeys; i++)
+		{
+			if (table->keyattr[i] == target->resno)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Does the query fire statement triggers of its result relation? */
+static bool
+fires_statement_triggers(Query *query, Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	TriggerDesc *triggers = rel->trigdesc;
+	bool		fires = false;
+	bool		inserts = query->commandType == CMD_INSERT;
+	bool		updates = query->commandType == CMD_UPDATE ||
+		(query->onConflict != NULL &&
+		 query->onConflict->action == ONCONFLICT_UPDATE);
+
+	if (triggers != NULL)
+		fires = (inserts && (triggers->trig_insert_before_statement ||
+							 triggers->trig_insert_after_statement ||
+							 triggers->trig_insert_new_table)) ||
+			(updates && (triggers->trig_update_before_statement ||
+						 triggers->trig_update_after_statement ||
+						 triggers->trig_update_old_table ||
+						 triggers->trig_update_new_table)) ||
+			(query->commandType == CMD_DELETE &&
+			 (triggers->trig_delete_before_statement ||
+			  triggers->trig_delete_after_statement ||
+			  triggers->trig_delete_old_table));
+	table_close(rel, NoLock);
+	return fires;
+}
+
+/* May a query be planned with a partition in place of this relation? */
+static bool
+can_substitute(Query *query, int rti, const ShoalTable *table)
+{
+	RangeTblEntry *rte = rt_fetch(rti, query->rtable);
+
+	if (query->commandType == CMD_MERGE)
+		return false;
+	if (rti != query->resultRelation)
+		return rte->inh;		/* not for ONLY, which sees no partition */
+	if (query->commandType != CMD_INSERT && !rte->inh)
+		return false;
+
+	/* a new key may move the row, for which core needs the parent */
+	if (query->commandType == CMD_UPDATE && sets_key(query->targetList, table))
+		return false;
+	if (query->onConflict != NULL &&
+		(OidIsValid(query->onConflict->constraint) ||
+		 sets_key(query->onConflict->onConflictSet, table)))
+		return false;
+	return !fires_statement_triggers(query, table->relid);
+}
+
+/*
+ * The user as whom the planner may look at the partition's statistics: it
+ * checks rights on the partition, which nobody has; its owner where the user
+ * may read the parent.
+ */
+static Oid
+statistics_user(Oid parent, Oid child, Oid check_as)
+{
+	Oid			userid = OidIsValid(check_as) ? check_as : GetUserId();
+	HeapTuple	tuple;
+
+	if (pg_class_aclcheck(parent, userid, ACL_SELECT) != ACLCHECK_OK)
+		return check_as;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(child));
+	if (!HeapTupleIsValid(tuple))
+		return check_as;
+	userid = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return userid;
+}
+
+static void
+substitute(Query *query, int rti, Oid child)
+{
+	RangeTblEntry *old = rt_fetch(rti, query->rtable);
+	RangeTblEntry *new = copyObject(old);
+
+	new->relid = child;
+	new->relkind = RELKIND_RELATION;
+	new->inh = false;
+	shoal_rte_drop_permissions(query, old, new,
+							   statistics_user(old->relid, child,
+											   shoal_rte_check_as(query, old)));
+	query->rtable = lappend(query->rtable, new);
+
+	/* what is left for the old entry is the permission check */
+	old->inh = false;
+	old->securityQuals = NIL;
+	old->tablesample = NULL;
+	ChangeVarNodes((Node *) query, rti, list_length(query->rtable), 0);
+}
+
+static void
+process_query(Query *query, SubstituteContext *context)
+{
+	int			nrtes = list_length(query->rtable);
+
+	for (int rti = 1; rti <= nrtes; rti++)
+	{
+		RangeTblEntry *rte = rt_fetch(rti, query->rtable);
+		const ShoalTable *table;
+		Oid			child;
+		bool		same_row;
+
+		/* the entry for EXCLUDED has the relation, but another relkind */
+		if (rte->rtekind != RTE_RELATION ||
+			rte->relkind != RELKIND_PARTITIONED_TABLE)
+			continue;
+		table = shoal_meta_table(rte->relid);
+		if (table == NULL || table->group_id != context->scope->group_id)
+			continue;
+		check_shards(rte->relid, context->scope);
+		if (context->shard < 0 || !can_substitute(query, rti, table))
+			continue;
+		child = shoal_scope_lock_child(rte->relid, context->shard,
+									   rte->rellockmode, &same_row);
+		if (OidIsValid(child) && same_row)
+			substitute(query, rti, child);
+	}
+}
+
+static bool
+substitute_walker(Node *node, SubstituteContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		process_query((Query *) node, context);
+		return query_tree_walker((Query *) node, substitute_walker, context, 0);
+	}
+	return expression_tree_walker(node, substitute_walker, context);
+}
+
+void
+shoal_scope_substitute(Query *query, const ShoalScope *scope)
+{
+	const ShoalGroup *group = shoal_meta_find_group(scope->group_id);
+	SubstituteContext context;
+
+	if (group == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("group %d does not exist on this node", scope->group_id),
+				 errhint("The schema may have just changed; try the statement again.")));
+
+	/* nothing but the metadata tells where a plain table's rows are */
+	if (group->kind == SHOAL_KIND_SINGLE && bms_is_member(0, scope->shards) &&
+		group->primary[0] != shoal_meta_local_node_id())
+		raise_not_here(group->group_id, 0);
+	if (group->kind != SHOAL_KIND_DISTRIBUTED)
+		return;
+
+	context.scope = scope;
+	if (!bms_get_singleton_member(scope->shards, &context.shard))
+		context.shard = -1;
+	substitute_walker((Node *) query, &context);
+}
