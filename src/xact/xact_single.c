@@ -14,16 +14,25 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
 #include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
 #include "base/base_compat.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
+
+/*
+ * From libpq/libpq.h, which can't be included everywhere: it wants headers of
+ * the libraries that the server was built with.
+ */
+extern bool pq_buffer_has_data(void);
+extern void pq_startmsgread(void);
+extern int	pq_peekbyte(void);
+extern void pq_endmsgread(void);
 
 static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
