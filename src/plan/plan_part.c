@@ -464,9 +464,9 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	}
 	else
 	{
-		vars = list_concat(pull_var_clause((Node *) tlist,
-										   PVC_RECURSE_PLACEHOLDERS |
-										   PVC_INCLUDE_AGGREGATES),
+		/* not from tlist, which core may leave out and put on the node later */
+		vars = list_concat(pull_var_clause((Node *) rel->reltarget->exprs,
+										   PVC_RECURSE_PLACEHOLDERS),
 						   pull_var_clause((Node *) kept,
 										   PVC_RECURSE_PLACEHOLDERS));
 		vars = list_concat_unique(NIL, vars);
