@@ -40,6 +40,9 @@ CppConcat(pg_finfo_, name) (void) \
 extern int	no_such_variable
 #endif
 
+/* the major version that this library was built for */
+#define SHOAL_PG_MAJOR	(PG_VERSION_NUM / 10000)
+
 /* 18 can leave out a deferrable primary key */
 #if PG_VERSION_NUM >= 180000
 #define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex((rel), false)
