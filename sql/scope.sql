@@ -186,6 +186,13 @@ SET enable_partitionwise_aggregate = on;
 
 -- unmarked, it would see all that is here by chance
 SELECT count(*) FROM item;
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE NOTICE '% items', (SELECT count(*) FROM scope.item);
+	RETURN OLD;
+END $$;
+CREATE TRIGGER look BEFORE DELETE ON part FOR EACH ROW EXECUTE FUNCTION look();
+/*shoal 910:1*/ DELETE FROM item WHERE a = 3;
 
 \c -reuse-previous=on "options="
 SET shoal.forward_ddl = off;

@@ -138,8 +138,9 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 
 		if (stmt)
 			return stmt;
-		if (whole->single ? shoal_enable_router :
-			shoal_enable_push && query->sortClause == NIL)
+		if (shoal_part_is_sendable(query) &&
+			(whole->single ? shoal_enable_router :
+			 shoal_enable_push && query->sortClause == NIL))
 		{
 			ShoalFragment *frag = shoal_text_compile(query, whole);
 
@@ -195,7 +196,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return shoal_scope_plan(query, query_string, cursor_options, params,
 								&scope);
 	}
-	if (shoal_scope_is_local_work())
+	if (shoal_scope_is_local_work() ||
+		shoal_scope_is_foreign_key_check(query_string))
 		return plan_by_core(query, query_string, cursor_options, params);
 	shoal_rewrite_find_tables(query, &tables);
 	if (!tables.sharded && !tables.writes_reference)

@@ -107,6 +107,19 @@ shoal_part_columns(List *targetlist, List **names, List **types,
 	}
 }
 
+bool
+shoal_part_is_sendable(Query *query)
+{
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+
+	shoal_part_columns(query->targetList, &names, &types, &typmods,
+					   &collations);
+	return shoal_expr_are_sendable(types);
+}
+
 static RangeTblEntry *
 make_rte(char *enrname, double rows, List *names, List *types, List *typmods,
 		 List *collations)
@@ -464,9 +477,9 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	}
 	else
 	{
-		vars = list_concat(pull_var_clause((Node *) tlist,
-										   PVC_RECURSE_PLACEHOLDERS |
-										   PVC_INCLUDE_AGGREGATES),
+		/* not from tlist, which core may leave out and put on the node later */
+		vars = list_concat(pull_var_clause((Node *) rel->reltarget->exprs,
+										   PVC_RECURSE_PLACEHOLDERS),
 						   pull_var_clause((Node *) kept,
 										   PVC_RECURSE_PLACEHOLDERS));
 		vars = list_concat_unique(NIL, vars);
