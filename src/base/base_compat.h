@@ -50,7 +50,8 @@ extern int	no_such_variable
 #define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* 16 renamed relation file nodes, changed ownership checks and soft errors */
+/* 16 renamed relation file nodes, changed ownership checks, soft errors
+ * and partition specifications */
 #if PG_VERSION_NUM < 160000
 #define RelFileLocator RelFileNode
 #define RelFileNumber Oid
@@ -60,7 +61,9 @@ extern int	no_such_variable
 #define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
 #define shoal_owns_table(relid, userid) pg_class_ownercheck(relid, userid)
 #define shoal_name_list(string) stringToQualifiedNameList(string)
+#define shoal_hash_strategy "hash"
 #else
+#define shoal_hash_strategy PARTITION_STRATEGY_HASH
 #define shoal_name_list(string) stringToQualifiedNameList(string, NULL)
 #define shoal_owns_table(relid, userid) \
 	object_ownercheck(RelationRelationId, relid, userid)
@@ -229,5 +232,53 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 											list_length(stmt->rtable));
 #endif
 }
+
+/*
+ * Where a parser's namespace item keeps the rights to check, and checking
+ * those of a one-table statement.
+ */
+#if PG_VERSION_NUM >= 160000
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_perminfo)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckPermissions((pstate)->p_rtable, (pstate)->p_rteperminfos, true)
+#else
+#define shoal_nsitem_permissions(nsitem)	((nsitem)->p_rte)
+#define shoal_check_permissions(pstate, nsitem) \
+	ExecCheckRTPerms((pstate)->p_rtable, true)
+#endif
+
+/* once: the executor is not run again for this query */
+#if PG_VERSION_NUM >= 180000
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count)
+#else
+#define shoal_executor_run(query_desc, direction, count, once) \
+	ExecutorRun(query_desc, direction, count, once)
+#endif
+
+/* a wait set that lives as long as the backend */
+#if PG_VERSION_NUM < 170000
+#define shoal_create_wait_set(nevents) \
+	CreateWaitEventSet(TopMemoryContext, (nevents))
+#else
+#define shoal_create_wait_set(nevents) CreateWaitEventSet(NULL, (nevents))
+#endif
+
+/* all settings and their number; sorted by name */
+#if PG_VERSION_NUM < 160000
+#define shoal_guc_array(total) \
+	(*(total) = GetNumConfigOptions(), get_guc_variables())
+#else
+#define shoal_guc_array(total) get_guc_variables(total)
+#endif
+
+/* the last parameter of ExecutorRun() before 18 */
+#if PG_VERSION_NUM < 180000
+#define SHOAL_EXECUTE_ONCE_PARAM , bool execute_once
+#define SHOAL_EXECUTE_ONCE , execute_once
+#else
+#define SHOAL_EXECUTE_ONCE_PARAM
+#define SHOAL_EXECUTE_ONCE
+#endif
 
 #endif							/* BASE_COMPAT_H */

@@ -32,6 +32,7 @@
 #include "catalog/heap.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
@@ -328,11 +329,12 @@ convert_index(Oid indexid)
 }
 
 /*
- * Constraints of a partitioned table are inherited by its partitions, those
- * of a plain table that are made of indexes are not.
+ * Check constraints of a partitioned table have to be inherited by its
+ * partitions.  (Those that are made of indexes look the same on a plain and
+ * on a partitioned table.)
  */
 static void
-set_constraint_inheritance(Oid relid, bool partitioned)
+inherit_check_constraints(Oid relid)
 {
 	Relation	pg_constraint = table_open(ConstraintRelationId,
 										   RowExclusiveLock);
@@ -348,30 +350,16 @@ set_constraint_inheritance(Oid relid, bool partitioned)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-		bool		noinherit;
+		HeapTuple	copy;
 
-		switch (form->contype)
-		{
-			case CONSTRAINT_PRIMARY:
-			case CONSTRAINT_UNIQUE:
-			case CONSTRAINT_EXCLUSION:
-			case CONSTRAINT_FOREIGN:
-				noinherit = !partitioned;
-				break;
-			case CONSTRAINT_TRIGGER:
-				continue;
-			default:
-				noinherit = partitioned ? false : form->connoinherit;
-				break;
-		}
-		if (form->connoinherit != noinherit)
-		{
-			HeapTuple	copy = heap_copytuple(tuple);
-
-			((Form_pg_constraint) GETSTRUCT(copy))->connoinherit = noinherit;
-			CatalogTupleUpdate(pg_constraint, &copy->t_self, copy);
-			heap_freetuple(copy);
-		}
+		if (!form->connoinherit || form->contype == CONSTRAINT_PRIMARY ||
+			form->contype == CONSTRAINT_UNIQUE ||
+			form->contype == CONSTRAINT_TRIGGER)
+			continue;
+		copy = heap_copytuple(tuple);
+		((Form_pg_constraint) GETSTRUCT(copy))->connoinherit = false;
+		CatalogTupleUpdate(pg_constraint, &copy->t_self, copy);
+		heap_freetuple(copy);
 	}
 	systable_endscan(scan);
 	table_close(pg_constraint, RowExclusiveLock);
@@ -386,6 +374,15 @@ remove_statistics(Relation rel, bool inherited)
 	RemoveStatistics(RelationGetRelid(rel), 0);
 	foreach(lc, RelationGetStatExtList(rel))
 		RemoveStatisticsDataById(lfirst_oid(lc), inherited);
+}
+
+/* A parent's partition descriptor says which partitions have partitions. */
+static void
+invalidate_parent(Relation rel)
+{
+	if (rel->rd_rel->relispartition)
+		CacheInvalidateRelcacheByRelid(get_partition_parent(RelationGetRelid(rel),
+															false));
 }
 
 static void
@@ -434,8 +431,9 @@ shoal_ddl_convert(Oid relid, List *keyattrs)
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 		convert_index(lfirst_oid(lc));
-	set_constraint_inheritance(relid, true);
+	inherit_check_constraints(relid);
 	RelationDropStorage(rel);
+	invalidate_parent(rel);
 	table_close(rel, NoLock);
 	drop_toast(relid);
 	class_without_storage(relid, RELKIND_PARTITIONED_TABLE);
@@ -580,9 +578,9 @@ shoal_ddl_convert_back(Oid relid, Oid heap)
 
 	Assert(rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
 	remove_statistics(rel, true);
+	invalidate_parent(rel);
 	table_close(rel, NoLock);
 
-	set_constraint_inheritance(relid, false);
 	drop_key(relid);
 	foreach(lc, indexes)
 	{

@@ -41,10 +41,13 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/scansup.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -52,6 +55,37 @@
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
+
+/* ---- trees of partitions ---- */
+
+bool
+shoal_ddl_is_leaf(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	PartitionKey key = RelationGetPartitionKey(rel);
+	bool		leaf;
+
+	leaf = key == NULL || key->strategy == PARTITION_STRATEGY_HASH;
+	table_close(rel, AccessShareLock);
+	return leaf;
+}
+
+List *
+shoal_ddl_members(Oid relid, LOCKMODE lockmode)
+{
+	List	   *members;
+	ListCell   *lc;
+
+	if (lockmode != NoLock)
+		LockRelationOid(relid, lockmode);
+	members = list_make1_oid(relid);
+	if (shoal_ddl_is_leaf(relid))
+		return members;
+	foreach(lc, find_inheritance_children(relid, lockmode))
+		members = list_concat(members,
+							  shoal_ddl_members(lfirst_oid(lc), lockmode));
+	return members;
+}
 
 /* ---- storage parameters ---- */
 
@@ -291,7 +325,33 @@ extension_owner(void)
 	return owner;
 }
 
-/* The schema of a shard; made if it does not exist. */
+/*
+ * Foreign keys are checked by queries that name partitions, run as the owner
+ * of the table.  The partitions themselves are granted to nobody.
+ */
+static void
+grant_usage(char *schema)
+{
+	GrantStmt  *stmt = makeNode(GrantStmt);
+	AccessPriv *privilege = makeNode(AccessPriv);
+	RoleSpec   *everybody = makeNode(RoleSpec);
+
+	privilege->priv_name = "usage";
+	everybody->roletype = ROLESPEC_PUBLIC;
+	everybody->location = -1;
+	stmt->is_grant = true;
+	stmt->targtype = ACL_TARGET_OBJECT;
+	stmt->objtype = OBJECT_SCHEMA;
+	stmt->objects = list_make1(makeString(schema));
+	stmt->privileges = list_make1(privilege);
+	stmt->grantees = list_make1(everybody);
+	ExecuteGrantStmt(stmt);
+}
+
+/*
+ * The schema of a shard; made if it does not exist.  The current user is its
+ * owner.
+ */
 static char *
 shard_schema(int group_id, int shard, Oid owner)
 {
@@ -301,6 +361,8 @@ shard_schema(int group_id, int shard, Oid owner)
 	if (!HeapTupleIsValid(tuple))
 	{
 		NamespaceCreate(name, owner, false);
+		CommandCounterIncrement();
+		grant_usage(name);
 		CommandCounterIncrement();
 		return name;
 	}
@@ -318,20 +380,22 @@ shard_schema(int group_id, int shard, Oid owner)
 
 /* Replica identity is not inherited. */
 static void
-set_replica_identity(Relation rel, Oid partition)
+set_replica_identity(Oid relid, char type, Oid partition)
 {
 	ReplicaIdentityStmt *identity;
 	AlterTableCmd *cmd;
 
-	if (rel->rd_rel->relreplident == REPLICA_IDENTITY_DEFAULT)
+	if (type == REPLICA_IDENTITY_DEFAULT)
 		return;
 	identity = makeNode(ReplicaIdentityStmt);
-	identity->identity_type = rel->rd_rel->relreplident;
-	if (identity->identity_type == REPLICA_IDENTITY_INDEX)
+	identity->identity_type = type;
+	if (type == REPLICA_IDENTITY_INDEX)
 	{
+		Relation	rel = table_open(relid, NoLock);
 		Oid			index = RelationGetReplicaIndex(rel);
 		Relation	child;
 
+		table_close(rel, NoLock);
 		if (!OidIsValid(index))
 			return;
 		child = table_open(partition, NoLock);
@@ -345,15 +409,16 @@ set_replica_identity(Relation rel, Oid partition)
 	AlterTableInternal(partition, list_make1(cmd), false);
 }
 
+/* The parent is not open: core insists on that for a new partition. */
 static Oid
-create_one(Relation rel, const char *schema, int shard, int shard_count,
-		   const ShoalStorage *storage)
+create_one(Form_pg_class parent, const char *schema, int shard,
+		   int shard_count, const ShoalStorage *storage)
 {
 	static char *namespaces[] = HEAP_RELOPT_NAMESPACES;
 	CreateStmt *stmt = makeNode(CreateStmt);
 	PartitionBoundSpec *bound = makeNode(PartitionBoundSpec);
 	Oid			nspid = get_namespace_oid(schema, false);
-	Oid			tablespace = rel->rd_rel->reltablespace;
+	Oid			tablespace = parent->reltablespace;
 	ObjectAddress address;
 	Datum		toast_options;
 
@@ -364,11 +429,11 @@ create_one(Relation rel, const char *schema, int shard, int shard_count,
 
 	stmt->relation = makeRangeVar(pstrdup(schema),
 								  pick_name(nspid, InvalidOid,
-											RelationGetRelid(rel)), -1);
+											parent->oid), -1);
 	stmt->relation->relpersistence = storage->persistence;
 	stmt->inhRelations =
-		list_make1(makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
-								pstrdup(RelationGetRelationName(rel)), -1));
+		list_make1(makeRangeVar(get_namespace_name(parent->relnamespace),
+								pstrdup(NameStr(parent->relname)), -1));
 	stmt->partbound = bound;
 	stmt->options = copyObject(storage->options);
 	stmt->oncommit = ONCOMMIT_NOOP;
@@ -377,14 +442,14 @@ create_one(Relation rel, const char *schema, int shard, int shard_count,
 		tablespace = MyDatabaseTableSpace;
 	stmt->tablespacename = get_tablespace_name(tablespace);
 
-	address = DefineRelation(stmt, RELKIND_RELATION, rel->rd_rel->relowner,
-							 NULL, NULL);
+	address = DefineRelation(stmt, RELKIND_RELATION, parent->relowner, NULL,
+							 NULL);
 	CommandCounterIncrement();
 	toast_options = transformRelOptions((Datum) 0, stmt->options, "toast",
 										namespaces, true, false);
 	(void) heap_reloptions(RELKIND_TOASTVALUE, toast_options, true);
 	NewRelationCreateToastTable(address.objectId, toast_options);
-	set_replica_identity(rel, address.objectId);
+	set_replica_identity(parent->oid, parent->relreplident, address.objectId);
 	return address.objectId;
 }
 
@@ -393,6 +458,7 @@ shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
 							int shard_count, const ShoalStorage *storage)
 {
 	Relation	rel = table_open(relid, AccessExclusiveLock);
+	FormData_pg_class parent = *rel->rd_rel;
 	Oid			owner = extension_owner();
 	Oid			save_userid;
 	int			save_context;
@@ -400,6 +466,7 @@ shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
 	List	   *partitions = NIL;
 	ListCell   *lc;
 
+	table_close(rel, NoLock);
 	GetUserIdAndSecContext(&save_userid, &save_context);
 	SetUserIdAndSecContext(owner, save_context | SECURITY_LOCAL_USERID_CHANGE);
 	save_nestlevel = NewGUCNestLevel();
@@ -414,16 +481,17 @@ shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
 
 		CHECK_FOR_INTERRUPTS();
 		partitions = lappend_oid(partitions,
-								 create_one(rel, schema, shard, shard_count,
+								 create_one(&parent, schema, shard, shard_count,
 											storage));
 	}
 	CommandCounterIncrement();
+	rel = table_open(relid, NoLock);
 	align_partitions(rel, partitions);
+	table_close(rel, NoLock);
 
 	shoal_scope_leave_local();
 	AtEOXact_GUC(true, save_nestlevel);
 	SetUserIdAndSecContext(save_userid, save_context);
-	table_close(rel, NoLock);
 }
 
 void

@@ -15,6 +15,7 @@
 #include "access/transam.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
@@ -23,6 +24,13 @@
 
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
+
+/* A parameter that has one value while the fragment runs. */
+static bool
+is_value(Param *param)
+{
+	return param->paramkind == PARAM_EXTERN || param->paramkind == PARAM_EXEC;
+}
 
 static bool
 not_closed_walker(Node *node, void *context)
@@ -44,7 +52,7 @@ not_closed_walker(Node *node, void *context)
 		case T_CoerceToDomainValue:
 			return true;
 		case T_Param:
-			return ((Param *) node)->paramkind != PARAM_EXTERN;
+			return !is_value((Param *) node);
 		case T_FuncExpr:
 			if (((FuncExpr *) node)->funcretset)
 				return true;
@@ -92,7 +100,7 @@ shoal_expr_is_here(Node *node, bool volatile_too)
 	if (node == NULL)
 		return false;
 	if (IsA(node, Param))
-		return ((Param *) node)->paramkind == PARAM_EXTERN;
+		return is_value((Param *) node);
 	if (!is_own_not_immutable(node) || !shoal_expr_is_closed(node))
 		return false;
 	return volatile_too || !contain_volatile_functions(node);
@@ -226,4 +234,20 @@ shoal_expr_reaches_out(Query *query)
 	int			depth = -1;
 
 	return reaches_out_walker((Node *) query, &depth);
+}
+
+bool
+shoal_expr_are_sendable(List *types)
+{
+	ListCell   *lc;
+
+	foreach(lc, types)
+	{
+		Oid			type = lfirst_oid(lc);
+
+		if (type == RECORDOID || type == RECORDARRAYOID ||
+			get_typtype(type) == TYPTYPE_PSEUDO)
+			return false;
+	}
+	return true;
 }

@@ -80,6 +80,17 @@ plan_local_shard(Query *query, const ShoalShape *shape,
 	return shoal_scope_plan(query, query_string, cursor_options, params, &scope);
 }
 
+static bool
+has_row_marks(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->rowMarks != NIL ||
+			query_tree_walker((Query *) node, has_row_marks, context, 0);
+	return expression_tree_walker(node, has_row_marks, context);
+}
+
 /* Core plans the query with everything distributed replaced by parts. */
 static PlannedStmt *
 plan_with_parts(Query *query, const char *query_string, int cursor_options,
@@ -92,6 +103,8 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	shoal_planning = &planning;
 	PG_TRY();
 	{
+		planning.keep_apart = query->commandType != CMD_SELECT ||
+			has_row_marks((Node *) query, NULL);
 		shoal_rewrite_query(query);
 		stmt = plan_by_core(query, query_string, cursor_options, params);
 		shoal_part_finish(stmt);
@@ -125,8 +138,9 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 
 		if (stmt)
 			return stmt;
-		if (whole->single ? shoal_enable_router :
-			shoal_enable_push && query->sortClause == NIL)
+		if (shoal_part_is_sendable(query) &&
+			(whole->single ? shoal_enable_router :
+			 shoal_enable_push && query->sortClause == NIL))
 		{
 			ShoalFragment *frag = shoal_text_compile(query, whole);
 
@@ -182,7 +196,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return shoal_scope_plan(query, query_string, cursor_options, params,
 								&scope);
 	}
-	if (shoal_scope_is_local_work())
+	if (shoal_scope_is_local_work() ||
+		shoal_scope_is_foreign_key_check(query_string))
 		return plan_by_core(query, query_string, cursor_options, params);
 	shoal_rewrite_find_tables(query, &tables);
 	if (!tables.sharded && !tables.writes_reference)

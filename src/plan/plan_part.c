@@ -107,6 +107,19 @@ shoal_part_columns(List *targetlist, List **names, List **types,
 	}
 }
 
+bool
+shoal_part_is_sendable(Query *query)
+{
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+
+	shoal_part_columns(query->targetList, &names, &types, &typmods,
+					   &collations);
+	return shoal_expr_are_sendable(types);
+}
+
 static RangeTblEntry *
 make_rte(char *enrname, double rows, List *names, List *types, List *typmods,
 		 List *collations)
@@ -134,6 +147,23 @@ shoal_part_make_rte(ShoalPart *part, List *names, List *types, List *typmods,
 					part->rows, names, types, typmods, collations);
 }
 
+/*
+ * A WITH query that nobody reads: core does not run it, but leaves a subquery
+ * that has one where it is, and still pushes conditions into it.
+ */
+static CommonTableExpr *
+make_idle_cte(void)
+{
+	CommonTableExpr *cte = makeNode(CommonTableExpr);
+	Query	   *query = makeNode(Query);
+
+	query->commandType = CMD_SELECT;
+	query->jointree = makeFromExpr(NIL, NULL);
+	cte->ctename = "shoal";
+	cte->ctequery = (Node *) query;
+	return cte;
+}
+
 Query *
 shoal_part_wrap(ShoalPart *part)
 {
@@ -150,6 +180,8 @@ shoal_part_wrap(ShoalPart *part)
 					   &collations);
 	wrap->commandType = CMD_SELECT;
 	wrap->canSetTag = true;
+	if (shoal_planning->keep_apart)
+		wrap->cteList = list_make1(make_idle_cte());
 	wrap->rtable = list_make1(shoal_part_make_rte(part, names, types, typmods,
 												  collations));
 	ref->rtindex = 1;
@@ -312,8 +344,25 @@ part_of_rte(RangeTblEntry *rte)
 					atoi(rte->enrname + strlen(PART_NAME)) - 1);
 }
 
+/* Is it the result of a subquery that is run once, before the rest? */
 static bool
-has_unsendable_walker(Node *node, void *context)
+is_initplan_result(PlannerInfo *root, int paramid)
+{
+	ListCell   *lc;
+
+	for (; root != NULL; root = root->parent_root)
+	{
+		foreach(lc, root->init_plans)
+		{
+			if (list_member_int(((SubPlan *) lfirst(lc))->setParam, paramid))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+has_unsendable_walker(Node *node, PlannerInfo *root)
 {
 	if (node == NULL)
 		return false;
@@ -325,21 +374,24 @@ has_unsendable_walker(Node *node, void *context)
 		case T_PlaceHolderVar:
 			return true;
 		case T_Param:
-			return ((Param *) node)->paramkind != PARAM_EXTERN;
+			return ((Param *) node)->paramkind != PARAM_EXTERN &&
+				!(((Param *) node)->paramkind == PARAM_EXEC &&
+				  is_initplan_result(root, ((Param *) node)->paramid));
 		case T_Var:
 			return ((Var *) node)->varattno <= 0;
 		default:
-			return expression_tree_walker(node, has_unsendable_walker, context);
+			return expression_tree_walker(node, has_unsendable_walker,
+										  (void *) root);
 	}
 }
 
 static bool
-is_sendable(ShoalPart *part, RestrictInfo *rinfo)
+is_sendable(PlannerInfo *root, ShoalPart *part, RestrictInfo *rinfo)
 {
 	Node	   *clause = (Node *) rinfo->clause;
 
 	return !part->fixed && !rinfo->pseudoconstant &&
-		!has_unsendable_walker(clause, NULL) &&
+		!has_unsendable_walker(clause, root) &&
 		!contain_volatile_functions(clause) &&
 		!shoal_expr_is_stuck(clause, false);
 }
@@ -401,7 +453,7 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
-		if (is_sendable(part, rinfo))
+		if (is_sendable(root, part, rinfo))
 			sent = lappend(sent, rinfo->clause);
 		else
 			kept = lappend(kept, rinfo->clause);
@@ -425,9 +477,9 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	}
 	else
 	{
-		vars = list_concat(pull_var_clause((Node *) tlist,
-										   PVC_RECURSE_PLACEHOLDERS |
-										   PVC_INCLUDE_AGGREGATES),
+		/* not from tlist, which core may leave out and put on the node later */
+		vars = list_concat(pull_var_clause((Node *) rel->reltarget->exprs,
+										   PVC_RECURSE_PLACEHOLDERS),
 						   pull_var_clause((Node *) kept,
 										   PVC_RECURSE_PLACEHOLDERS));
 		vars = list_concat_unique(NIL, vars);
@@ -490,15 +542,52 @@ shoal_part_make_scan(const ShoalFragment *frag, int varno, List *names,
 
 /* ---- after core is done ---- */
 
-static void finish_plan_node(Plan *plan);
+static void finish_plan_node(Plan *plan, List *rtable);
 
 static void
-finish_plan_list(List *plans)
+finish_plan_list(List *plans, List *rtable)
 {
 	ListCell   *lc;
 
 	foreach(lc, plans)
-		finish_plan_node((Plan *) lfirst(lc));
+		finish_plan_node((Plan *) lfirst(lc), rtable);
+}
+
+/*
+ * EXPLAIN wants to find a partial aggregate below a combining one: columns of
+ * partial fragments are described as such.  (Just their types matter when the
+ * plan is run.)
+ */
+static void
+describe_states(CustomScan *cscan, List *rtable)
+{
+	ListCell   *lc;
+
+	foreach(lc, cscan->custom_scan_tlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Var		   *var = (Var *) tle->expr;
+		ShoalPart  *part;
+		Aggref	   *agg;
+
+		if (!IsA(var, Var))
+			continue;
+		part = part_of_rte(rt_fetch(var->varno, rtable));
+		if (part == NULL || !part->partial)
+			continue;
+		agg = (Aggref *)
+			((TargetEntry *) list_nth(part->query->targetList,
+									  var->varattno - 1))->expr;
+		if (!IsA(agg, Aggref))
+			continue;
+		agg = copyObject(agg);
+		agg->aggsplit = AGGSPLIT_INITIAL_SERIAL;
+		agg->aggtype = var->vartype;
+		agg->aggfilter = NULL;
+		if (!agg->aggstar)
+			agg->args = list_make1(makeTargetEntry((Expr *) var, 1, NULL, false));
+		tle->expr = (Expr *) agg;
+	}
 }
 
 static bool
@@ -526,7 +615,7 @@ merge_aggs_walker(Node *node, bool *found)
  * combining their transition states.
  */
 static void
-finish_plan_node(Plan *plan)
+finish_plan_node(Plan *plan, List *rtable)
 {
 	if (plan == NULL)
 		return;
@@ -543,22 +632,22 @@ finish_plan_node(Plan *plan)
 			}
 			break;
 		case T_Append:
-			finish_plan_list(((Append *) plan)->appendplans);
+			finish_plan_list(((Append *) plan)->appendplans, rtable);
 			break;
 		case T_MergeAppend:
-			finish_plan_list(((MergeAppend *) plan)->mergeplans);
+			finish_plan_list(((MergeAppend *) plan)->mergeplans, rtable);
 			break;
 		case T_SubqueryScan:
-			finish_plan_node(((SubqueryScan *) plan)->subplan);
+			finish_plan_node(((SubqueryScan *) plan)->subplan, rtable);
 			break;
 		case T_CustomScan:
-			finish_plan_list(((CustomScan *) plan)->custom_plans);
+			describe_states((CustomScan *) plan, rtable);
 			break;
 		default:
 			break;
 	}
-	finish_plan_node(outerPlan(plan));
-	finish_plan_node(innerPlan(plan));
+	finish_plan_node(outerPlan(plan), rtable);
+	finish_plan_node(innerPlan(plan), rtable);
 }
 
 void
@@ -577,6 +666,6 @@ shoal_part_finish(PlannedStmt *stmt)
 		shoal_plan_add_rte(stmt, rte, lfirst(lcp));
 		stmt->relationOids = lappend_oid(stmt->relationOids, rte->relid);
 	}
-	finish_plan_node(stmt->planTree);
-	finish_plan_list(stmt->subplans);
+	finish_plan_node(stmt->planTree, stmt->rtable);
+	finish_plan_list(stmt->subplans, stmt->rtable);
 }

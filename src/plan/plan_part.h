@@ -36,6 +36,8 @@ typedef struct ShoalPlanning
 								 * go into the finished plan for locks, rights
 								 * and invalidation */
 	List	   *removed_perms;	/* parallel: RTEPermissionInfo * or NULL (16+) */
+	bool		keep_apart;		/* parts have to stay subqueries, because rows are
+								 * identified by whole-row references */
 } ShoalPlanning;
 
 /* The statement being planned; NULL if core plans on its own. */
@@ -73,6 +75,9 @@ extern void shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 /* Names, types, ... of the columns of a query's result, junk left out. */
 extern void shoal_part_columns(List *targetlist, List **names, List **types,
 							   List **typmods, List **collations);
+
+/* Can the query's result be received from a node? */
+extern bool shoal_part_is_sendable(Query *query);
 
 /* Marks the argument of a merging Aggref (a TargetEntry's resname). */
 #define SHOAL_STATE_NAME	"shoal state"

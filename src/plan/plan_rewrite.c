@@ -327,6 +327,8 @@ replace_by_part(Query *query, const ShoalAnalysis *analysis)
 	uint64		queryId = query->queryId;
 
 	part->query = copyObject(query);
+	part->fixed = (query->sortClause != NIL);	/* its order is to be kept */
+	part->shape = analysis->whole;
 	part->way = analysis->whole.single ? "router" : "push";
 	part->rows = analysis->whole.single ? 100 : GUESS_TABLE_ROWS;
 	shoal_part_note_tables(part->query);
@@ -386,7 +388,8 @@ shoal_rewrite_query(Query *query)
 	shoal_shape_analyze(query, &analysis);
 	if (query->commandType == CMD_SELECT && shoal_enable_push)
 	{
-		bool		whole = analysis.whole.kind == SHOAL_SHAPE_SHARDED;
+		bool		whole = analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
+			shoal_part_is_sendable(query);
 
 		/* an order over several shards is kept by the split below */
 		if (whole && (query->sortClause == NIL || analysis.whole.single))

@@ -927,15 +927,21 @@ keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 					continue;
 				expr = shoal_flatten_join_alias_vars(level->query,
 													 copyObject((Node *) tle->expr));
-				if (is_column(shoal_expr_strip(expr), &key->columns[i]))
+				if (!is_column(shoal_expr_strip(expr), &key->columns[i]))
+					continue;
+				output->columns[i].attno = tle->resno;
+				if (from->nkeycols == 1)
 				{
-					output->columns[i].attno = tle->resno;
-					found++;
-					break;
+					/* the key may be there more than once */
+					result = lappend(result, output);
+					output = make_key(1, key->nullable);
+					continue;
 				}
+				found++;
+				break;
 			}
 		}
-		if (found == from->nkeycols)
+		if (from->nkeycols > 1 && found == from->nkeycols)
 			result = lappend(result, output);
 	}
 	return result;

@@ -1,0 +1,466 @@
+/*
+ * exec_copy.c
+ *		COPY FROM into Shoal tables.
+ *
+ * The input is read and split into lines and fields by core's COPY code.  The
+ * fast way decodes only the key columns and forwards each line as it came
+ * (converted to the server's encoding) with the options it was given: the
+ * nodes do the rest.  Where the line does not have the whole row, or not in a
+ * form that can be forwarded (binary input, WHERE, a column left out whose
+ * default is not a constant), rows are decoded here, defaults are evaluated
+ * here, once, and rows are forwarded as values.
+ *
+ * A table that lies wholly on this node is left to core.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "commands/copy.h"
+#include "commands/copyfrom_internal.h"
+#include "commands/defrem.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+
+/* One COPY FROM. */
+typedef struct CopyJob
+{
+	Relation	rel;
+	const ShoalTable *table;
+	List	   *where;			/* implicitly ANDed, planned */
+	CopyFromState cstate;
+	EState	   *estate;
+	ShoalSink  *sink;
+	ErrorContextCallback callback;
+} CopyJob;
+
+/* ---- rights ---- */
+
+static void
+check_source_rights(const CopyStmt *stmt)
+{
+	if (stmt->filename == NULL)
+		return;
+	if (stmt->is_program &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
+				 errhint("Anyone can COPY to stdout or from stdin. "
+						 "psql's \\copy command also works for anyone.")));
+	if (!stmt->is_program &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
+				 errhint("Anyone can COPY to stdout or from stdin. "
+						 "psql's \\copy command also works for anyone.")));
+}
+
+static void
+check_table_rights(CopyJob *job, ParseState *pstate,
+				   ParseNamespaceItem *nsitem, List *attnums)
+{
+	ListCell   *lc;
+
+	shoal_nsitem_permissions(nsitem)->requiredPerms = ACL_INSERT;
+	foreach(lc, attnums)
+	{
+		int			member = lfirst_int(lc) - FirstLowInvalidHeapAttributeNumber;
+
+		shoal_nsitem_permissions(nsitem)->insertedCols =
+			bms_add_member(shoal_nsitem_permissions(nsitem)->insertedCols,
+						   member);
+	}
+	shoal_check_permissions(pstate, nsitem);
+	if (check_enable_rls(RelationGetRelid(job->rel), InvalidOid,
+						 false) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("COPY FROM not supported with row-level security"),
+				 errhint("Use INSERT statements instead.")));
+	PreventCommandIfReadOnly("COPY FROM");
+}
+
+/* Refuses what can't be done; true if lines may be forwarded as they are. */
+static bool
+check_options(CopyJob *job, List *options)
+{
+	static const char *const plain[] = {
+		"format", "delimiter", "null", "header", "quote", "escape",
+		"force_not_null", "force_null", "encoding", "freeze"
+	};
+	bool		forward = true;
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+		bool		known = false;
+
+		if (strcmp(option->defname, "on_error") == 0 &&
+			strcmp(defGetString(option), "stop") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("COPY option ON_ERROR is not supported for distributed tables"),
+					 errhint("COPY into a local table, then use INSERT ... SELECT.")));
+		if (strcmp(option->defname, "freeze") == 0 && defGetBoolean(option))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot perform COPY FREEZE on a partitioned table"),
+					 errdetail("Table \"%s\" is spread over nodes or copied to each of them.",
+							   RelationGetRelationName(job->rel)),
+					 errhint("Use VACUUM (FREEZE) after the COPY.")));
+		for (int i = 0; i < lengthof(plain); i++)
+			known |= strcmp(option->defname, plain[i]) == 0;
+		forward &= known;
+	}
+	return forward;
+}
+
+/* ---- WHERE ---- */
+
+static void
+check_where_columns(CopyJob *job, Node *where)
+{
+	TupleDesc	desc = RelationGetDescr(job->rel);
+	Bitmapset  *columns = NULL;
+	bool		whole_row;
+
+	pull_varattnos(where, 1, &columns);
+	whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attgenerated &&
+			(whole_row ||
+			 bms_is_member(att->attnum - FirstLowInvalidHeapAttributeNumber,
+						   columns)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("generated columns are not supported in COPY FROM WHERE conditions"),
+					 errdetail("Column \"%s\" is a generated column.",
+							   NameStr(att->attname))));
+	}
+}
+
+static List *
+plan_where(CopyJob *job, ParseState *pstate, ParseNamespaceItem *nsitem,
+		   Node *raw)
+{
+	Node	   *where;
+
+	if (raw == NULL)
+		return NIL;
+	addNSItemToQuery(pstate, nsitem, false, true, true);
+	where = transformExpr(pstate, raw, EXPR_KIND_COPY_WHERE);
+	where = coerce_to_boolean(pstate, where, "WHERE");
+	assign_expr_collations(pstate, where);
+	check_where_columns(job, where);
+	where = eval_const_expressions(NULL, where);
+	return make_ands_implicit((Expr *) where);
+}
+
+/* ---- the two ways ---- */
+
+/*
+ * The columns that rows have once defaults are filled in, and whether all the
+ * defaults are constants, which nodes can fill in themselves.
+ */
+static List *
+columns_with_defaults(CopyJob *job, List *attnums, bool *constant)
+{
+	TupleDesc	desc = RelationGetDescr(job->rel);
+	List	   *all = list_copy(attnums);
+
+	*constant = true;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Node	   *expr;
+
+		if (att->attisdropped || att->attgenerated ||
+			list_member_int(attnums, att->attnum))
+			continue;
+		expr = build_column_default(job->rel, att->attnum);
+		if (expr == NULL)
+			continue;
+		if (!IsA(expression_planner((Expr *) expr), Const))
+			*constant = false;
+		all = lappend_int(all, att->attnum);
+	}
+	return all;
+}
+
+static void
+append_columns(StringInfo buf, CopyJob *job, const char *option,
+			   const bool *flags)
+{
+	TupleDesc	desc = RelationGetDescr(job->rel);
+	bool		any = false;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!flags[i])
+			continue;
+		appendStringInfo(buf, "%s%s", any ? ", " : psprintf(", %s (", option),
+						 quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)));
+		any = true;
+	}
+	if (any)
+		appendStringInfoChar(buf, ')');
+}
+
+/* The options under which a forwarded line means what it does here. */
+static char *
+forward_options(CopyJob *job)
+{
+	CopyFormatOptions *opts = &job->cstate->opts;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "FORMAT %s, DELIMITER %s, NULL %s",
+					 opts->csv_mode ? "csv" : "text",
+					 quote_literal_cstr(opts->delim),
+					 quote_literal_cstr(opts->null_print));
+	if (opts->csv_mode)
+	{
+		appendStringInfo(&buf, ", QUOTE %s, ESCAPE %s",
+						 quote_literal_cstr(opts->quote),
+						 quote_literal_cstr(opts->escape));
+		append_columns(&buf, job, "FORCE_NOT_NULL", opts->force_notnull_flags);
+		append_columns(&buf, job, "FORCE_NULL", opts->force_null_flags);
+	}
+	return buf.data;
+}
+
+/* The value of a field as core's COPY would read it. */
+static Datum
+read_field(CopyJob *job, int attnum, char *field, bool *isnull)
+{
+	CopyFromState cstate = job->cstate;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(job->rel),
+										  attnum - 1);
+	Datum		value;
+
+	if (cstate->opts.csv_mode)
+	{
+		if (field == NULL && cstate->opts.force_notnull_flags[attnum - 1])
+			field = cstate->opts.null_print;
+		else if (field != NULL && cstate->opts.force_null_flags[attnum - 1] &&
+				 strcmp(field, cstate->opts.null_print) == 0)
+			field = NULL;
+	}
+	cstate->cur_attname = NameStr(att->attname);
+	cstate->cur_attval = field;
+	value = InputFunctionCall(&cstate->in_functions[attnum - 1], field,
+							  cstate->typioparams[attnum - 1], att->atttypmod);
+	cstate->cur_attname = NULL;
+	cstate->cur_attval = NULL;
+	*isnull = field == NULL;
+	return value;
+}
+
+static void
+check_field_count(CopyJob *job, int nfields)
+{
+	List	   *attnums = job->cstate->attnumlist;
+
+	if (nfields > list_length(attnums) && attnums != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+				 errmsg("extra data after last expected column")));
+	if (nfields < list_length(attnums))
+	{
+		int			att = list_nth_int(attnums, nfields) - 1;
+
+		ereport(ERROR,
+				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+				 errmsg("missing data for column \"%s\"",
+						NameStr(TupleDescAttr(RelationGetDescr(job->rel), att)->attname))));
+	}
+}
+
+static void
+forward_lines(CopyJob *job)
+{
+	CopyFromState cstate = job->cstate;
+	const ShoalTable *table = job->table;
+	int			field_of_key[PARTITION_MAX_KEYS];
+	char	  **fields;
+	int			nfields;
+
+	for (int key = 0; key < table->nkeys; key++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, cstate->attnumlist)
+		{
+			if (lfirst_int(lc) == table->keyattr[key])
+				field_of_key[key] = foreach_current_index(lc);
+		}
+	}
+
+	while (NextCopyFromRawFields(cstate, &fields, &nfields))
+	{
+		int			shard = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		check_field_count(job, nfields);
+		if (table->kind == SHOAL_KIND_DISTRIBUTED)
+		{
+			Datum		values[PARTITION_MAX_KEYS];
+			bool		nulls[PARTITION_MAX_KEYS];
+			MemoryContext old;
+
+			ResetPerTupleExprContext(job->estate);
+			old = MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
+			for (int key = 0; key < table->nkeys; key++)
+				values[key] = read_field(job, table->keyattr[key],
+										 fields[field_of_key[key]],
+										 &nulls[key]);
+			shard = shoal_meta_shard_of(table, values, nulls, table->keytype);
+			MemoryContextSwitchTo(old);
+		}
+		shoal_sink_at_line(job->sink, cstate->cur_lineno);
+		shoal_sink_line(job->sink, shard, cstate->line_buf.data,
+						cstate->line_buf.len);
+	}
+}
+
+static void
+forward_rows(CopyJob *job, List *attnums)
+{
+	TupleDesc	desc = RelationGetDescr(job->rel);
+	ExprContext *econtext = GetPerTupleExprContext(job->estate);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	ExprState  *qual = ExecPrepareQual(job->where, job->estate);
+	Datum	   *values = palloc(sizeof(Datum) * Max(desc->natts, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(desc->natts, 1));
+	MemoryContext old = CurrentMemoryContext;
+
+	for (;;)
+	{
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(job->estate);
+		MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
+		ExecClearTuple(slot);
+		if (!NextCopyFrom(job->cstate, econtext, slot->tts_values,
+						  slot->tts_isnull))
+			break;
+		ExecStoreVirtualTuple(slot);
+		slot->tts_tableOid = RelationGetRelid(job->rel);
+		econtext->ecxt_scantuple = slot;
+		if (qual && !ExecQual(qual, econtext))
+			continue;
+		foreach(lc, attnums)
+		{
+			int			i = foreach_current_index(lc);
+
+			values[i] = slot->tts_values[lfirst_int(lc) - 1];
+			nulls[i] = slot->tts_isnull[lfirst_int(lc) - 1];
+		}
+		shoal_sink_row(job->sink, values, nulls);
+	}
+	MemoryContextSwitchTo(old);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static uint64
+run_copy(CopyJob *job, bool forward)
+{
+	List	   *attnums = job->cstate->attnumlist;
+	List	   *all;
+	bool		constant;
+	uint64		rows;
+
+	all = columns_with_defaults(job, attnums, &constant);
+	forward = forward && constant && !job->cstate->opts.binary &&
+		job->where == NIL;
+	for (int key = 0; key < job->table->nkeys; key++)
+		forward = forward && list_member_int(attnums, job->table->keyattr[key]);
+
+	job->estate = CreateExecutorState();
+	if (forward)
+		job->sink = shoal_sink_open(job->rel, attnums, forward_options(job),
+									false);
+	else
+		job->sink = shoal_sink_open(job->rel, all, NULL, false);
+
+	/* after the sink, which reports errors of its own without this context */
+	job->callback.callback = CopyFromErrorCallback;
+	job->callback.arg = job->cstate;
+	job->callback.previous = error_context_stack;
+	error_context_stack = &job->callback;
+	if (forward)
+		forward_lines(job);
+	else
+		forward_rows(job, all);
+	error_context_stack = job->callback.previous;
+
+	rows = shoal_sink_close(job->sink);
+	FreeExecutorState(job->estate);
+	return rows;
+}
+
+uint64
+shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
+					 int stmt_location, int stmt_len)
+{
+	CopyJob		job = {0};
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *nsitem;
+	uint64		rows;
+	bool		forward;
+	bool		here;
+
+	pstate->p_sourcetext = query_string;
+	job.rel = table_openrv(stmt->relation, RowExclusiveLock);
+	job.table = shoal_meta_table(RelationGetRelid(job.rel));
+	here = job.table == NULL ||
+		shoal_meta_group(job.table->group_id)->all_local;
+	if (here)
+	{
+		table_close(job.rel, NoLock);
+		DoCopy(pstate, stmt, stmt_location, stmt_len, &rows);
+		free_parsestate(pstate);
+		return rows;
+	}
+
+	check_source_rights(stmt);
+	nsitem = addRangeTableEntryForRelation(pstate, job.rel, RowExclusiveLock,
+										   NULL, false, false);
+	job.where = plan_where(&job, pstate, nsitem, stmt->whereClause);
+	check_table_rights(&job, pstate, nsitem,
+					   CopyGetAttnums(RelationGetDescr(job.rel), job.rel,
+									  stmt->attlist));
+	forward = check_options(&job, stmt->options);
+
+	job.cstate = BeginCopyFrom(pstate, job.rel, NULL, stmt->filename,
+							   stmt->is_program, NULL, stmt->attlist,
+							   stmt->options);
+	rows = run_copy(&job, forward);
+	EndCopyFrom(job.cstate);
+	table_close(job.rel, NoLock);
+	free_parsestate(pstate);
+	return rows;
+}

@@ -1,0 +1,378 @@
+/*
+ * exec_fragment.c
+ *		Running a fragment: parameters and pins to shards, shards to nodes, one
+ *		task per node.
+ *
+ * A plan knows no placement; everything is worked out each time the fragment
+ * starts.  Parameters are evaluated once, then both pick the shards and travel
+ * with the text.  All remote tasks are under way before the local one runs.
+ *
+ * A write to a reference table runs on every node, on the lowest first and
+ * then, once that has succeeded, on the others: two sessions that write the
+ * same row meet on the first node and cannot lock each other out.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+
+static bool
+collect_exec_params(Node *node, Bitmapset **params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_exec_params, params);
+}
+
+ShoalRun *
+shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
+{
+	ShoalRun   *run = palloc0(sizeof(ShoalRun));
+	ShoalCall  *call = &run->call;
+	int			n = list_length(frag->params);
+	ListCell   *lc;
+
+	run->frag = frag;
+	run->parent = parent;
+	run->param_states = ExecInitExprList(frag->params, parent);
+	(void) collect_exec_params((Node *) frag->params, &run->exec_params);
+	run->param_cxt = AllocSetContextCreate(CurrentMemoryContext,
+										   "Shoal parameters",
+										   ALLOCSET_SMALL_SIZES);
+	run->cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal fragment",
+									 ALLOCSET_SMALL_SIZES);
+
+	call->text = frag->text;
+	call->group_id = frag->group_id;
+	call->command = frag->command;
+	call->partial = frag->partial;
+	call->cache = true;
+	call->nparams = frag->nsent;
+	call->types = palloc(sizeof(Oid) * Max(n, 1));
+	call->values = palloc0(sizeof(Datum) * Max(n, 1));
+	call->nulls = palloc0(sizeof(bool) * Max(n, 1));
+	foreach(lc, frag->params)
+		call->types[foreach_current_index(lc)] = exprType(lfirst(lc));
+	call->owner = CurrentResourceOwner;
+	if (frag->returns_rows)
+		call->desc = desc;
+	return run;
+}
+
+/* ---- which shards ---- */
+
+int
+shoal_run_shard_node(const ShoalGroup *group, int shard)
+{
+	int			node_id = group->primary[shard];
+
+	if (node_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shard %d of colocation group %d has no active placement",
+						shard, group->group_id),
+				 errhint("Look at the view shoal.shards.")));
+	if (shoal_meta_node(node_id) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shard %d of colocation group %d is on node %d, which is not known here",
+						shard, group->group_id, node_id),
+				 errhint("Look at the views shoal.shards and shoal.nodes.")));
+	return node_id;
+}
+
+static Bitmapset *
+shards_of_array(const ShoalTable *table, Datum array, Oid array_type,
+				Bitmapset *shards)
+{
+	ArrayType  *arr = DatumGetArrayTypeP(array);
+	Oid			type = ARR_ELEMTYPE(arr);
+	int16		len;
+	bool		byval;
+	char		align;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	deconstruct_array(arr, type, len, byval, align, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+			shards = bms_add_member(shards,
+									shoal_meta_shard_of(table, &values[i],
+														&nulls[i], &type));
+	}
+	return shards;
+}
+
+/* The shards that the pins select. */
+static Bitmapset *
+shards_of_pins(ShoalRun *run)
+{
+	const ShoalFragment *frag = run->frag;
+	const ShoalTable *table = shoal_meta_table(frag->pin_relid);
+	Bitmapset  *shards = NULL;
+	ListCell   *pin_cell;
+	ListCell   *array_cell;
+
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table with OID %u is not distributed any more",
+						frag->pin_relid),
+				 errhint("Run the transaction again.")));
+
+	forboth(pin_cell, frag->pins, array_cell, frag->pin_is_array)
+	{
+		List	   *pin = (List *) lfirst(pin_cell);
+		Datum		values[PARTITION_MAX_KEYS];
+		bool		nulls[PARTITION_MAX_KEYS];
+		Oid			types[PARTITION_MAX_KEYS];
+		bool		any_null = false;
+		ListCell   *lc;
+
+		foreach(lc, pin)
+		{
+			int			key = foreach_current_index(lc);
+			int			param = lfirst_int(lc);
+
+			values[key] = run->call.values[param];
+			nulls[key] = run->call.nulls[param];
+			types[key] = run->call.types[param];
+			any_null |= nulls[key];
+		}
+		if (any_null && (frag->command != CMD_INSERT || lfirst_int(array_cell)))
+			continue;
+		if (lfirst_int(array_cell))
+			shards = shards_of_array(table, values[0], types[0], shards);
+		else
+			shards = bms_add_member(shards,
+									shoal_meta_shard_of(table, values, nulls,
+														types));
+	}
+	return shards;
+}
+
+static Bitmapset *
+find_shards(ShoalRun *run, const ShoalGroup *group)
+{
+	Bitmapset  *shards;
+	int			local_node = shoal_meta_local_node_id();
+
+	if (run->frag->pins == NIL)
+		return bms_add_range(NULL, 0, group->shard_count - 1);
+	shards = shards_of_pins(run);
+	if (!bms_is_empty(shards))
+		return shards;
+
+	/*
+	 * A NULL key, which matches nothing.  Any one shard will find that out,
+	 * and return what the fragment makes of no rows.
+	 */
+	for (int i = 0; i < group->shard_count; i++)
+	{
+		if (group->primary[i] == local_node)
+			return bms_make_singleton(i);
+	}
+	return bms_make_singleton(0);
+}
+
+/* ---- tasks ---- */
+
+static ShoalTask *
+task_of_node(ShoalRun *run, int node_id)
+{
+	ShoalTask  *task;
+
+	for (int i = 0; i < run->ntasks; i++)
+	{
+		if (run->tasks[i].node_id == node_id)
+			return &run->tasks[i];
+	}
+	task = &run->tasks[run->ntasks++];
+	task->call = &run->call;
+	task->node_id = node_id;
+	task->local = (node_id == shoal_meta_local_node_id());
+	return task;
+}
+
+static void
+make_tasks(ShoalRun *run)
+{
+	const ShoalFragment *frag = run->frag;
+	const ShoalGroup *group = NULL;
+	List	   *nodes = shoal_meta_nodes();
+	ListCell   *lc;
+
+	run->tasks = palloc0(sizeof(ShoalTask) * (list_length(nodes) + 1));
+	run->ntasks = 0;
+	run->nshards = 0;
+	if (frag->every_node)
+	{
+		foreach(lc, nodes)
+			(void) task_of_node(run, ((const ShoalNode *) lfirst(lc))->node_id);
+		return;
+	}
+	if (frag->group_id != 0)
+		group = shoal_meta_group(frag->group_id);
+	if (group == NULL || group->kind == SHOAL_KIND_REFERENCE)
+		(void) task_of_node(run, shoal_meta_local_node_id());
+	else
+	{
+		Bitmapset  *shards = find_shards(run, group);
+		int			shard = -1;
+
+		while ((shard = bms_next_member(shards, shard)) >= 0)
+		{
+			ShoalTask  *task;
+
+			task = task_of_node(run, shoal_run_shard_node(group, shard));
+			task->shards = bms_add_member(task->shards, shard);
+			run->nshards++;
+		}
+	}
+}
+
+static void
+evaluate_params(ShoalRun *run)
+{
+	ExprContext *econtext = run->parent->ps_ExprContext;
+	MemoryContext old = MemoryContextSwitchTo(run->param_cxt);
+	ListCell   *lc;
+
+	foreach(lc, run->param_states)
+	{
+		int			i = foreach_current_index(lc);
+
+		run->call.values[i] = ExecEvalExpr((ExprState *) lfirst(lc), econtext,
+										   &run->call.nulls[i]);
+	}
+	run->evaluated = true;
+	MemoryContextSwitchTo(old);
+}
+
+void
+shoal_run_prepare(ShoalRun *run)
+{
+	ShoalCall  *call = &run->call;
+	MemoryContext old;
+	bool		any_remote = false;
+
+	if (!run->evaluated)
+		evaluate_params(run);
+	MemoryContextReset(run->cxt);
+	old = MemoryContextSwitchTo(run->cxt);
+	make_tasks(run);
+	for (int i = 0; i < run->ntasks; i++)
+		any_remote |= !run->tasks[i].local;
+
+	call->snapshot = run->parent->state->es_snapshot;
+	call->wire = NULL;
+	if (any_remote && call->nparams > 0)
+		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
+														  call->types, false),
+									   call->values, call->nulls);
+	call->decoder = call->desc ? shoal_wire_decoder(call->desc) : NULL;
+	run->affected = 0;
+	run->current = 0;
+	run->merge = NULL;
+	MemoryContextSwitchTo(old);
+}
+
+/* The first node's rows and count are the result, the others' are not. */
+static void
+start_every_node(ShoalRun *run)
+{
+	ShoalTask  *first = &run->tasks[0];
+
+	shoal_task_start(first, run->ntasks > 1);
+	shoal_task_absorb(first);
+	shoal_task_start_all(first + 1, run->ntasks - 1, true);
+	for (int i = 1; i < run->ntasks; i++)
+	{
+		shoal_task_drain(&run->tasks[i]);
+		shoal_task_end(&run->tasks[i]);
+		run->tasks[i].affected = 0;
+	}
+}
+
+void
+shoal_run_start(ShoalRun *run)
+{
+	MemoryContext old;
+
+	shoal_run_prepare(run);
+	old = MemoryContextSwitchTo(run->cxt);
+	if (run->frag->every_node)
+		start_every_node(run);
+	else
+		shoal_task_start_all(run->tasks, run->ntasks, run->ntasks > 1);
+	if (run->frag->sort != NIL && run->ntasks > 1)
+		run->merge = shoal_merge_start(run->tasks, run->ntasks,
+									   run->frag->sort, run->call.desc);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+run_finished(ShoalRun *run)
+{
+	run->affected = 0;
+	for (int i = 0; i < run->ntasks; i++)
+		run->affected += run->tasks[i].affected;
+	return false;
+}
+
+bool
+shoal_run_next(ShoalRun *run, TupleTableSlot *slot)
+{
+	if (run->call.desc == NULL)
+	{
+		for (int i = 0; i < run->ntasks; i++)
+			shoal_task_drain(&run->tasks[i]);
+		return run_finished(run);
+	}
+	if (run->merge)
+	{
+		if (shoal_merge_next(run->merge, slot))
+			return true;
+		return run_finished(run);
+	}
+	for (;;)
+	{
+		int			which = run->ntasks == 1 ? 0 :
+			shoal_task_pick(run->tasks, run->ntasks, run->current);
+
+		if (which < 0)
+			return run_finished(run);
+		run->current = which;
+		if (shoal_task_next(&run->tasks[which], slot))
+			return true;
+		if (run->ntasks == 1)
+			return run_finished(run);
+	}
+}
+
+void
+shoal_run_end(ShoalRun *run, bool reevaluate)
+{
+	for (int i = 0; i < run->ntasks; i++)
+		shoal_task_end(&run->tasks[i]);
+	run->ntasks = 0;
+	run->merge = NULL;
+	MemoryContextReset(run->cxt);
+	if (reevaluate)
+	{
+		run->evaluated = false;
+		MemoryContextReset(run->param_cxt);
+	}
+}

@@ -1,0 +1,886 @@
+/*
+ * exec_insert.c
+ *		Shoal Insert: the plan node that sends the rows of its child to shards.
+ *
+ * Few rows, and rows that need ON CONFLICT or RETURNING, go by INSERT: one
+ * statement per node and batch.  A single row is sent with a VALUES list and
+ * the marker of its shard; several as array parameters of unnest(), whose text
+ * does not depend on their number, so that nodes keep it prepared.  (A VALUES
+ * list again where a column's type can't be an array's element.)  Many rows
+ * that need neither go by COPY (exec_sink.c).
+ *
+ * ON CONFLICT DO UPDATE must notice when one command touches a row twice, so
+ * all rows of a node are then put into one statement, up to a limit.
+ *
+ * Reading the child may send fragments over the same connections, and these
+ * must not see rows of this statement.  If the child has fragments, or calls
+ * functions that might run some, all its rows are read into a tuplestore
+ * before any is sent.
+ *
+ * Rows of RETURNING are collected in a tuplestore and handed out at the end.
+ * A statement that is just one message may commit by itself on its node.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "exec/exec_internal.h"
+
+/* up to so many rows, INSERT is cheaper than a COPY */
+#define FEW_ROWS		20
+
+/* parameters that a statement may have */
+#define MAX_PARAMS		65535
+
+/* bytes of rows in one statement */
+#define BATCH_BYTES		(8 * 1024 * 1024)
+
+/* the same where a node's rows have to be in one statement */
+#define SINGLE_BYTES	(256 * 1024 * 1024)
+
+/* Rows on their way to a node. */
+typedef struct InsertBatch
+{
+	int			node_id;		/* 0: every node (reference table) */
+	MemoryContext cxt;			/* of the rows, and of the task once sent */
+	int			nrows;
+	int			maxrows;
+	Datum	   *values;			/* row by row */
+	bool	   *nulls;
+	Size		bytes;
+	Bitmapset  *shards;			/* of the rows */
+	ShoalCall	call;			/* once sent */
+	ShoalTask	task;
+	bool		in_flight;
+	struct InsertBatch *next;	/* the node's batch that is under way, while
+								 * this one is filled */
+} InsertBatch;
+
+typedef struct ShoalInsertState
+{
+	CustomScanState css;		/* must be first */
+	ShoalInsert *insert;
+	List	   *param_states;	/* of tail_params */
+	const ShoalTable *table;
+	const ShoalGroup *group;
+	int			ncolumns;
+	int		   *child_column;	/* index into the child's slot */
+	Oid		   *types;
+	Oid		   *array_types;	/* NULL: rows can't be sent as arrays */
+	int			key_index[PARTITION_MAX_KEYS];	/* -1: column not given */
+	bool		one_statement;	/* per node, for ON CONFLICT DO UPDATE */
+	Datum	   *tail_values;
+	bool	   *tail_nulls;
+	InsertBatch **batches;
+	int			nbatches;
+	int			nsent;			/* batches sent so far */
+	uint64		affected;
+	bool		done;
+	MemoryContext cxt;
+	Tuplestorestate *rows;		/* of RETURNING */
+	TupleTableSlot *rows_slot;
+} ShoalInsertState;
+
+/* ---- the child's rows ---- */
+
+/* Rows of the child, read ahead or not. */
+typedef struct RowSource
+{
+	PlanState  *child;
+	Tuplestorestate *store;		/* rows read ahead */
+	TupleTableSlot *store_slot;
+	bool		child_done;
+} RowSource;
+
+static bool
+find_fragment(PlanState *ps, void *context)
+{
+	if (IsA(ps, CustomScanState))
+	{
+		const char *name = ((CustomScanState *) ps)->methods->CustomName;
+
+		if (strcmp(name, SHOAL_SCAN) == 0 || strcmp(name, SHOAL_INSERT) == 0)
+			return true;
+	}
+	return planstate_tree_walker(ps, find_fragment, context);
+}
+
+/* True if computing the child's rows may send something to nodes. */
+static bool
+child_is_busy(PlanState *child)
+{
+	ListCell   *lc;
+
+	/* the planner notes all functions that are not built in */
+	foreach(lc, child->state->es_plannedstmt->invalItems)
+	{
+		if (((PlanInvalItem *) lfirst(lc))->cacheId == PROCOID)
+			return true;
+	}
+	return find_fragment(child, NULL);
+}
+
+static TupleTableSlot *
+child_row(RowSource *source)
+{
+	TupleTableSlot *slot;
+
+	if (source->child_done)
+		return NULL;
+	slot = ExecProcNode(source->child);
+	if (!TupIsNull(slot))
+		return slot;
+	source->child_done = true;
+	return NULL;
+}
+
+/* Reads rows ahead, up to a limit (0: all); true if that was the last. */
+static bool
+read_ahead(RowSource *source, int limit)
+{
+	TupleTableSlot *slot;
+	int			n = 0;
+
+	source->store = tuplestore_begin_heap(false, false, work_mem);
+	source->store_slot = MakeSingleTupleTableSlot(ExecGetResultType(source->child),
+												  &TTSOpsMinimalTuple);
+	while ((limit == 0 || n < limit) && (slot = child_row(source)) != NULL)
+	{
+		tuplestore_puttupleslot(source->store, slot);
+		n++;
+	}
+	return source->child_done;
+}
+
+static TupleTableSlot *
+next_row(RowSource *source)
+{
+	if (source->store &&
+		tuplestore_gettupleslot(source->store, true, false,
+								source->store_slot))
+		return source->store_slot;
+	return child_row(source);
+}
+
+/* ---- one batch ---- */
+
+/* The statement for a batch; parameters of the tail come first. */
+static char *
+batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
+{
+	ShoalInsert *insert = state->insert;
+	int			param = list_length(insert->tail_params);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, insert->head);
+	if (arrays)
+	{
+		appendStringInfoString(&sql, "SELECT * FROM ROWS FROM (");
+		for (int col = 0; col < state->ncolumns; col++)
+			appendStringInfo(&sql, "%spg_catalog.unnest($%d::%s)",
+							 col > 0 ? ", " : "", ++param,
+							 format_type_be_qualified(state->array_types[col]));
+		appendStringInfoString(&sql, ") shoal_rows");
+	}
+	else
+	{
+		appendStringInfoString(&sql, "VALUES ");
+		for (int row = 0; row < batch->nrows; row++)
+		{
+			appendStringInfoString(&sql, row > 0 ? ", (" : "(");
+			for (int col = 0; col < state->ncolumns; col++)
+				appendStringInfo(&sql, "%s$%d", col > 0 ? ", " : "", ++param);
+			appendStringInfoChar(&sql, ')');
+		}
+	}
+	if (insert->tail)
+		appendStringInfoString(&sql, insert->tail);
+	return sql.data;
+}
+
+/* A column of the batch's rows as an array. */
+static Datum
+batch_column(ShoalInsertState *state, InsertBatch *batch, int col)
+{
+	Datum	   *values = palloc(sizeof(Datum) * batch->nrows);
+	bool	   *nulls = palloc(sizeof(bool) * batch->nrows);
+	int			dims[1] = {batch->nrows};
+	int			lbs[1] = {1};
+	int16		len;
+	bool		byval;
+	char		align;
+
+	for (int row = 0; row < batch->nrows; row++)
+	{
+		values[row] = batch->values[row * state->ncolumns + col];
+		nulls[row] = batch->nulls[row * state->ncolumns + col];
+	}
+	get_typlenbyvalalign(state->types[col], &len, &byval, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs,
+											  state->types[col], len, byval,
+											  align));
+}
+
+/* Fills in the statement and its parameters. */
+static void
+make_call(ShoalInsertState *state, InsertBatch *batch)
+{
+	ShoalCall  *call = &batch->call;
+	bool		arrays = batch->nrows > 1 && state->array_types != NULL;
+	int			ntail = list_length(state->insert->tail_params);
+	int			nvalues = state->ncolumns * (arrays ? 1 : batch->nrows);
+	int			n = ntail + nvalues;
+	PlanState  *ps = &state->css.ss.ps;
+	ListCell   *lc;
+
+	memset(call, 0, sizeof(ShoalCall));
+	call->text = batch_text(state, batch, arrays);
+	call->group_id = state->table->group_id;
+	call->command = CMD_INSERT;
+	call->cache = arrays || batch->nrows == 1;
+	call->nparams = n;
+	call->types = palloc(sizeof(Oid) * Max(n, 1));
+	call->values = palloc(sizeof(Datum) * Max(n, 1));
+	call->nulls = palloc0(sizeof(bool) * Max(n, 1));
+	foreach(lc, state->insert->tail_params)
+	{
+		int			i = foreach_current_index(lc);
+
+		call->types[i] = exprType(lfirst(lc));
+		call->values[i] = state->tail_values[i];
+		call->nulls[i] = state->tail_nulls[i];
+	}
+	for (int i = 0; i < nvalues; i++)
+	{
+		call->types[ntail + i] = arrays ? state->array_types[i] :
+			state->types[i % state->ncolumns];
+		call->values[ntail + i] = arrays ? batch_column(state, batch, i) :
+			batch->values[i];
+		call->nulls[ntail + i] = !arrays && batch->nulls[i];
+	}
+	call->snapshot = ps->state->es_snapshot;
+	call->owner = CurrentResourceOwner;
+	if (state->insert->returns_rows)
+	{
+		call->desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+		call->decoder = shoal_wire_decoder(call->desc);
+	}
+}
+
+static void
+encode_call(ShoalCall *call)
+{
+	if (call->wire == NULL && call->nparams > 0)
+		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
+														  call->types, false),
+									   call->values, call->nulls);
+}
+
+/* All shards that the group has on a node. */
+static Bitmapset *
+shards_of_node(const ShoalGroup *group, int node_id)
+{
+	Bitmapset  *shards = NULL;
+
+	for (int i = 0; i < group->shard_count; i++)
+	{
+		if (group->primary[i] == node_id)
+			shards = bms_add_member(shards, i);
+	}
+	return shards;
+}
+
+/* Reads a task to its end; its rows are the statement's. */
+static void
+collect(ShoalInsertState *state, ShoalTask *task)
+{
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+	MemoryContext row_cxt;
+	MemoryContext old;
+
+	if (!state->insert->returns_rows)
+	{
+		shoal_task_drain(task);
+		return;
+	}
+	row_cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal row",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(row_cxt);
+	while (shoal_task_next(task, slot))
+	{
+		tuplestore_puttupleslot(state->rows, slot);
+		MemoryContextReset(row_cxt);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(row_cxt);
+	ExecClearTuple(slot);
+}
+
+static void
+reset_batch(InsertBatch *batch)
+{
+	batch->nrows = 0;
+	batch->maxrows = 0;
+	batch->values = NULL;
+	batch->nulls = NULL;
+	batch->bytes = 0;
+	batch->shards = NULL;
+	batch->in_flight = false;
+	MemoryContextReset(batch->cxt);
+}
+
+static void
+finish_batch(ShoalInsertState *state, InsertBatch *batch)
+{
+	if (!batch->in_flight)
+		return;
+	collect(state, &batch->task);
+	shoal_task_end(&batch->task);
+	state->affected += batch->task.affected;
+	reset_batch(batch);
+}
+
+/*
+ * A row for a reference table goes to every node, the lowest first; its rows
+ * and count are the result.
+ */
+static void
+send_everywhere(ShoalInsertState *state, InsertBatch *batch)
+{
+	List	   *nodes = shoal_meta_nodes();
+	int			n = list_length(nodes);
+	ShoalTask  *tasks = palloc0(sizeof(ShoalTask) * n);
+
+	batch->call.group_id = 0;
+	for (int i = 0; i < n; i++)
+	{
+		tasks[i].call = &batch->call;
+		tasks[i].node_id = ((const ShoalNode *) list_nth(nodes, i))->node_id;
+		tasks[i].local = tasks[i].node_id == shoal_meta_local_node_id();
+	}
+	if (n > 1)
+		encode_call(&batch->call);
+	shoal_task_start(&tasks[0], n > 1);
+	collect(state, &tasks[0]);
+	state->affected += tasks[0].affected;
+	shoal_task_start_all(tasks + 1, n - 1, true);
+	for (int i = 0; i < n; i++)
+	{
+		shoal_task_drain(&tasks[i]);
+		shoal_task_end(&tasks[i]);
+	}
+	reset_batch(batch);
+}
+
+/*
+ * Sends a batch.  last: no rows follow, so if it is the first as well it is
+ * the whole statement.
+ */
+static void
+send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
+{
+	MemoryContext old;
+	ScanState  *ss = &state->css.ss;
+	ShoalTask  *task = &batch->task;
+	bool		alone = last && state->nsent == 0;
+
+	if (batch->next)
+		finish_batch(state, batch->next);
+	old = MemoryContextSwitchTo(batch->cxt);
+	make_call(state, batch);
+	state->nsent++;
+	if (batch->node_id == 0)
+	{
+		send_everywhere(state, batch);
+		MemoryContextSwitchTo(old);
+		return;
+	}
+
+	memset(task, 0, sizeof(ShoalTask));
+	task->call = &batch->call;
+	task->node_id = batch->node_id;
+	task->local = batch->node_id == shoal_meta_local_node_id();
+	/* one shard by its own marker, else one marker whatever the rows are */
+	task->shards = bms_membership(batch->shards) == BMS_SINGLETON ?
+		batch->shards : shards_of_node(state->group, batch->node_id);
+	if (!task->local)
+		encode_call(&batch->call);
+	batch->call.alone = alone && ss->ps.ps_ProjInfo == NULL &&
+		ss->ps.qual == NULL &&
+		ss->ps.plan == ss->ps.state->es_plannedstmt->planTree;
+	shoal_task_start(task, !alone);
+	batch->in_flight = true;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- rows to batches ---- */
+
+static InsertBatch *
+new_batch(ShoalInsertState *state, int node_id)
+{
+	InsertBatch *batch = MemoryContextAllocZero(state->cxt,
+												sizeof(InsertBatch));
+
+	batch->node_id = node_id;
+	batch->cxt = AllocSetContextCreate(state->cxt, "Shoal batch",
+									   ALLOCSET_DEFAULT_SIZES);
+	return batch;
+}
+
+/* The batch that is being filled for a node. */
+static InsertBatch *
+batch_of_node(ShoalInsertState *state, int node_id)
+{
+	InsertBatch *batch;
+
+	for (int i = 0; i < state->nbatches; i++)
+	{
+		batch = state->batches[i];
+		if (batch->node_id != node_id)
+			continue;
+		if (batch->in_flight)
+		{
+			/* fill the other one of the pair */
+			if (batch->next == NULL)
+			{
+				batch->next = new_batch(state, node_id);
+				batch->next->next = batch;
+			}
+			finish_batch(state, batch->next);
+			batch = batch->next;
+			state->batches[i] = batch;
+		}
+		return batch;
+	}
+	batch = new_batch(state, node_id);
+	state->batches[state->nbatches++] = batch;
+	return batch;
+}
+
+static int
+shard_of_row(ShoalInsertState *state, TupleTableSlot *slot)
+{
+	Datum		values[PARTITION_MAX_KEYS];
+	bool		nulls[PARTITION_MAX_KEYS];
+	Oid			types[PARTITION_MAX_KEYS];
+
+	if (state->table->kind != SHOAL_KIND_DISTRIBUTED)
+		return 0;
+	for (int key = 0; key < state->table->nkeys; key++)
+	{
+		int			col = state->key_index[key];
+
+		types[key] = state->table->keytype[key];
+		nulls[key] = true;
+		values[key] = (Datum) 0;
+		if (col < 0)
+			continue;
+		types[key] = state->types[col];
+		nulls[key] = slot->tts_isnull[state->child_column[col]];
+		values[key] = slot->tts_values[state->child_column[col]];
+	}
+	return shoal_meta_shard_of(state->table, values, nulls, types);
+}
+
+static void
+store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+	MemoryContext old = MemoryContextSwitchTo(batch->cxt);
+	int			n = state->ncolumns;
+	int			base = batch->nrows * n;
+
+	if (batch->nrows == batch->maxrows)
+	{
+		int			max = batch->maxrows ? batch->maxrows * 2 : 8;
+		Datum	   *values;
+		bool	   *nulls;
+
+		values = MemoryContextAllocHuge(batch->cxt, sizeof(Datum) * max * n);
+		nulls = MemoryContextAllocHuge(batch->cxt, sizeof(bool) * max * n);
+		if (base > 0)
+		{
+			memcpy(values, batch->values, sizeof(Datum) * base);
+			memcpy(nulls, batch->nulls, sizeof(bool) * base);
+			pfree(batch->values);
+			pfree(batch->nulls);
+		}
+		batch->values = values;
+		batch->nulls = nulls;
+		batch->maxrows = max;
+	}
+	for (int col = 0; col < n; col++)
+	{
+		int			from = state->child_column[col];
+		Form_pg_attribute att = TupleDescAttr(desc, from);
+		Datum		value = slot->tts_values[from];
+
+		batch->nulls[base + col] = slot->tts_isnull[from];
+		batch->bytes += sizeof(Datum);
+		if (!slot->tts_isnull[from])
+		{
+			/* what is stored out of line here means nothing elsewhere */
+			if (att->attlen == -1)
+				value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+			batch->bytes += att->attbyval ? 0 :
+				datumGetSize(value, false, att->attlen);
+			value = datumCopy(value, att->attbyval, att->attlen);
+		}
+		batch->values[base + col] = value;
+	}
+	batch->nrows++;
+	MemoryContextSwitchTo(old);
+}
+
+/* True if no further row fits into the batch's statement. */
+static bool
+batch_is_full(ShoalInsertState *state, InsertBatch *batch)
+{
+	int			max_values = (MAX_PARAMS - list_length(state->insert->tail_params)) /
+		Max(state->ncolumns, 1);
+	bool		arrays = state->array_types != NULL;
+
+	if (state->one_statement)
+		return batch->bytes >= SINGLE_BYTES ||
+			(!arrays && batch->nrows >= max_values);
+	return batch->nrows >= shoal_batch_size || batch->bytes >= BATCH_BYTES ||
+		(!arrays && batch->nrows >= max_values);
+}
+
+static void
+add_row(ShoalInsertState *state, TupleTableSlot *slot)
+{
+	InsertBatch *batch;
+	int			node_id = 0;
+	int			shard = 0;
+
+	slot_getallattrs(slot);
+	if (state->table->kind != SHOAL_KIND_REFERENCE)
+	{
+		shard = shard_of_row(state, slot);
+		node_id = shoal_run_shard_node(state->group, shard);
+	}
+	batch = batch_of_node(state, node_id);
+	if (batch_is_full(state, batch))
+	{
+		if (state->one_statement)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many rows for one INSERT ... ON CONFLICT DO UPDATE"),
+					 errdetail("All rows for a node have to be in one statement, so that a row that is affected twice is found."),
+					 errhint("Insert the rows in several statements.")));
+		send_batch(state, batch, false);
+		batch = batch_of_node(state, node_id);
+	}
+	if (node_id != 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(batch->cxt);
+
+		batch->shards = bms_add_member(batch->shards, shard);
+		MemoryContextSwitchTo(old);
+	}
+	store_row(state, batch, slot);
+}
+
+static void
+insert_by_batches(ShoalInsertState *state, RowSource *source)
+{
+	TupleTableSlot *slot;
+	int			left = 0;
+
+	while ((slot = next_row(source)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_row(state, slot);
+	}
+
+	/* other nodes first: they work while this one does */
+	for (int i = 0; i < state->nbatches; i++)
+		left += !state->batches[i]->in_flight && state->batches[i]->nrows > 0;
+	for (int pass = 0; pass < 2; pass++)
+	{
+		for (int i = 0; i < state->nbatches; i++)
+		{
+			InsertBatch *batch = state->batches[i];
+			bool		local = batch->node_id == shoal_meta_local_node_id();
+
+			if (batch->in_flight || batch->nrows == 0 || local != (pass == 1))
+				continue;
+			send_batch(state, batch, left == 1);
+		}
+	}
+	for (int i = 0; i < state->nbatches; i++)
+	{
+		if (state->batches[i]->next)
+			finish_batch(state, state->batches[i]->next);
+		finish_batch(state, state->batches[i]);
+	}
+}
+
+static void
+insert_by_copy(ShoalInsertState *state, RowSource *source)
+{
+	Relation	rel = table_open(state->insert->relid, RowExclusiveLock);
+	ShoalSink  *sink = shoal_sink_open(rel, state->insert->attnums, NULL,
+									   false);
+	Datum	   *values = palloc(sizeof(Datum) * Max(state->ncolumns, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(state->ncolumns, 1));
+	TupleTableSlot *slot;
+
+	while ((slot = next_row(source)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		for (int col = 0; col < state->ncolumns; col++)
+		{
+			values[col] = slot->tts_values[state->child_column[col]];
+			nulls[col] = slot->tts_isnull[state->child_column[col]];
+		}
+		shoal_sink_row(sink, values, nulls);
+	}
+	state->affected = shoal_sink_close(sink);
+	table_close(rel, NoLock);
+}
+
+static void
+evaluate_tail_params(ShoalInsertState *state)
+{
+	int			n = list_length(state->param_states);
+	ListCell   *lc;
+
+	state->tail_values = palloc0(sizeof(Datum) * Max(n, 1));
+	state->tail_nulls = palloc0(sizeof(bool) * Max(n, 1));
+	foreach(lc, state->param_states)
+	{
+		int			i = foreach_current_index(lc);
+
+		state->tail_values[i] = ExecEvalExpr((ExprState *) lfirst(lc),
+											 state->css.ss.ps.ps_ExprContext,
+											 &state->tail_nulls[i]);
+	}
+}
+
+static void
+insert_all(ShoalInsertState *state)
+{
+	PlanState  *ps = &state->css.ss.ps;
+	MemoryContext old = MemoryContextSwitchTo(state->cxt);
+	RowSource	source = {0};
+	bool		complete = false;
+
+	evaluate_tail_params(state);
+	source.child = outerPlanState(ps);
+	if (child_is_busy(source.child))
+		(void) read_ahead(&source, 0);
+	if (state->insert->returns_rows)
+	{
+		state->rows = tuplestore_begin_heap(false, false, work_mem);
+		state->rows_slot =
+			MakeSingleTupleTableSlot(state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+									 &TTSOpsMinimalTuple);
+	}
+
+	if (state->insert->use_copy)
+	{
+		if (source.store)
+			complete = tuplestore_tuple_count(source.store) <= FEW_ROWS;
+		else
+			complete = read_ahead(&source, FEW_ROWS);
+	}
+	if (!state->insert->use_copy || complete)
+		insert_by_batches(state, &source);
+	else
+		insert_by_copy(state, &source);
+
+	if (source.store)
+	{
+		tuplestore_end(source.store);
+		ExecDropSingleTupleTableSlot(source.store_slot);
+	}
+	if (shoal_scan_is_top(ps))
+		ps->state->es_processed += state->affected;
+	state->done = true;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- the node's methods ---- */
+
+/* Which types rows can be sent in as arrays; NULL if one can't. */
+static Oid *
+find_array_types(ShoalInsertState *state)
+{
+	Oid		   *array_types = palloc(sizeof(Oid) * Max(state->ncolumns, 1));
+
+	if (state->ncolumns == 0)
+		return NULL;
+	for (int col = 0; col < state->ncolumns; col++)
+	{
+		/* unnest() would take arrays and rows apart further */
+		Oid			base = getBaseType(state->types[col]);
+
+		array_types[col] = get_array_type(state->types[col]);
+		if (!OidIsValid(array_types[col]) || type_is_rowtype(base) ||
+			OidIsValid(get_element_type(base)))
+			return NULL;
+	}
+	return array_types;
+}
+
+static void
+find_columns(ShoalInsertState *state, Plan *child)
+{
+	int			n = list_length(state->insert->attnums);
+	int			i = 0;
+	ListCell   *lc;
+
+	state->ncolumns = n;
+	state->child_column = palloc(sizeof(int) * Max(n, 1));
+	state->types = palloc(sizeof(Oid) * Max(n, 1));
+	foreach(lc, child->targetlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		if (tle->resjunk)
+			continue;
+		if (i >= n)
+			elog(ERROR, "more values than columns for Shoal Insert");
+		state->child_column[i] = foreach_current_index(lc);
+		state->types[i++] = exprType((Node *) tle->expr);
+	}
+	if (i != n)
+		elog(ERROR, "%d values for %d columns of Shoal Insert", i, n);
+	state->array_types = find_array_types(state);
+}
+
+static void
+begin_insert(CustomScanState *node, EState *estate, int eflags)
+{
+	ShoalInsertState *state = (ShoalInsertState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+	ShoalInsert *insert = shoal_insert_load(cscan);
+
+	state->insert = insert;
+	state->cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal insert",
+									   ALLOCSET_DEFAULT_SIZES);
+	outerPlanState(node) = ExecInitNode(outerPlan(cscan), estate, eflags);
+	state->param_states = ExecInitExprList(insert->tail_params, &node->ss.ps);
+	state->one_statement = insert->tail != NULL &&
+		strstr(insert->tail, " DO UPDATE") != NULL;
+	find_columns(state, outerPlan(cscan));
+
+	state->table = shoal_meta_table(insert->relid);
+	if (state->table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table with OID %u is not distributed any more",
+						insert->relid),
+				 errhint("Run the transaction again.")));
+	state->group = shoal_meta_group(state->table->group_id);
+	state->batches = palloc0(sizeof(InsertBatch *) *
+							 (list_length(shoal_meta_nodes()) + 1));
+	for (int key = 0; key < state->table->nkeys; key++)
+	{
+		ListCell   *lc;
+
+		state->key_index[key] = -1;
+		foreach(lc, insert->attnums)
+		{
+			if (lfirst_int(lc) == state->table->keyattr[key])
+				state->key_index[key] = foreach_current_index(lc);
+		}
+	}
+}
+
+static TupleTableSlot *
+insert_next(ScanState *ss)
+{
+	ShoalInsertState *state = (ShoalInsertState *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+
+	if (!state->done)
+		insert_all(state);
+	if (state->rows == NULL ||
+		!tuplestore_gettupleslot(state->rows, true, false, state->rows_slot))
+		return ExecClearTuple(slot);
+	shoal_task_borrow(slot, state->rows_slot);
+	return slot;
+}
+
+static bool
+insert_recheck(ScanState *ss, TupleTableSlot *slot)
+{
+	return true;
+}
+
+static TupleTableSlot *
+exec_insert(CustomScanState *node)
+{
+	return ExecScan(&node->ss, insert_next, insert_recheck);
+}
+
+static void
+end_insert(CustomScanState *node)
+{
+	ShoalInsertState *state = (ShoalInsertState *) node;
+
+	if (state->rows)
+	{
+		tuplestore_end(state->rows);
+		ExecDropSingleTupleTableSlot(state->rows_slot);
+	}
+	ExecEndNode(outerPlanState(node));
+}
+
+static void
+rescan_insert(CustomScanState *node)
+{
+	ShoalInsertState *state = (ShoalInsertState *) node;
+
+	/* it runs once; a second reader gets the same rows */
+	if (state->rows)
+		tuplestore_rescan(state->rows);
+}
+
+static void
+explain_insert(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	shoal_explain_insert(((ShoalInsertState *) node)->insert, es);
+}
+
+static const CustomExecMethods insert_exec_methods = {
+	.CustomName = SHOAL_INSERT,
+	.BeginCustomScan = begin_insert,
+	.ExecCustomScan = exec_insert,
+	.EndCustomScan = end_insert,
+	.ReScanCustomScan = rescan_insert,
+	.ExplainCustomScan = explain_insert,
+};
+
+static Node *
+create_insert_state(CustomScan *cscan)
+{
+	ShoalInsertState *state = palloc0(sizeof(ShoalInsertState));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = &insert_exec_methods;
+	return (Node *) state;
+}
+
+const CustomScanMethods shoal_insert_methods = {
+	.CustomName = SHOAL_INSERT,
+	.CreateCustomScanState = create_insert_state,
+};

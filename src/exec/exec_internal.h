@@ -1,0 +1,242 @@
+/*
+ * exec_internal.h
+ *		What the files of this folder share.
+ *
+ * From the bottom: wire (values to and from libpq's form), local (a fragment
+ * in this backend), task (one statement on one node, here or remote), fragment
+ * (parameters and pins to tasks), merge (sorted streams to one), and the
+ * custom scans on top.
+ */
+#ifndef EXEC_INTERNAL_H
+#define EXEC_INTERNAL_H
+
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "nodes/execnodes.h"
+#include "nodes/extensible.h"
+#include "utils/resowner.h"
+#include "utils/snapshot.h"
+#include "utils/tuplestore.h"
+
+#include "exec/exec.h"
+#include "meta/meta.h"
+#include "plan/plan_fragment.h"
+#include "remote/remote.h"
+
+/* ---- exec_wire.c: values between nodes ---- */
+
+typedef struct ShoalDecoder ShoalDecoder;
+typedef struct ShoalEncoder ShoalEncoder;
+
+/* How to read rows of a type; the decoder lives in the current context. */
+extern ShoalDecoder *shoal_wire_decoder(TupleDesc desc);
+extern bool shoal_wire_decoder_is_binary(const ShoalDecoder *decoder);
+
+/*
+ * Reads the one row of a result; by-reference values are palloc'd in the
+ * current context.  The slot must be a virtual one.
+ */
+extern void shoal_wire_decode(ShoalDecoder *decoder, PGresult *res,
+							  TupleTableSlot *slot);
+
+/*
+ * How to write values of these types.  uniform: all in binary or all as text,
+ * as COPY needs it.
+ */
+extern ShoalEncoder *shoal_wire_encoder(int n, const Oid *types, bool uniform);
+
+/* True if a uniform encoder writes binary. */
+extern bool shoal_wire_encoder_is_binary(const ShoalEncoder *encoder);
+
+/* Parameters of a statement, palloc'd. */
+extern ShoalParams *shoal_wire_params(ShoalEncoder *encoder,
+									  const Datum *values, const bool *nulls);
+
+/* Appends a row in COPY's format (binary or text, with line end). */
+extern void shoal_wire_copy_row(ShoalEncoder *encoder, StringInfo buf,
+								const Datum *values, const bool *nulls);
+
+/* ---- exec_local.c: a fragment in this backend ---- */
+
+typedef struct ShoalLocal ShoalLocal;
+
+/*
+ * Starts a statement (sql with its marker; it must live on).  Anything but a plain SELECT is
+ * run to its end at once.  Rows must have the types of desc (NULL: no rows
+ * wanted).  Lives in the current memory context and resource owner.
+ */
+extern ShoalLocal *shoal_local_start(const char *sql, int nparams,
+									 Oid *types, const Datum *values,
+									 const bool *nulls, Snapshot snapshot,
+									 TupleDesc desc);
+
+/* The next row in a slot of its own, valid until the next call; or NULL. */
+extern TupleTableSlot *shoal_local_next(ShoalLocal *local);
+
+/* Rows affected by a statement that is not a SELECT. */
+extern uint64 shoal_local_affected(const ShoalLocal *local);
+
+/* Ends it; what was not read is dropped. */
+extern void shoal_local_end(ShoalLocal *local);
+
+/*
+ * Runs EXPLAIN (or whatever utility statement returns one text column) with
+ * a marker and returns its lines.
+ */
+extern List *shoal_local_explain(const char *sql, int nparams, Oid *types,
+								 const Datum *values, const bool *nulls);
+
+/* ---- exec_task.c: one statement on one node ---- */
+
+/* What the tasks of a fragment have in common. */
+typedef struct ShoalCall
+{
+	const char *text;			/* without marker */
+	int			group_id;
+	CmdType		command;
+	bool		partial;
+	bool		cache;			/* prepare it on the connection */
+	bool		alone;			/* nothing is left to do that could fail once
+								 * its node has answered */
+	int			nparams;
+	Oid		   *types;
+	Datum	   *values;
+	bool	   *nulls;
+	ShoalParams *wire;			/* the parameters for nodes, once needed */
+	TupleDesc	desc;			/* rows; NULL: none are wanted */
+	ShoalDecoder *decoder;
+	Snapshot	snapshot;		/* for the local part */
+	ResourceOwner owner;
+} ShoalCall;
+
+typedef struct ShoalTask
+{
+	ShoalCall  *call;
+	int			node_id;
+	bool		local;
+	Bitmapset  *shards;			/* NULL: the local marker */
+	ShoalRequest *req;
+	ShoalLocal *run;
+	Tuplestorestate *store;		/* rows that had to be taken off the
+								 * connection */
+	TupleTableSlot *store_slot;
+	bool		done;
+	uint64		affected;		/* rows affected, once done */
+} ShoalTask;
+
+/* Marker and text for a shard set (NULL: the local marker), palloc'd. */
+extern char *shoal_task_sql(const ShoalCall *call, const Bitmapset *shards);
+
+/*
+ * Starts a task; many: the statement writes on more than one node.  A remote
+ * one returns at once, a local one that writes has run when this returns.
+ */
+extern void shoal_task_start(ShoalTask *task, bool many);
+
+/*
+ * Puts the next row into the slot (virtual); by-reference values are valid
+ * until the task's next call and, for rows from a node, are in the current
+ * context.  False at the end.
+ */
+extern bool shoal_task_next(ShoalTask *task, TupleTableSlot *slot);
+
+/* Reads all that is left: into the task's tuplestore, or to nowhere. */
+extern void shoal_task_absorb(ShoalTask *task);
+extern void shoal_task_drain(ShoalTask *task);
+
+/* Starts all: remote ones first, so that they run while the local one does. */
+extern void shoal_task_start_all(ShoalTask *tasks, int n, bool many);
+
+/*
+ * The index of a task that has a row or its end at hand, among those that are
+ * not done; -1 if all are.  Waits.  Stays with the one of the last call as
+ * long as possible.
+ */
+extern int	shoal_task_pick(ShoalTask *tasks, int n, int last);
+
+/* Ends a task: unread rows of a SELECT are dropped, writes run to the end. */
+extern void shoal_task_end(ShoalTask *task);
+
+/* The src slot's values in a virtual slot, not copied. */
+extern void shoal_task_borrow(TupleTableSlot *dst, TupleTableSlot *src);
+
+/* ---- exec_merge.c: sorted streams to one ---- */
+
+typedef struct ShoalMerge ShoalMerge;
+
+extern ShoalMerge *shoal_merge_start(ShoalTask *tasks, int n, List *sort,
+									 TupleDesc desc);
+extern bool shoal_merge_next(ShoalMerge *merge, TupleTableSlot *slot);
+
+/* ---- exec_fragment.c: parameters and pins to tasks ---- */
+
+typedef struct ShoalRun
+{
+	const ShoalFragment *frag;
+	PlanState  *parent;
+	List	   *param_states;	/* ExprState * */
+	Bitmapset  *exec_params;	/* PARAM_EXECs that the parameters use */
+	bool		evaluated;		/* parameters have their values */
+	MemoryContext param_cxt;	/* of the values */
+	MemoryContext cxt;			/* of one execution */
+	ShoalCall	call;
+	ShoalTask  *tasks;
+	int			ntasks;
+	int			nshards;		/* shards over all tasks */
+	int			current;		/* index of the task being read */
+	ShoalMerge *merge;
+	uint64		affected;		/* once all rows are read */
+} ShoalRun;
+
+extern ShoalRun *shoal_run_init(const ShoalFragment *frag, PlanState *parent,
+								TupleDesc desc);
+
+/*
+ * Evaluates the parameters if that has not been done, works out shards and
+ * nodes; starts nothing.
+ */
+extern void shoal_run_prepare(ShoalRun *run);
+
+/* Prepares and starts. */
+extern void shoal_run_start(ShoalRun *run);
+
+/* False at the end, when run->affected is set. */
+extern bool shoal_run_next(ShoalRun *run, TupleTableSlot *slot);
+
+/*
+ * Ends what was started; the run can be started again, with the same values
+ * of its parameters unless told to evaluate them anew.
+ */
+extern void shoal_run_end(ShoalRun *run, bool reevaluate);
+
+/*
+ * The node of a shard's primary.  Error 55000 if there is none, or if it is
+ * not known here.
+ */
+extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
+
+/* ---- exec_sink.c: what exec.h does not tell ---- */
+
+/* Number of the input line that the next sink_line is about, for errors. */
+extern void shoal_sink_at_line(ShoalSink *sink, uint64 lineno);
+
+/* ---- exec_explain.c ---- */
+
+struct ExplainState;
+
+extern void shoal_explain_fragment(ShoalRun *run, struct ExplainState *es);
+extern void shoal_explain_insert(const ShoalInsert *insert,
+								 struct ExplainState *es);
+
+/* ---- the custom scans ---- */
+
+extern const CustomScanMethods shoal_scan_methods;
+extern const CustomScanMethods shoal_insert_methods;
+
+/*
+ * True if the rows that the node affects are what its statement reports: the
+ * statement writes, and the node is its plan and not, say, a WITH query's.
+ */
+extern bool shoal_scan_is_top(PlanState *ps);
+
+#endif							/* EXEC_INTERNAL_H */

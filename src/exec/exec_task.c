@@ -1,0 +1,269 @@
+/*
+ * exec_task.c
+ *		One statement on one node: start it, read its rows, end it.
+ *
+ * A task for another node is a request on this session's connection to it; one
+ * for this node runs in this backend (exec_local.c).  Both look the same to
+ * the caller.
+ *
+ * If the connection is needed for something else while rows are unread, they
+ * are absorbed into a tuplestore.  That may happen deep inside another query,
+ * so the tuplestore is made under the resource owner of the query that the
+ * task belongs to.
+ *
+ * A read that is not wanted any more is discarded; a write never is, it runs
+ * to its end.  On error nothing is done here: the transaction's abort cleans
+ * the connections.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+
+char *
+shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
+{
+	char	   *marker;
+	size_t		marker_len;
+	size_t		text_len = strlen(call->text);
+	char	   *sql;
+
+	marker = shoal_scope_marker(call->group_id, shards, call->partial);
+	marker_len = strlen(marker);
+	sql = palloc(marker_len + text_len + 1);
+	memcpy(sql, marker, marker_len);
+	memcpy(sql + marker_len, call->text, text_len + 1);
+	pfree(marker);
+	return sql;
+}
+
+static void
+absorb_callback(ShoalRequest *req, void *arg)
+{
+	shoal_task_absorb((ShoalTask *) arg);
+}
+
+static void
+start_remote(ShoalTask *task, const char *sql, bool many)
+{
+	ShoalCall  *call = task->call;
+	ShoalConn  *conn;
+	int			join = 0;
+	int			flags = 0;
+
+	if (call->command != CMD_SELECT)
+	{
+		join = SHOAL_JOIN_WRITE;
+		if (many || !call->alone)
+			join |= SHOAL_JOIN_BLOCK;
+	}
+	if (call->cache)
+		flags |= SHOAL_SEND_CACHE;
+	if (call->decoder && shoal_wire_decoder_is_binary(call->decoder))
+		flags |= SHOAL_SEND_BINARY;
+
+	conn = shoal_xact_conn(task->node_id, join);
+	task->req = shoal_remote_send(conn, sql, call->wire, flags);
+	shoal_remote_on_absorb(task->req, absorb_callback, task);
+}
+
+void
+shoal_task_start(ShoalTask *task, bool many)
+{
+	ShoalCall  *call = task->call;
+	char	   *sql = shoal_task_sql(call, task->shards);
+
+	if (!task->local)
+	{
+		start_remote(task, sql, many);
+		return;
+	}
+	task->run = shoal_local_start(sql, call->nparams, call->types,
+								  call->values, call->nulls, call->snapshot,
+								  call->desc);
+	task->affected = shoal_local_affected(task->run);
+}
+
+void
+shoal_task_start_all(ShoalTask *tasks, int n, bool many)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (!tasks[i].local)
+			shoal_task_start(&tasks[i], many);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (tasks[i].local)
+			shoal_task_start(&tasks[i], many);
+	}
+}
+
+void
+shoal_task_borrow(TupleTableSlot *dst, TupleTableSlot *src)
+{
+	int			natts = dst->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(src);
+	ExecClearTuple(dst);
+	memcpy(dst->tts_values, src->tts_values, natts * sizeof(Datum));
+	memcpy(dst->tts_isnull, src->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(dst);
+}
+
+/*
+ * The next row that came over the connection, decoded into the slot.  At the
+ * end (false) the request is gone.
+ */
+static bool
+next_remote(ShoalTask *task, TupleTableSlot *slot)
+{
+	PGresult   *res;
+
+	while ((res = shoal_remote_next(task->req)) != NULL)
+	{
+		if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
+		{
+			if (slot == NULL)
+				continue;
+			shoal_wire_decode(task->call->decoder, res, slot);
+			return true;
+		}
+		task->affected = strtou64(PQcmdTuples(res), NULL, 10);
+	}
+	task->req = NULL;
+	return false;
+}
+
+bool
+shoal_task_next(ShoalTask *task, TupleTableSlot *slot)
+{
+	TupleTableSlot *row = NULL;
+
+	if (task->done)
+		return false;
+	if (task->store)
+	{
+		if (tuplestore_gettupleslot(task->store, true, false,
+									task->store_slot))
+			row = task->store_slot;
+	}
+	else if (task->run)
+		row = shoal_local_next(task->run);
+	else if (task->req && next_remote(task, slot))
+		return true;
+
+	if (row)
+	{
+		shoal_task_borrow(slot, row);
+		return true;
+	}
+	task->done = true;
+	return false;
+}
+
+void
+shoal_task_absorb(ShoalTask *task)
+{
+	TupleTableSlot *slot;
+	MemoryContext cxt;
+	MemoryContext old;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (task->req == NULL)
+		return;
+	if (task->call->desc == NULL)
+	{
+		(void) next_remote(task, NULL);
+		return;
+	}
+
+	/* made where the call's description is, to live as long as the task */
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(task->call->decoder));
+	CurrentResourceOwner = task->call->owner;
+	task->store = tuplestore_begin_heap(false, false, work_mem);
+	task->store_slot = MakeSingleTupleTableSlot(task->call->desc,
+												&TTSOpsMinimalTuple);
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(old);
+
+	slot = MakeSingleTupleTableSlot(task->call->desc, &TTSOpsVirtual);
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal absorb",
+								ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	while (next_remote(task, slot))
+	{
+		tuplestore_puttupleslot(task->store, slot);
+		MemoryContextReset(cxt);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
+shoal_task_drain(ShoalTask *task)
+{
+	if (task->req)
+		(void) next_remote(task, NULL);
+	task->done = true;
+}
+
+int
+shoal_task_pick(ShoalTask *tasks, int n, int last)
+{
+	ShoalRequest **reqs;
+	int			waiting = 0;
+	int			found;
+
+	/* rows that are here already */
+	for (int i = 0; i < n; i++)
+	{
+		int			which = (last + i) % n;
+		ShoalTask  *task = &tasks[which];
+
+		if (task->done)
+			continue;
+		if (task->req == NULL || shoal_remote_ready(task->req))
+			return which;
+		waiting++;
+	}
+	if (waiting == 0)
+		return -1;
+
+	reqs = palloc(sizeof(ShoalRequest *) * n);
+	for (int i = 0; i < n; i++)
+		reqs[i] = tasks[i].done ? NULL : tasks[i].req;
+	found = shoal_remote_wait_any(reqs, n);
+	pfree(reqs);
+	return found;
+}
+
+void
+shoal_task_end(ShoalTask *task)
+{
+	if (task->req)
+	{
+		if (task->call->command == CMD_SELECT)
+			shoal_remote_discard(task->req);
+		else
+			shoal_task_drain(task);
+		task->req = NULL;
+	}
+	if (task->run)
+		shoal_local_end(task->run);
+	task->run = NULL;
+	if (task->store)
+	{
+		tuplestore_end(task->store);
+		ExecDropSingleTupleTableSlot(task->store_slot);
+	}
+	task->store = NULL;
+	task->done = true;
+}

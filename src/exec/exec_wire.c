@@ -1,0 +1,421 @@
+/*
+ * exec_wire.c
+ *		Values between their Datum form and libpq's.
+ *
+ * Values travel in binary where base_types.h says that they may, else as
+ * text.  Binary text types are converted by core between the client's and the
+ * server's encoding, and the client of this session need not use the encoding
+ * that nodes talk to each other; in such a session everything is sent as text,
+ * in the server's encoding.
+ *
+ * Text has to be read on the other side as it was meant here, whatever the
+ * session's DateStyle and the like.  Output functions look at the C variables
+ * behind these settings, which are changed around the calls.  Types that print
+ * names (regclass and its kin) depend on search_path, which is set the proper
+ * way for them.
+ *
+ * No locks; an error leaves nothing behind but memory of the current context.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_types.h"
+#include "exec/exec_internal.h"
+
+struct ShoalDecoder
+{
+	TupleDesc	desc;
+	bool		binary;
+	FmgrInfo   *functions;
+	Oid		   *ioparams;
+};
+
+struct ShoalEncoder
+{
+	int			n;
+	Oid		   *types;
+	bool	   *binary;
+	FmgrInfo   *functions;
+	bool		any_text;
+	bool		names;			/* a type prints names */
+};
+
+/* settings that output functions look at */
+typedef struct TextStyle
+{
+	int			date_style;
+	int			date_order;
+	int			interval_style;
+	int			float_digits;
+	int			nest_level;
+} TextStyle;
+
+static bool
+session_is_binary(void)
+{
+	return pg_get_client_encoding() == GetDatabaseEncoding();
+}
+
+/* Prints names that depend on search_path. */
+static bool
+type_prints_names(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGTYPEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return true;
+		default:
+			{
+				Oid			element = get_element_type(type);
+
+				return OidIsValid(element) && type_prints_names(element);
+			}
+	}
+}
+
+static void
+style_enter(TextStyle *style, bool names)
+{
+	style->nest_level = 0;
+	if (names)
+	{
+		style->nest_level = NewGUCNestLevel();
+		(void) set_config_option("search_path", "pg_catalog",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+	style->date_style = DateStyle;
+	style->date_order = DateOrder;
+	style->interval_style = IntervalStyle;
+	style->float_digits = extra_float_digits;
+	DateStyle = USE_ISO_DATES;
+	DateOrder = DATEORDER_MDY;
+	IntervalStyle = INTSTYLE_POSTGRES;
+	extra_float_digits = 3;
+}
+
+static void
+style_leave(const TextStyle *style)
+{
+	DateStyle = style->date_style;
+	DateOrder = style->date_order;
+	IntervalStyle = style->interval_style;
+	extra_float_digits = style->float_digits;
+	if (style->nest_level > 0)
+		AtEOXact_GUC(true, style->nest_level);
+}
+
+/* ---- rows from nodes ---- */
+
+ShoalDecoder *
+shoal_wire_decoder(TupleDesc desc)
+{
+	ShoalDecoder *decoder = palloc0(sizeof(ShoalDecoder));
+
+	decoder->desc = desc;
+	decoder->functions = palloc0(sizeof(FmgrInfo) * Max(desc->natts, 1));
+	decoder->ioparams = palloc0(sizeof(Oid) * Max(desc->natts, 1));
+
+	/* a result is in one format, so one column decides for all */
+	decoder->binary = session_is_binary();
+	for (int i = 0; i < desc->natts && decoder->binary; i++)
+		decoder->binary = shoal_types_is_binary(TupleDescAttr(desc, i)->atttypid);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Oid			type = TupleDescAttr(desc, i)->atttypid;
+		Oid			function;
+
+		if (decoder->binary)
+			getTypeBinaryInputInfo(type, &function, &decoder->ioparams[i]);
+		else
+			getTypeInputInfo(type, &function, &decoder->ioparams[i]);
+		fmgr_info(function, &decoder->functions[i]);
+	}
+	return decoder;
+}
+
+bool
+shoal_wire_decoder_is_binary(const ShoalDecoder *decoder)
+{
+	return decoder->binary;
+}
+
+void
+shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+{
+	int			natts = decoder->desc->natts;
+
+	if (PQnfields(res) != natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("node returned %d columns where %d were expected",
+						PQnfields(res), natts)));
+
+	ExecClearTuple(slot);
+	for (int i = 0; i < natts; i++)
+	{
+		char	   *value = PQgetvalue(res, 0, i);
+		int			len = PQgetlength(res, 0, i);
+		int32		typmod = TupleDescAttr(decoder->desc, i)->atttypmod;
+
+		if (PQgetisnull(res, 0, i))
+		{
+			slot->tts_values[i] = (Datum) 0;
+			slot->tts_isnull[i] = true;
+			continue;
+		}
+		slot->tts_isnull[i] = false;
+		if (decoder->binary)
+		{
+			StringInfoData buf;
+
+			buf.data = value;
+			buf.len = len;
+			buf.maxlen = len + 1;
+			buf.cursor = 0;
+			slot->tts_values[i] = ReceiveFunctionCall(&decoder->functions[i],
+													  &buf,
+													  decoder->ioparams[i],
+													  typmod);
+		}
+		else
+			slot->tts_values[i] = InputFunctionCall(&decoder->functions[i],
+													value,
+													decoder->ioparams[i],
+													typmod);
+	}
+	ExecStoreVirtualTuple(slot);
+}
+
+/* ---- values to nodes ---- */
+
+ShoalEncoder *
+shoal_wire_encoder(int n, const Oid *types, bool uniform)
+{
+	ShoalEncoder *encoder = palloc0(sizeof(ShoalEncoder));
+	bool		session = session_is_binary();
+
+	encoder->n = n;
+	encoder->types = palloc(sizeof(Oid) * Max(n, 1));
+	encoder->binary = palloc(sizeof(bool) * Max(n, 1));
+	encoder->functions = palloc0(sizeof(FmgrInfo) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		encoder->types[i] = types[i];
+		encoder->binary[i] = session && shoal_types_is_binary(types[i]);
+		if (!encoder->binary[i])
+			encoder->any_text = true;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		Oid			function;
+		bool		varlena;
+
+		if (uniform && encoder->any_text)
+			encoder->binary[i] = false;
+		if (encoder->binary[i])
+			getTypeBinaryOutputInfo(types[i], &function, &varlena);
+		else
+		{
+			getTypeOutputInfo(types[i], &function, &varlena);
+			if (type_prints_names(types[i]))
+				encoder->names = true;
+		}
+		fmgr_info(function, &encoder->functions[i]);
+	}
+	return encoder;
+}
+
+bool
+shoal_wire_encoder_is_binary(const ShoalEncoder *encoder)
+{
+	return !encoder->any_text;
+}
+
+static void
+encode_params(ShoalEncoder *encoder, const Datum *values, const bool *nulls,
+			  ShoalParams *params)
+{
+	for (int i = 0; i < encoder->n; i++)
+	{
+		params->types[i] = shoal_types_wire_oid(encoder->types[i]);
+		params->formats[i] = encoder->binary[i] ? 1 : 0;
+		if (nulls[i])
+			params->values[i] = NULL;
+		else if (encoder->binary[i])
+		{
+			bytea	   *bytes = SendFunctionCall(&encoder->functions[i],
+												 values[i]);
+
+			params->values[i] = VARDATA(bytes);
+			params->lengths[i] = VARSIZE(bytes) - VARHDRSZ;
+		}
+		else
+		{
+			params->values[i] = OutputFunctionCall(&encoder->functions[i],
+												   values[i]);
+			params->lengths[i] = strlen(params->values[i]);
+		}
+	}
+}
+
+ShoalParams *
+shoal_wire_params(ShoalEncoder *encoder, const Datum *values,
+				  const bool *nulls)
+{
+	ShoalParams *params = palloc0(sizeof(ShoalParams));
+	int			n = Max(encoder->n, 1);
+
+	params->n = encoder->n;
+	params->types = palloc0(sizeof(Oid) * n);
+	params->values = palloc0(sizeof(char *) * n);
+	params->lengths = palloc0(sizeof(int) * n);
+	params->formats = palloc0(sizeof(int) * n);
+
+	if (encoder->any_text)
+	{
+		TextStyle	style;
+
+		style_enter(&style, encoder->names);
+		PG_TRY();
+		{
+			encode_params(encoder, values, nulls, params);
+		}
+		PG_FINALLY();
+		{
+			style_leave(&style);
+		}
+		PG_END_TRY();
+	}
+	else
+		encode_params(encoder, values, nulls, params);
+	return params;
+}
+
+/* ---- rows in COPY's format ---- */
+
+static void
+append_int32(StringInfo buf, uint32 value)
+{
+	value = pg_hton32(value);
+	appendBinaryStringInfo(buf, (char *) &value, sizeof(value));
+}
+
+static void
+copy_row_binary(ShoalEncoder *encoder, StringInfo buf, const Datum *values,
+				const bool *nulls)
+{
+	uint16		n = pg_hton16((uint16) encoder->n);
+
+	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
+	for (int i = 0; i < encoder->n; i++)
+	{
+		bytea	   *bytes;
+
+		if (nulls[i])
+		{
+			append_int32(buf, (uint32) -1);
+			continue;
+		}
+		bytes = SendFunctionCall(&encoder->functions[i], values[i]);
+		append_int32(buf, VARSIZE(bytes) - VARHDRSZ);
+		appendBinaryStringInfo(buf, VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
+	}
+}
+
+/* A value as COPY's text format wants it: backslashes before what ends it. */
+static void
+append_escaped(StringInfo buf, const char *value)
+{
+	const char *start = value;
+	const char *p;
+
+	/* server encodings have no ASCII bytes inside other characters */
+	for (p = value; *p; p++)
+	{
+		char		escape;
+
+		switch (*p)
+		{
+			case '\\':
+				escape = '\\';
+				break;
+			case '\n':
+				escape = 'n';
+				break;
+			case '\r':
+				escape = 'r';
+				break;
+			case '\t':
+				escape = 't';
+				break;
+			default:
+				continue;
+		}
+		appendBinaryStringInfo(buf, start, p - start);
+		appendStringInfoChar(buf, '\\');
+		appendStringInfoChar(buf, escape);
+		start = p + 1;
+	}
+	appendBinaryStringInfo(buf, start, p - start);
+}
+
+static void
+copy_row_text(ShoalEncoder *encoder, StringInfo buf, const Datum *values,
+			  const bool *nulls)
+{
+	for (int i = 0; i < encoder->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(buf, '\t');
+		if (nulls[i])
+			appendStringInfoString(buf, "\\N");
+		else
+			append_escaped(buf, OutputFunctionCall(&encoder->functions[i],
+												   values[i]));
+	}
+	appendStringInfoChar(buf, '\n');
+}
+
+void
+shoal_wire_copy_row(ShoalEncoder *encoder, StringInfo buf,
+					const Datum *values, const bool *nulls)
+{
+	TextStyle	style;
+
+	if (!encoder->any_text)
+	{
+		copy_row_binary(encoder, buf, values, nulls);
+		return;
+	}
+	style_enter(&style, encoder->names);
+	PG_TRY();
+	{
+		copy_row_text(encoder, buf, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		style_leave(&style);
+	}
+	PG_END_TRY();
+}
