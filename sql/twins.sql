@@ -30,8 +30,7 @@ BEGIN
 		line int,
 		product int,
 		qty int,
-		PRIMARY KEY (customer_id, order_id, line),
-		FOREIGN KEY (customer_id, order_id) REFERENCES orders ON DELETE CASCADE);
+		PRIMARY KEY (customer_id, order_id, line));
 	CREATE TABLE products (product int PRIMARY KEY, title text, price numeric);
 	CREATE TABLE regions (region int PRIMARY KEY, title text);
 	CREATE TABLE options (name text, value jsonb);
@@ -74,6 +73,10 @@ SELECT shoal.create_reference_table('regions');
 SELECT shoal.create_distributed_table('options', NULL);
 RESET search_path;
 
+-- a foreign key between tables that are distributed alike
+ALTER TABLE plain.items ADD FOREIGN KEY (customer_id, order_id) REFERENCES plain.orders ON DELETE CASCADE;
+ALTER TABLE dist.items ADD FOREIGN KEY (customer_id, order_id) REFERENCES dist.orders ON DELETE CASCADE;
+
 SELECT public.fill_tables('plain');
 SELECT public.fill_tables('dist');
 CREATE TABLE public.here (a int, b text);
@@ -83,10 +86,16 @@ INSERT INTO public.here SELECT i, 'here ' || i FROM generate_series(1, 20) i;
 CREATE FUNCTION public.rows_of(schema_name text, query text, sorted bool) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
 	r record;
+	n bigint;
 	result text[] = '{}';
 BEGIN
 	PERFORM set_config('search_path', schema_name || ', public', true);
 	BEGIN
+		IF query ~* '^(insert|update|delete|truncate|with .*\) *(insert|update|delete))' AND query !~* 'returning' THEN
+			EXECUTE query;
+			GET DIAGNOSTICS n = ROW_COUNT;
+			RETURN ARRAY['count ' || n];
+		END IF;
 		FOR r IN EXECUTE query LOOP
 			result = result || r::text;
 		END LOOP;
@@ -108,7 +117,7 @@ DECLARE
 	got text[] = public.rows_of('dist', query, sorted);
 BEGIN
 	IF want = got THEN
-		RETURN CASE WHEN want[1] ~ '^[0-9A-Z]{5}: ' THEN want[1] ELSE cardinality(want) || ' rows' END;
+		RETURN CASE WHEN want[1] ~ '^([0-9A-Z]{5}:|count) ' THEN want[1] ELSE cardinality(want) || ' rows' END;
 	END IF;
 	RETURN format(E'DIFFERENT\n plain %s: %s\n dist %s: %s', cardinality(want),
 		left((SELECT string_agg(x, ' ') FROM (SELECT unnest(want) EXCEPT ALL SELECT unnest(got)) s(x)), 300), cardinality(got),

@@ -125,7 +125,7 @@ __attribute__((weak)) bool shoal_remote_try_all(List *conns, char **sqls, bool r
 __attribute__((weak)) void shoal_remote_close(ShoalConn *conn)
 { elog(ERROR, "shoal_remote_close is a stub"); }
 __attribute__((weak)) void shoal_remote_forget_statements(void)
-{ elog(ERROR, "shoal_remote_forget_statements is a stub"); }
+{ }
 __attribute__((weak)) ShoalConn *shoal_remote_conn_separate(int node_id)
 { elog(ERROR, "shoal_remote_conn_separate is a stub"); }
 __attribute__((weak)) ShoalConn *shoal_remote_conn_to(const char *host, int port, const char *dbname, const char *user, const char *password)
@@ -139,9 +139,9 @@ __attribute__((weak)) ShoalConn *shoal_xact_conn(int node_id, int flags)
 __attribute__((weak)) bool shoal_xact_is_single(void)
 { elog(ERROR, "shoal_xact_is_single is a stub"); }
 __attribute__((weak)) void shoal_xact_run(const char *sql, List *node_ids)
-{ elog(ERROR, "shoal_xact_run is a stub"); }
+{ }
 __attribute__((weak)) void shoal_xact_lock_cluster(void)
-{ elog(ERROR, "shoal_xact_lock_cluster is a stub"); }
+{ }
 __attribute__((weak)) void shoal_xact_init(void)
 {  }
 __attribute__((weak)) void shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag)

@@ -40,6 +40,9 @@ CppConcat(pg_finfo_, name) (void) \
 extern int	no_such_variable
 #endif
 
+/* the major version that this library was built for */
+#define SHOAL_PG_MAJOR	(PG_VERSION_NUM / 10000)
+
 /* 18 can leave out a deferrable primary key */
 #if PG_VERSION_NUM >= 180000
 #define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex((rel), false)
@@ -248,6 +251,31 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #else
 #define shoal_executor_run(query_desc, direction, count, once) \
 	ExecutorRun(query_desc, direction, count, once)
+#endif
+
+/* a wait set that lives as long as the backend */
+#if PG_VERSION_NUM < 170000
+#define shoal_create_wait_set(nevents) \
+	CreateWaitEventSet(TopMemoryContext, (nevents))
+#else
+#define shoal_create_wait_set(nevents) CreateWaitEventSet(NULL, (nevents))
+#endif
+
+/* all settings and their number; sorted by name */
+#if PG_VERSION_NUM < 160000
+#define shoal_guc_array(total) \
+	(*(total) = GetNumConfigOptions(), get_guc_variables())
+#else
+#define shoal_guc_array(total) get_guc_variables(total)
+#endif
+
+/* the last parameter of ExecutorRun() before 18 */
+#if PG_VERSION_NUM < 180000
+#define SHOAL_EXECUTE_ONCE_PARAM , bool execute_once
+#define SHOAL_EXECUTE_ONCE , execute_once
+#else
+#define SHOAL_EXECUTE_ONCE_PARAM
+#define SHOAL_EXECUTE_ONCE
 #endif
 
 #endif							/* BASE_COMPAT_H */

@@ -16,13 +16,16 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/defrem.h"
@@ -40,6 +43,7 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -63,15 +67,18 @@ typedef struct Distribution
 	int		   *primaries;		/* for a new group: node by shard; for a
 								 * reference group all nodes */
 	int			nprimaries;
+	bool		quiet;			/* rows follow that must not meet triggers */
 } Distribution;
 
 extern PGDLLEXPORT Datum shoal_create_distributed_table(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_create_reference_table(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_distribute(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_distributed(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(shoal_create_distributed_table);
 PG_FUNCTION_INFO_V1(shoal_create_reference_table);
 PG_FUNCTION_INFO_V1(shoal_internal_distribute);
+PG_FUNCTION_INFO_V1(shoal_internal_distributed);
 
 /* ---- rights and locks ---- */
 
@@ -192,6 +199,40 @@ shoal_ddl_add_foreign_keys(Oid relid, List *saved)
 
 /* ---- on each node ---- */
 
+/*
+ * While the rows move to their shards no trigger may fire and no policy apply:
+ * they are not new.  session_replication_role would be the way, but the owner
+ * of a table need not be allowed to set it.  So the catalogs say for a while
+ * that there are no triggers and policies; nobody else sees that.
+ */
+static void
+set_quiet(Oid relid, bool quiet, bool row_security)
+{
+	List	   *relids = find_all_inheritors(relid, NoLock, NULL);
+	Relation	pg_class = table_open(RelationRelationId, RowExclusiveLock);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		HeapTuple	tuple;
+		Form_pg_class form;
+
+		tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for relation %u", lfirst_oid(lc));
+		form = (Form_pg_class) GETSTRUCT(tuple);
+
+		/* true is always right: core looks for triggers then */
+		form->relhastriggers = !quiet;
+		if (lfirst_oid(lc) == relid)
+			form->relrowsecurity = !quiet && row_security;
+		CatalogTupleUpdate(pg_class, &tuple->t_self, tuple);
+		heap_freetuple(tuple);
+	}
+	table_close(pg_class, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
 static void
 write_metadata(Oid relid, const Distribution *dist)
 {
@@ -274,6 +315,8 @@ distribute_here(Oid relid, const Distribution *dist, bool origin)
 		if (origin && !stays)
 			remnant = shoal_ddl_detach_rows(relid);
 	}
+	if (dist->quiet)
+		set_quiet(relid, true, false);
 	shoal_scope_leave_local();
 	return remnant;
 }
@@ -355,25 +398,28 @@ int_array_literal(const int *elements, int n)
 }
 
 static void
-distribute_everywhere(Oid relid, const Distribution *dist)
+distribute_everywhere(Oid relid, const Distribution *dist, bool row_security)
 {
 	StringInfoData sql;
+	char	   *name;
 	Oid			remnant;
 	ListCell   *lc;
 
+	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+	name = quote_literal_cstr(name);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "/*shoal local*/ SELECT shoal.internal_distribute(%s::pg_catalog.regclass, '%c', ARRAY[",
-					 quote_literal_cstr(quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-																   get_rel_name(relid))),
-					 dist->kind);
+					 name, dist->kind);
 	foreach(lc, dist->keys)
 		appendStringInfo(&sql, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 quote_literal_cstr(lfirst(lc)));
-	appendStringInfo(&sql, "]::pg_catalog.text[], %d, %s, %d, %d, %s, '%s')",
+	appendStringInfo(&sql, "]::pg_catalog.text[], %d, %s, %d, %d, %s, '%s', %s)",
 					 dist->group_id, dist->new_group ? "true" : "false",
 					 dist->shard_count, dist->replicas,
 					 dist->closed ? "true" : "false",
-					 int_array_literal(dist->primaries, dist->nprimaries));
+					 int_array_literal(dist->primaries, dist->nprimaries),
+					 dist->quiet ? "true" : "false");
 
 	remnant = distribute_here(relid, dist, true);
 	if (!shoal_meta_is_alone())
@@ -383,6 +429,14 @@ distribute_everywhere(Oid relid, const Distribution *dist)
 	}
 	if (OidIsValid(remnant))
 		move_rows(relid, remnant);
+	if (dist->quiet)
+	{
+		set_quiet(relid, false, row_security);
+		if (!shoal_meta_is_alone())
+			shoal_xact_run(psprintf("/*shoal local*/ SELECT shoal.internal_distributed(%s::pg_catalog.regclass, %s)",
+									name, row_security ? "true" : "false"),
+						   NIL);
+	}
 }
 
 /* Primaries that each node has, of all groups that have shards. */
@@ -544,6 +598,7 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 		   const char *colocate, bool count_given)
 {
 	Relation	rel = shoal_ddl_open_own_table(relid);
+	bool		row_security = rel->rd_rel->relrowsecurity;
 	List	   *keyattrs = NIL;
 	ListCell   *lc;
 
@@ -576,8 +631,11 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 		dist->group_id = shoal_meta_next_group_id();
 		place_shards(dist);
 	}
+	dist->quiet = (rel->rd_rel->relhastriggers || row_security) &&
+		RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
+		RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, NoLock);
-	distribute_everywhere(relid, dist);
+	distribute_everywhere(relid, dist, row_security);
 }
 
 Datum
@@ -655,6 +713,18 @@ shoal_internal_distribute(PG_FUNCTION_ARGS)
 	dist.primaries = palloc(sizeof(int) * Max(dist.nprimaries, 1));
 	for (int i = 0; i < dist.nprimaries; i++)
 		dist.primaries[i] = DatumGetInt32(elements[i]);
+	dist.quiet = PG_GETARG_BOOL(9);
 	(void) distribute_here(PG_GETARG_OID(0), &dist, false);
+	PG_RETURN_VOID();
+}
+
+Datum
+shoal_internal_distributed(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+
+	shoal_ddl_begin_internal();
+	table_close(shoal_ddl_open_own_table(relid), NoLock);
+	set_quiet(relid, false, PG_GETARG_BOOL(1));
 	PG_RETURN_VOID();
 }

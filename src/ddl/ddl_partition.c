@@ -41,6 +41,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/scansup.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -291,7 +292,33 @@ extension_owner(void)
 	return owner;
 }
 
-/* The schema of a shard; made if it does not exist. */
+/*
+ * Foreign keys are checked by queries that name partitions, run as the owner
+ * of the table.  The partitions themselves are granted to nobody.
+ */
+static void
+grant_usage(char *schema)
+{
+	GrantStmt  *stmt = makeNode(GrantStmt);
+	AccessPriv *privilege = makeNode(AccessPriv);
+	RoleSpec   *everybody = makeNode(RoleSpec);
+
+	privilege->priv_name = "usage";
+	everybody->roletype = ROLESPEC_PUBLIC;
+	everybody->location = -1;
+	stmt->is_grant = true;
+	stmt->targtype = ACL_TARGET_OBJECT;
+	stmt->objtype = OBJECT_SCHEMA;
+	stmt->objects = list_make1(makeString(schema));
+	stmt->privileges = list_make1(privilege);
+	stmt->grantees = list_make1(everybody);
+	ExecuteGrantStmt(stmt);
+}
+
+/*
+ * The schema of a shard; made if it does not exist.  The current user is its
+ * owner.
+ */
 static char *
 shard_schema(int group_id, int shard, Oid owner)
 {
@@ -301,6 +328,8 @@ shard_schema(int group_id, int shard, Oid owner)
 	if (!HeapTupleIsValid(tuple))
 	{
 		NamespaceCreate(name, owner, false);
+		CommandCounterIncrement();
+		grant_usage(name);
 		CommandCounterIncrement();
 		return name;
 	}

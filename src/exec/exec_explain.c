@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -162,6 +164,34 @@ show_node_plan(ShoalTask *task, ExplainState *es)
 
 /* ---- the fragment ---- */
 
+/* The text on one line: blanks outside quotes are made one. */
+static char *
+one_line(const char *text)
+{
+	StringInfoData buf;
+	char		quote = '\0';
+	bool		blank = true;
+
+	initStringInfo(&buf);
+	for (; *text; text++)
+	{
+		if (quote == '\0' && isspace((unsigned char) *text))
+		{
+			if (!blank)
+				appendStringInfoChar(&buf, ' ');
+			blank = true;
+			continue;
+		}
+		blank = false;
+		if (quote != '\0')
+			quote = *text == quote ? '\0' : quote;
+		else if (*text == '\'' || *text == '"')
+			quote = *text;
+		appendStringInfoChar(&buf, *text);
+	}
+	return buf.data;
+}
+
 static void
 show_merge_key(ShoalRun *run, ExplainState *es)
 {
@@ -173,7 +203,9 @@ show_merge_key(ShoalRun *run, ExplainState *es)
 		ShoalSortKey *key = (ShoalSortKey *) lfirst(lc);
 		Form_pg_attribute att = TupleDescAttr(run->call.desc, key->column - 1);
 
-		names = lappend(names, pstrdup(NameStr(att->attname)));
+		names = lappend(names, NameStr(att->attname)[0] != '\0' ?
+						pstrdup(NameStr(att->attname)) :
+						psprintf("column %d", key->column));
 	}
 	ExplainPropertyList("Merge Key", names, es);
 }
@@ -213,7 +245,7 @@ shoal_explain_fragment(ShoalRun *run, ExplainState *es)
 		show_tasks(run, es);
 	if (frag->sort != NIL && run->call.desc)
 		show_merge_key(run, es);
-	ExplainPropertyText("Query", frag->text, es);
+	ExplainPropertyText("Query", one_line(frag->text), es);
 	if (run->ntasks > 0)
 		show_node_plan(&run->tasks[0], es);
 }
@@ -228,7 +260,8 @@ shoal_explain_insert(const ShoalInsert *insert, ExplainState *es)
 		ExplainPropertyText("Rows To", "every node", es);
 	else
 		ExplainPropertyText("Rows To", "the node of their shard", es);
-	ExplainPropertyText("Query", psprintf("%sVALUES (...)%s", insert->head,
-										  insert->tail ? insert->tail : ""),
+	ExplainPropertyText("Query",
+						one_line(psprintf("%sVALUES (...)%s", insert->head,
+										  insert->tail ? insert->tail : "")),
 						es);
 }

@@ -189,9 +189,10 @@ batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
 	appendStringInfoString(&sql, insert->head);
 	if (arrays)
 	{
-		appendStringInfoString(&sql, "SELECT * FROM pg_catalog.unnest(");
+		appendStringInfoString(&sql, "SELECT * FROM ROWS FROM (");
 		for (int col = 0; col < state->ncolumns; col++)
-			appendStringInfo(&sql, "%s$%d::%s", col > 0 ? ", " : "", ++param,
+			appendStringInfo(&sql, "%spg_catalog.unnest($%d::%s)",
+							 col > 0 ? ", " : "", ++param,
 							 format_type_be_qualified(state->array_types[col]));
 		appendStringInfoString(&sql, ") shoal_rows");
 	}

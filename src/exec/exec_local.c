@@ -311,9 +311,9 @@ shoal_local_start(const char *sql, int nparams, Oid *types,
 	if (desc != NULL)
 	{
 		check_columns(desc, local->query_desc->tupDesc);
-		local->store_slot = to_end ?
-			MakeSingleTupleTableSlot(local->query_desc->tupDesc,
-									 &TTSOpsMinimalTuple) : NULL;
+		if (to_end)
+			local->store_slot = MakeSingleTupleTableSlot(desc,
+														 &TTSOpsMinimalTuple);
 	}
 	if (to_end || desc == NULL)
 	{

@@ -129,6 +129,18 @@ shoal_meta_hashable_as(const ShoalTable *table, int key, Oid type)
 	return OidIsValid(get_function(table, key, type)->fn_oid);
 }
 
+/* A table partitioned by range has its key in its partitions. */
+static void
+check_key(const ShoalTable *table)
+{
+	if (table->nkeys == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no hash partitions yet",
+						get_rel_name(table->relid)),
+				 errhint("Create a partition of it first.")));
+}
+
 int
 shoal_meta_shard_of(const ShoalTable *table, const Datum *values,
 					const bool *nulls, const Oid *types)
@@ -141,12 +153,7 @@ shoal_meta_shard_of(const ShoalTable *table, const Datum *values,
 
 	if (table->kind != SHOAL_KIND_DISTRIBUTED)
 		return 0;
-	if (table->nkeys == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no hash partitions yet",
-						get_rel_name(table->relid)),
-				 errhint("Create a partition of it first.")));
+	check_key(table);
 	group = shoal_meta_group(table->group_id);
 
 	prepare_functions();
@@ -256,10 +263,11 @@ shoal_shard_of(PG_FUNCTION_ARGS)
 	if (table->kind != SHOAL_KIND_DISTRIBUTED)
 		PG_RETURN_INT32(0);
 
+	check_key(table);
 	nargs = extract_variadic_args(fcinfo, 1, false, &values, &types, &nulls);
 	if (nargs < 0)
 		PG_RETURN_NULL();		/* VARIADIC NULL */
-	if (nargs != table->nkeys || nargs == 0)
+	if (nargs != table->nkeys)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" has %d distribution columns, but %d values are given",

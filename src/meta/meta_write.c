@@ -64,34 +64,26 @@ insert_row(ShoalMetaRel which, Datum *values)
 	table_close(rel, RowExclusiveLock);
 }
 
-/*
- * Deletes the rows whose primary key begins with these values (all int4 or
- * all oid); returns how many there were.
- */
-static int
-delete_rows(ShoalMetaRel which, int nkeys, const Datum *keys)
+/* Deletes the rows whose primary key begins with these integers. */
+static void
+delete_rows(ShoalMetaRel which, int nkeys, const int *keys)
 {
 	Relation	rel = open_for_write(which);
-	RegProcedure equal = which == SHOAL_REL_TABLE ? F_OIDEQ : F_INT4EQ;
 	ScanKeyData scankeys[3];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	int			count = 0;
 
 	Assert(nkeys <= lengthof(scankeys));
 	for (int i = 0; i < nkeys; i++)
-		ScanKeyInit(&scankeys[i], i + 1, BTEqualStrategyNumber, equal, keys[i]);
+		ScanKeyInit(&scankeys[i], i + 1, BTEqualStrategyNumber, F_INT4EQ,
+					Int32GetDatum(keys[i]));
 	scan = systable_beginscan(rel, shoal_primary_key_index(rel), true, NULL,
 							  nkeys, scankeys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
 		CatalogTupleDelete(rel, &tuple->t_self);
-		count++;
-	}
 	systable_endscan(scan);
 	CacheInvalidateRelcache(rel);
 	table_close(rel, RowExclusiveLock);
-	return count;
 }
 
 /* Plans made for the tables of the group are to be made again. */
@@ -154,15 +146,14 @@ void
 shoal_meta_drop_group(int group_id)
 {
 	const ShoalGroup *group = shoal_meta_find_group(group_id);
-	Datum		key = Int32GetDatum(group_id);
 
 	if (group == NULL)
 		return;
 	invalidate_group(group_id);
 	if (group->kind == SHOAL_KIND_DISTRIBUTED)
 		drop_shard_schemas(group);
-	delete_rows(SHOAL_REL_PLACEMENT, 1, &key);
-	delete_rows(SHOAL_REL_GROUP, 1, &key);
+	delete_rows(SHOAL_REL_PLACEMENT, 1, &group_id);
+	delete_rows(SHOAL_REL_GROUP, 1, &group_id);
 	CommandCounterIncrement();
 }
 
@@ -204,23 +195,44 @@ shoal_meta_add_table(Oid relid, char kind, int group_id)
 	CommandCounterIncrement();
 }
 
+/* Deletes a table's row; returns its group, 0 if there was no row. */
+static int
+delete_table_row(Oid relid)
+{
+	Relation	rel = open_for_write(SHOAL_REL_TABLE);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			group_id = 0;
+	bool		isnull;
+
+	ScanKeyInit(&key, SHOAL_TABLE_RELID, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, shoal_primary_key_index(rel), true, NULL,
+							  1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		group_id = DatumGetInt32(heap_getattr(tuple, SHOAL_TABLE_GROUP,
+											  RelationGetDescr(rel), &isnull));
+		CatalogTupleDelete(rel, &tuple->t_self);
+		CacheInvalidateRelcache(rel);
+	}
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+	return group_id;
+}
+
 void
 shoal_meta_drop_table(Oid relid)
 {
-	const ShoalTable *table = shoal_meta_table(relid);
-	Datum		key = ObjectIdGetDatum(relid);
-	int			group_id;
+	int			group_id = delete_table_row(relid);
 	List	   *others;
-
-	/* the relation itself may be gone, and its cache entry with it */
-	group_id = table ? table->group_id : 0;
-	if (delete_rows(SHOAL_REL_TABLE, 1, &key) == 0)
-		return;
-	shoal_meta_invalidate_table(relid);
-	CommandCounterIncrement();
 
 	if (group_id == 0)
 		return;
+	shoal_meta_invalidate_table(relid);
+	CommandCounterIncrement();
 	others = shoal_meta_table_oids(group_id);
 	if (others == NIL)
 		shoal_meta_drop_group(group_id);
@@ -248,11 +260,8 @@ shoal_meta_add_placement(int group_id, int shard, int node_id,
 void
 shoal_meta_drop_placement(int group_id, int shard, int node_id)
 {
-	Datum		keys[3];
+	int			keys[] = {group_id, shard, node_id};
 
-	keys[0] = Int32GetDatum(group_id);
-	keys[1] = Int32GetDatum(shard);
-	keys[2] = Int32GetDatum(node_id);
 	delete_rows(SHOAL_REL_PLACEMENT, 3, keys);
 	invalidate_group(group_id);
 	CommandCounterIncrement();

@@ -1,10 +1,57 @@
 /*
  * ops.h
  *		Nodes of the cluster: adding, altering, removing.
+ *
+ * Nothing to install: all of it is called from SQL.  What follows is shared by
+ * the files of this folder.
  */
 #ifndef OPS_H
 #define OPS_H
 
-/* nothing to install: SQL functions only */
+#include "remote/remote.h"
+
+/* ---- ops_schema.c: what a new node is given ---- */
+
+/*
+ * The SQL script that makes this database's schema, as committed: without
+ * Shoal's own objects and without shard partitions.  The caller holds off
+ * other sessions' DDL, and no lock that stops a reader.
+ */
+extern char *shoal_ops_dump_schema(bool with_tablespaces);
+
+/* Roles that the node's server lacks, with passwords and memberships. */
+extern void shoal_ops_copy_roles(ShoalConn *conn);
+
+/* Runs such a script there; its settings are undone afterwards. */
+extern void shoal_ops_run_script(ShoalConn *conn, const char *script);
+
+/* Owner, privileges and settings of this database, for that one. */
+extern void shoal_ops_copy_database(ShoalConn *conn, const char *dbname);
+
+/* Servers and user mappings of all nodes. */
+extern void shoal_ops_copy_servers(ShoalConn *conn);
+
+/* All metadata; the node becomes node_id. */
+extern void shoal_ops_copy_metadata(ShoalConn *conn, int node_id);
+
+/* The rows of one table, read here. */
+extern void shoal_ops_copy_rows(ShoalConn *conn, Oid relid);
+
+/* ---- ops_sql.c: SQL run here and there (inside SPI_connect) ---- */
+
+/* Runs a query here that returns one text (NULL: no row or a null). */
+extern char *shoal_ops_text(const char *sql);
+
+/* The first column of all rows, a List of char *. */
+extern List *shoal_ops_texts(const char *sql);
+
+/* Runs a command here. */
+extern void shoal_ops_run(const char *sql);
+
+/* Runs a command here and, in the same transaction, on all other nodes. */
+extern void shoal_ops_run_everywhere(const char *sql);
+
+/* Runs a command there. */
+extern void shoal_ops_run_on(ShoalConn *conn, const char *sql);
 
 #endif							/* OPS_H */

@@ -24,6 +24,13 @@
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
 
+/* A parameter that has one value while the fragment runs. */
+static bool
+is_value(Param *param)
+{
+	return param->paramkind == PARAM_EXTERN || param->paramkind == PARAM_EXEC;
+}
+
 static bool
 not_closed_walker(Node *node, void *context)
 {
@@ -44,7 +51,7 @@ not_closed_walker(Node *node, void *context)
 		case T_CoerceToDomainValue:
 			return true;
 		case T_Param:
-			return ((Param *) node)->paramkind != PARAM_EXTERN;
+			return !is_value((Param *) node);
 		case T_FuncExpr:
 			if (((FuncExpr *) node)->funcretset)
 				return true;
@@ -92,7 +99,7 @@ shoal_expr_is_here(Node *node, bool volatile_too)
 	if (node == NULL)
 		return false;
 	if (IsA(node, Param))
-		return ((Param *) node)->paramkind == PARAM_EXTERN;
+		return is_value((Param *) node);
 	if (!is_own_not_immutable(node) || !shoal_expr_is_closed(node))
 		return false;
 	return volatile_too || !contain_volatile_functions(node);

@@ -195,7 +195,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return shoal_scope_plan(query, query_string, cursor_options, params,
 								&scope);
 	}
-	if (shoal_scope_is_local_work())
+	if (shoal_scope_is_local_work() ||
+		shoal_scope_is_foreign_key_check(query_string))
 		return plan_by_core(query, query_string, cursor_options, params);
 	shoal_rewrite_find_tables(query, &tables);
 	if (!tables.sharded && !tables.writes_reference)

@@ -331,8 +331,25 @@ part_of_rte(RangeTblEntry *rte)
 					atoi(rte->enrname + strlen(PART_NAME)) - 1);
 }
 
+/* Is it the result of a subquery that is run once, before the rest? */
 static bool
-has_unsendable_walker(Node *node, void *context)
+is_initplan_result(PlannerInfo *root, int paramid)
+{
+	ListCell   *lc;
+
+	for (; root != NULL; root = root->parent_root)
+	{
+		foreach(lc, root->init_plans)
+		{
+			if (list_member_int(((SubPlan *) lfirst(lc))->setParam, paramid))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+has_unsendable_walker(Node *node, PlannerInfo *root)
 {
 	if (node == NULL)
 		return false;
@@ -344,21 +361,24 @@ has_unsendable_walker(Node *node, void *context)
 		case T_PlaceHolderVar:
 			return true;
 		case T_Param:
-			return ((Param *) node)->paramkind != PARAM_EXTERN;
+			return ((Param *) node)->paramkind != PARAM_EXTERN &&
+				!(((Param *) node)->paramkind == PARAM_EXEC &&
+				  is_initplan_result(root, ((Param *) node)->paramid));
 		case T_Var:
 			return ((Var *) node)->varattno <= 0;
 		default:
-			return expression_tree_walker(node, has_unsendable_walker, context);
+			return expression_tree_walker(node, has_unsendable_walker,
+										  (void *) root);
 	}
 }
 
 static bool
-is_sendable(ShoalPart *part, RestrictInfo *rinfo)
+is_sendable(PlannerInfo *root, ShoalPart *part, RestrictInfo *rinfo)
 {
 	Node	   *clause = (Node *) rinfo->clause;
 
 	return !part->fixed && !rinfo->pseudoconstant &&
-		!has_unsendable_walker(clause, NULL) &&
+		!has_unsendable_walker(clause, root) &&
 		!contain_volatile_functions(clause) &&
 		!shoal_expr_is_stuck(clause, false);
 }
@@ -420,7 +440,7 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
-		if (is_sendable(part, rinfo))
+		if (is_sendable(root, part, rinfo))
 			sent = lappend(sent, rinfo->clause);
 		else
 			kept = lappend(kept, rinfo->clause);
@@ -444,9 +464,9 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	}
 	else
 	{
-		vars = list_concat(pull_var_clause((Node *) tlist,
-										   PVC_RECURSE_PLACEHOLDERS |
-										   PVC_INCLUDE_AGGREGATES),
+		/* not from tlist, which core may leave out and put on the node later */
+		vars = list_concat(pull_var_clause((Node *) rel->reltarget->exprs,
+										   PVC_RECURSE_PLACEHOLDERS),
 						   pull_var_clause((Node *) kept,
 										   PVC_RECURSE_PLACEHOLDERS));
 		vars = list_concat_unique(NIL, vars);

@@ -327,6 +327,8 @@ replace_by_part(Query *query, const ShoalAnalysis *analysis)
 	uint64		queryId = query->queryId;
 
 	part->query = copyObject(query);
+	part->fixed = (query->sortClause != NIL);	/* its order is to be kept */
+	part->shape = analysis->whole;
 	part->way = analysis->whole.single ? "router" : "push";
 	part->rows = analysis->whole.single ? 100 : GUESS_TABLE_ROWS;
 	shoal_part_note_tables(part->query);

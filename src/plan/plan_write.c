@@ -190,6 +190,49 @@ is_colocated_select(Query *query, const ShoalTable *table, ShoalShape *shape)
 	return fits;
 }
 
+/*
+ * An INSERT ... SELECT is printed with just its subquery; defaults and casts
+ * that the INSERT adds are moved into the subquery.
+ */
+static Query *
+with_targets_in_subquery(Query *query)
+{
+	Query	   *copy = copyObject(query);
+	RangeTblRef *ref = linitial(copy->jointree->fromlist);
+	RangeTblEntry *rte = rt_fetch(ref->rtindex, copy->rtable);
+	RangeTblEntry *inner = copyObject(rte);
+	RangeTblRef *inner_ref = makeNode(RangeTblRef);
+	Query	   *outer = makeNode(Query);
+	List	   *names = NIL;
+	ListCell   *lc;
+	int			resno = 0;
+
+	inner->inFromCl = true;
+	inner_ref->rtindex = 1;
+	outer->commandType = CMD_SELECT;
+	outer->rtable = list_make1(inner);
+	outer->jointree = makeFromExpr(list_make1(inner_ref), NULL);
+	foreach(lc, copy->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Expr	   *expr = copyObject(tle->expr);
+
+		ChangeVarNodes((Node *) expr, ref->rtindex, 1, 0);
+		resno++;
+		outer->targetList = lappend(outer->targetList,
+									makeTargetEntry(expr, resno, tle->resname,
+													false));
+		names = lappend(names, makeString(pstrdup(tle->resname)));
+		tle->expr = (Expr *) makeVar(ref->rtindex, resno,
+									 exprType((Node *) tle->expr),
+									 exprTypmod((Node *) tle->expr),
+									 exprCollation((Node *) tle->expr), 0);
+	}
+	rte->subquery = outer;
+	rte->eref = makeAlias(rte->eref->aliasname, names);
+	return copy;
+}
+
 /* The statement's text before and after VALUES, with the row left out. */
 static void
 cut_insert_text(Query *query, ShoalInsert *insert)
@@ -357,7 +400,7 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	}
 	if (is_colocated_select(query, table, &shape))
 	{
-		frag = shoal_text_compile(query, &shape);
+		frag = shoal_text_compile(with_targets_in_subquery(query), &shape);
 		frag->way = frag->single_shard ? "router" : "push";
 		return shoal_direct_plan(query, frag, cursor_options);
 	}

@@ -30,8 +30,11 @@ typedef struct ShoalConn
 	int			xact_level;		/* 0: no transaction open there, else nesting
 								 * level reached (1: BEGIN, 2: one savepoint) */
 	bool		xact_wrote;		/* wrote in the current transaction */
-	bool		xact_prepared;	/* PREPARE TRANSACTION was sent */
+	bool		xact_prepared;	/* the node has answered PREPARE TRANSACTION
+								 * (set by remote, reset by xact) */
 	bool		xact_broken;	/* must not be reused after this transaction */
+	bool		quiet;			/* drop the node's notices: the statement runs
+								 * here, too, and gives the same ones */
 
 	/* owned by remote: */
 	struct ShoalConnPrivate *priv;
@@ -70,7 +73,9 @@ extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
- * may be NULL.  If an earlier request of the connection still has unread
+ * may be NULL; they must stay valid until the first row or the end has been
+ * read.  The session's settings, search_path and role among them, are made
+ * the node's first if they differ.  If an earlier request of the connection still has unread
  * rows, its absorb callback is run first.  The request lives in the current
  * memory context.
  */
@@ -107,11 +112,23 @@ extern void shoal_remote_discard(ShoalRequest *req);
 
 extern ShoalConn *shoal_remote_request_conn(ShoalRequest *req);
 
+/*
+ * Sends a text of any number of statements by the simple protocol, so in one
+ * implicit transaction unless one is open; waits; drops all rows.
+ */
+extern void shoal_remote_script(ShoalConn *conn, const char *sql);
+
 /* Sends a command, waits, returns rows affected (0 if it has none). */
 extern uint64 shoal_remote_exec(ShoalConn *conn, const char *sql);
 
 /* Same command on several connections at once (List of ShoalConn *). */
 extern void shoal_remote_exec_all(List *conns, const char *sql);
+
+/*
+ * Commands that end a transaction, one per connection (lists of ShoalConn *
+ * and char *), at once; session settings don't go ahead of them.
+ */
+extern void shoal_remote_exec_each(List *conns, List *sqls);
 
 /* Sends a query, waits, returns all rows as text; caller PQclear()s. */
 extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
@@ -126,7 +143,7 @@ extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
  * For transaction callbacks: like shoal_remote_exec_all, but never raise an
  * error.  Each failure is reported as a WARNING and marks its connection
  * xact_broken.  Returns false if any failed.  recover first cancels what runs
- * on the connections and drains them.
+ * on the connections and drains them; then a command may be NULL.
  */
 extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
 
@@ -154,7 +171,7 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 									   const char *dbname, const char *user,
 									   const char *password);
 
-/* Raises the error that a result carries.  conn names the node. */
+/* Raises the error that a result carries, and clears it. */
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
 			pg_attribute_noreturn();
 

@@ -36,11 +36,18 @@ CREATE FUNCTION shoal.internal_distribute(
 	shard_count int,
 	replicas int,
 	closed bool,
-	primaries int[])
+	primaries int[],
+	quiet bool)
 RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_distribute';
-COMMENT ON FUNCTION shoal.internal_distribute(regclass, "char", text[], int, bool, int, int, bool, int[]) IS
+COMMENT ON FUNCTION shoal.internal_distribute(regclass, "char", text[], int, bool, int, int, bool, int[], bool) IS
 'internal: the part of create_distributed_table() that is done on each node';
+
+CREATE FUNCTION shoal.internal_distributed(table_name regclass, row_security bool)
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_distributed';
+COMMENT ON FUNCTION shoal.internal_distributed(regclass, bool) IS
+'internal: the end of create_distributed_table() on each node, after the rows';
 
 CREATE FUNCTION shoal.internal_undistribute(table_name regclass)
 RETURNS void

@@ -61,11 +61,14 @@ extern void shoal_scope_leave_local(void);
 extern void shoal_scope_enter_trust(void);
 extern void shoal_scope_leave_trust(void);
 
-/*
- * True if the query being planned now must see local data only: inside
- * enter/leave_local, or a foreign-key check that the server itself runs.
- */
+/* True inside enter/leave_local. */
 extern bool shoal_scope_is_local_work(void);
+
+/*
+ * True if the query being planned now is a foreign-key check or action that
+ * the server itself runs: it must see local data only.
+ */
+extern bool shoal_scope_is_foreign_key_check(const char *query_string);
 
 /* Installs get_relation_info_hook.  Called once, from _PG_init. */
 extern void shoal_scope_init(void);

@@ -9,6 +9,8 @@
 #include "nodes/plannodes.h"
 #include "storage/lockdefs.h"
 
+#include "scope/scope.h"
+
 /* ---- scope_local.c ---- */
 
 /* True inside enter/leave_trust. */

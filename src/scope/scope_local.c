@@ -85,15 +85,34 @@ shoal_scope_is_trusted(void)
 bool
 shoal_scope_is_local_work(void)
 {
+	return local_work.depth > 0;
+}
+
+static bool
+begins_with(const char *text, const char *word)
+{
+	return strncmp(text, word, strlen(word)) == 0;
+}
+
+/*
+ * Only core's foreign-key triggers set NOFORCE_RLS.  But it is also set while
+ * a row trigger of the user's runs inside of a cascading action, and the
+ * queries of that function are the user's own; so have a look at the text,
+ * which core puts together in one way only.
+ */
+bool
+shoal_scope_is_foreign_key_check(const char *query_string)
+{
 	Oid			userid;
 	int			context;
 
-	if (local_work.depth > 0)
-		return true;
-
-	/* only core's foreign-key triggers set this flag */
 	GetUserIdAndSecContext(&userid, &context);
-	return (context & SECURITY_NOFORCE_RLS) != 0;
+	if ((context & SECURITY_NOFORCE_RLS) == 0 || query_string == NULL)
+		return false;
+	return (begins_with(query_string, "SELECT 1 FROM ") ||
+			begins_with(query_string, "DELETE FROM ") ||
+			begins_with(query_string, "UPDATE ")) &&
+		strstr(query_string, " OPERATOR(") != NULL;
 }
 
 static void

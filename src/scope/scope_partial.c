@@ -57,7 +57,8 @@ state_type(Aggref *aggref)
 	if (!can_split)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("an aggregate of this fragment cannot be computed in part")));
+				 errmsg("an aggregate of this fragment cannot be computed in part"),
+				 errhint("Set shoal.enable_push to off for this statement.")));
 	return type == INTERNALOID ? BYTEAOID : type;
 }
 
@@ -72,7 +73,8 @@ shoal_scope_partial_prepare(Query *query)
 		query->limitCount != NULL || query->limitOffset != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("this fragment cannot be computed in part")));
+				 errmsg("this fragment cannot be computed in part"),
+				 errhint("Set shoal.enable_push to off for this statement.")));
 
 	foreach(lc, query->targetList)
 	{

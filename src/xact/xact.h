@@ -28,11 +28,19 @@
 extern ShoalConn *shoal_xact_conn(int node_id, int flags);
 
 /*
+ * A connection for something that no transaction governs (a sequence): part
+ * of the current one if the node has joined it, else by itself.
+ */
+extern ShoalConn *shoal_xact_conn_outside(int node_id);
+
+/*
  * True if the statement being executed is the whole transaction: top level,
  * no transaction block, no function, nothing more from the client before the
  * next Sync.  Then a read needs no BEGIN, and a write to one node commits
  * there by itself.  For writes the caller must have nothing left to do that
- * could fail once the node has answered.
+ * could fail once the node has answered.  Meant for plan nodes, while the
+ * executor runs (not while it starts); an SQL function can't tell by it
+ * whether it is the only one in its statement, and passes SHOAL_JOIN_BLOCK.
  */
 extern bool shoal_xact_is_single(void);
 

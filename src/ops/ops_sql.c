@@ -1,0 +1,73 @@
+/*
+ * ops_sql.c
+ *		SQL that node operations run here and on other nodes.
+ *
+ * What runs here goes through SPI as node-local work, so that nothing of it is
+ * forwarded by the utility hook; what runs there carries the local marker for
+ * the same reason.  The caller has called SPI_connect.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#include "scope/scope.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+#include "ops/ops.h"
+
+static void
+execute(const char *sql)
+{
+	int			ret;
+
+	shoal_scope_enter_local();
+	ret = SPI_execute(sql, false, 0);
+	shoal_scope_leave_local();
+	if (ret < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(ret));
+}
+
+void
+shoal_ops_run(const char *sql)
+{
+	execute(sql);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+List *
+shoal_ops_texts(const char *sql)
+{
+	List	   *result = NIL;
+
+	execute(sql);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		result = lappend(result, SPI_getvalue(SPI_tuptable->vals[i],
+											  SPI_tuptable->tupdesc, 1));
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+char *
+shoal_ops_text(const char *sql)
+{
+	List	   *rows = shoal_ops_texts(sql);
+
+	return rows == NIL ? NULL : (char *) linitial(rows);
+}
+
+void
+shoal_ops_run_on(ShoalConn *conn, const char *sql)
+{
+	char	   *marker = shoal_scope_marker(0, NULL, false);
+
+	shoal_remote_exec(conn, psprintf("%s %s", marker, sql));
+}
+
+void
+shoal_ops_run_everywhere(const char *sql)
+{
+	char	   *marker = shoal_scope_marker(0, NULL, false);
+
+	shoal_ops_run(sql);
+	shoal_xact_run(psprintf("%s %s", marker, sql), NIL);
+}

@@ -1,0 +1,377 @@
+/*
+ * remote_connection.c
+ *		Opening connections, cancelling what runs on them.
+ *
+ * Connecting is asynchronous: it can be interrupted, and connect_timeout is
+ * kept here because libpq's polling interface leaves it to the caller.
+ *
+ * A statement is cancelled through a second connection that calls
+ * pg_cancel_backend(): libpq's own cancel request blocks, without a time
+ * limit, when the node's server does not answer.
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+/* seconds for connecting, unless shoal.node_conninfo says otherwise */
+#define CONNECT_TIMEOUT	5
+
+#define MAX_OPTIONS		64
+
+/* libpq's connection parameters, NULL-terminated */
+struct RemoteOptions
+{
+	const char *keywords[MAX_OPTIONS];
+	const char *values[MAX_OPTIONS];
+	int			n;
+	int			timeout;		/* seconds; 0: none */
+};
+
+static void
+add_option(RemoteOptions *options, const char *keyword, const char *value)
+{
+	if (options->n >= MAX_OPTIONS - 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("too many options in \"%s\"", "shoal.node_conninfo")));
+	options->keywords[options->n] = keyword;
+	options->values[options->n++] = value;
+	options->keywords[options->n] = NULL;
+	options->values[options->n] = NULL;
+}
+
+/* Adds the options of shoal.node_conninfo; copies, so no result to free. */
+static void
+add_conninfo(RemoteOptions *options)
+{
+	char	   *message = NULL;
+	PQconninfoOption *parsed;
+
+	if (shoal_node_conninfo == NULL || shoal_node_conninfo[0] == '\0')
+		return;
+	parsed = PQconninfoParse(shoal_node_conninfo, &message);
+	if (parsed == NULL)
+	{
+		char	   *copy = pstrdup(message ? message : "out of memory\n");
+
+		PQfreemem(message);
+		copy[strcspn(copy, "\n")] = '\0';
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value of \"%s\"", "shoal.node_conninfo"),
+				 errdetail_internal("%s", copy)));
+	}
+	for (PQconninfoOption *option = parsed; option->keyword; option++)
+	{
+		if (option->val == NULL)
+			continue;
+		if (strcmp(option->keyword, "connect_timeout") == 0)
+			options->timeout = atoi(option->val);
+		add_option(options, pstrdup(option->keyword), pstrdup(option->val));
+	}
+	PQconninfoFree(parsed);
+}
+
+/*
+ * The node's own timeouts are off: it is the coordinator who ends statements,
+ * and whose transaction may be idle there for good reason.
+ */
+static char *
+session_options(void)
+{
+	return psprintf("-c shoal.origin=%d -c statement_timeout=0"
+					" -c idle_in_transaction_session_timeout=0"
+					" -c idle_session_timeout=0"
+					" -c default_transaction_isolation=read\\ committed"
+					" -c default_transaction_read_only=off"
+					" -c default_transaction_deferrable=off",
+					Max(shoal_meta_local_node_id(), 1));
+}
+
+static void
+collect_options(RemoteOptions *options, const RemoteTarget *target)
+{
+	options->n = 0;
+	options->timeout = CONNECT_TIMEOUT;
+
+	/* what comes later counts */
+	add_option(options, "keepalives_idle", "30");
+	add_option(options, "keepalives_interval", "5");
+	add_option(options, "keepalives_count", "3");
+	add_option(options, "tcp_user_timeout", "30000");
+	add_conninfo(options);
+	/* copies, for it is kept for cancelling */
+	add_option(options, "host", pstrdup(target->host));
+	add_option(options, "port", psprintf("%d", target->port));
+	add_option(options, "dbname", pstrdup(target->dbname));
+	add_option(options, "user", pstrdup(target->user));
+	if (target->password)
+		add_option(options, "password", pstrdup(target->password));
+	add_option(options, "client_encoding", GetDatabaseEncodingName());
+	add_option(options, "options", session_options());
+	add_option(options, "application_name", "shoal");
+}
+
+static void pg_attribute_noreturn()
+raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
+{
+	char	   *detail = pstrdup(reason ? reason : PQerrorMessage(pg));
+	int			len = strlen(detail);
+
+	while (len > 0 && detail[len - 1] == '\n')
+		detail[--len] = '\0';
+	ereport(ERROR,
+			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			 errmsg("could not connect to node \"%s\"", target->label),
+			 errdetail_internal("%s", detail)));
+}
+
+/* One wait of the connection being made; false when time is up. */
+static bool
+wait_connecting(PGconn *pg, PostgresPollingStatusType poll,
+				TimestampTz deadline, bool interruptible)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_TIMEOUT |
+		(poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE);
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													   deadline);
+	int			rc;
+
+	if (left <= 0)
+		return false;
+	rc = WaitLatchOrSocket(MyLatch, events, PQsocket(pg), left,
+						   PG_WAIT_EXTENSION);
+	if (rc & WL_LATCH_SET)
+	{
+		ResetLatch(MyLatch);
+		if (interruptible)
+			CHECK_FOR_INTERRUPTS();
+		else if (ProcDiePending)
+			return false;
+	}
+	return true;
+}
+
+/* Drives a connection until it is made, failed, or out of time. */
+static PostgresPollingStatusType
+poll_connection(PGconn *pg, TimestampTz deadline, bool interruptible)
+{
+	PostgresPollingStatusType poll = PGRES_POLLING_WRITING;
+
+	if (PQstatus(pg) == CONNECTION_BAD)
+		return PGRES_POLLING_FAILED;
+	while (poll != PGRES_POLLING_OK && poll != PGRES_POLLING_FAILED)
+	{
+		if (!wait_connecting(pg, poll, deadline, interruptible))
+			return PGRES_POLLING_WRITING;
+		poll = PQconnectPoll(pg);
+	}
+	return poll;
+}
+
+static TimestampTz
+connect_deadline(const RemoteOptions *options)
+{
+	int			seconds = options->timeout > 0 ? options->timeout : 3600;
+
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * 1000L);
+}
+
+/* Raises unless the new connection is one that we can use. */
+static void
+check_connection(PGconn *pg, const RemoteTarget *target,
+				 const RemoteOptions *options)
+{
+	PostgresPollingStatusType poll = poll_connection(pg,
+													 connect_deadline(options),
+													 true);
+
+	if (poll == PGRES_POLLING_FAILED)
+		raise_connect_error(pg, target, NULL);
+	if (poll != PGRES_POLLING_OK)
+		raise_connect_error(pg, target, "timeout expired");
+	if (target->need_password && !PQconnectionUsedPassword(pg))
+		ereport(ERROR,
+				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+				 errmsg("password is required for node \"%s\"", target->label),
+				 errdetail("The user mapping names another user, and the node did not ask for a password."),
+				 errhint("Use the role's own name, or make the node ask for a password.")));
+	if (PQsetnonblocking(pg, 1) != 0 || !PQenterPipelineMode(pg))
+		raise_connect_error(pg, target, NULL);
+}
+
+static PGconn *
+connect_to(const RemoteTarget *target, const RemoteOptions *options)
+{
+	PGconn	   *volatile pg = NULL;
+
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("could not connect to node \"%s\"", target->label),
+				 errdetail("There are too many open files on this server."),
+				 errhint("Raise the server's \"max_files_per_process\" and \"ulimit -n\" limits.")));
+	PG_TRY();
+	{
+		pg = PQconnectStartParams(options->keywords, options->values, 0);
+		if (pg == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		check_connection(pg, target, options);
+	}
+	PG_CATCH();
+	{
+		PQfinish(pg);
+		ReleaseExternalFD();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return pg;
+}
+
+/* Opens a connection.  The caller puts it where it belongs. */
+ShoalConn *
+remote_open(const RemoteTarget *target, bool separate)
+{
+	MemoryContext old;
+	MemoryContext context;
+	RemoteOptions *options;
+	ShoalConnPrivate *priv;
+	PGconn	   *pg;
+
+	/* the current context's until the connection is there */
+	context = AllocSetContextCreate(CurrentMemoryContext, "Shoal connection",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	options = palloc(sizeof(RemoteOptions));
+	collect_options(options, target);
+	pg = connect_to(target, options);
+	MemoryContextSetParent(context, TopMemoryContext);
+
+	priv = palloc0(sizeof(ShoalConnPrivate));
+
+	priv->pub.pg = pg;
+	priv->pub.priv = priv;
+	priv->context = context;
+	priv->options = options;
+	priv->label = pstrdup(target->label);
+	priv->separate = separate;
+	priv->opened_in = GetCurrentSubTransactionId();
+	priv->backend_pid = PQbackendPID(pg);
+	initStringInfo(&priv->pending);
+	initStringInfo(&priv->deallocate);
+	initStringInfo(&priv->copy_buffer);
+	priv->settings = remote_settings_create(context);
+	PQsetNoticeReceiver(pg, remote_receive_notice, &priv->pub);
+	MemoryContextSwitchTo(old);
+	return &priv->pub;
+}
+
+void
+shoal_remote_close(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->active)
+		priv->active->conn = NULL;
+	priv->active = NULL;
+	remote_forget_group(conn);
+	if (priv->wait_set)
+		FreeWaitEventSet(priv->wait_set);
+	PQfinish(conn->pg);
+	ReleaseExternalFD();
+	dlist_delete(&priv->link);
+	MemoryContextDelete(priv->context);
+}
+
+/*
+ * Whether an idle connection has been closed by the node meanwhile.  One
+ * look at the socket, no wait.
+ */
+bool
+remote_is_dead(ShoalConn *conn)
+{
+	char		byte;
+	ssize_t		n;
+
+	if (conn->priv->lost || PQstatus(conn->pg) != CONNECTION_OK)
+		return true;
+	n = recv(PQsocket(conn->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0)
+		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+	if (n == 0)
+		return true;
+	/* a message nobody asked for: its last words, or nothing to bother about */
+	for (int i = 0; i < 2; i++)
+	{
+		if (!PQconsumeInput(conn->pg) || PQstatus(conn->pg) != CONNECTION_OK)
+			return true;
+		(void) PQisBusy(conn->pg);
+	}
+	return false;
+}
+
+/* Asks over a connection of its own; all in blocking-free steps. */
+static bool
+send_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
+{
+	char		command[64];
+	PGresult   *res;
+	bool		sent = false;
+
+	snprintf(command, sizeof(command), "SELECT pg_catalog.pg_cancel_backend(%d)",
+			 backend_pid);
+	if (poll_connection(pg, deadline, false) != PGRES_POLLING_OK ||
+		!PQsendQuery(pg, command))
+		return false;
+	for (;;)
+	{
+		while (PQisBusy(pg))
+		{
+			if (!wait_connecting(pg, PGRES_POLLING_READING, deadline, false) ||
+				!PQconsumeInput(pg))
+				return false;
+		}
+		if ((res = PQgetResult(pg)) == NULL)
+			return sent;
+		if (PQresultStatus(res) == PGRES_TUPLES_OK)
+			sent = true;
+		PQclear(res);
+	}
+}
+
+/*
+ * Cancels what runs on the connection.  Does not raise; false if the node
+ * could not be told.  The connection still has to be read to the end.
+ */
+bool
+remote_cancel(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	RemoteOptions *options = priv->options;
+	PGconn	   *pg;
+	bool		sent;
+
+	if (!AcquireExternalFD())
+		return false;
+	pg = PQconnectStartParams(options->keywords, options->values, 0);
+	sent = pg != NULL &&
+		send_cancel(pg, priv->backend_pid, connect_deadline(options));
+	PQfinish(pg);
+	ReleaseExternalFD();
+	return sent;
+}

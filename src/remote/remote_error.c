@@ -1,0 +1,238 @@
+/*
+ * remote_error.c
+ *		Errors and notices of nodes, raised here as if they were our own.
+ *
+ * An error keeps its SQLSTATE, texts and object names; the node is named in
+ * the context.  A FATAL error of a node, which ends its session, is a lost
+ * connection here.  Nothing in this file prints connection options.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+/* one field of an error, palloc'd so that the result can be cleared */
+static char *
+copy_field(const PGresult *res, int field)
+{
+	const char *value = res ? PQresultErrorField(res, field) : NULL;
+
+	return value ? pstrdup(value) : NULL;
+}
+
+static int
+parse_sqlstate(const char *code)
+{
+	if (code == NULL || strlen(code) != 5)
+		return ERRCODE_CONNECTION_FAILURE;
+	return MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]);
+}
+
+/* libpq's own messages end in a line feed */
+static char *
+trimmed(const char *message)
+{
+	char	   *copy = pstrdup(message ? message : "");
+	int			len = strlen(copy);
+
+	while (len > 0 && (copy[len - 1] == '\n' || copy[len - 1] == ' '))
+		copy[--len] = '\0';
+	return copy;
+}
+
+/*
+ * The schema that a user knows a table by: that of the distributed table if
+ * the named one is a shard's.
+ */
+static char *
+user_schema(char *schema, const char *table)
+{
+	int			group_id;
+	int			shard;
+	int			end = 0;
+	List	   *relids;
+	ListCell   *lc;
+
+	if (schema == NULL || table == NULL ||
+		sscanf(schema, "shoal_%d_%d%n", &group_id, &shard, &end) != 2 ||
+		schema[end] != '\0' || !IsTransactionState())
+		return schema;
+
+	relids = shoal_meta_table_oids(group_id);
+	foreach(lc, relids)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+
+		if (name != NULL && strcmp(name, table) == 0)
+			return get_namespace_name(get_rel_namespace(lfirst_oid(lc)));
+	}
+	return schema;
+}
+
+/* for use inside ereport() */
+static int
+set_object_names(const PGresult *res)
+{
+	static const int fields[] = {
+		PG_DIAG_TABLE_NAME, PG_DIAG_COLUMN_NAME, PG_DIAG_DATATYPE_NAME,
+		PG_DIAG_CONSTRAINT_NAME
+	};
+
+	for (int i = 0; i < lengthof(fields); i++)
+	{
+		const char *value = PQresultErrorField(res, fields[i]);
+
+		if (value != NULL)
+			err_generic_string(fields[i], value);
+	}
+	return 0;
+}
+
+/* The session on the node is over, or the network lost it. */
+void
+remote_lost(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	priv->lost = true;
+	priv->busy = false;
+	priv->unflushed = false;
+	priv->copy = REMOTE_COPY_NONE;
+	conn->xact_broken = true;
+}
+
+void
+remote_raise_lost(ShoalConn *conn)
+{
+	char	   *detail = trimmed(PQerrorMessage(conn->pg));
+
+	remote_lost(conn);
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node \"%s\" was lost", conn->priv->label),
+			 detail[0] ? errdetail_internal("%s", detail) : 0));
+}
+
+/* Whether the error ends the session that it comes from. */
+static bool
+ends_session(const PGresult *res)
+{
+	const char *severity = PQresultErrorField(res,
+											  PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return severity == NULL || strcmp(severity, "FATAL") == 0 ||
+		strcmp(severity, "PANIC") == 0;
+}
+
+void
+shoal_remote_raise(ShoalConn *conn, PGresult *res)
+{
+	char	   *sqlstate = copy_field(res, PG_DIAG_SQLSTATE);
+	char	   *message = copy_field(res, PG_DIAG_MESSAGE_PRIMARY);
+	char	   *detail = copy_field(res, PG_DIAG_MESSAGE_DETAIL);
+	char	   *hint = copy_field(res, PG_DIAG_MESSAGE_HINT);
+	char	   *context = copy_field(res, PG_DIAG_CONTEXT);
+	char	   *schema = copy_field(res, PG_DIAG_SCHEMA_NAME);
+	char	   *table = copy_field(res, PG_DIAG_TABLE_NAME);
+	bool		lost = ends_session(res);
+
+	if (message == NULL)
+		message = trimmed(PQresultErrorMessage(res));
+	if (lost)
+	{
+		PQclear(res);
+		remote_lost(conn);
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("connection to node \"%s\" was lost",
+						conn->priv->label),
+				 message[0] ? errdetail_internal("%s", message) : 0));
+	}
+
+	PG_TRY();
+	{
+		schema = user_schema(schema, table);
+		ereport(ERROR,
+				(errcode(parse_sqlstate(sqlstate)),
+				 errmsg_internal("%s", message),
+				 detail ? errdetail_internal("%s", detail) : 0,
+				 hint ? errhint("%s", hint) : 0,
+				 context ? errcontext_msg("%s", context) : 0,
+				 errcontext_msg("on node \"%s\"", conn->priv->label),
+				 schema ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
+				 set_object_names(res)));
+	}
+	PG_FINALLY();
+	{
+		PQclear(res);
+	}
+	PG_END_TRY();
+	pg_unreachable();
+}
+
+/* A failure that must not raise: res NULL means the connection is gone. */
+void
+remote_warn(ShoalConn *conn, PGresult *res, const char *sql)
+{
+	char	   *message = copy_field(res, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (message == NULL)
+		message = trimmed(res ? PQresultErrorMessage(res) :
+						  PQerrorMessage(conn->pg));
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("could not run \"%s\" on node \"%s\"",
+					sql, conn->priv->label),
+			 message[0] ? errdetail_internal("%s", message) : 0));
+}
+
+static int
+notice_level(const char *severity)
+{
+	if (severity == NULL)
+		return NOTICE;
+	if (strncmp(severity, "DEBUG", 5) == 0)
+		return DEBUG1;
+	if (strcmp(severity, "LOG") == 0)
+		return LOG;
+	if (strcmp(severity, "INFO") == 0)
+		return INFO;
+	if (strcmp(severity, "WARNING") == 0)
+		return WARNING;
+	return NOTICE;
+}
+
+/*
+ * PQnoticeReceiver: passes a node's notice on.  Called from inside libpq, so
+ * it must not raise an error.
+ */
+void
+remote_receive_notice(void *arg, const PGresult *res)
+{
+	ShoalConn  *conn = arg;
+	char	   *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	char	   *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	char	   *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+	char	   *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+	char	   *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	char	   *severity = PQresultErrorField(res,
+											  PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	/* without a SQLSTATE it is libpq talking, e.g. of a closed connection */
+	if (conn->quiet || sqlstate == NULL || message == NULL ||
+		ends_session(res))
+		return;
+
+	ereport(notice_level(severity),
+			(errcode(parse_sqlstate(sqlstate)),
+			 errmsg_internal("%s", message),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0,
+			 context ? errcontext_msg("%s", context) : 0));
+}

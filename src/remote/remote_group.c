@@ -1,0 +1,474 @@
+/*
+ * remote_group.c
+ *		One group of messages on a connection: sending it, reading its answers.
+ *
+ * A group is: queued commands (BEGIN, SAVEPOINT), DEALLOCATEs, the settings
+ * that changed, Parse of a statement not prepared yet, the statement, Sync.
+ * All of it is in libpq's buffer before it is flushed, so it leaves in one
+ * system call and needs one round trip.  If one part fails, the node skips
+ * the rest, so a statement never runs with another role or other settings
+ * than the session's.
+ *
+ * remote_step() reads answers without waiting.  The end of a statement is
+ * told only after the answer to the Sync: a statement that commits by itself
+ * may fail in its commit.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+
+#include "base/base_compat.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+/* Sends each command of a NUL-separated list; returns how many, -1 if lost. */
+static int
+send_commands(ShoalConn *conn, StringInfo list)
+{
+	int			n = 0;
+
+	for (int at = 0; at < list->len; at += strlen(list->data + at) + 1)
+	{
+		if (!PQsendQueryParams(conn->pg, list->data + at, 0, NULL, NULL, NULL,
+							   NULL, 0))
+			return -1;
+		n++;
+	}
+	resetStringInfo(list);
+	return n;
+}
+
+static bool
+send_ahead(ShoalConn *conn, int flags)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	const char *settings = NULL;
+	int			n;
+
+	/* a node in an error state takes nothing but the statement (ROLLBACK) */
+	if (PQtransactionStatus(conn->pg) == PQTRANS_INERROR)
+		flags |= REMOTE_SEND_BARE;
+	if (!(flags & REMOTE_SEND_BARE))
+		settings = remote_settings_changes(conn);
+
+	if (priv->pending.len > 0)
+	{
+		if ((n = send_commands(conn, &priv->pending)) < 0)
+			return false;
+		priv->ahead += n;
+	}
+	if (priv->deallocate.len > 0 && !(flags & REMOTE_SEND_BARE))
+	{
+		if ((n = send_commands(conn, &priv->deallocate)) < 0)
+			return false;
+		priv->ahead += n;
+	}
+	if (settings != NULL)
+	{
+		if (!PQsendQueryParams(conn->pg, settings, 0, NULL, NULL, NULL, NULL,
+							   0))
+			return false;
+		priv->ahead++;
+	}
+	return true;
+}
+
+static bool
+send_statement(ShoalConn *conn, const char *sql, const ShoalParams *params,
+			   int flags)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	RemoteStatement *stmt = NULL;
+	int			n = params ? params->n : 0;
+	Oid		   *types = params ? params->types : NULL;
+	const char *const *values = params ? (const char *const *) params->values : NULL;
+	int		   *lengths = params ? params->lengths : NULL;
+	int		   *formats = params ? params->formats : NULL;
+	int			binary = (flags & SHOAL_SEND_BINARY) ? 1 : 0;
+	char		name[32];
+
+	if (flags & SHOAL_SEND_CACHE)
+		stmt = remote_statement_get(conn, sql, params);
+	if (!send_ahead(conn, flags))
+		return false;
+	if (stmt == NULL)
+		return PQsendQueryParams(conn->pg, sql, n, types, values, lengths,
+								 formats, binary);
+
+	snprintf(name, sizeof(name), "shoal_%d", stmt->number);
+	if (!stmt->prepared)
+	{
+		if (!PQsendPrepare(conn->pg, name, sql, n, types))
+			return false;
+		priv->preparing = stmt;
+		priv->ahead++;
+	}
+	return PQsendQueryPrepared(conn->pg, name, n, values, lengths, formats,
+							   binary);
+}
+
+/*
+ * Sends a group; the connection must be idle.  False if the connection turns
+ * out to be lost.
+ */
+bool
+remote_launch(ShoalConn *conn, const char *sql, const ShoalParams *params,
+			  int flags)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	Assert(!priv->busy && priv->copy == REMOTE_COPY_NONE);
+	if (priv->lost)
+		return false;
+
+	priv->ahead = 0;
+	priv->preparing = NULL;
+	if (!send_statement(conn, sql, params, flags))
+		return false;
+	/* libpq wants to be told while the statement is the next to be answered */
+	if (priv->ahead == 0)
+		PQsetSingleRowMode(conn->pg);
+	if (!PQpipelineSync(conn->pg))
+		return false;
+	priv->busy = true;
+	/* libpq has flushed already; this finds out whether all went through */
+	priv->unflushed = PQflush(conn->pg) > 0;
+	return true;
+}
+
+/* What a command that has succeeded means for the connection. */
+static void
+note_command(ShoalConn *conn, const char *tag)
+{
+	/* a COMMIT may turn out to be one, too */
+	if (conn->priv->settings_unsure && strncmp(tag, "ROLLBACK", 8) == 0)
+		conn->priv->settings_known = false;
+	if (strcmp(tag, "PREPARE TRANSACTION") == 0)
+		conn->xact_prepared = true;
+}
+
+/* Keeps what a result means for the connection, and its first error. */
+void
+remote_note_result(ShoalConn *conn, PGresult *res)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	switch (PQresultStatus(res))
+	{
+		case PGRES_COMMAND_OK:
+			note_command(conn, PQcmdStatus(res));
+			PQclear(res);
+			break;
+		case PGRES_TUPLES_OK:
+		case PGRES_SINGLE_TUPLE:
+		case PGRES_EMPTY_QUERY:
+		case PGRES_PIPELINE_ABORTED:
+			PQclear(res);
+			break;
+		case PGRES_COPY_IN:
+		case PGRES_COPY_OUT:
+		case PGRES_COPY_BOTH:
+			/* there is no way back from here in pipeline mode */
+			remote_lost(conn);
+			PQclear(res);
+			break;
+		default:
+			if (priv->error == NULL)
+				priv->error = res;
+			else
+				PQclear(res);
+			break;
+	}
+}
+
+static void
+end_group(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	priv->busy = false;
+	if (priv->preparing)
+	{
+		RemoteStatement *stmt = priv->preparing;
+
+		priv->preparing = NULL;
+		remote_statement_drop(conn, stmt);
+	}
+	remote_finish_group(conn);
+}
+
+/* After a group or COPY: are the settings that were sent there to stay? */
+void
+remote_finish_group(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->settings_unsure)
+	{
+		if (priv->error)
+			priv->settings_known = false;
+		if (PQtransactionStatus(conn->pg) == PQTRANS_IDLE)
+			priv->settings_unsure = false;
+	}
+}
+
+/* One answer to a command that goes ahead of the statement; NULL ends it. */
+static void
+step_ahead(ShoalConn *conn, PGresult *res)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (res != NULL)
+	{
+		/* Parse is the last of them */
+		if (priv->ahead == 1 && priv->preparing &&
+			PQresultStatus(res) == PGRES_COMMAND_OK)
+		{
+			priv->preparing->prepared = true;
+			priv->preparing = NULL;
+		}
+		remote_note_result(conn, res);
+	}
+	else if (--priv->ahead == 0)
+		PQsetSingleRowMode(conn->pg);
+}
+
+static void
+step_statement(ShoalConn *conn, PGresult *res)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	ExecStatusType status = PQresultStatus(res);
+
+	if (status == PGRES_SINGLE_TUPLE && priv->active)
+		priv->row = res;
+	else if ((status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) &&
+			 priv->end == NULL)
+	{
+		priv->end = res;
+		note_command(conn, PQcmdStatus(res));
+	}
+	else
+		remote_note_result(conn, res);
+}
+
+/*
+ * Reads answers as far as they have arrived.  True if there is a row, or the
+ * group is complete (not busy any more), or the connection was lost.
+ */
+bool
+remote_step(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	int			nothing = 0;
+
+	if (priv->row != NULL)
+		return true;
+
+	while (priv->busy && !PQisBusy(conn->pg))
+	{
+		PGresult   *res = PQgetResult(conn->pg);
+
+		if (res != NULL && PQresultStatus(res) == PGRES_PIPELINE_SYNC)
+		{
+			PQclear(res);
+			end_group(conn);
+		}
+		else if (priv->ahead > 0)
+			step_ahead(conn, res);
+		else if (res != NULL)
+		{
+			nothing = 0;
+			step_statement(conn, res);
+			if (priv->row != NULL)
+				return true;
+		}
+		else if (++nothing > 2 || PQstatus(conn->pg) == CONNECTION_BAD)
+		{
+			/* nothing more will come, not even the answer to the Sync */
+			remote_lost(conn);
+		}
+		if (PQstatus(conn->pg) == CONNECTION_BAD)
+			remote_lost(conn);
+	}
+	return !priv->busy;
+}
+
+/* Clears what a group has left. */
+void
+remote_forget_group(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	PQclear(priv->row);
+	PQclear(priv->end);
+	PQclear(priv->error);
+	priv->row = priv->end = priv->error = NULL;
+	if (priv->active)
+	{
+		priv->active->finished = true;
+		priv->active = NULL;
+	}
+}
+
+/*
+ * Waits for the end of a group whose rows nobody wants and raises its error.
+ * The end's result stays in priv->end.
+ */
+void
+remote_complete(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	Assert(priv->active == NULL);
+	while (!remote_step(conn))
+	{
+		if (!remote_wait(conn, true, 0) && !remote_step(conn))
+			remote_raise_lost(conn);
+	}
+	if (priv->error)
+	{
+		PGresult   *error = priv->error;
+
+		priv->error = NULL;
+		remote_forget_group(conn);
+		shoal_remote_raise(conn, error);
+	}
+	if (priv->lost)
+		remote_raise_lost(conn);
+}
+
+/*
+ * Reads a group to its end without raising.  False if the connection was
+ * lost or the wait was given up; then the connection is of no use.
+ */
+bool
+remote_drain(ShoalConn *conn, TimestampTz deadline)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->active)
+	{
+		priv->active->finished = true;
+		priv->active = NULL;
+	}
+	PQclear(priv->row);
+	priv->row = NULL;
+	while (!remote_step(conn))
+	{
+		if (!remote_wait(conn, false, deadline) && !remote_step(conn))
+		{
+			remote_lost(conn);
+			break;
+		}
+	}
+	return !priv->lost;
+}
+
+/*
+ * Whether the transaction there may be given up: it has only read, and the
+ * next statement may as well begin a new one.
+ */
+static bool
+may_begin_anew(ShoalConn *conn)
+{
+	return conn->xact_level > 0 && !conn->xact_wrote &&
+		XactIsoLevel == XACT_READ_COMMITTED;
+}
+
+/* a statement gets this many milliseconds to end before it is cancelled */
+#define CANCEL_AFTER	10
+
+/*
+ * Ends the group under way, whose rows nobody wants any more.  It is
+ * cancelled if nothing but the statement is lost by that; else its rows have
+ * to be read.
+ */
+static void
+throw_away(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	bool		may_cancel = conn->xact_level == 0 || may_begin_anew(conn);
+	bool		cancelled = false;
+	TimestampTz deadline = 0;
+
+	if (may_cancel)
+		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   CANCEL_AFTER);
+	PQclear(priv->row);
+	priv->row = NULL;
+	while (!remote_step(conn))
+	{
+		bool		late = may_cancel && !cancelled &&
+			GetCurrentTimestamp() >= deadline;
+
+		if (!late && remote_wait(conn, true, cancelled ? 0 : deadline))
+			continue;
+		if (remote_step(conn))
+			break;
+		if (!may_cancel || cancelled || PQstatus(conn->pg) == CONNECTION_BAD ||
+			!remote_cancel(conn))
+			remote_raise_lost(conn);
+		cancelled = true;
+	}
+	remote_forget_group(conn);
+	if (cancelled && conn->xact_level > 0 && !priv->lost)
+	{
+		resetStringInfo(&priv->pending);
+		shoal_remote_exec(conn, "ROLLBACK");
+		conn->xact_level = 0;
+	}
+}
+
+/* shoal_remote_discard, and requests whose memory is gone */
+void
+remote_throw_away(ShoalConn *conn)
+{
+	if (conn->priv->busy)
+		throw_away(conn);
+	remote_forget_group(conn);
+}
+
+/*
+ * Makes the connection ready for a group: an earlier request's rows are taken
+ * in by their owner, or are thrown away if it has none.
+ */
+void
+remote_make_idle(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->copy != REMOTE_COPY_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("connection to node \"%s\" is in the middle of a COPY",
+						priv->label)));
+	if (priv->active)
+	{
+		ShoalRequest *req = priv->active;
+
+		if (req->absorb == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("an earlier statement on node \"%s\" still has unread rows",
+							priv->label)));
+		req->absorb(req, req->absorb_arg);
+	}
+	remote_throw_away(conn);
+	if (priv->lost)
+		remote_raise_lost(conn);
+}
+
+/* What would go ahead of a statement, as one text for the simple protocol. */
+void
+remote_send_ahead_as_text(ShoalConn *conn, StringInfo buf)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	const char *settings = remote_settings_changes(conn);
+
+	for (int at = 0; at < priv->pending.len;
+		 at += strlen(priv->pending.data + at) + 1)
+		appendStringInfo(buf, "%s;", priv->pending.data + at);
+	resetStringInfo(&priv->pending);
+	if (settings)
+		appendStringInfo(buf, "%s;", settings);
+}

@@ -1,0 +1,264 @@
+/*
+ * remote_pool.c
+ *		The connections of this backend.
+ *
+ * There is one per node and user, kept until the backend ends, or until its
+ * server or user mapping changes, or it breaks.  Besides there are separate
+ * ones, which end with an error of the transaction that opened them.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/reloptions.h"
+#include "access/xact.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+static dlist_head connections = DLIST_STATIC_INIT(connections);
+
+/*
+ * The options of a role's mapping, or else of the one for PUBLIC; NIL without
+ * either.  Sets the hash value by which a change of the role's is announced.
+ */
+static List *
+mapping_options(Oid userid, Oid serverid, uint32 *hash)
+{
+	HeapTuple	tuple;
+	Datum		options;
+	bool		isnull;
+	List	   *result = NIL;
+
+	*hash = GetSysCacheHashValue2(USERMAPPINGUSERSERVER,
+								  ObjectIdGetDatum(userid),
+								  ObjectIdGetDatum(serverid));
+	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(userid),
+							ObjectIdGetDatum(serverid));
+	if (!HeapTupleIsValid(tuple))
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER,
+								ObjectIdGetDatum(InvalidOid),
+								ObjectIdGetDatum(serverid));
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+	options = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple,
+							  Anum_pg_user_mapping_umoptions, &isnull);
+	if (!isnull)
+		result = untransformRelOptions(options);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Who to connect as, to a node. */
+static void
+fill_target(RemoteTarget *target, const ShoalNode *node, Oid userid,
+			uint32 *server_hash, uint32 *mapping_hash)
+{
+	ForeignServer *server = GetForeignServerByName(node->server_name, false);
+	ListCell   *lc;
+
+	memset(target, 0, sizeof(RemoteTarget));
+	target->label = node->server_name;
+	target->host = node->host;
+	target->port = node->port;
+	target->dbname = node->dbname;
+	target->user = GetUserNameFromId(userid, false);
+
+	foreach(lc, mapping_options(userid, server->serverid, mapping_hash))
+	{
+		DefElem    *option = lfirst(lc);
+
+		if (strcmp(option->defname, "user") == 0)
+		{
+			char	   *user = defGetString(option);
+
+			/* nobody gets another's rights for nothing */
+			if (strcmp(user, target->user) != 0 && !superuser_arg(userid))
+				target->need_password = true;
+			target->user = user;
+		}
+		else if (strcmp(option->defname, "password") == 0)
+			target->password = defGetString(option);
+	}
+	*server_hash = GetSysCacheHashValue1(FOREIGNSERVEROID,
+										 ObjectIdGetDatum(server->serverid));
+}
+
+static ShoalConn *
+open_to_node(int node_id, Oid userid, bool separate)
+{
+	const ShoalNode *node = shoal_meta_node(node_id);
+	RemoteTarget target;
+	uint32		server_hash;
+	uint32		mapping_hash;
+	ShoalConn  *conn;
+
+	if (node == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("node %d does not exist", node_id)));
+	if (node->is_local)
+		elog(ERROR, "connection to the local node was asked for");
+
+	fill_target(&target, node, userid, &server_hash, &mapping_hash);
+	conn = remote_open(&target, separate);
+	conn->node_id = node_id;
+	conn->userid = userid;
+	conn->priv->server_hash = server_hash;
+	conn->priv->mapping_hash = mapping_hash;
+	dlist_push_head(&connections, &conn->priv->link);
+	return conn;
+}
+
+/*
+ * The user that a connection belongs to: the session's, or inside a
+ * security-definer function its owner.
+ */
+static Oid
+connection_user(void)
+{
+	return GetUserId() == GetOuterUserId() ? GetSessionUserId() : GetUserId();
+}
+
+ShoalConn *
+shoal_remote_conn(int node_id)
+{
+	Oid			userid = connection_user();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+		ShoalConn  *conn = &priv->pub;
+
+		if (conn->node_id != node_id || conn->userid != userid ||
+			priv->separate)
+			continue;
+		if (conn->xact_level > 0)
+		{
+			if (priv->lost)
+				remote_raise_lost(conn);
+			return conn;
+		}
+		if (priv->active)
+			return conn;
+		if (!priv->stale && !conn->xact_broken && !remote_is_dead(conn))
+			return conn;
+		shoal_remote_close(conn);
+		break;
+	}
+	return open_to_node(node_id, userid, false);
+}
+
+ShoalConn *
+shoal_remote_conn_separate(int node_id)
+{
+	return open_to_node(node_id, connection_user(), true);
+}
+
+ShoalConn *
+shoal_remote_conn_to(const char *host, int port, const char *dbname,
+					 const char *user, const char *password)
+{
+	RemoteTarget target = {0};
+	ShoalConn  *conn;
+
+	target.label = psprintf("%s:%d/%s", host, port, dbname);
+	target.host = host;
+	target.port = port;
+	target.dbname = dbname;
+	target.user = user ? user : GetUserNameFromId(GetUserId(), false);
+	target.password = password;
+	target.need_password = !superuser() &&
+		strcmp(target.user, GetUserNameFromId(GetUserId(), false)) != 0;
+
+	conn = remote_open(&target, true);
+	conn->userid = GetUserId();
+	dlist_push_head(&connections, &conn->priv->link);
+	return conn;
+}
+
+List *
+shoal_remote_all(void)
+{
+	List	   *result = NIL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+
+		if (!priv->separate)
+			result = lappend(result, &priv->pub);
+	}
+	return result;
+}
+
+/* A server or user mapping changed (hash value 0: any). */
+static void
+mark_stale(Datum arg, int cacheid, uint32 hash)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+
+		if (hash == 0 ||
+			(cacheid == FOREIGNSERVEROID && priv->server_hash == hash) ||
+			(cacheid == USERMAPPINGUSERSERVER && priv->mapping_hash == hash))
+			priv->stale = true;
+	}
+}
+
+/* Ends the separate connections of a subtransaction and those within it. */
+static void
+close_separate(SubTransactionId subid)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+
+		if (priv->separate && priv->opened_in >= subid)
+			shoal_remote_close(&priv->pub);
+	}
+}
+
+static void
+after_xact(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		close_separate(TopSubTransactionId);
+}
+
+static void
+after_subxact(SubXactEvent event, SubTransactionId subid,
+			  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		close_separate(subid);
+}
+
+void
+shoal_remote_init(void)
+{
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, mark_stale, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, mark_stale, (Datum) 0);
+	RegisterXactCallback(after_xact, NULL);
+	RegisterSubXactCallback(after_subxact, NULL);
+}

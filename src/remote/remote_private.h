@@ -1,0 +1,162 @@
+/*
+ * remote_private.h
+ *		What the files of this folder share.
+ *
+ * On a connection at most one group is under way: some queued commands, one
+ * statement and a Sync.  Its answers are read by remote_step(), which never
+ * waits; everything that waits is built on it.
+ */
+#ifndef REMOTE_PRIVATE_H
+#define REMOTE_PRIVATE_H
+
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "storage/latch.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+#include "remote/remote.h"
+
+/* internal flag of remote_launch: nothing but the queue goes ahead */
+#define REMOTE_SEND_BARE	0x100
+
+/* what a connection is opened to */
+typedef struct RemoteTarget
+{
+	const char *label;			/* names the node in messages */
+	const char *host;
+	int			port;
+	const char *dbname;
+	const char *user;
+	const char *password;		/* may be NULL */
+	bool		need_password;	/* refuse a server that did not ask for it */
+} RemoteTarget;
+
+typedef struct RemoteOptions RemoteOptions;
+
+/* a prepared statement of a connection */
+typedef struct RemoteStatement
+{
+	uint64		hash;			/* hash key: of text and parameter types */
+	int			number;			/* its name is shoal_<number> */
+	bool		prepared;		/* the node confirmed it */
+	char	   *sql;
+	int			nparams;
+	Oid		   *types;
+	dlist_node	lru;
+} RemoteStatement;
+
+/* where a COPY stands */
+typedef enum RemoteCopy
+{
+	REMOTE_COPY_NONE,
+	REMOTE_COPY_SENT,			/* the command was sent, no answer yet */
+	REMOTE_COPY_IN				/* data may be sent */
+} RemoteCopy;
+
+/* the values of settings that a connection was last told */
+typedef struct RemoteSettings RemoteSettings;
+
+typedef struct ShoalConnPrivate
+{
+	ShoalConn	pub;
+	dlist_node	link;
+	char	   *label;
+	bool		separate;		/* not in the pool */
+	SubTransactionId opened_in; /* for separate ones */
+	bool		lost;			/* the socket is of no use any more */
+	bool		stale;			/* server or mapping changed: close when idle */
+	uint32		server_hash;	/* syscache hash values, for that */
+	uint32		mapping_hash;
+	int			backend_pid;
+
+	MemoryContext context;		/* of this struct and everything below */
+	RemoteOptions *options;		/* for a second connection, to cancel */
+	StringInfoData pending;		/* queued commands, each with its NUL */
+	StringInfoData deallocate;	/* likewise; these outlive a rollback */
+
+	/* the group under way */
+	bool		busy;			/* its Sync has not been answered */
+	bool		unflushed;		/* libpq holds output back */
+	int			ahead;			/* commands whose answers precede the
+								 * statement's */
+	RemoteStatement *preparing; /* its Parse is the last of them */
+	ShoalRequest *active;		/* who wants the answers, NULL: nobody */
+	PGresult   *row;			/* next row, not handed out yet */
+	PGresult   *end;			/* end of the statement */
+	PGresult   *error;			/* first error of the group */
+
+	RemoteCopy	copy;
+	StringInfoData copy_buffer;
+
+	HTAB	   *statements;
+	dlist_head	lru;			/* most recently used first */
+	int			last_number;
+
+	RemoteSettings *settings;
+	bool		settings_known; /* false: all have to be sent */
+	bool		settings_unsure;	/* some were sent in a transaction that
+									 * may roll back */
+
+	WaitEventSet *wait_set;
+	uint32		wait_events;
+} ShoalConnPrivate;
+
+struct ShoalRequest
+{
+	ShoalConn  *conn;			/* NULL once the connection is closed */
+	bool		finished;
+	PGresult   *res;			/* handed out last */
+	const char *sql;
+	const ShoalParams *params;
+	int			flags;
+	bool		got_row;
+	ShoalAbsorb absorb;
+	void	   *absorb_arg;
+	MemoryContextCallback callback;
+};
+
+/* remote_connection.c */
+extern ShoalConn *remote_open(const RemoteTarget *target, bool separate);
+extern bool remote_cancel(ShoalConn *conn);
+extern bool remote_is_dead(ShoalConn *conn);
+
+/* remote_wait.c */
+extern bool remote_wait(ShoalConn *conn, bool interruptible,
+						TimestampTz deadline);
+extern bool remote_flush(ShoalConn *conn, bool interruptible,
+						 TimestampTz deadline);
+
+/* remote_group.c */
+extern bool remote_launch(ShoalConn *conn, const char *sql,
+						  const ShoalParams *params, int flags);
+extern bool remote_step(ShoalConn *conn);
+extern void remote_complete(ShoalConn *conn);
+extern void remote_finish_group(ShoalConn *conn);
+extern void remote_make_idle(ShoalConn *conn);
+extern void remote_throw_away(ShoalConn *conn);
+extern void remote_forget_group(ShoalConn *conn);
+extern bool remote_drain(ShoalConn *conn, TimestampTz deadline);
+extern void remote_send_ahead_as_text(ShoalConn *conn, StringInfo buf);
+extern void remote_note_result(ShoalConn *conn, PGresult *res);
+
+/* remote_statement.c */
+extern RemoteStatement *remote_statement_get(ShoalConn *conn, const char *sql,
+											 const ShoalParams *params);
+extern void remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt);
+extern void remote_statement_drop_all(ShoalConn *conn);
+
+/* remote_settings.c */
+extern RemoteSettings *remote_settings_create(MemoryContext context);
+extern const char *remote_settings_changes(ShoalConn *conn);
+
+/* remote_copy.c */
+extern void remote_copy_abort(ShoalConn *conn);
+
+/* remote_error.c */
+extern void remote_lost(ShoalConn *conn);
+extern void remote_raise_lost(ShoalConn *conn) pg_attribute_noreturn();
+extern void remote_warn(ShoalConn *conn, PGresult *res, const char *sql);
+extern void remote_receive_notice(void *arg, const PGresult *res);
+
+#endif							/* REMOTE_PRIVATE_H */

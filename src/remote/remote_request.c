@@ -1,0 +1,378 @@
+/*
+ * remote_request.c
+ *		Statements on a connection: the functions that other layers call.
+ *
+ * A request is the caller's handle and lives in the caller's memory; the
+ * connection knows at most one.  When that memory goes away before the rows
+ * were read (an error, mostly), the connection stays busy without an owner,
+ * and whoever uses it next throws the rows away.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+void
+shoal_remote_queue(ShoalConn *conn, const char *sql)
+{
+	appendBinaryStringInfo(&conn->priv->pending, sql, strlen(sql) + 1);
+}
+
+/*
+ * The session's settings of their own: some commands (VACUUM) refuse to share
+ * a group.
+ */
+static void
+send_settings(ShoalConn *conn)
+{
+	const char *settings = remote_settings_changes(conn);
+
+	if (settings == NULL)
+		return;
+	if (!remote_launch(conn, settings, NULL, REMOTE_SEND_BARE))
+		remote_raise_lost(conn);
+	remote_complete(conn);
+	remote_forget_group(conn);
+}
+
+static void
+launch(ShoalConn *conn, const char *sql, const ShoalParams *params, int flags)
+{
+	remote_make_idle(conn);
+	if (conn->priv->separate)
+		send_settings(conn);
+	if (!remote_launch(conn, sql, params, flags))
+		remote_raise_lost(conn);
+}
+
+/* The memory of a request is going away. */
+static void
+release_request(void *arg)
+{
+	ShoalRequest *req = arg;
+
+	PQclear(req->res);
+	if (req->conn && req->conn->priv->active == req)
+		req->conn->priv->active = NULL;
+}
+
+ShoalRequest *
+shoal_remote_send(ShoalConn *conn, const char *sql, const ShoalParams *params,
+				  int flags)
+{
+	ShoalRequest *req;
+
+	/* before the request is there: it would be its own predecessor */
+	launch(conn, sql, params, flags);
+
+	req = palloc0(sizeof(ShoalRequest));
+	req->conn = conn;
+	req->sql = sql;
+	req->params = params;
+	req->flags = flags;
+	req->callback.func = release_request;
+	req->callback.arg = req;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &req->callback);
+	conn->priv->active = req;
+	return req;
+}
+
+/*
+ * A statement that was prepared before its table changed fails once; outside
+ * a transaction block it can be run again.  The result is consumed if so.
+ */
+static bool
+run_again(ShoalRequest *req, PGresult *error)
+{
+	ShoalConn  *conn = req->conn;
+	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+	const char *where = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+
+	if (!(req->flags & SHOAL_SEND_CACHE) || req->got_row || conn->priv->lost ||
+		sqlstate == NULL || where == NULL || strcmp(sqlstate, "0A000") != 0 ||
+		strcmp(where, "RevalidateCachedQuery") != 0)
+		return false;
+	remote_statement_drop_all(conn);
+	if (conn->xact_level > 0)
+		return false;
+	PQclear(error);
+	if (!remote_launch(conn, req->sql, req->params, req->flags))
+		remote_raise_lost(conn);
+	conn->priv->active = req;
+	return true;
+}
+
+/* Waits until the request has a row or its group is complete. */
+static void
+await(ShoalRequest *req)
+{
+	ShoalConn  *conn = req->conn;
+
+	while (!remote_step(conn))
+	{
+		if (!remote_wait(conn, true, 0) && !remote_step(conn))
+			remote_raise_lost(conn);
+	}
+}
+
+PGresult *
+shoal_remote_next(ShoalRequest *req)
+{
+	ShoalConnPrivate *priv;
+	PGresult   *error;
+
+	PQclear(req->res);
+	req->res = NULL;
+	if (req->finished)
+		return NULL;
+	if (req->conn == NULL || req->conn->priv->active != req)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+				 errmsg("connection of a running statement was closed")));
+	priv = req->conn->priv;
+
+	for (;;)
+	{
+		await(req);
+		if (priv->row)
+		{
+			req->res = priv->row;
+			priv->row = NULL;
+			req->got_row = true;
+			return req->res;
+		}
+		if ((error = priv->error) == NULL)
+			break;
+		priv->error = NULL;
+		remote_forget_group(req->conn);
+		if (!run_again(req, error))
+			shoal_remote_raise(req->conn, error);
+		req->finished = false;
+	}
+	if (priv->lost)
+		remote_raise_lost(req->conn);
+	req->res = priv->end;
+	priv->end = NULL;
+	remote_forget_group(req->conn);
+	return req->res;
+}
+
+void
+shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb, void *arg)
+{
+	req->absorb = absorb;
+	req->absorb_arg = arg;
+}
+
+void
+shoal_remote_discard(ShoalRequest *req)
+{
+	PQclear(req->res);
+	req->res = NULL;
+	if (!req->finished && req->conn && req->conn->priv->active == req)
+	{
+		req->conn->priv->active = NULL;
+		remote_throw_away(req->conn);
+	}
+	req->finished = true;
+}
+
+ShoalConn *
+shoal_remote_request_conn(ShoalRequest *req)
+{
+	return req->conn;
+}
+
+static uint64
+affected_rows(const PGresult *res)
+{
+	return res ? strtou64(PQcmdTuples(unconstify(PGresult *, res)), NULL, 10) : 0;
+}
+
+/* Waits for a command and returns the rows it affected. */
+static uint64
+complete(ShoalConn *conn)
+{
+	uint64		rows;
+
+	remote_complete(conn);
+	rows = affected_rows(conn->priv->end);
+	remote_forget_group(conn);
+	return rows;
+}
+
+uint64
+shoal_remote_exec(ShoalConn *conn, const char *sql)
+{
+	launch(conn, sql, NULL, 0);
+	return complete(conn);
+}
+
+void
+shoal_remote_exec_all(List *conns, const char *sql)
+{
+	ListCell   *lc;
+
+	foreach(lc, conns)
+		launch(lfirst(lc), sql, NULL, 0);
+	foreach(lc, conns)
+		complete(lfirst(lc));
+}
+
+void
+shoal_remote_exec_each(List *conns, List *sqls)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, conns, lc2, sqls)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		remote_make_idle(conn);
+		if (!remote_launch(conn, lfirst(lc2), NULL, REMOTE_SEND_BARE))
+			remote_raise_lost(conn);
+	}
+	foreach(lc, conns)
+		complete(lfirst(lc));
+}
+
+/* Appends a row to a result that is being collected. */
+static void
+collect_row(PGresult *all, PGresult *row)
+{
+	int			at = PQntuples(all);
+
+	for (int i = 0; i < PQnfields(row); i++)
+	{
+		bool		null = PQgetisnull(row, 0, i);
+
+		if (!PQsetvalue(all, at, i, null ? NULL : PQgetvalue(row, 0, i),
+						null ? -1 : PQgetlength(row, 0, i)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+	}
+}
+
+PGresult *
+shoal_remote_query(ShoalConn *conn, const char *sql, const ShoalParams *params)
+{
+	ShoalRequest *req = shoal_remote_send(conn, sql, params, 0);
+	PGresult   *volatile all = NULL;
+	PGresult   *res;
+
+	PG_TRY();
+	{
+		while ((res = shoal_remote_next(req)) != NULL)
+		{
+			/* the end has the columns, too, and comes if there is no row */
+			if (all == NULL)
+				all = PQcopyResult(res, PG_COPYRES_ATTRS);
+			if (all == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_OUT_OF_MEMORY),
+						 errmsg("out of memory")));
+			if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
+				collect_row(all, res);
+		}
+	}
+	PG_CATCH();
+	{
+		PQclear(all);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return all;
+}
+
+/* milliseconds that a node has for a rollback */
+#define ROLLBACK_TIME	30000
+
+/* Gets a connection to a state in which a ROLLBACK can be sent. */
+static bool
+recover_conn(ShoalConn *conn, TimestampTz deadline)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->lost)
+		return false;
+	if (priv->copy != REMOTE_COPY_NONE)
+		remote_copy_abort(conn);
+	else if (priv->busy && !remote_step(conn) && !remote_cancel(conn))
+		remote_lost(conn);
+	if (!priv->lost)
+		remote_drain(conn, deadline);
+	remote_forget_group(conn);
+	return !priv->lost;
+}
+
+/* Sends a command that must not raise. */
+static void
+try_launch(ShoalConn *conn, const char *sql)
+{
+	/* nothing of it was sent, nothing is to be undone */
+	if (strcmp(sql, "ROLLBACK") == 0)
+		resetStringInfo(&conn->priv->pending);
+	if (!conn->priv->lost &&
+		!remote_launch(conn, sql, NULL, REMOTE_SEND_BARE))
+		remote_lost(conn);
+}
+
+/* Waits for it. */
+static bool
+try_complete(ShoalConn *conn, const char *sql, bool recover,
+			 TimestampTz deadline)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	bool		ok = !priv->lost && remote_drain(conn, deadline) &&
+	priv->error == NULL;
+
+	if (!ok)
+	{
+		/* that a lost connection can't be rolled back goes without saying */
+		if (!(recover && priv->lost))
+			remote_warn(conn, priv->error, sql);
+		conn->xact_broken = true;
+	}
+	remote_forget_group(conn);
+	return ok;
+}
+
+bool
+shoal_remote_try_all(List *conns, char **sqls, bool recover)
+{
+	TimestampTz deadline = 0;
+	ListCell   *lc;
+	bool		ok = true;
+	int			i = 0;
+
+	if (recover)
+		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   ROLLBACK_TIME);
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+		const char *sql = sqls[i++];
+
+		if (recover && !recover_conn(conn, deadline))
+		{
+			ok = false;
+			continue;
+		}
+		if (sql)
+			try_launch(conn, sql);
+	}
+	i = 0;
+	foreach(lc, conns)
+	{
+		const char *sql = sqls[i++];
+
+		if (sql && !try_complete(lfirst(lc), sql, recover, deadline))
+			ok = false;
+	}
+	return ok;
+}

@@ -1,0 +1,152 @@
+/*
+ * remote_statement.c
+ *		Prepared statements of a connection.
+ *
+ * They are found by text and parameter types, and the least recently used
+ * ones go when there are too many.  Their DEALLOCATE travels with the next
+ * statement.  Names are never used twice on a connection, so one that is lost
+ * with an aborted group does no harm.  An entry counts as prepared only when the node has said so.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+static uint64
+statement_hash(const char *sql, const ShoalParams *params)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) sql,
+										   strlen(sql), 0);
+
+	if (params && params->n > 0)
+		hash = hash_bytes_extended((const unsigned char *) params->types,
+								   params->n * sizeof(Oid), hash);
+	return hash;
+}
+
+static bool
+same_statement(const RemoteStatement *stmt, const char *sql,
+			   const ShoalParams *params)
+{
+	int			n = params ? params->n : 0;
+
+	return stmt->nparams == n && strcmp(stmt->sql, sql) == 0 &&
+		(n == 0 || memcmp(stmt->types, params->types, n * sizeof(Oid)) == 0);
+}
+
+/*
+ * The entry for a statement, a new one if there is none; NULL if it can't be
+ * cached.
+ */
+RemoteStatement *
+remote_statement_get(ShoalConn *conn, const char *sql,
+					 const ShoalParams *params)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	uint64		hash = statement_hash(sql, params);
+	RemoteStatement *stmt;
+	char	   *copy;
+	Oid		   *types = NULL;
+	int			n = params ? params->n : 0;
+
+	if (shoal_max_cached_statements == 0)
+		return NULL;
+
+	if (priv->statements == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(uint64);
+		ctl.entrysize = sizeof(RemoteStatement);
+		ctl.hcxt = priv->context;
+		priv->statements = hash_create("Shoal statements", 64, &ctl,
+									   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		dlist_init(&priv->lru);
+	}
+
+	stmt = hash_search(priv->statements, &hash, HASH_FIND, NULL);
+	if (stmt != NULL)
+	{
+		if (!same_statement(stmt, sql, params))
+			return NULL;
+		dlist_move_head(&priv->lru, &stmt->lru);
+		return stmt;
+	}
+
+	while (hash_get_num_entries(priv->statements) >=
+		   shoal_max_cached_statements)
+		remote_statement_drop(conn, dlist_tail_element(RemoteStatement, lru,
+													   &priv->lru));
+
+	/* allocate first: the entry must be whole if memory runs out */
+	copy = MemoryContextStrdup(priv->context, sql);
+	if (n > 0)
+	{
+		types = MemoryContextAlloc(priv->context, n * sizeof(Oid));
+		memcpy(types, params->types, n * sizeof(Oid));
+	}
+	stmt = hash_search(priv->statements, &hash, HASH_ENTER, NULL);
+	stmt->number = ++priv->last_number;
+	stmt->prepared = false;
+	stmt->sql = copy;
+	stmt->nparams = n;
+	stmt->types = types;
+	dlist_push_head(&priv->lru, &stmt->lru);
+	return stmt;
+}
+
+void
+remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->preparing == stmt)
+		priv->preparing = NULL;
+	if (stmt->prepared)
+	{
+		appendStringInfo(&priv->deallocate, "DEALLOCATE shoal_%d",
+						 stmt->number);
+		appendStringInfoChar(&priv->deallocate, '\0');
+	}
+	dlist_delete(&stmt->lru);
+	pfree(stmt->sql);
+	if (stmt->types)
+		pfree(stmt->types);
+	hash_search(priv->statements, &stmt->hash, HASH_REMOVE, NULL);
+}
+
+void
+remote_statement_drop_all(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	if (priv->statements == NULL)
+		return;
+	while (!dlist_is_empty(&priv->lru))
+	{
+		RemoteStatement *stmt = dlist_head_element(RemoteStatement, lru,
+												   &priv->lru);
+
+		/* one command takes them all */
+		stmt->prepared = false;
+		remote_statement_drop(conn, stmt);
+	}
+	resetStringInfo(&priv->deallocate);
+	appendBinaryStringInfo(&priv->deallocate, "DEALLOCATE ALL",
+						   sizeof("DEALLOCATE ALL"));
+}
+
+void
+shoal_remote_forget_statements(void)
+{
+	List	   *conns = shoal_remote_all();
+	ListCell   *lc;
+
+	foreach(lc, conns)
+		remote_statement_drop_all(lfirst(lc));
+}

@@ -1,0 +1,213 @@
+/*
+ * remote_wait.c
+ *		Waiting for nodes.
+ *
+ * Each connection keeps a wait set of its own (latch, postmaster, socket), so
+ * that a wait is one system call.  A wait for several connections makes one
+ * for the occasion.
+ *
+ * Waits either serve interrupts (and so may raise), or are for transaction
+ * callbacks: these give up instead when the user or the administrator asks,
+ * or when the deadline passes.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+/* milliseconds from now, as WaitEventSetWait wants them: -1 for ever */
+static long
+time_left(TimestampTz deadline)
+{
+	if (deadline == 0)
+		return -1;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+}
+
+/* Returns false if a wait that can't raise has to be given up. */
+static bool
+serve_interrupts(bool interruptible)
+{
+	ResetLatch(MyLatch);
+	if (interruptible)
+	{
+		CHECK_FOR_INTERRUPTS();
+		return true;
+	}
+	return !(InterruptPending && (QueryCancelPending || ProcDiePending));
+}
+
+static uint32
+events_wanted(ShoalConn *conn)
+{
+	return WL_SOCKET_READABLE |
+		(conn->priv->unflushed ? WL_SOCKET_WRITEABLE : 0);
+}
+
+/*
+ * Sends what libpq holds back, without waiting.  False if the connection is
+ * lost; libpq may still have an answer that says why.
+ */
+static bool
+push_output(ShoalConn *conn)
+{
+	if (conn->priv->unflushed)
+	{
+		int			rc = PQflush(conn->pg);
+
+		conn->priv->unflushed = (rc > 0);
+		return rc >= 0;
+	}
+	return true;
+}
+
+/*
+ * Waits once until the connection has input, or takes output that was held
+ * back; reads and writes.  False if the connection is lost, or a wait without
+ * interrupts has to be given up.
+ */
+bool
+remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	uint32		wanted = events_wanted(conn);
+	WaitEvent	event;
+	int			n;
+
+	if (priv->wait_set == NULL)
+	{
+		priv->wait_set = shoal_create_wait_set(3);
+		AddWaitEventToSet(priv->wait_set, wanted, PQsocket(conn->pg), NULL,
+						  NULL);
+		AddWaitEventToSet(priv->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
+						  MyLatch, NULL);
+		AddWaitEventToSet(priv->wait_set, WL_EXIT_ON_PM_DEATH,
+						  PGINVALID_SOCKET, NULL, NULL);
+	}
+	else if (priv->wait_events != wanted)
+		ModifyWaitEvent(priv->wait_set, 0, wanted, NULL);
+	priv->wait_events = wanted;
+
+	n = WaitEventSetWait(priv->wait_set, time_left(deadline), &event, 1,
+						 PG_WAIT_EXTENSION);
+	if (n == 0)
+		return false;
+	if (event.events & WL_LATCH_SET)
+		return serve_interrupts(interruptible);
+	if ((event.events & WL_SOCKET_WRITEABLE) && !push_output(conn))
+		return false;
+	if ((event.events & WL_SOCKET_READABLE) && !PQconsumeInput(conn->pg))
+		return false;
+	return true;
+}
+
+/* Sends all that libpq holds back; false like remote_wait. */
+bool
+remote_flush(ShoalConn *conn, bool interruptible, TimestampTz deadline)
+{
+	conn->priv->unflushed = true;
+	for (;;)
+	{
+		if (!push_output(conn))
+			return false;
+		if (!conn->priv->unflushed)
+			return true;
+		if (!remote_wait(conn, interruptible, deadline))
+			return false;
+	}
+}
+
+/* The group of a request is complete, or has a row, or lost its connection. */
+static bool
+can_go_on(ShoalRequest *req)
+{
+	if (req->finished || req->conn == NULL || req->conn->priv->active != req)
+		return true;
+	return remote_step(req->conn);
+}
+
+bool
+shoal_remote_ready(ShoalRequest *req)
+{
+	if (can_go_on(req))
+		return true;
+	/* a lost connection is "ready": the next call raises the error */
+	if (!push_output(req->conn) || !PQconsumeInput(req->conn->pg))
+		return true;
+	return can_go_on(req);
+}
+
+/*
+ * Waits once for any of the requests' connections; reads and writes.  Returns
+ * the index of one that was lost, else -1.
+ */
+static int
+wait_in_set(WaitEventSet *set, ShoalRequest **reqs, int n)
+{
+	WaitEvent	event;
+	ShoalRequest **slot;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		if (reqs[i] != NULL)
+			AddWaitEventToSet(set, events_wanted(reqs[i]->conn),
+							  PQsocket(reqs[i]->conn->pg), NULL, &reqs[i]);
+	}
+
+	if (WaitEventSetWait(set, -1, &event, 1, PG_WAIT_EXTENSION) == 0)
+		return -1;
+	if (event.events & WL_LATCH_SET)
+	{
+		serve_interrupts(true);
+		return -1;
+	}
+	slot = event.user_data;
+	if (push_output((*slot)->conn) && PQconsumeInput((*slot)->conn->pg))
+		return -1;
+	return slot - reqs;
+}
+
+/* The same with a set for the occasion, which also an error frees. */
+static int
+wait_once(ShoalRequest **reqs, int n)
+{
+	WaitEventSet *set = shoal_create_wait_set(n + 2);
+	int			lost;
+
+	PG_TRY();
+	{
+		lost = wait_in_set(set, reqs, n);
+	}
+	PG_CATCH();
+	{
+		FreeWaitEventSet(set);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	FreeWaitEventSet(set);
+	return lost;
+}
+
+int
+shoal_remote_wait_any(ShoalRequest **reqs, int n)
+{
+	for (;;)
+	{
+		int			lost;
+
+		for (int i = 0; i < n; i++)
+		{
+			if (reqs[i] != NULL && can_go_on(reqs[i]))
+				return i;
+		}
+		if ((lost = wait_once(reqs, n)) >= 0)
+			return lost;
+	}
+}

@@ -1,0 +1,1 @@
+/* ---- connections to nodes: nothing of its own in SQL, see 80_views.sql ---- */

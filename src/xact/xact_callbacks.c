@@ -1,0 +1,77 @@
+/*
+ * xact_callbacks.c
+ *		Core tells us where the transaction is.
+ */
+#include "postgres.h"
+
+#include "base/base_compat.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+
+static void
+refuse_prepare(void)
+{
+	if (xact_open_conns() != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has used other nodes"),
+				 errhint("Use COMMIT: it is atomic on all nodes.")));
+}
+
+static void
+on_xact(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			xact_before_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+			xact_after_commit();
+			xact_single_reset();
+			break;
+		case XACT_EVENT_ABORT:
+			xact_after_abort();
+			xact_single_reset();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			refuse_prepare();
+			break;
+		case XACT_EVENT_PREPARE:
+			/* nothing is open, but connections may have been used */
+			xact_after_commit();
+			xact_single_reset();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+on_subxact(SubXactEvent event, SubTransactionId subid,
+		   SubTransactionId parent, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_START_SUB:
+			xact_single_start_sub();
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			xact_commit_sub(GetCurrentTransactionNestLevel());
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			xact_abort_sub(GetCurrentTransactionNestLevel());
+			xact_single_abort_sub();
+			break;
+		default:
+			break;
+	}
+}
+
+void
+shoal_xact_init(void)
+{
+	RegisterXactCallback(on_xact, NULL);
+	RegisterSubXactCallback(on_subxact, NULL);
+	xact_single_init();
+}

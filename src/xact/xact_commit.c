@@ -1,0 +1,337 @@
+/*
+ * xact_commit.c
+ *		Ending distributed transactions.
+ *
+ * Before the local commit every node that is part of the transaction has
+ * either committed (it only read, or it is the only writer) or is prepared.
+ * Then the commit records are part of the local transaction, whose commit is
+ * the decision: from there on nothing may fail, and what cannot be told to a
+ * node now is told later by shoal.recover_prepared_transactions(), from the
+ * records.  (The background worker that calls it has its place there.)
+ *
+ * Nothing after the decision, and nothing in an abort, raises an error.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+
+/*
+ * Records of transactions that are over on all nodes; deleted along with the
+ * next two-phase commit of this backend.
+ */
+static List *done_gids = NIL;
+
+/* a node's part in the two-phase commit under way */
+typedef struct Prepared
+{
+	ShoalConn  *conn;
+	char	   *gid;
+} Prepared;
+
+static List *prepared = NIL;	/* of Prepared *, in TopTransactionContext */
+
+static void
+end_on(ShoalConn *conn)
+{
+	conn->xact_level = 0;
+	conn->xact_wrote = false;
+	conn->xact_prepared = false;
+}
+
+/* A connection that has failed can't commit what it did before. */
+static void
+check_usable(List *conns)
+{
+	ListCell   *lc;
+
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_broken || PQstatus(conn->pg) != CONNECTION_OK ||
+			PQtransactionStatus(conn->pg) == PQTRANS_INERROR)
+			ereport(ERROR,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("transaction was lost on node %d and can't be committed",
+							conn->node_id)));
+	}
+}
+
+/* An error here leaves open whether a writer has committed. */
+static void
+commit_one_phase(List *conns, List *sqls, bool writes)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		shoal_remote_exec_each(conns, sqls);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (!writes || geterrcode() != ERRCODE_CONNECTION_FAILURE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		error->sqlerrcode = ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
+		error->detail = "The connection was lost during COMMIT.";
+		error->hint = "Look at the data to find out whether the transaction was committed.";
+		FlushErrorState();
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+/* PREPARE on the writers, COMMIT on the readers. */
+static void
+commit_two_phase(List *conns)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	List	   *gids = NIL;
+	List	   *sqls = NIL;
+	ListCell   *lc;
+
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+		Prepared   *part;
+
+		if (!conn->xact_wrote)
+		{
+			sqls = lappend(sqls, "COMMIT");
+			continue;
+		}
+		part = palloc(sizeof(Prepared));
+		part->conn = conn;
+		part->gid = xact_make_gid(conn->node_id);
+		prepared = lappend(prepared, part);
+		gids = lappend(gids, part->gid);
+		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
+									  quote_literal_cstr(part->gid)));
+	}
+	MemoryContextSwitchTo(old);
+
+	shoal_remote_exec_each(conns, sqls);
+	foreach(lc, prepared)
+	{
+		Prepared   *part = lfirst(lc);
+
+		if (!part->conn->xact_prepared)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRANSACTION_ROLLBACK),
+					 errmsg("transaction was rolled back on node %d",
+							part->conn->node_id)));
+	}
+
+	/* the decision must be on disk before any node hears of it */
+	ForceSyncCommit();
+	xact_record_insert(gids);
+	xact_record_delete(done_gids);
+}
+
+void
+xact_before_commit(void)
+{
+	List	   *conns;
+	ListCell   *lc;
+	List	   *commits = NIL;
+	int			writers = 0;
+
+	if (!xact_used_nodes || (conns = xact_open_conns()) == NIL)
+		return;
+
+	check_usable(conns);
+	if (XactIsoLevel == XACT_SERIALIZABLE)
+		xact_check_serializable(conns);
+
+	foreach(lc, conns)
+	{
+		writers += ((ShoalConn *) lfirst(lc))->xact_wrote ? 1 : 0;
+		commits = lappend(commits, "COMMIT");
+	}
+	if (writers > 1 ||
+		(writers == 1 && TransactionIdIsValid(GetTopTransactionIdIfAny())))
+	{
+		commit_two_phase(conns);
+		return;
+	}
+	commit_one_phase(conns, commits, writers > 0);
+	foreach(lc, conns)
+		end_on(lfirst(lc));
+}
+
+/* Closes what must not be used again. */
+static void
+close_broken(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_remote_all())
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_broken)
+			shoal_remote_close(conn);
+	}
+}
+
+static void
+finish(void)
+{
+	prepared = NIL;
+	xact_used_nodes = false;
+	close_broken();
+}
+
+static void
+keep_done_gid(const char *gid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	done_gids = lappend(done_gids, pstrdup(gid));
+	MemoryContextSwitchTo(old);
+}
+
+void
+xact_after_commit(void)
+{
+	List	   *conns = NIL;
+	char	  **sqls;
+	ListCell   *lc;
+	int			n = 0;
+
+	if (!xact_used_nodes)
+		return;
+	if (prepared != NIL)
+	{
+		/* the deletion of the old ones has been committed */
+		list_free_deep(done_gids);
+		done_gids = NIL;
+
+		sqls = palloc(list_length(prepared) * sizeof(char *));
+		foreach(lc, prepared)
+		{
+			Prepared   *part = lfirst(lc);
+
+			conns = lappend(conns, part->conn);
+			sqls[n++] = psprintf("COMMIT PREPARED %s",
+								 quote_literal_cstr(part->gid));
+		}
+		shoal_remote_try_all(conns, sqls, false);
+		foreach(lc, prepared)
+		{
+			Prepared   *part = lfirst(lc);
+
+			if (!part->conn->xact_broken)
+				keep_done_gid(part->gid);
+		}
+	}
+	foreach(lc, xact_open_conns())
+		end_on(lfirst(lc));
+	finish();
+}
+
+/* The statement that undoes a connection's part. */
+static char *
+rollback_command(ShoalConn *conn)
+{
+	ListCell   *lc;
+
+	if (!conn->xact_prepared)
+		return PQtransactionStatus(conn->pg) != PQTRANS_IDLE ? "ROLLBACK" : NULL;
+	foreach(lc, prepared)
+	{
+		Prepared   *part = lfirst(lc);
+
+		if (part->conn == conn)
+			return psprintf("ROLLBACK PREPARED %s",
+							quote_literal_cstr(part->gid));
+	}
+	return NULL;
+}
+
+/*
+ * Ends the transaction on all nodes.  First whatever still runs is ended;
+ * only then is it known who was prepared.
+ */
+void
+xact_after_abort(void)
+{
+	List	   *conns;
+	char	  **sqls;
+	int			n;
+	ListCell   *lc;
+
+	if (!xact_used_nodes)
+		return;
+	conns = shoal_remote_all();
+	n = list_length(conns);
+	sqls = palloc0((n + 1) * sizeof(char *));
+	shoal_remote_try_all(conns, sqls, true);
+
+	n = 0;
+	foreach(lc, conns)
+		sqls[n++] = rollback_command(lfirst(lc));
+	shoal_remote_try_all(conns, sqls, true);
+	foreach(lc, conns)
+		end_on(lfirst(lc));
+	finish();
+}
+
+/* ---- subtransactions ---- */
+
+void
+xact_commit_sub(int level)
+{
+	ListCell   *lc;
+
+	if (!xact_used_nodes)
+		return;
+	foreach(lc, xact_open_conns())
+	{
+		ShoalConn  *conn = lfirst(lc);
+		char		command[64];
+
+		if (conn->xact_level < level)
+			continue;
+		snprintf(command, sizeof(command), "RELEASE SAVEPOINT shoal_%d",
+				 level);
+		shoal_remote_queue(conn, command);
+		conn->xact_level = level - 1;
+	}
+}
+
+void
+xact_abort_sub(int level)
+{
+	List	   *conns = NIL;
+	char	  **sqls;
+	ListCell   *lc;
+	int			n = 0;
+
+	if (!xact_used_nodes)
+		return;
+	foreach(lc, xact_open_conns())
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_level >= level)
+			conns = lappend(conns, conn);
+	}
+	if (conns == NIL)
+		return;
+	sqls = palloc(list_length(conns) * sizeof(char *));
+	foreach(lc, conns)
+		sqls[n++] = psprintf("ROLLBACK TO SAVEPOINT shoal_%d", level);
+	shoal_remote_try_all(conns, sqls, true);
+	xact_commit_sub(level);
+}

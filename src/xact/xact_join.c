@@ -1,0 +1,248 @@
+/*
+ * xact_join.c
+ *		Nodes join the transaction with their first statement.
+ *
+ * BEGIN and SAVEPOINTs are only queued; they leave with the statement.
+ * Savepoints on a node are named after the local nesting level, and a node
+ * has them only as far as it was used at that level.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+
+/* key of the advisory lock that serialises changes of the cluster */
+#define CLUSTER_LOCK_CLASS	0x73686f61
+#define CLUSTER_LOCK_ID		1
+
+bool		xact_used_nodes = false;
+
+List *
+xact_open_conns(void)
+{
+	List	   *all = shoal_remote_all();
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_level > 0)
+			result = lappend(result, conn);
+	}
+	list_free(all);
+	return result;
+}
+
+/*
+ * A security-definer function has a connection of its own, which can't see
+ * what the transaction has changed over another one.
+ */
+static void
+check_same_user(ShoalConn *conn, List *conns)
+{
+	ListCell   *lc;
+
+	foreach(lc, conns)
+	{
+		ShoalConn  *other = lfirst(lc);
+
+		if (other != conn && other->node_id == conn->node_id &&
+			other->xact_wrote)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("transaction has changed data on a node as role \"%s\" and can't use it as role \"%s\"",
+							GetUserNameFromId(other->userid, false),
+							GetUserNameFromId(conn->userid, false)),
+					 errhint("Commit before the security-definer function is called, or make it a security-invoker function.")));
+	}
+}
+
+static void
+queue_begin(ShoalConn *conn)
+{
+	static const char *const levels[] = {
+		[XACT_READ_UNCOMMITTED] = "READ UNCOMMITTED",
+		[XACT_READ_COMMITTED] = "READ COMMITTED",
+		[XACT_REPEATABLE_READ] = "REPEATABLE READ",
+		[XACT_SERIALIZABLE] = "SERIALIZABLE"
+	};
+	char		command[128];
+
+	snprintf(command, sizeof(command), "BEGIN ISOLATION LEVEL %s%s%s",
+			 levels[XactIsoLevel],
+			 XactReadOnly ? " READ ONLY" : " READ WRITE",
+			 XactDeferrable ? " DEFERRABLE" : "");
+	shoal_remote_queue(conn, command);
+	conn->xact_level = 1;
+	conn->xact_wrote = false;
+	conn->xact_prepared = false;
+}
+
+static void
+queue_savepoints(ShoalConn *conn, int level)
+{
+	while (conn->xact_level < level)
+	{
+		char		command[32];
+
+		snprintf(command, sizeof(command), "SAVEPOINT shoal_%d",
+				 ++conn->xact_level);
+		shoal_remote_queue(conn, command);
+	}
+}
+
+/* The first use of a connection in a transaction, or after it was begun anew. */
+static void
+join(ShoalConn *conn)
+{
+	List	   *conns = xact_open_conns();
+
+	check_same_user(conn, conns);
+	if (XactIsoLevel == XACT_SERIALIZABLE)
+		xact_check_serializable(lcons(conn, conns));
+	queue_begin(conn);
+}
+
+ShoalConn *
+shoal_xact_conn(int node_id, int flags)
+{
+	ShoalConn  *conn;
+
+	if (XactReadOnly && (flags & SHOAL_JOIN_WRITE))
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot change data on other nodes in a read-only transaction")));
+
+	conn = shoal_remote_conn(node_id);
+	xact_used_nodes = true;
+	conn->quiet = false;
+	if (conn->xact_level == 0)
+	{
+		if (!(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single())
+			return conn;
+		join(conn);
+	}
+	else if (conn->xact_broken)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("connection to node %d failed earlier in this transaction",
+						node_id)));
+	queue_savepoints(conn, GetCurrentTransactionNestLevel());
+	if (flags & SHOAL_JOIN_WRITE)
+		conn->xact_wrote = true;
+	return conn;
+}
+
+ShoalConn *
+shoal_xact_conn_outside(int node_id)
+{
+	ShoalConn  *conn = shoal_remote_conn(node_id);
+
+	/* an abort has to look after what runs on it */
+	xact_used_nodes = true;
+	conn->quiet = false;
+	if (conn->xact_level > 0)
+		queue_savepoints(conn, GetCurrentTransactionNestLevel());
+	return conn;
+}
+
+/* ---- commands on several nodes ---- */
+
+static int
+compare_ints(const ListCell *a, const ListCell *b)
+{
+	return lfirst_int(a) - lfirst_int(b);
+}
+
+static List *
+other_nodes(void)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local)
+			result = lappend_int(result, node->node_id);
+	}
+	return result;
+}
+
+void
+shoal_xact_run(const char *sql, List *node_ids)
+{
+	List	   *ids = node_ids ? list_copy(node_ids) : other_nodes();
+	List	   *conns = NIL;
+	ListCell   *lc;
+
+	list_sort(ids, compare_ints);
+	foreach(lc, ids)
+	{
+		ShoalConn  *conn = shoal_xact_conn(lfirst_int(lc),
+										   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+
+		conn->quiet = true;
+		conns = lappend(conns, conn);
+	}
+	if (conns == NIL)
+		return;
+
+	/* everybody waits for locks on the first one, so not in circles */
+	shoal_remote_exec(linitial(conns), sql);
+	if (list_length(conns) > 1)
+		shoal_remote_exec_all(list_delete_first(list_copy(conns)), sql);
+	foreach(lc, conns)
+		((ShoalConn *) lfirst(lc))->quiet = false;
+}
+
+/* The node with the lowest id, which decides what must be decided once. */
+static const ShoalNode *
+first_node(void)
+{
+	List	   *nodes = shoal_meta_nodes();
+
+	if (nodes == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there are no active nodes")));
+	return linitial(nodes);
+}
+
+void
+shoal_xact_lock_cluster(void)
+{
+	const ShoalNode *node;
+
+	if (shoal_meta_is_alone())
+		return;
+	node = first_node();
+	if (node->is_local)
+		DirectFunctionCall2(pg_advisory_xact_lock_int4,
+							Int32GetDatum(CLUSTER_LOCK_CLASS),
+							Int32GetDatum(CLUSTER_LOCK_ID));
+	else
+	{
+		/*
+		 * As a writer: a mere reader's transaction ends, and with it the
+		 * lock, before the others are prepared.
+		 */
+		ShoalConn  *conn = shoal_xact_conn(node->node_id,
+										   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+
+		shoal_remote_exec(conn, psprintf("SELECT pg_catalog.pg_advisory_xact_lock(%d, %d)",
+										 CLUSTER_LOCK_CLASS, CLUSTER_LOCK_ID));
+	}
+}

@@ -1,0 +1,42 @@
+/*
+ * xact_private.h
+ *		What the files of this folder share.
+ */
+#ifndef XACT_PRIVATE_H
+#define XACT_PRIVATE_H
+
+#include "access/xact.h"
+
+#include "xact/xact.h"
+
+/* True once this transaction has used a connection, in whatever way. */
+extern bool xact_used_nodes;
+
+/* Connections with an open transaction (caller's list). */
+extern List *xact_open_conns(void);
+
+/* xact_single.c */
+extern void xact_single_init(void);
+extern void xact_single_reset(void);
+extern void xact_single_start_sub(void);
+extern void xact_single_abort_sub(void);
+
+/* xact_serializable.c */
+extern void xact_check_serializable(List *conns);
+
+/* xact_commit.c */
+extern void xact_before_commit(void);
+extern void xact_after_commit(void);
+extern void xact_after_abort(void);
+extern void xact_commit_sub(int level);
+extern void xact_abort_sub(int level);
+
+/* xact_record.c */
+extern char *xact_make_gid(int node_id);
+extern bool xact_is_my_gid(const char *gid, uint64 *fxid);
+extern void xact_record_insert(List *gids);
+extern bool xact_record_exists(const char *gid);
+extern List *xact_record_list(void);
+extern void xact_record_delete(List *gids);
+
+#endif							/* XACT_PRIVATE_H */

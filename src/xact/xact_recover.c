@@ -1,0 +1,158 @@
+/*
+ * xact_recover.c
+ *		Settling prepared transactions that nobody has finished.
+ *
+ * A prepared transaction of this coordinator's is committed if there is a
+ * record of its commit; it is rolled back if there is none and the transaction
+ * is not running any more.  The order matters: a transaction that is found not
+ * to run has its record by then, or never will.
+ *
+ * Each node is visited over a connection of its own.  A node that can't be
+ * reached is left for the next time, and so are its records.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+
+PG_FUNCTION_INFO_V1(shoal_recover_prepared_transactions);
+
+static bool
+is_running(uint64 fxid)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+
+	/* a crash may have taken the id back; very old ones compare wrongly */
+	if (fxid >= next || next - fxid > MaxTransactionId / 2)
+		return false;
+	return TransactionIdIsInProgress((TransactionId) fxid);
+}
+
+/* Returns true if the transaction was settled. */
+static bool
+settle(ShoalConn *conn, const char *gid)
+{
+	uint64		fxid;
+	bool		running;
+	const char *verb;
+
+	if (!xact_is_my_gid(gid, &fxid))
+		return false;
+	running = is_running(fxid);
+	if (xact_record_exists(gid))
+		verb = "COMMIT";
+	else if (!running)
+		verb = "ROLLBACK";
+	else
+		return false;
+	shoal_remote_exec(conn, psprintf("%s PREPARED %s", verb,
+									 quote_literal_cstr(gid)));
+	return true;
+}
+
+/* Settles what is on a node; returns how many. */
+static int
+settle_on(int node_id)
+{
+	ShoalConn  *conn = shoal_remote_conn_separate(node_id);
+	PGresult   *res;
+	List	   *gids = NIL;
+	ListCell   *lc;
+	int			settled = 0;
+
+	res = shoal_remote_query(conn, "SELECT gid FROM pg_catalog.pg_prepared_xacts"
+							 " WHERE database = pg_catalog.current_database()"
+							 " AND gid LIKE 'shoal\\_%'", NULL);
+	for (int i = 0; i < PQntuples(res); i++)
+		gids = lappend(gids, pstrdup(PQgetvalue(res, i, 0)));
+	PQclear(res);
+	foreach(lc, gids)
+		settled += settle(conn, lfirst(lc)) ? 1 : 0;
+	shoal_remote_close(conn);
+	return settled;
+}
+
+/* The same; a node that gives an error is left alone (-1). */
+static int
+try_settle_on(int node_id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int settled = -1;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		settled = settle_on(node_id);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not settle prepared transactions on node %d",
+						node_id),
+				 errdetail_internal("%s", error->message)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return settled;
+}
+
+/*
+ * shoal.recover_prepared_transactions(): settles prepared transactions of
+ * this coordinator on all nodes; returns how many.
+ */
+Datum
+shoal_recover_prepared_transactions(PG_FUNCTION_ARGS)
+{
+	List	   *records;
+	ListCell   *lc;
+	int			settled = 0;
+	bool		all = true;
+
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to settle prepared transactions")));
+
+	/* what is recorded before the nodes are asked has no need of its record */
+	records = xact_record_list();
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+		int			n;
+
+		if (node->is_local)
+			continue;
+		n = try_settle_on(node->node_id);
+		if (n < 0)
+			all = false;
+		else
+			settled += n;
+	}
+	if (all)
+		xact_record_delete(records);
+	PG_RETURN_INT32(settled);
+}
