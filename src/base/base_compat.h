@@ -50,7 +50,8 @@ extern int	no_such_variable
 #define shoal_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* 16 renamed relation file nodes, changed ownership checks and soft errors */
+/* 16 renamed relation file nodes, changed ownership checks, soft errors
+ * and partition specifications */
 #if PG_VERSION_NUM < 160000
 #define RelFileLocator RelFileNode
 #define RelFileNumber Oid
@@ -60,7 +61,9 @@ extern int	no_such_variable
 #define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
 #define shoal_owns_table(relid, userid) pg_class_ownercheck(relid, userid)
 #define shoal_name_list(string) stringToQualifiedNameList(string)
+#define shoal_hash_strategy "hash"
 #else
+#define shoal_hash_strategy PARTITION_STRATEGY_HASH
 #define shoal_name_list(string) stringToQualifiedNameList(string, NULL)
 #define shoal_owns_table(relid, userid) \
 	object_ownercheck(RelationRelationId, relid, userid)

@@ -5,7 +5,9 @@
 #ifndef DDL_H
 #define DDL_H
 
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
 #include "meta/meta.h"
@@ -70,6 +72,16 @@ extern void shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
 										int shard_count,
 										const ShoalStorage *storage);
 
+/*
+ * The table and, if it is partitioned by range or list, the partitions that
+ * make its tree down to those that are or can be split into shards; locked,
+ * parents first.  Shard partitions are not among them.
+ */
+extern List *shoal_ddl_members(Oid relid, LOCKMODE lockmode);
+
+/* True for a member that has (or can be split into) shards itself. */
+extern bool shoal_ddl_is_leaf(Oid relid);
+
 /* Makes one, like the others of the table that are on this node. */
 extern void shoal_ddl_create_partition(Oid relid, int group_id, int shard,
 									   int shard_count);
@@ -101,10 +113,17 @@ extern List *shoal_ddl_foreign_keys(Oid relid);
 /* The columns named in a comma-separated list, as an int list of attnums. */
 extern List *shoal_ddl_key_columns(Relation rel, const char *names);
 
+/* The columns of another table that have the same names as these. */
+extern List *shoal_ddl_same_columns(Relation rel, List *attnums,
+									Relation other);
+
 /* Raises an error for what cannot become a Shoal table of any kind. */
 extern void shoal_ddl_check_relation(Relation rel);
 
-/* The same for one that passed that, and a kind and distribution key. */
+/*
+ * The same for one that passed that, and a kind and distribution key; looks
+ * at its partitions, too.
+ */
 extern void shoal_ddl_check_table(Relation rel, char kind, List *keyattrs);
 
 /*
@@ -118,7 +137,33 @@ extern void shoal_ddl_check_foreign_keys(Relation rel, char kind, int group_id,
 extern bool shoal_ddl_keys_match(Relation rel, List *keyattrs,
 								 const ShoalTable *other);
 
-/* ---- ddl_distribute.c: shared with ddl_undistribute.c ---- */
+/*
+ * Raises an error if a new partition by range or list of a distributed table
+ * cannot be split into shards.
+ */
+extern void shoal_ddl_check_new_partition(Relation rel, List *keyattrs);
+
+/* ---- ddl_distribute.c ---- */
+
+/*
+ * Before CREATE TABLE ... PARTITION OF is run on a node (coordinator or not):
+ * makes it PARTITION BY HASH (distribution column) if the parent is a table
+ * that is distributed below its partitions by range or list.  Changes the
+ * statement, which must be the caller's to change, and returns the storage
+ * parameters taken out of it (they are for the shards).
+ */
+extern List *shoal_ddl_prepare_partition(CreateStmt *stmt);
+
+/*
+ * After CREATE TABLE ... PARTITION OF or ATTACH PARTITION was run on a node:
+ * registers the partition and makes its shards if its parent is such a table;
+ * does nothing otherwise.  options are storage parameters for the shards.
+ * An error if it cannot be: only an empty table that is partitioned by hash of
+ * the distribution column can be attached.
+ */
+extern void shoal_ddl_adopt_partition(Oid relid, List *options);
+
+/* ---- shared by ddl_distribute.c and ddl_undistribute.c ---- */
 
 /*
  * Opens a table of the current user's, locked ACCESS EXCLUSIVE; an error if
@@ -136,10 +181,10 @@ extern void shoal_ddl_begin_change(const char *function);
 extern void shoal_ddl_begin_internal(void);
 
 /*
- * Drops the foreign keys that a table has and returns what
+ * Drops the foreign keys that tables have and returns what
  * shoal_ddl_add_foreign_keys needs to add them again.
  */
-extern List *shoal_ddl_drop_foreign_keys(Oid relid);
-extern void shoal_ddl_add_foreign_keys(Oid relid, List *saved);
+extern List *shoal_ddl_drop_foreign_keys(List *relids);
+extern void shoal_ddl_add_foreign_keys(List *saved);
 
 #endif							/* DDL_H */

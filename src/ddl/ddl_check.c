@@ -88,6 +88,23 @@ shoal_ddl_key_columns(Relation rel, const char *names)
 	return attnums;
 }
 
+List *
+shoal_ddl_same_columns(Relation rel, List *attnums, Relation other)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, attnums)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+											  lfirst_int(lc) - 1);
+
+		result = lappend_int(result, get_attnum(RelationGetRelid(other),
+												NameStr(att->attname)));
+	}
+	return result;
+}
+
 /*
  * True if equal values of the type may hash differently on different nodes:
  * enums and the reg* types hash by OID.
@@ -211,6 +228,19 @@ shoal_ddl_keys_match(Relation rel, List *keyattrs, const ShoalTable *other)
 
 /* ---- the table ---- */
 
+static void
+check_storage(Relation rel)
+{
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" uses access method \"%s\"",
+						RelationGetRelationName(rel),
+						get_am_name(rel->rd_rel->relam)),
+				 errhint("Use ALTER TABLE ... SET ACCESS METHOD heap first.")));
+}
+
 void
 shoal_ddl_check_relation(Relation rel)
 {
@@ -274,13 +304,7 @@ shoal_ddl_check_relation(Relation rel)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("other tables inherit from table \"%s\"", name),
 				 errhint("Use ALTER TABLE ... NO INHERIT on them first, or use a partitioned table.")));
-	if (rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"%s\" uses access method \"%s\"", name,
-						get_am_name(rel->rd_rel->relam)),
-				 errhint("Use ALTER TABLE ... SET ACCESS METHOD heap first.")));
+	check_storage(rel);
 }
 
 /*
@@ -352,17 +376,31 @@ check_triggers(Relation rel)
 	}
 }
 
-/* A table that is partitioned by hash of the key can be used as it is. */
+/*
+ * A table that is partitioned by hash of the key can be used as it is.  One
+ * that is partitioned by range or list gets shards below each partition.
+ */
 static void
 check_partitioning(Relation rel, List *keyattrs)
 {
 	PartitionKey key = RelationGetPartitionKey(rel);
+	List	   *children = find_inheritance_children(RelationGetRelid(rel),
+													 NoLock);
 	bool		same;
 	int			i = 0;
 	ListCell   *lc;
 
-	same = key->strategy == PARTITION_STRATEGY_HASH &&
-		key->partnatts == list_length(keyattrs);
+	if (key->strategy != PARTITION_STRATEGY_HASH)
+	{
+		if (children == NIL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("partitioned table \"%s\" has no partitions",
+							RelationGetRelationName(rel)),
+					 errhint("Create a partition first; it is the partitions that are split into shards.")));
+		return;
+	}
+	same = key->partnatts == list_length(keyattrs);
 	foreach(lc, keyattrs)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
@@ -379,20 +417,51 @@ check_partitioning(Relation rel, List *keyattrs)
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"%s\" is partitioned otherwise than by hash of the distribution column",
+				 errmsg("table \"%s\" is partitioned by hash of something else than the distribution column",
 						RelationGetRelationName(rel)),
-				 errhint("Distribute by the columns of its PARTITION BY HASH, or distribute a table that is not partitioned.")));
-	if (find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+				 errhint("Distribute by the columns of its PARTITION BY HASH, or distribute a table that is not partitioned by hash.")));
+	if (children != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"%s\" has partitions already",
+				 errmsg("table \"%s\" has hash partitions already",
 						RelationGetRelationName(rel)),
 				 errhint("Detach or drop them first; shards are made as partitions of the table.")));
+}
+
+static void
+check_partition(Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" is not a table",
+						RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(rel->rd_rel->relkind),
+				 errhint("Detach it first.")));
+	check_storage(rel);
+}
+
+void
+shoal_ddl_check_new_partition(Relation rel, List *keyattrs)
+{
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("partition \"%s\" of a distributed table has to be partitioned by hash of the distribution column",
+						RelationGetRelationName(rel)),
+				 errhint("Use CREATE TABLE ... PARTITION OF, and insert the rows then.")));
+	check_indexes(rel, keyattrs);
+	check_triggers(rel);
+	if (RelationGetPartitionKey(rel)->strategy == PARTITION_STRATEGY_HASH)
+		check_partitioning(rel, keyattrs);
 }
 
 void
 shoal_ddl_check_table(Relation rel, char kind, List *keyattrs)
 {
+	ListCell   *lc;
+
 	if (kind != SHOAL_KIND_DISTRIBUTED)
 	{
 		if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
@@ -406,10 +475,19 @@ shoal_ddl_check_table(Relation rel, char kind, List *keyattrs)
 		return;
 	}
 	check_key(rel, keyattrs);
-	check_indexes(rel, keyattrs);
-	check_triggers(rel);
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		check_partitioning(rel, keyattrs);
+	foreach(lc, shoal_ddl_members(RelationGetRelid(rel), AccessExclusiveLock))
+	{
+		Relation	member = table_open(lfirst_oid(lc), NoLock);
+		List	   *attnums = shoal_ddl_same_columns(rel, keyattrs, member);
+
+		if (member->rd_rel->relispartition)
+			check_partition(member);
+		check_indexes(member, attnums);
+		check_triggers(member);
+		if (member->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+			check_partitioning(member, attnums);
+		table_close(member, NoLock);
+	}
 }
 
 /* ---- foreign keys ---- */
@@ -562,14 +640,21 @@ void
 shoal_ddl_check_foreign_keys(Relation rel, char kind, int group_id,
 							 List *keyattrs)
 {
-	AttrNumber	keys[PARTITION_MAX_KEYS];
-	int			nkeys = 0;
-	List	   *fks = shoal_ddl_foreign_keys(RelationGetRelid(rel));
+	List	   *members = shoal_ddl_members(RelationGetRelid(rel), NoLock);
 	ListCell   *lc;
 
-	foreach(lc, keyattrs)
-		keys[nkeys++] = lfirst_int(lc);
-	foreach(lc, fks)
-		check_foreign_key(lfirst(lc), RelationGetRelid(rel), kind, group_id,
-						  nkeys, keys);
+	foreach(lc, members)
+	{
+		Relation	member = table_open(lfirst_oid(lc), NoLock);
+		AttrNumber	keys[PARTITION_MAX_KEYS];
+		int			nkeys = 0;
+		ListCell   *key;
+
+		foreach(key, shoal_ddl_same_columns(rel, keyattrs, member))
+			keys[nkeys++] = lfirst_int(key);
+		foreach(key, shoal_ddl_foreign_keys(lfirst_oid(lc)))
+			check_foreign_key(lfirst(key), lfirst_oid(lc), kind, group_id,
+							  nkeys, keys);
+		table_close(member, NoLock);
+	}
 }

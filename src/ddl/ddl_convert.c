@@ -32,6 +32,7 @@
 #include "catalog/heap.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
@@ -375,6 +376,15 @@ remove_statistics(Relation rel, bool inherited)
 		RemoveStatisticsDataById(lfirst_oid(lc), inherited);
 }
 
+/* A parent's partition descriptor says which partitions have partitions. */
+static void
+invalidate_parent(Relation rel)
+{
+	if (rel->rd_rel->relispartition)
+		CacheInvalidateRelcacheByRelid(get_partition_parent(RelationGetRelid(rel),
+															false));
+}
+
 static void
 store_key(Oid relid, List *keyattrs)
 {
@@ -423,6 +433,7 @@ shoal_ddl_convert(Oid relid, List *keyattrs)
 		convert_index(lfirst_oid(lc));
 	inherit_check_constraints(relid);
 	RelationDropStorage(rel);
+	invalidate_parent(rel);
 	table_close(rel, NoLock);
 	drop_toast(relid);
 	class_without_storage(relid, RELKIND_PARTITIONED_TABLE);
@@ -567,6 +578,7 @@ shoal_ddl_convert_back(Oid relid, Oid heap)
 
 	Assert(rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
 	remove_statistics(rel, true);
+	invalidate_parent(rel);
 	table_close(rel, NoLock);
 
 	drop_key(relid);

@@ -24,6 +24,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -143,39 +144,46 @@ shoal_ddl_begin_internal(void)
 
 typedef struct SavedForeignKey
 {
+	Oid			relid;
 	char	   *name;
 	char	   *command;		/* adds it again */
 	char	   *comment;
 } SavedForeignKey;
 
 List *
-shoal_ddl_drop_foreign_keys(Oid relid)
+shoal_ddl_drop_foreign_keys(List *relids)
 {
 	List	   *saved = NIL;
 	ListCell   *lc;
+	ListCell   *key;
 
-	foreach(lc, shoal_ddl_foreign_keys(relid))
+	foreach(lc, relids)
 	{
-		ShoalForeignKey *fk = lfirst(lc);
-		SavedForeignKey *save;
-		ObjectAddress address;
+		foreach(key, shoal_ddl_foreign_keys(lfirst_oid(lc)))
+		{
+			ShoalForeignKey *fk = lfirst(key);
+			SavedForeignKey *save;
+			ObjectAddress address;
 
-		if (fk->from != relid)
-			continue;
-		save = palloc0(sizeof(SavedForeignKey));
-		save->name = fk->name;
-		save->command = pg_get_constraintdef_command(fk->oid);
-		save->comment = GetComment(fk->oid, ConstraintRelationId, 0);
-		saved = lappend(saved, save);
+			if (fk->from != lfirst_oid(lc))
+				continue;
+			save = palloc0(sizeof(SavedForeignKey));
+			save->relid = fk->from;
+			save->name = fk->name;
+			save->command = pg_get_constraintdef_command(fk->oid);
+			save->comment = GetComment(fk->oid, ConstraintRelationId, 0);
+			saved = lappend(saved, save);
 
-		ObjectAddressSet(address, ConstraintRelationId, fk->oid);
-		performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+			ObjectAddressSet(address, ConstraintRelationId, fk->oid);
+			performDeletion(&address, DROP_RESTRICT,
+							PERFORM_DELETION_INTERNAL);
+		}
 	}
 	return saved;
 }
 
 void
-shoal_ddl_add_foreign_keys(Oid relid, List *saved)
+shoal_ddl_add_foreign_keys(List *saved)
 {
 	ListCell   *lc;
 
@@ -190,23 +198,25 @@ shoal_ddl_add_foreign_keys(Oid relid, List *saved)
 		if (SPI_execute(fk->command, false, 0) != SPI_OK_UTILITY)
 			elog(ERROR, "SPI_execute failed: %s", fk->command);
 		if (fk->comment != NULL)
-			CreateComments(get_relation_constraint_oid(relid, fk->name, false),
+			CreateComments(get_relation_constraint_oid(fk->relid, fk->name,
+													   false),
 						   ConstraintRelationId, 0, fk->comment);
 	}
 	SPI_finish();
 	CommandCounterIncrement();
 }
 
-/* ---- on each node ---- */
+/* ---- on each node: parts ---- */
 
 /*
  * While the rows move to their shards no trigger may fire and no policy apply:
  * they are not new.  session_replication_role would be the way, but the owner
  * of a table need not be allowed to set it.  So the catalogs say for a while
- * that there are no triggers and policies; nobody else sees that.
+ * that there are no triggers and policies; nobody else sees that.  Afterwards
+ * row_security are the tables that had policies.
  */
 static void
-set_quiet(Oid relid, bool quiet, bool row_security)
+set_quiet(Oid relid, bool quiet, List *row_security)
 {
 	List	   *relids = find_all_inheritors(relid, NoLock, NULL);
 	Relation	pg_class = table_open(RelationRelationId, RowExclusiveLock);
@@ -224,8 +234,7 @@ set_quiet(Oid relid, bool quiet, bool row_security)
 
 		/* true is always right: core looks for triggers then */
 		form->relhastriggers = !quiet;
-		if (lfirst_oid(lc) == relid)
-			form->relrowsecurity = !quiet && row_security;
+		form->relrowsecurity = list_member_oid(row_security, lfirst_oid(lc));
 		CatalogTupleUpdate(pg_class, &tuple->t_self, tuple);
 		heap_freetuple(tuple);
 	}
@@ -234,91 +243,245 @@ set_quiet(Oid relid, bool quiet, bool row_security)
 }
 
 static void
-write_metadata(Oid relid, const Distribution *dist)
+write_group(const Distribution *dist)
 {
-	if (dist->new_group)
-	{
-		shoal_meta_add_group(dist->group_id, dist->kind, dist->shard_count,
-							 dist->replicas, dist->closed);
-		for (int i = 0; i < dist->nprimaries; i++)
-			shoal_meta_add_placement(dist->group_id,
-									 dist->kind == SHOAL_KIND_REFERENCE ? 0 : i,
-									 dist->primaries[i], "primary", "active");
-	}
-	shoal_meta_add_table(relid, dist->kind, dist->group_id);
+	if (!dist->new_group)
+		return;
+	shoal_meta_add_group(dist->group_id, dist->kind, dist->shard_count,
+						 dist->replicas, dist->closed);
+	for (int i = 0; i < dist->nprimaries; i++)
+		shoal_meta_add_placement(dist->group_id,
+								 dist->kind == SHOAL_KIND_REFERENCE ? 0 : i,
+								 dist->primaries[i], "primary", "active");
 }
 
-/* Converts and registers a distributed table; returns the rows it had. */
-static Oid
-distribute_by_hash(Oid relid, const Distribution *dist)
+/* The shards of a group that are on this node. */
+static List *
+local_shards(const ShoalGroup *group)
 {
-	ShoalStorage *storage = shoal_ddl_storage_of(relid);
 	int			local = shoal_meta_local_node_id();
-	List	   *saved = shoal_ddl_drop_foreign_keys(relid);
-	List	   *attnums = NIL;
 	List	   *shards = NIL;
-	Oid			remnant = InvalidOid;
-	const ShoalGroup *group;
-	ListCell   *lc;
 
-	foreach(lc, dist->keys)
-		attnums = lappend_int(attnums, get_attnum(relid, lfirst(lc)));
-	if (get_rel_relkind(relid) == RELKIND_RELATION)
-		remnant = shoal_ddl_convert(relid, attnums);
-	write_metadata(relid, dist);
-
-	group = shoal_meta_group(dist->group_id);
 	for (int i = 0; i < group->shard_count; i++)
 		if (group->primary[i] == local)
 			shards = lappend_int(shards, i);
+	return shards;
+}
+
+/*
+ * Splits a table, or a partition, into shards.  Its row is left in the table
+ * that is returned, if it had any.
+ */
+static Oid
+split_leaf(Oid relid, List *keys, int group_id)
+{
+	ShoalStorage *storage = shoal_ddl_storage_of(relid);
+	const ShoalGroup *group = shoal_meta_group(group_id);
+	List	   *shards = local_shards(group);
+	List	   *attnums = NIL;
+	Oid			remnant = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, keys)
+		attnums = lappend_int(attnums, get_attnum(relid, lfirst(lc)));
+	if (get_rel_relkind(relid) == RELKIND_RELATION)
+		remnant = shoal_ddl_convert(relid, attnums);
+	shoal_meta_add_table(relid, SHOAL_KIND_DISTRIBUTED, group_id);
 	if (shards != NIL)
-		shoal_ddl_create_partitions(relid, dist->group_id, shards,
+		shoal_ddl_create_partitions(relid, group_id, shards,
 									group->shard_count, storage);
-	shoal_ddl_add_foreign_keys(relid, saved);
 	return remnant;
+}
+
+/* Rows that have to go from one table here to the shards of another. */
+typedef struct Move
+{
+	Oid			from;
+	Oid			to;
+} Move;
+
+/* ---- partitions by range or list that come later ---- */
+
+List *
+shoal_ddl_prepare_partition(CreateStmt *stmt)
+{
+	List	   *options = stmt->options;
+	Oid			parent;
+	const ShoalTable *table;
+	PartitionSpec *spec;
+
+	if (stmt->partbound == NULL || stmt->partspec != NULL)
+		return NIL;
+	parent = RangeVarGetRelid(linitial(stmt->inhRelations), AccessShareLock,
+							  true);
+	if (!OidIsValid(parent))
+		return NIL;
+	table = shoal_meta_table(parent);
+	if (table == NULL || shoal_ddl_is_leaf(parent))
+		return NIL;
+	spec = makeNode(PartitionSpec);
+	spec->strategy = shoal_hash_strategy;
+	spec->location = -1;
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		PartitionElem *elem = makeNode(PartitionElem);
+
+		elem->name = get_attname(parent, table->keyattr[i], false);
+		elem->location = -1;
+		spec->partParams = lappend(spec->partParams, elem);
+	}
+	stmt->partspec = spec;
+	stmt->accessMethod = NULL;
+	stmt->options = NIL;
+	return options;
+}
+
+void
+shoal_ddl_adopt_partition(Oid relid, List *options)
+{
+	Oid			parent = get_partition_parent(relid, true);
+	const ShoalTable *table;
+	ListCell   *lc;
+
+	if (!OidIsValid(parent))
+		return;
+	table = shoal_meta_table(parent);
+	if (table == NULL || shoal_ddl_is_leaf(parent))
+		return;
+	shoal_scope_enter_local();
+	foreach(lc, shoal_ddl_members(relid, AccessExclusiveLock))
+	{
+		const ShoalGroup *group = shoal_meta_group(table->group_id);
+		Oid			member = lfirst_oid(lc);
+		ShoalStorage storage = {options, RELPERSISTENCE_PERMANENT};
+		Relation	rel = table_open(member, NoLock);
+		Relation	above = table_open(parent, NoLock);
+		List	   *keys = NIL;
+
+		for (int i = 0; i < table->nkeys; i++)
+			keys = lappend_int(keys, table->keyattr[i]);
+		keys = shoal_ddl_same_columns(above, keys, rel);
+		shoal_ddl_check_new_partition(rel, keys);
+		storage.persistence = rel->rd_rel->relpersistence;
+		table_close(above, NoLock);
+		table_close(rel, NoLock);
+
+		shoal_meta_add_table(member, SHOAL_KIND_DISTRIBUTED, table->group_id);
+		if (shoal_ddl_is_leaf(member) && local_shards(group) != NIL)
+			shoal_ddl_create_partitions(member, table->group_id,
+										local_shards(group),
+										group->shard_count, &storage);
+	}
+	shoal_scope_leave_local();
+}
+
+/* ---- the work of one node ---- */
+
+static List *
+distribute_by_hash(List *members, const Distribution *dist)
+{
+	List	   *saved = shoal_ddl_drop_foreign_keys(members);
+	List	   *moves = NIL;
+	ListCell   *lc;
+
+	write_group(dist);
+	foreach(lc, members)
+	{
+		Oid			relid = lfirst_oid(lc);
+		Oid			remnant;
+
+		if (!shoal_ddl_is_leaf(relid))
+		{
+			shoal_meta_add_table(relid, SHOAL_KIND_DISTRIBUTED,
+								 dist->group_id);
+			continue;
+		}
+		remnant = split_leaf(relid, dist->keys, dist->group_id);
+		if (OidIsValid(remnant))
+		{
+			Move	   *move = palloc(sizeof(Move));
+
+			move->from = remnant;
+			move->to = relid;
+			moves = lappend(moves, move);
+		}
+	}
+	shoal_ddl_add_foreign_keys(saved);
+	return moves;
+}
+
+static List *
+distribute_whole(Oid relid, const Distribution *dist, bool origin)
+{
+	Move	   *move;
+	Oid			remnant;
+
+	write_group(dist);
+	shoal_meta_add_table(relid, dist->kind, dist->group_id);
+
+	/* rows that are where they belong can stay */
+	if (!origin || shoal_meta_is_alone() ||
+		(dist->kind == SHOAL_KIND_SINGLE &&
+		 shoal_meta_group(dist->group_id)->all_local))
+		return NIL;
+	remnant = shoal_ddl_detach_rows(relid);
+	if (!OidIsValid(remnant))
+		return NIL;
+	move = palloc(sizeof(Move));
+	move->from = remnant;
+	move->to = relid;
+	return list_make1(move);
+}
+
+/*
+ * Nothing of this session may use the table; and only the coordinator's copy
+ * of it may have rows.
+ */
+static void
+check_use(List *members, bool origin)
+{
+	ListCell   *lc;
+
+	foreach(lc, members)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		CheckTableNotInUse(rel, "shoal.create_distributed_table()");
+		if (!origin && RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
+			RelationGetNumberOfBlocks(rel) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" has rows of its own on node %d",
+							RelationGetRelationName(rel),
+							shoal_meta_local_node_id()),
+					 errhint("Connect to that node and move the rows, then TRUNCATE the table there; or distribute it from there.")));
+		table_close(rel, NoLock);
+	}
 }
 
 /*
  * The work of one node.  On the coordinator (origin) the rows that have to
- * move are returned in a table of their own; elsewhere there must be none.
+ * move are returned, as a List of Move *.
  */
-static Oid
+static List *
 distribute_here(Oid relid, const Distribution *dist, bool origin)
 {
-	Relation	rel = shoal_ddl_open_own_table(relid);
-	Oid			remnant = InvalidOid;
+	List	   *moves;
+	List	   *members;
 
-	CheckTableNotInUse(rel, "shoal.create_distributed_table()");
-	if (!origin && RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
-		RelationGetNumberOfBlocks(rel) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has rows of its own on node %d",
-						RelationGetRelationName(rel),
-						shoal_meta_local_node_id()),
-				 errhint("Connect to that node and move the rows, then TRUNCATE the table there; or distribute it from there.")));
-	table_close(rel, NoLock);
+	table_close(shoal_ddl_open_own_table(relid), NoLock);
+	members = shoal_ddl_members(relid, AccessExclusiveLock);
+	check_use(members, origin);
 
 	shoal_scope_enter_local();
 	if (dist->kind == SHOAL_KIND_DISTRIBUTED)
-		remnant = distribute_by_hash(relid, dist);
+		moves = distribute_by_hash(members, dist);
 	else
-	{
-		int			local = shoal_meta_local_node_id();
-		bool		stays;
-
-		write_metadata(relid, dist);
-		if (dist->kind == SHOAL_KIND_REFERENCE)
-			stays = shoal_meta_is_alone();
-		else
-			stays = shoal_meta_group(dist->group_id)->primary[0] == local;
-		if (origin && !stays)
-			remnant = shoal_ddl_detach_rows(relid);
-	}
+		moves = distribute_whole(relid, dist, origin);
 	if (dist->quiet)
-		set_quiet(relid, true, false);
+		set_quiet(relid, true, NIL);
 	shoal_scope_leave_local();
-	return remnant;
+	return moves;
 }
 
 /* ---- rows ---- */
@@ -397,20 +560,48 @@ int_array_literal(const int *elements, int n)
 	return buf.data;
 }
 
-static void
-distribute_everywhere(Oid relid, const Distribution *dist, bool row_security)
+/* A table's name as a literal of type regclass. */
+static char *
+regclass_literal(Oid relid)
 {
-	StringInfoData sql;
 	char	   *name;
-	Oid			remnant;
-	ListCell   *lc;
 
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  get_rel_name(relid));
-	name = quote_literal_cstr(name);
+	return psprintf("%s::pg_catalog.regclass", quote_literal_cstr(name));
+}
+
+/* Ends the quiet: see set_quiet. */
+static void
+end_quiet(Oid relid, List *row_security)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	set_quiet(relid, false, row_security);
+	if (shoal_meta_is_alone())
+		return;
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "/*shoal local*/ SELECT shoal.internal_distribute(%s::pg_catalog.regclass, '%c', ARRAY[",
-					 name, dist->kind);
+	appendStringInfo(&sql, "/*shoal local*/ SELECT shoal.internal_distributed(%s, ARRAY[",
+					 regclass_literal(relid));
+	foreach(lc, row_security)
+		appendStringInfo(&sql, "%s%s",
+						 foreach_current_index(lc) > 0 ? ", " : "",
+						 regclass_literal(lfirst_oid(lc)));
+	appendStringInfoString(&sql, "]::pg_catalog.regclass[])");
+	shoal_xact_run(sql.data, NIL);
+}
+
+static void
+distribute_everywhere(Oid relid, const Distribution *dist, List *row_security)
+{
+	StringInfoData sql;
+	List	   *moves;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "/*shoal local*/ SELECT shoal.internal_distribute(%s, '%c', ARRAY[",
+					 regclass_literal(relid), dist->kind);
 	foreach(lc, dist->keys)
 		appendStringInfo(&sql, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 quote_literal_cstr(lfirst(lc)));
@@ -421,22 +612,20 @@ distribute_everywhere(Oid relid, const Distribution *dist, bool row_security)
 					 int_array_literal(dist->primaries, dist->nprimaries),
 					 dist->quiet ? "true" : "false");
 
-	remnant = distribute_here(relid, dist, true);
+	moves = distribute_here(relid, dist, true);
 	if (!shoal_meta_is_alone())
 	{
 		shoal_xact_run(sql.data, NIL);
 		shoal_remote_forget_statements();
 	}
-	if (OidIsValid(remnant))
-		move_rows(relid, remnant);
-	if (dist->quiet)
+	foreach(lc, moves)
 	{
-		set_quiet(relid, false, row_security);
-		if (!shoal_meta_is_alone())
-			shoal_xact_run(psprintf("/*shoal local*/ SELECT shoal.internal_distributed(%s::pg_catalog.regclass, %s)",
-									name, row_security ? "true" : "false"),
-						   NIL);
+		Move	   *move = lfirst(lc);
+
+		move_rows(move->to, move->from);
 	}
+	if (dist->quiet)
+		end_quiet(relid, row_security);
 }
 
 /* Primaries that each node has, of all groups that have shards. */
@@ -590,6 +779,33 @@ join_group_of(Relation rel, List *keyattrs, Distribution *dist,
 }
 
 /*
+ * True if there are rows to move, and triggers or policies that must not see
+ * them; sets the list of tables with policies.
+ */
+static bool
+needs_quiet(Oid relid, List **row_security)
+{
+	bool		rows = false;
+	bool		watched = false;
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_members(relid, NoLock))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		if (rel->rd_rel->relhastriggers || rel->rd_rel->relrowsecurity)
+			watched = true;
+		if (rel->rd_rel->relrowsecurity)
+			*row_security = lappend_oid(*row_security, lfirst_oid(lc));
+		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
+			RelationGetNumberOfBlocks(rel) > 0)
+			rows = true;
+		table_close(rel, NoLock);
+	}
+	return rows && watched;
+}
+
+/*
  * Checks the table, settles group and placements, and does it.  colocate is
  * NULL for a reference table.
  */
@@ -598,7 +814,7 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 		   const char *colocate, bool count_given)
 {
 	Relation	rel = shoal_ddl_open_own_table(relid);
-	bool		row_security = rel->rd_rel->relrowsecurity;
+	List	   *row_security = NIL;
 	List	   *keyattrs = NIL;
 	ListCell   *lc;
 
@@ -607,7 +823,6 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 	if (key_names != NULL)
 		keyattrs = shoal_ddl_key_columns(rel, key_names);
 	shoal_ddl_check_table(rel, dist->kind, keyattrs);
-	CheckTableNotInUse(rel, "shoal.create_distributed_table()");
 	foreach(lc, keyattrs)
 		dist->keys = lappend(dist->keys,
 							 get_attname(relid, lfirst_int(lc), false));
@@ -631,10 +846,8 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 		dist->group_id = shoal_meta_next_group_id();
 		place_shards(dist);
 	}
-	dist->quiet = (rel->rd_rel->relhastriggers || row_security) &&
-		RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
-		RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, NoLock);
+	dist->quiet = needs_quiet(relid, &row_security);
 	distribute_everywhere(relid, dist, row_security);
 }
 
@@ -722,9 +935,16 @@ Datum
 shoal_internal_distributed(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
+	List	   *row_security = NIL;
+	Datum	   *elements;
+	int			n;
 
 	shoal_ddl_begin_internal();
 	table_close(shoal_ddl_open_own_table(relid), NoLock);
-	set_quiet(relid, false, PG_GETARG_BOOL(1));
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), REGCLASSOID, sizeof(Oid), true,
+					  TYPALIGN_INT, &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		row_security = lappend_oid(row_security, DatumGetObjectId(elements[i]));
+	set_quiet(relid, false, row_security);
 	PG_RETURN_VOID();
 }

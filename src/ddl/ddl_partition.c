@@ -41,11 +41,13 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/scansup.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -53,6 +55,37 @@
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
+
+/* ---- trees of partitions ---- */
+
+bool
+shoal_ddl_is_leaf(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	PartitionKey key = RelationGetPartitionKey(rel);
+	bool		leaf;
+
+	leaf = key == NULL || key->strategy == PARTITION_STRATEGY_HASH;
+	table_close(rel, AccessShareLock);
+	return leaf;
+}
+
+List *
+shoal_ddl_members(Oid relid, LOCKMODE lockmode)
+{
+	List	   *members;
+	ListCell   *lc;
+
+	if (lockmode != NoLock)
+		LockRelationOid(relid, lockmode);
+	members = list_make1_oid(relid);
+	if (shoal_ddl_is_leaf(relid))
+		return members;
+	foreach(lc, find_inheritance_children(relid, lockmode))
+		members = list_concat(members,
+							  shoal_ddl_members(lfirst_oid(lc), lockmode));
+	return members;
+}
 
 /* ---- storage parameters ---- */
 

@@ -173,52 +173,103 @@ drop_partitions(Oid relid)
 	free_object_addresses(partitions);
 }
 
+static void
+set_options(Oid relid, List *options)
+{
+	AlterTableCmd *cmd = makeNode(AlterTableCmd);
+
+	if (options == NIL)
+		return;
+	cmd->subtype = AT_SetRelOptions;
+	cmd->def = (Node *) options;
+	AlterTableInternal(relid, list_make1(cmd), false);
+	CommandCounterIncrement();
+}
+
 /*
- * Turns the table into a plain one with the rows of a heap; InvalidOid stands
- * for an empty one.
+ * Turns a table, or a partition by range or list, into a plain one with the
+ * rows of a heap; InvalidOid stands for an empty one.
  */
 static void
-undistribute_here(Oid relid, Oid heap)
+undistribute_leaf(Oid relid, Oid heap)
 {
-	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 	ShoalStorage *storage = shoal_ddl_storage_of(relid);
-	List	   *saved = NIL;
+	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 
-	shoal_scope_enter_local();
 	if (!OidIsValid(heap))
 		heap = shoal_ddl_make_heap(relid, storage->persistence);
 	if (partitioned)
-	{
-		saved = shoal_ddl_drop_foreign_keys(relid);
 		drop_partitions(relid);
-	}
 	shoal_meta_drop_table(relid);
 	if (partitioned)
 	{
 		shoal_ddl_convert_back(relid, heap);
-		if (storage->options != NIL)
-		{
-			AlterTableCmd *cmd = makeNode(AlterTableCmd);
-
-			cmd->subtype = AT_SetRelOptions;
-			cmd->def = (Node *) storage->options;
-			AlterTableInternal(relid, list_make1(cmd), false);
-			CommandCounterIncrement();
-		}
-		shoal_ddl_add_foreign_keys(relid, saved);
+		set_options(relid, storage->options);
 	}
 	else
 		shoal_ddl_replace_heap(relid, heap);
+}
+
+/*
+ * The work of one node.  heaps are those that the rows of the leaves are in,
+ * in the order of the members; NIL if they are all empty.
+ */
+static void
+undistribute_here(Oid relid, List *heaps)
+{
+	List	   *members = shoal_ddl_members(relid, AccessExclusiveLock);
+	List	   *saved;
+	int			i = 0;
+	ListCell   *lc;
+
+	shoal_scope_enter_local();
+	saved = shoal_ddl_drop_foreign_keys(members);
+	foreach(lc, members)
+	{
+		if (shoal_ddl_is_leaf(lfirst_oid(lc)))
+			undistribute_leaf(lfirst_oid(lc),
+							  heaps ? list_nth_oid(heaps, i++) : InvalidOid);
+		else
+			shoal_meta_drop_table(lfirst_oid(lc));
+	}
+	shoal_ddl_add_foreign_keys(saved);
 	shoal_scope_leave_local();
+}
+
+/* Reads the rows of each leaf into a heap. */
+static List *
+gather_rows(Oid relid)
+{
+	List	   *heaps = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_members(relid, AccessExclusiveLock))
+	{
+		Oid			leaf = lfirst_oid(lc);
+		Relation	rel;
+		Oid			heap;
+
+		if (!shoal_ddl_is_leaf(leaf))
+			continue;
+		heap = shoal_ddl_make_heap(leaf,
+								   shoal_ddl_storage_of(leaf)->persistence);
+		rel = table_open(leaf, NoLock);
+		fill_heap(rel, heap);
+		table_close(rel, NoLock);
+		heaps = lappend_oid(heaps, heap);
+	}
+	return heaps;
 }
 
 /* ---- the coordinator ---- */
 
 static void
-check_foreign_keys(Relation rel)
+check_member(Oid relid)
 {
+	Relation	rel = table_open(relid, NoLock);
 	ListCell   *lc;
 
+	CheckTableNotInUse(rel, "shoal.undistribute_table()");
 	foreach(lc, shoal_ddl_foreign_keys(RelationGetRelid(rel)))
 	{
 		ShoalForeignKey *fk = lfirst(lc);
@@ -240,6 +291,7 @@ check_foreign_keys(Relation rel)
 						   RelationGetRelationName(rel)),
 				 errhint("Drop the foreign key first.")));
 	}
+	table_close(rel, NoLock);
 }
 
 Datum
@@ -250,7 +302,8 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 	Relation	rel;
 	const ShoalTable *table;
 	bool		rows_are_here;
-	Oid			heap = InvalidOid;
+	ListCell   *lc;
+	List	   *heaps = NIL;
 
 	shoal_ddl_begin_change("shoal.undistribute_table()");
 	rel = shoal_ddl_open_own_table(relid);
@@ -266,8 +319,9 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 				 errmsg("table \"%s\" is a partition of a distributed table",
 						RelationGetRelationName(rel)),
 				 errhint("Detach it first, or undistribute the partitioned table.")));
-	check_foreign_keys(rel);
-	CheckTableNotInUse(rel, "shoal.undistribute_table()");
+	table_close(rel, NoLock);
+	foreach(lc, shoal_ddl_members(relid, AccessExclusiveLock))
+		check_member(lfirst_oid(lc));
 
 	name = qualified_name(relid);
 	if (!shoal_meta_is_alone())
@@ -276,18 +330,13 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 	rows_are_here = table->kind == SHOAL_KIND_REFERENCE ||
 		(table->kind == SHOAL_KIND_SINGLE &&
 		 shoal_meta_group(table->group_id)->all_local);
-	if (!rows_are_here)
-	{
-		heap = shoal_ddl_make_heap(relid,
-								   shoal_ddl_storage_of(relid)->persistence);
-		fill_heap(rel, heap);
-	}
-	table_close(rel, NoLock);
-
 	if (rows_are_here)
 		shoal_meta_drop_table(relid);
 	else
-		undistribute_here(relid, heap);
+	{
+		heaps = gather_rows(relid);
+		undistribute_here(relid, heaps);
+	}
 	if (!shoal_meta_is_alone())
 	{
 		shoal_xact_run(psprintf("/*shoal local*/ SELECT shoal.internal_undistribute(%s::pg_catalog.regclass)",
@@ -304,6 +353,6 @@ shoal_internal_undistribute(PG_FUNCTION_ARGS)
 
 	shoal_ddl_begin_internal();
 	table_close(shoal_ddl_open_own_table(relid), NoLock);
-	undistribute_here(relid, InvalidOid);
+	undistribute_here(relid, NIL);
 	PG_RETURN_VOID();
 }

@@ -78,7 +78,7 @@ static enum
 {
 	EXT_UNKNOWN, EXT_MISSING, EXT_PRESENT
 }			ext_state = EXT_UNKNOWN;
-static Oid	meta_relids[SHOAL_META_RELS];
+static Oid	meta_relids[SHOAL_META_RELS];	/* the last ones known */
 
 /* the current generation; NULL before the first look-up */
 static MemoryContext generation = NULL;
@@ -113,21 +113,16 @@ on_relcache_change(Datum arg, Oid relid)
 		return;
 	}
 
-	if (ext_state == EXT_PRESENT)
+	changes++;
+	for (int i = 0; i < SHOAL_META_RELS; i++)
 	{
-		for (int i = 0; i < SHOAL_META_RELS; i++)
+		if (meta_relids[i] == relid)
 		{
-			if (meta_relids[i] == relid)
-			{
-				changes++;
-				generation_stale = true;
-				ext_state = EXT_UNKNOWN;
-				return;
-			}
+			generation_stale = true;
+			ext_state = EXT_UNKNOWN;
+			return;
 		}
 	}
-
-	changes++;
 	if (generation == NULL || generation_stale)
 		return;
 	entry = hash_search(tables, &relid, HASH_FIND, NULL);

@@ -15,6 +15,7 @@
 #include "access/transam.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
@@ -233,4 +234,20 @@ shoal_expr_reaches_out(Query *query)
 	int			depth = -1;
 
 	return reaches_out_walker((Node *) query, &depth);
+}
+
+bool
+shoal_expr_are_sendable(List *types)
+{
+	ListCell   *lc;
+
+	foreach(lc, types)
+	{
+		Oid			type = lfirst_oid(lc);
+
+		if (type == RECORDOID || type == RECORDARRAYOID ||
+			get_typtype(type) == TYPTYPE_PSEUDO)
+			return false;
+	}
+	return true;
 }

@@ -40,4 +40,10 @@ extern Node *shoal_expr_strip(Node *node);
  */
 extern bool shoal_expr_reaches_out(Query *query);
 
+/*
+ * Can values of all these types (OID list) be received from a node?  Not
+ * anonymous records, whose columns the receiver does not know.
+ */
+extern bool shoal_expr_are_sendable(List *types);
+
 #endif							/* PLAN_EXPR_H */

@@ -138,8 +138,9 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 
 		if (stmt)
 			return stmt;
-		if (whole->single ? shoal_enable_router :
-			shoal_enable_push && query->sortClause == NIL)
+		if (shoal_part_is_sendable(query) &&
+			(whole->single ? shoal_enable_router :
+			 shoal_enable_push && query->sortClause == NIL))
 		{
 			ShoalFragment *frag = shoal_text_compile(query, whole);
 

@@ -107,6 +107,19 @@ shoal_part_columns(List *targetlist, List **names, List **types,
 	}
 }
 
+bool
+shoal_part_is_sendable(Query *query)
+{
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+
+	shoal_part_columns(query->targetList, &names, &types, &typmods,
+					   &collations);
+	return shoal_expr_are_sendable(types);
+}
+
 static RangeTblEntry *
 make_rte(char *enrname, double rows, List *names, List *types, List *typmods,
 		 List *collations)

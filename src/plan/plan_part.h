@@ -76,6 +76,9 @@ extern void shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 extern void shoal_part_columns(List *targetlist, List **names, List **types,
 							   List **typmods, List **collations);
 
+/* Can the query's result be received from a node? */
+extern bool shoal_part_is_sendable(Query *query);
+
 /* Marks the argument of a merging Aggref (a TargetEntry's resname). */
 #define SHOAL_STATE_NAME	"shoal state"
 

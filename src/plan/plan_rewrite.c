@@ -388,7 +388,8 @@ shoal_rewrite_query(Query *query)
 	shoal_shape_analyze(query, &analysis);
 	if (query->commandType == CMD_SELECT && shoal_enable_push)
 	{
-		bool		whole = analysis.whole.kind == SHOAL_SHAPE_SHARDED;
+		bool		whole = analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
+			shoal_part_is_sendable(query);
 
 		/* an order over several shards is kept by the split below */
 		if (whole && (query->sortClause == NIL || analysis.whole.single))

@@ -312,7 +312,8 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis)
 		if (column > list_length(query->groupClause))
 			more_groups = lappend(more_groups, expr);
 	}
-	if (query->groupClause == NIL && more_groups != NIL)
+	if ((query->groupClause == NIL && more_groups != NIL) ||
+		!shoal_expr_are_sendable(types))
 		return false;
 
 	targetlist = (List *) replace_aggs_mutator((Node *) query->targetList,
@@ -392,23 +393,6 @@ sort_keys_of(Query *query)
 	return result;
 }
 
-/* Are all columns of a kind that can be sent at all? */
-static bool
-are_sendable_columns(List *types)
-{
-	ListCell   *lc;
-
-	foreach(lc, types)
-	{
-		Oid			type = lfirst_oid(lc);
-
-		if (type == RECORDOID || type == RECORDARRAYOID ||
-			(get_typtype(type) == TYPTYPE_PSEUDO && type != UNKNOWNOID))
-			return false;
-	}
-	return true;
-}
-
 static bool
 split_sorted(Query *query, const ShoalAnalysis *analysis)
 {
@@ -442,7 +426,7 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	foreach(lc, sent->targetList)
 		((TargetEntry *) lfirst(lc))->resjunk = false;
 	shoal_part_columns(sent->targetList, &names, &types, &typmods, &collations);
-	if (!are_sendable_columns(types))
+	if (!shoal_expr_are_sendable(types))
 		return false;
 	sent->limitOffset = NULL;
 	sent->limitCount = limit_for_nodes(query);
@@ -582,7 +566,7 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 												   false));
 	}
 	shoal_part_columns(bare->targetList, &names, &types, &typmods, &collations);
-	if (!are_sendable_columns(types))
+	if (!shoal_expr_are_sendable(types))
 		return false;
 
 	query->targetList = (List *)

@@ -43,10 +43,10 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_distribute';
 COMMENT ON FUNCTION shoal.internal_distribute(regclass, "char", text[], int, bool, int, int, bool, int[], bool) IS
 'internal: the part of create_distributed_table() that is done on each node';
 
-CREATE FUNCTION shoal.internal_distributed(table_name regclass, row_security bool)
+CREATE FUNCTION shoal.internal_distributed(table_name regclass, row_security regclass[])
 RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_distributed';
-COMMENT ON FUNCTION shoal.internal_distributed(regclass, bool) IS
+COMMENT ON FUNCTION shoal.internal_distributed(regclass, regclass[]) IS
 'internal: the end of create_distributed_table() on each node, after the rows';
 
 CREATE FUNCTION shoal.internal_undistribute(table_name regclass)
