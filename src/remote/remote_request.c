@@ -55,7 +55,8 @@ release_request(void *arg)
 	ShoalRequest *req = arg;
 
 	PQclear(req->res);
-	if (req->conn && req->conn->priv->active == req)
+	/* the connection of a finished request may have been closed since */
+	if (!req->finished && req->conn && req->conn->priv->active == req)
 		req->conn->priv->active = NULL;
 }
 
