@@ -25,7 +25,6 @@
 #include "catalog/pg_constraint.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
-#include "commands/trigger.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parse_node.h"
@@ -37,6 +36,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
@@ -450,12 +450,70 @@ flush_local(ShoalSink *sink, SinkStream *stream)
 
 /* ---- rows ---- */
 
+/*
+ * In an error handler: if a node has no partition for a row, its shard has
+ * moved since its node was looked up.  (Errors of constraints name them; a
+ * table that is partitioned by range first may lack a partition for good.)
+ */
+static void
+raise_if_moved(ShoalSink *sink, MemoryContext cxt)
+{
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	ErrorData  *error = CopyErrorData();
+	PartitionKey key = RelationGetPartitionKey(sink->rel);
+
+	if (error->sqlerrcode == ERRCODE_CHECK_VIOLATION &&
+		error->constraint_name == NULL && error->table_name != NULL &&
+		strcmp(error->table_name, RelationGetRelationName(sink->rel)) == 0 &&
+		key != NULL && key->strategy == PARTITION_STRATEGY_HASH)
+	{
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a shard of table \"%s\" is on another node now",
+						RelationGetRelationName(sink->rel)),
+				 errdetail_internal("%s", error->detail ? error->detail : ""),
+				 errhint("The placement has just changed; run the transaction again.")));
+	}
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Hands a stream's rows on: what is in its buffer, or (to_end) all that is
+ * left.  Errors are those of rows sent earlier, not of the caller's position.
+ */
+static void
+pass_on(ShoalSink *sink, SinkStream *stream, bool to_end)
+{
+	ErrorContextCallback *caller = error_context_stack;
+	MemoryContext cxt = CurrentMemoryContext;
+
+	error_context_stack = sink->error_stack;
+	PG_TRY();
+	{
+		if (to_end && stream->local)
+			load_local(sink, stream);
+		else if (to_end)
+			end_remote(sink, stream);
+		else if (stream->local)
+			flush_local(sink, stream);
+		else
+			send_remote(stream);
+	}
+	PG_CATCH();
+	{
+		raise_if_moved(sink, cxt);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	error_context_stack = caller;
+}
+
 static void
 put(ShoalSink *sink, SinkStream *stream, const char *data, int len,
 	bool newline)
 {
-	ErrorContextCallback *caller = error_context_stack;
-
 	if (stream->local)
 	{
 		SinkEntry	entry = {sink->lineno, len + (newline ? 1 : 0)};
@@ -468,15 +526,8 @@ put(ShoalSink *sink, SinkStream *stream, const char *data, int len,
 	appendBinaryStringInfo(&stream->buf, data, len);
 	if (newline)
 		appendStringInfoChar(&stream->buf, '\n');
-	if (stream->buf.len < (stream->local ? LOAD_SIZE : SEND_SIZE))
-		return;
-
-	error_context_stack = sink->error_stack;
-	if (stream->local)
-		flush_local(sink, stream);
-	else
-		send_remote(stream);
-	error_context_stack = caller;
+	if (stream->buf.len >= (stream->local ? LOAD_SIZE : SEND_SIZE))
+		pass_on(sink, stream, false);
 }
 
 static void
@@ -554,10 +605,7 @@ shoal_sink_line(ShoalSink *sink, int shard, const char *line, int len)
 uint64
 shoal_sink_close(ShoalSink *sink)
 {
-	ErrorContextCallback *caller = error_context_stack;
 	uint64		rows = 0;
-
-	error_context_stack = sink->error_stack;
 
 	/* what the other nodes still have to do overlaps with the load here */
 	for (int i = 0; i < sink->nstreams; i++)
@@ -565,7 +613,7 @@ shoal_sink_close(ShoalSink *sink)
 		SinkStream *stream = &sink->streams[i];
 
 		if (!stream->local && stream->conn)
-			send_remote(stream);
+			pass_on(sink, stream, false);
 	}
 	for (int i = 0; i < sink->nstreams; i++)
 	{
@@ -577,18 +625,17 @@ shoal_sink_close(ShoalSink *sink)
 			ereport(ERROR,
 					(errcode_for_file_access(),
 					 errmsg("could not rewind a temporary file")));
-		load_local(sink, stream);
+		pass_on(sink, stream, true);
 	}
 	for (int i = 0; i < sink->nstreams; i++)
 	{
 		SinkStream *stream = &sink->streams[i];
 
 		if (!stream->local && stream->conn)
-			end_remote(sink, stream);
+			pass_on(sink, stream, true);
 		if (sink->table->kind != SHOAL_KIND_REFERENCE || i == 0)
 			rows += stream->rows;
 	}
-	error_context_stack = caller;
 	MemoryContextDelete(sink->cxt);
 	return rows;
 }

@@ -264,6 +264,7 @@ shoal_run_script(PG_FUNCTION_ARGS)
 
 	nestlevel = NewGUCNestLevel();
 	SPI_connect();
+	shoal_scope_enter_local();
 	foreach(lc, raw_parser(script, RAW_PARSE_DEFAULT))
 	{
 		RawStmt    *raw = lfirst_node(RawStmt, lc);
@@ -277,6 +278,7 @@ shoal_run_script(PG_FUNCTION_ARGS)
 			elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(ret));
 		SPI_freetuptable(SPI_tuptable);
 	}
+	shoal_scope_leave_local();
 	SPI_finish();
 
 	/* "abort" is what makes plain SETs go, too */

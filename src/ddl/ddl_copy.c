@@ -1,0 +1,204 @@
+/*
+ * ddl_copy.c
+ *		COPY of Shoal tables, and the definition of a table that CREATE TABLE
+ *		AS made.
+ *
+ * COPY table FROM goes to the executor's sinks, COPY table TO becomes COPY
+ * (SELECT ...) TO, which the planner knows how to do; core would refuse it on
+ * a partitioned table.  In a coordinator's session on a node COPY means the
+ * partitions that are there, which core does by itself.
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "commands/defrem.h"
+#include "commands/tablespace.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "tcop/cmdtag.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "exec/exec.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+
+/* ---- COPY ---- */
+
+static ResTarget *
+column_target(const char *table, char *column)
+{
+	ResTarget  *target = makeNode(ResTarget);
+	ColumnRef  *ref = makeNode(ColumnRef);
+
+	ref->fields = list_make2(makeString(pstrdup(table)), makeString(column));
+	ref->location = -1;
+	target->val = (Node *) ref;
+	target->location = -1;
+	return target;
+}
+
+/* SELECT of what COPY table TO writes: all columns but generated ones. */
+static SelectStmt *
+select_for_copy(CopyStmt *stmt, Oid relid)
+{
+	SelectStmt *select = makeNode(SelectStmt);
+	RangeVar   *from = copyObject(stmt->relation);
+	ListCell   *lc;
+
+	from->inh = true;
+	from->alias = makeAlias(from->relname, NIL);
+	select->fromClause = list_make1(from);
+	foreach(lc, stmt->attlist)
+		select->targetList = lappend(select->targetList,
+									 column_target(from->relname, strVal(lfirst(lc))));
+	if (stmt->attlist == NIL)
+	{
+		Relation	rel = table_open(relid, AccessShareLock);
+
+		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+			if (!att->attisdropped && !att->attgenerated)
+				select->targetList = lappend(select->targetList,
+											 column_target(from->relname,
+														   pstrdup(NameStr(att->attname))));
+		}
+		table_close(rel, NoLock);
+	}
+	return select;
+}
+
+void
+shoal_ddl_run_copy(ShoalUtility *call)
+{
+	CopyStmt   *stmt = (CopyStmt *) call->stmt;
+	Oid			relid = InvalidOid;
+	const ShoalTable *table = NULL;
+
+	if (stmt->relation != NULL)
+		relid = shoal_ddl_relid(stmt->relation);
+	if (OidIsValid(relid))
+		table = shoal_meta_table(relid);
+	if (table == NULL)
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+
+	if (stmt->is_from)
+	{
+		uint64		rows;
+
+		if (shoal_origin > 0 || shoal_scope_is_local_work() || XactReadOnly)
+		{
+			shoal_ddl_core(call);
+			return;
+		}
+		shoal_ddl_own_statement(call);
+		rows = shoal_exec_copy_from((CopyStmt *) call->stmt, call->query_string,
+									call->pstmt->stmt_location,
+									call->pstmt->stmt_len);
+		if (call->qc)
+			SetQueryCompletion(call->qc, CMDTAG_COPY, rows);
+		return;
+	}
+
+	/* a reference table is a plain one, whole and here */
+	if (table->kind != SHOAL_KIND_REFERENCE)
+	{
+		shoal_ddl_own_statement(call);
+		stmt = (CopyStmt *) call->stmt;
+		stmt->query = (Node *) select_for_copy(stmt, relid);
+		stmt->relation = NULL;
+		stmt->attlist = NIL;
+	}
+	shoal_ddl_core(call);
+}
+
+/* ---- CREATE TABLE ---- */
+
+static void
+append_columns(StringInfo sql, Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		appendStringInfo(sql, "%s%s %s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(att->attname)),
+						 format_type_extended(att->atttypid, att->atttypmod,
+											  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		if (OidIsValid(att->attcollation) &&
+			att->attcollation != get_typcollation(att->atttypid))
+			appendStringInfo(sql, " COLLATE %s",
+							 generate_collation_name(att->attcollation));
+	}
+}
+
+/* Storage parameters; those of the TOAST table have a prefix. */
+static void
+append_options(StringInfo sql, Oid relid, const char *prefix, bool *first)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Datum		options;
+	bool		isnull;
+	ListCell   *lc;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	options = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
+	if (!isnull)
+	{
+		foreach(lc, untransformRelOptions(options))
+		{
+			DefElem    *option = (DefElem *) lfirst(lc);
+
+			appendStringInfo(sql, "%s%s%s = %s", *first ? " WITH (" : ", ",
+							 prefix, quote_identifier(option->defname),
+							 option->arg ? quote_literal_cstr(defGetString(option)) : "true");
+			*first = false;
+		}
+	}
+	ReleaseSysCache(tuple);
+}
+
+char *
+shoal_ddl_table_definition(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		first = true;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE %sTABLE %s (",
+					 rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "",
+					 shoal_ddl_relation_name(relid));
+	append_columns(&sql, rel);
+	appendStringInfo(&sql, ") USING %s",
+					 quote_identifier(get_am_name(rel->rd_rel->relam)));
+	append_options(&sql, relid, "", &first);
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+		append_options(&sql, rel->rd_rel->reltoastrelid, "toast.", &first);
+	if (!first)
+		appendStringInfoChar(&sql, ')');
+	if (OidIsValid(rel->rd_rel->reltablespace))
+		appendStringInfo(&sql, " TABLESPACE %s",
+						 quote_identifier(get_tablespace_name(rel->rd_rel->reltablespace)));
+	table_close(rel, NoLock);
+	return sql.data;
+}

@@ -1,0 +1,680 @@
+/*
+ * ddl_forward.c
+ *		Sending statements to the other nodes.
+ *
+ * A statement that changes the schema runs here first, then its own text on
+ * all other nodes, in one distributed transaction.  The cluster lock keeps
+ * other nodes' schema changes out, so that two of them cannot meet in
+ * different orders; TRUNCATE and LOCK TABLE, which are more frequent, do
+ * without it and visit the node with the lowest id first instead, so that
+ * the first to get there goes on everywhere.
+ *
+ * Temporary objects stay here.  Roles and the like belong to a server, so
+ * statements about them run once in each.
+ *
+ * A session that adds or removes a node holds a lock on shoal.local_node that
+ * conflicts with the one taken here (ops_node.c).
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "commands/dbcommands.h"
+#include "commands/tablecmds.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "meta/meta_tables.h"
+#include "scope/scope.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+
+/* milliseconds; see lock_timeout_for */
+#define SHARED_OBJECT_TIMEOUT 10000
+
+bool
+shoal_ddl_enter_cluster(bool exclusive)
+{
+	LockRelationOid(shoal_meta_relid(SHOAL_REL_LOCAL_NODE), RowExclusiveLock);
+	if (shoal_meta_is_alone())
+		return false;
+	if (exclusive)
+		shoal_xact_lock_cluster();
+	return true;
+}
+
+char *
+shoal_ddl_marked(const char *sql)
+{
+	return psprintf("%s %s", shoal_scope_marker(0, NULL, false), sql);
+}
+
+/* ---- where ---- */
+
+static bool
+is_current_database(const char *name)
+{
+	return strcmp(name, get_database_name(MyDatabaseId)) == 0;
+}
+
+/* Statements that name an object by its type and name. */
+static ShoalReach
+object_reach(ObjectType type, Node *object)
+{
+	switch (type)
+	{
+		case OBJECT_ROLE:
+			return SHOAL_REACH_SERVERS;
+		case OBJECT_DATABASE:
+			if (object && IsA(object, String) && is_current_database(strVal(object)))
+				return SHOAL_REACH_DATABASE;
+			return SHOAL_REACH_HERE;
+		case OBJECT_LARGEOBJECT:
+		case OBJECT_SUBSCRIPTION:
+		case OBJECT_TABLESPACE:
+			return SHOAL_REACH_HERE;
+		case OBJECT_EXTENSION:
+			if (object && IsA(object, String) && strcmp(strVal(object), "shoal") == 0)
+				return SHOAL_REACH_HERE;
+			return SHOAL_REACH_NODES;
+		default:
+			return SHOAL_REACH_NODES;
+	}
+}
+
+static ShoalReach
+grant_reach(GrantStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->objtype == OBJECT_PARAMETER_ACL)
+		return SHOAL_REACH_SERVERS;
+	if (stmt->targtype != ACL_TARGET_OBJECT || stmt->objtype != OBJECT_DATABASE)
+		return object_reach(stmt->objtype, NULL);
+	if (list_length(stmt->objects) == 1)
+		return object_reach(OBJECT_DATABASE, linitial(stmt->objects));
+	foreach(lc, stmt->objects)
+	{
+		if (is_current_database(strVal(lfirst(lc))))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot grant rights on this database and others together"),
+					 errhint("Use a statement of its own for database \"%s\".",
+							 strVal(lfirst(lc)))));
+	}
+	return SHOAL_REACH_HERE;
+}
+
+ShoalReach
+shoal_ddl_reach(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_AlterRoleStmt:
+		case T_CreateRoleStmt:
+		case T_DropRoleStmt:
+		case T_GrantRoleStmt:
+			return SHOAL_REACH_SERVERS;
+		case T_AlterRoleSetStmt:
+			if (((AlterRoleSetStmt *) stmt)->database == NULL)
+				return SHOAL_REACH_SERVERS;
+			return is_current_database(((AlterRoleSetStmt *) stmt)->database) ?
+				SHOAL_REACH_DATABASE : SHOAL_REACH_HERE;
+		case T_AlterDatabaseSetStmt:
+			return is_current_database(((AlterDatabaseSetStmt *) stmt)->dbname) ?
+				SHOAL_REACH_DATABASE : SHOAL_REACH_HERE;
+		case T_CreateExtensionStmt:
+			return strcmp(((CreateExtensionStmt *) stmt)->extname, "shoal") == 0 ?
+				SHOAL_REACH_HERE : SHOAL_REACH_NODES;
+		case T_CommentStmt:
+			return object_reach(((CommentStmt *) stmt)->objtype,
+								((CommentStmt *) stmt)->object);
+		case T_SecLabelStmt:
+			return object_reach(((SecLabelStmt *) stmt)->objtype,
+								((SecLabelStmt *) stmt)->object);
+		case T_AlterOwnerStmt:
+			return object_reach(((AlterOwnerStmt *) stmt)->objectType,
+								((AlterOwnerStmt *) stmt)->object);
+		case T_RenameStmt:
+			/* a database's name is its own */
+			return object_reach(((RenameStmt *) stmt)->renameType, NULL);
+		case T_DropStmt:
+			return object_reach(((DropStmt *) stmt)->removeType,
+								linitial(((DropStmt *) stmt)->objects));
+		case T_GrantStmt:
+			return grant_reach((GrantStmt *) stmt);
+		default:
+			return SHOAL_REACH_NODES;
+	}
+}
+
+/* One node of every other server. */
+static List *
+other_servers(void)
+{
+	List	   *nodes = shoal_meta_nodes();
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, nodes)
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+		bool		seen = false;
+		ListCell   *lc2;
+
+		foreach(lc2, nodes)
+		{
+			const ShoalNode *other = (const ShoalNode *) lfirst(lc2);
+
+			if (other->system_id == node->system_id &&
+				(other->is_local || other->node_id < node->node_id))
+				seen = true;
+		}
+		if (!seen && !node->is_local)
+			result = lappend_int(result, node->node_id);
+	}
+	return result;
+}
+
+/* ---- another database's name in a statement ---- */
+
+/* The end of a quoted thing that starts at p. */
+static const char *
+skip_quoted(const char *p)
+{
+	char		quote = *p++;
+
+	while (*p)
+	{
+		if (*p == quote && p[1] != quote)
+			return p + 1;
+		p += *p == quote ? 2 : 1;
+	}
+	return p;
+}
+
+/* White space and comments. */
+static const char *
+skip_blank(const char *p)
+{
+	for (;;)
+	{
+		if (isspace((unsigned char) *p))
+			p++;
+		else if (p[0] == '-' && p[1] == '-')
+			p += strcspn(p, "\n");
+		else if (p[0] == '/' && p[1] == '*')
+		{
+			const char *end = strstr(p + 2, "*/");
+
+			p = end ? end + 2 : p + strlen(p);
+		}
+		else
+			return p;
+	}
+}
+
+static bool
+is_word_char(char c)
+{
+	return isalnum((unsigned char) c) || c == '_' || c == '$' || IS_HIGHBIT_SET(c);
+}
+
+static const char *
+skip_word(const char *p)
+{
+	if (*p == '"')
+		return skip_quoted(p);
+	while (is_word_char(*p))
+		p++;
+	return p;
+}
+
+/*
+ * The statement with another name where it names a database, which is after
+ * the first keyword DATABASE outside of quotes.
+ */
+static char *
+with_database_name(const char *sql, const char *dbname)
+{
+	const char *p = sql;
+
+	for (;;)
+	{
+		const char *end;
+
+		p = skip_blank(p);
+		if (*p == '\0')
+			return pstrdup(sql);
+		if (*p == '\'' || *p == '"')
+			p = skip_quoted(p);
+		else if (!is_word_char(*p))
+			p++;
+		else
+		{
+			end = skip_word(p);
+			if (end - p == 8 && pg_strncasecmp(p, "database", 8) == 0)
+			{
+				const char *name = skip_blank(end);
+
+				return psprintf("%.*s%s%s", (int) (name - sql), sql,
+								quote_identifier(dbname), skip_word(name));
+			}
+			p = end;
+		}
+	}
+}
+
+/* ---- sending ---- */
+
+/*
+ * DROP OWNED and REASSIGN OWNED also change objects that databases share.  Two
+ * nodes of one server then wait for each other's transaction, which is the
+ * same one and so will never end; let them give up.
+ */
+static void
+forward_with_timeout(const char *sql)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	if (LockTimeout == 0 || LockTimeout > SHARED_OBJECT_TIMEOUT)
+		(void) set_config_option("lock_timeout", psprintf("%d", SHARED_OBJECT_TIMEOUT),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
+	shoal_xact_run(sql, NIL);
+	AtEOXact_GUC(true, nestlevel);
+}
+
+static void
+forward(Node *stmt, const char *sql, ShoalReach reach)
+{
+	List	   *servers;
+	ListCell   *lc;
+
+	switch (reach)
+	{
+		case SHOAL_REACH_NODES:
+			if (IsA(stmt, DropOwnedStmt) || IsA(stmt, ReassignOwnedStmt))
+				forward_with_timeout(shoal_ddl_marked(sql));
+			else
+				shoal_xact_run(shoal_ddl_marked(sql), NIL);
+			break;
+		case SHOAL_REACH_SERVERS:
+			servers = other_servers();
+			if (servers != NIL)
+				shoal_xact_run(shoal_ddl_marked(sql), servers);
+			break;
+		case SHOAL_REACH_DATABASE:
+			foreach(lc, shoal_meta_nodes())
+			{
+				const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+				if (!node->is_local)
+					shoal_xact_run(shoal_ddl_marked(with_database_name(sql, node->dbname)),
+								   list_make1_int(node->node_id));
+			}
+			break;
+		case SHOAL_REACH_HERE:
+			break;
+	}
+	shoal_remote_forget_statements();
+}
+
+/* ---- what the other nodes get ---- */
+
+/* DROP without the temporary objects among those it names. */
+static char *
+drop_without_temporary(DropStmt *stmt)
+{
+	const char *kind = NULL;
+	StringInfoData sql;
+	bool		first = true;
+	ListCell   *lc;
+
+	switch (stmt->removeType)
+	{
+		case OBJECT_FOREIGN_TABLE:
+			kind = "FOREIGN TABLE";
+			break;
+		case OBJECT_INDEX:
+			kind = "INDEX";
+			break;
+		case OBJECT_SEQUENCE:
+			kind = "SEQUENCE";
+			break;
+		case OBJECT_TABLE:
+			kind = "TABLE";
+			break;
+		case OBJECT_VIEW:
+			kind = "VIEW";
+			break;
+		default:
+			break;
+	}
+	if (kind == NULL)
+		return NULL;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DROP %s %s", kind, stmt->missing_ok ? "IF EXISTS " : "");
+	foreach(lc, stmt->objects)
+	{
+		List	   *name = (List *) lfirst(lc);
+		Oid			relid = shoal_ddl_relid(makeRangeVarFromNameList(name));
+
+		if (OidIsValid(relid) && shoal_ddl_is_temporary(relid))
+			continue;
+		appendStringInfo(&sql, "%s%s", first ? "" : ", ",
+						 NameListToQuotedString(name));
+		first = false;
+	}
+	if (stmt->behavior == DROP_CASCADE)
+		appendStringInfoString(&sql, " CASCADE");
+	return sql.data;
+}
+
+/* Text for the other nodes; NULL if there is nothing for them to do. */
+static char *
+text_before(ShoalUtility *call, const ShoalTargets *targets)
+{
+	char	   *sql = NULL;
+
+	if (targets->temporary == 0)
+		return shoal_ddl_text(call);
+	if (IsA(call->stmt, DropStmt))
+		sql = drop_without_temporary((DropStmt *) call->stmt);
+	if (sql == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change temporary and other objects in one statement"),
+				 errhint("Use a statement of its own for the temporary ones, which are not on other nodes.")));
+	return sql;
+}
+
+/* The namesake that a CREATE ... IF NOT EXISTS would find. */
+static Oid
+existing_relation(RangeVar *relation)
+{
+	Oid			nspid = RangeVarGetCreationNamespace(relation);
+
+	return get_relname_relid(relation->relname, nspid);
+}
+
+/*
+ * Functions that a fragment calls run on one node only, which is not where
+ * the schema is changed.  Core's own and Shoal's work is either marked or
+ * node-local work.
+ */
+static void
+refuse_in_fragment(ShoalUtility *call, const ShoalTargets *targets)
+{
+	ShoalScope	scope;
+
+	if (shoal_origin == 0 || shoal_scope_is_local_work() ||
+		(targets->named > 0 && targets->named == targets->temporary))
+		return;
+	if (shoal_scope_parse(call->query_string, &scope) && scope.local)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change the schema in a function that runs on a node's shards"),
+			 errhint("Call the function outside of queries on distributed tables.")));
+}
+
+/* ---- here ---- */
+
+/* Partitions have an owner, too, which core leaves alone. */
+static void
+follow_owner(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	Oid			owner = rel->rd_rel->relowner;
+	ListCell   *lc;
+
+	relation_close(rel, NoLock);
+	foreach(lc, shoal_ddl_local_partitions(relid))
+		ATExecChangeOwner(lfirst_oid(lc), owner, true, AccessExclusiveLock);
+}
+
+static void
+follow_parent(Node *stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
+		relid = IndexGetRelation(relid, true);
+	if (!OidIsValid(relid) || !shoal_ddl_is_distributed(relid))
+		return;
+	if (IsA(stmt, AlterTableStmt))
+	{
+		foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+		{
+			if (lfirst_node(AlterTableCmd, lc)->subtype == AT_ChangeOwner)
+				follow_owner(relid);
+		}
+	}
+	CommandCounterIncrement();
+	shoal_ddl_align_names(relid);
+}
+
+void
+shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
+{
+	ListCell   *lc;
+
+	/* the query is the user's; its rows are not made a second time */
+	if (IsA(call->stmt, CreateTableAsStmt))
+	{
+		CreateTableAsStmt *stmt = (CreateTableAsStmt *) call->stmt;
+
+		if (shoal_origin > 0 && !stmt->into->skipData &&
+			stmt->into->rel->relpersistence != RELPERSISTENCE_TEMP)
+		{
+			shoal_ddl_own_statement(call);
+			((CreateTableAsStmt *) call->stmt)->into->skipData = true;
+		}
+		shoal_ddl_core(call);
+		return;
+	}
+
+	if (!shoal_ddl_partitioned(call, targets))
+		shoal_ddl_core_local(call);
+	if (!IsA(call->stmt, AlterTableStmt) && !IsA(call->stmt, IndexStmt) &&
+		!IsA(call->stmt, RenameStmt))
+		return;
+	foreach(lc, targets->relids)
+		follow_parent(call->stmt, lfirst_oid(lc));
+}
+
+/* ---- schema statements ---- */
+
+/* Here, and everywhere else. */
+static void
+run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach)
+{
+	Node	   *stmt = call->stmt;
+	bool		others;
+	char	   *sql;
+	RangeVar   *created = shoal_ddl_created_relation(stmt);
+
+	others = shoal_ddl_enter_cluster(true);
+	shoal_ddl_check_before(stmt, targets);
+	sql = text_before(call, targets);
+
+	if (IsA(stmt, CreateTableAsStmt) &&
+		((CreateTableAsStmt *) stmt)->if_not_exists &&
+		OidIsValid(existing_relation(created)))
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+	if (call->read_only_tree)
+		stmt = copyObject(stmt);
+	shoal_ddl_run_here(call, targets);
+	shoal_ddl_check_after(stmt);
+	if (!others)
+		return;
+
+	if (created != NULL)
+	{
+		Oid			relid = shoal_ddl_relid(created);
+
+		/* a view of a temporary table is temporary without being told */
+		if (OidIsValid(relid) && shoal_ddl_is_temporary(relid))
+			return;
+		if (IsA(stmt, CreateTableAsStmt) && OidIsValid(relid) &&
+			((CreateTableAsStmt *) stmt)->objtype == OBJECT_TABLE)
+			sql = shoal_ddl_table_definition(relid);
+	}
+	forward(stmt, sql, reach);
+}
+
+void
+shoal_ddl_run_schema(ShoalUtility *call)
+{
+	ShoalTargets targets;
+	ShoalReach	reach;
+
+	/* core says no, or it is about something temporary */
+	if (XactReadOnly || IsInParallelMode())
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+	shoal_ddl_targets(call->stmt, &targets);
+	if (!shoal_ddl_is_coordinator())
+	{
+		refuse_in_fragment(call, &targets);
+		shoal_ddl_run_here(call, &targets);
+		return;
+	}
+	reach = shoal_ddl_reach(call->stmt);
+	if (reach == SHOAL_REACH_HERE ||
+		(targets.named > 0 && targets.named == targets.temporary))
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+	shoal_ddl_refuse_shards(call->stmt, &targets);
+	if (shoal_ddl_is_concurrent(call->stmt))
+		shoal_ddl_run_concurrent(call, &targets);
+	else
+		run_everywhere(call, &targets, reach);
+}
+
+/* ---- TRUNCATE and LOCK TABLE ---- */
+
+/* The names of the Shoal tables among some relations; NULL if there is none. */
+static char *
+shoal_tables_of(List *relations)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, relations)
+	{
+		Oid			relid = shoal_ddl_relid((RangeVar *) lfirst(lc));
+
+		if (OidIsValid(relid) && shoal_meta_table(relid) != NULL)
+			appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+							 shoal_ddl_relation_name(relid));
+	}
+	return names.len ? names.data : NULL;
+}
+
+/* The statement here and its text there, the lowest node first. */
+static void
+run_in_order(ShoalUtility *call, const char *sql)
+{
+	const ShoalNode *first = (const ShoalNode *) linitial(shoal_meta_nodes());
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+		if (!node->is_local && node != first)
+			rest = lappend_int(rest, node->node_id);
+	}
+	if (!first->is_local)
+		shoal_xact_run(sql, list_make1_int(first->node_id));
+	shoal_ddl_core_local(call);
+	if (rest != NIL)
+		shoal_xact_run(sql, rest);
+}
+
+void
+shoal_ddl_run_truncate(ShoalUtility *call)
+{
+	TruncateStmt *stmt = (TruncateStmt *) call->stmt;
+	ShoalTargets targets = {0};
+	char	   *names;
+	ListCell   *lc;
+
+	if (!shoal_ddl_is_coordinator() || XactReadOnly)
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+	foreach(lc, stmt->relations)
+	{
+		Oid			relid = shoal_ddl_relid((RangeVar *) lfirst(lc));
+
+		if (OidIsValid(relid))
+			targets.relids = lappend_oid(targets.relids, relid);
+	}
+	shoal_ddl_refuse_shards(call->stmt, &targets);
+	names = shoal_tables_of(stmt->relations);
+	if (names == NULL || !shoal_ddl_enter_cluster(false))
+	{
+		shoal_ddl_core_local(call);
+		return;
+	}
+	run_in_order(call, shoal_ddl_marked(psprintf("TRUNCATE %s%s%s", names,
+												 stmt->restart_seqs ? " RESTART IDENTITY" : "",
+												 stmt->behavior == DROP_CASCADE ? " CASCADE" : "")));
+}
+
+static const char *
+lock_mode_name(LOCKMODE mode)
+{
+	static const char *const names[] = {
+		"", "ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
+		"SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"
+	};
+
+	return names[mode];
+}
+
+void
+shoal_ddl_run_lock(ShoalUtility *call)
+{
+	LockStmt   *stmt = (LockStmt *) call->stmt;
+	char	   *names = NULL;
+
+	/* what a query takes anyway needs no lock in advance (pg_dump does) */
+	if (shoal_ddl_is_coordinator() && !XactReadOnly &&
+		stmt->mode > RowExclusiveLock && IsInTransactionBlock(call->context == PROCESS_UTILITY_TOPLEVEL))
+		names = shoal_tables_of(stmt->relations);
+	if (names == NULL || !shoal_ddl_enter_cluster(false))
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+	run_in_order(call, shoal_ddl_marked(psprintf("LOCK TABLE %s IN %s MODE%s", names,
+												 lock_mode_name(stmt->mode),
+												 stmt->nowait ? " NOWAIT" : "")));
+}

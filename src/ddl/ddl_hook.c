@@ -1,0 +1,273 @@
+/*
+ * ddl_hook.c
+ *		The utility hook.
+ *
+ * Every statement that is not a query comes by here.  By its node tag it is
+ * sorted into a few classes, each with a handler; those that neither change
+ * the schema nor touch Shoal tables' storage go straight on.  So do the parts
+ * of a statement, which core hands in one by one: the whole one is what is
+ * forwarded.
+ *
+ * In a session of a coordinator (shoal.origin) and inside node-local work the
+ * handlers run the statement here only, but with everything that a
+ * statement on a distributed table needs on each node.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+typedef void (*Handler) (ShoalUtility *call);
+
+/* ---- going on ---- */
+
+void
+shoal_ddl_core(ShoalUtility *call)
+{
+	ProcessUtility_hook_type run = prev_process_utility ?
+		prev_process_utility : standard_ProcessUtility;
+
+	run(call->pstmt, call->query_string, call->read_only_tree, call->context,
+		call->params, call->query_env, call->dest, call->qc);
+}
+
+void
+shoal_ddl_core_local(ShoalUtility *call)
+{
+	shoal_scope_enter_local();
+	shoal_ddl_core(call);
+	shoal_scope_leave_local();
+}
+
+void
+shoal_ddl_core_statement(ShoalUtility *call, Node *stmt)
+{
+	ShoalUtility other = *call;
+
+	other.pstmt = makeNode(PlannedStmt);
+	other.pstmt->commandType = CMD_UTILITY;
+	other.pstmt->canSetTag = false;
+	other.pstmt->utilityStmt = stmt;
+	other.pstmt->stmt_location = call->pstmt->stmt_location;
+	other.pstmt->stmt_len = call->pstmt->stmt_len;
+	other.stmt = stmt;
+	other.read_only_tree = false;
+	other.dest = None_Receiver;
+	other.qc = NULL;
+	shoal_ddl_core_local(&other);
+}
+
+void
+shoal_ddl_own_statement(ShoalUtility *call)
+{
+	if (!call->read_only_tree)
+		return;
+	call->pstmt = copyObject(call->pstmt);
+	call->stmt = call->pstmt->utilityStmt;
+	call->read_only_tree = false;
+}
+
+bool
+shoal_ddl_is_coordinator(void)
+{
+	return shoal_origin == 0 && shoal_forward_ddl &&
+		!shoal_scope_is_local_work() && !creating_extension;
+}
+
+char *
+shoal_ddl_text(ShoalUtility *call)
+{
+	const char *start = call->query_string;
+	int			len = call->pstmt->stmt_len;
+
+	if (call->pstmt->stmt_location > 0)
+		start += call->pstmt->stmt_location;
+	return len > 0 ? pnstrdup(start, len) : pstrdup(start);
+}
+
+/* ---- EXPLAIN ---- */
+
+/*
+ * EXPLAIN ANALYZE CREATE TABLE AS makes a table without coming by here a
+ * second time.
+ */
+static void
+run_explain(ShoalUtility *call)
+{
+	ExplainStmt *stmt = (ExplainStmt *) call->stmt;
+	Query	   *query = (Query *) stmt->query;
+	ListCell   *lc;
+
+	if (IsA(query, Query) && query->commandType == CMD_UTILITY &&
+		IsA(query->utilityStmt, CreateTableAsStmt) &&
+		((CreateTableAsStmt *) query->utilityStmt)->into->rel->relpersistence != RELPERSISTENCE_TEMP &&
+		shoal_ddl_is_coordinator() && !shoal_meta_is_alone())
+	{
+		foreach(lc, stmt->options)
+		{
+			DefElem    *option = (DefElem *) lfirst(lc);
+
+			if (strcmp(option->defname, "analyze") == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("EXPLAIN ANALYZE cannot create a table on all nodes"),
+						 errhint("Explain the query alone, or create a temporary table.")));
+		}
+	}
+	shoal_ddl_core(call);
+}
+
+/* ---- dispatch ---- */
+
+/* Who handles a kind of statement; NULL: nobody here. */
+static Handler
+handler_of(NodeTag tag)
+{
+	switch (tag)
+	{
+		case T_CopyStmt:
+			return shoal_ddl_run_copy;
+		case T_TruncateStmt:
+			return shoal_ddl_run_truncate;
+		case T_LockStmt:
+			return shoal_ddl_run_lock;
+		case T_VacuumStmt:
+			return shoal_ddl_run_vacuum;
+		case T_ClusterStmt:
+			return shoal_ddl_run_cluster;
+		case T_ReindexStmt:
+			return shoal_ddl_run_reindex;
+		case T_ExplainStmt:
+			return run_explain;
+
+			/* objects of this database */
+		case T_AlterCollationStmt:
+		case T_AlterDefaultPrivilegesStmt:
+		case T_AlterDomainStmt:
+		case T_AlterEnumStmt:
+		case T_AlterEventTrigStmt:
+		case T_AlterExtensionContentsStmt:
+		case T_AlterExtensionStmt:
+		case T_AlterFdwStmt:
+		case T_AlterForeignServerStmt:
+		case T_AlterFunctionStmt:
+		case T_AlterObjectDependsStmt:
+		case T_AlterObjectSchemaStmt:
+		case T_AlterOpFamilyStmt:
+		case T_AlterOperatorStmt:
+		case T_AlterOwnerStmt:
+		case T_AlterPolicyStmt:
+		case T_AlterPublicationStmt:
+		case T_AlterSeqStmt:
+		case T_AlterStatsStmt:
+		case T_AlterTSConfigurationStmt:
+		case T_AlterTSDictionaryStmt:
+		case T_AlterTableMoveAllStmt:
+		case T_AlterTableStmt:
+		case T_AlterTypeStmt:
+		case T_AlterUserMappingStmt:
+		case T_CommentStmt:
+		case T_CompositeTypeStmt:
+		case T_CreateAmStmt:
+		case T_CreateCastStmt:
+		case T_CreateConversionStmt:
+		case T_CreateDomainStmt:
+		case T_CreateEnumStmt:
+		case T_CreateEventTrigStmt:
+		case T_CreateExtensionStmt:
+		case T_CreateFdwStmt:
+		case T_CreateForeignServerStmt:
+		case T_CreateForeignTableStmt:
+		case T_CreateFunctionStmt:
+		case T_CreateOpClassStmt:
+		case T_CreateOpFamilyStmt:
+		case T_CreatePLangStmt:
+		case T_CreatePolicyStmt:
+		case T_CreatePublicationStmt:
+		case T_CreateRangeStmt:
+		case T_CreateSchemaStmt:
+		case T_CreateSeqStmt:
+		case T_CreateStatsStmt:
+		case T_CreateStmt:
+		case T_CreateTableAsStmt:
+		case T_CreateTransformStmt:
+		case T_CreateTrigStmt:
+		case T_CreateUserMappingStmt:
+		case T_DefineStmt:
+		case T_DropOwnedStmt:
+		case T_DropStmt:
+		case T_DropUserMappingStmt:
+		case T_GrantStmt:
+		case T_ImportForeignSchemaStmt:
+		case T_IndexStmt:
+		case T_ReassignOwnedStmt:
+		case T_RenameStmt:
+		case T_RuleStmt:
+		case T_SecLabelStmt:
+		case T_ViewStmt:
+
+			/* objects that databases of one server share */
+		case T_AlterDatabaseSetStmt:
+		case T_AlterRoleSetStmt:
+		case T_AlterRoleStmt:
+		case T_CreateRoleStmt:
+		case T_DropRoleStmt:
+		case T_GrantRoleStmt:
+			return shoal_ddl_run_schema;
+
+			/*
+			 * The rest neither changes the schema nor touches tables: SET,
+			 * SHOW, transaction control, cursors, PREPARE, LISTEN, LOAD, DO
+			 * and CALL (whose statements come by one by one) and so on; or
+			 * belongs to one node: databases, tablespaces, ALTER SYSTEM,
+			 * CHECKPOINT, subscriptions (each would subscribe again), and
+			 * REFRESH MATERIALIZED VIEW, whose rows are the node's own.
+			 */
+		default:
+			return NULL;
+	}
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *query_env,
+				DestReceiver *dest, QueryCompletion *qc)
+{
+	ShoalUtility call = {
+		pstmt, pstmt->utilityStmt, query_string, read_only_tree, context,
+		params, query_env, dest, qc
+	};
+	Handler		handler = NULL;
+
+	if (context != PROCESS_UTILITY_SUBCOMMAND)
+		handler = handler_of(nodeTag(pstmt->utilityStmt));
+
+	/* IsTransactionState: core has the right words for an aborted one */
+	if (handler != NULL && IsTransactionState() && !RecoveryInProgress() &&
+		shoal_meta_enabled())
+		handler(&call);
+	else
+		shoal_ddl_core(&call);
+}
+
+void
+shoal_ddl_init(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+	shoal_ddl_drop_init();
+}

@@ -1,0 +1,442 @@
+/*
+ * ddl_partitioned.c
+ *		What core refuses on a partitioned table but takes on a plain one.
+ *
+ * A user of a distributed table need not know that it is partitioned.  The
+ * parts of an ALTER TABLE that core does not take for it are taken out of the
+ * statement and done to the shard partitions that are on this node, as every
+ * node does:
+ *
+ *	storage parameters, SET LOGGED and UNLOGGED, SET ACCESS METHOD, CLUSTER ON
+ *	and SET WITHOUT CLUSTER: on the partitions only;
+ *
+ *	SET TABLESPACE, REPLICA IDENTITY, column options: on the table and the
+ *	partitions, which core leaves alone;
+ *
+ *	ADD FOREIGN KEY ... NOT VALID (core can from 18 on): core adds it as valid
+ *	without looking at the rows, then it is marked as not valid;
+ *
+ *	ADD UNIQUE or PRIMARY KEY ... USING INDEX: the index is dropped and built
+ *	again for the constraint;
+ *
+ *	ALTER INDEX SET and RESET: on the partitions' indexes;
+ *
+ *	DROP INDEX CONCURRENTLY: not concurrently.
+ *
+ * Left are exclusion constraints (core can from 17 on), identity columns by
+ * ADD COLUMN (core can from 17 on), row triggers with transition tables,
+ * CREATE STATISTICS for single partitions.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "commands/tablecmds.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+
+/* ---- partitions ---- */
+
+bool
+shoal_ddl_is_distributed(Oid relid)
+{
+	const ShoalTable *table = shoal_meta_table(relid);
+
+	return table != NULL && table->kind == SHOAL_KIND_DISTRIBUTED;
+}
+
+bool
+shoal_ddl_has_shards(Oid relid)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!shoal_ddl_is_distributed(relid))
+		return false;
+	rel = table_open(relid, AccessShareLock);
+	result = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		RelationGetPartitionKey(rel)->strategy == PARTITION_STRATEGY_HASH;
+	table_close(rel, NoLock);
+	return result;
+}
+
+List *
+shoal_ddl_local_partitions(Oid relid)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		Oid			child = lfirst_oid(lc);
+		int			group_id;
+		int			shard;
+
+		if (shoal_meta_is_shard_schema(get_rel_namespace(child), &group_id, &shard))
+			result = lappend_oid(result, child);
+		else
+			result = list_concat(result, shoal_ddl_local_partitions(child));
+	}
+	return result;
+}
+
+static void
+require_owner(Oid relid)
+{
+	if (!shoal_owns_table(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+static void
+alter_each(List *relids, List *cmds)
+{
+	ListCell   *lc;
+
+	shoal_scope_enter_local();
+	foreach(lc, relids)
+	{
+		CHECK_FOR_INTERRUPTS();
+		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		AlterTableInternal(lfirst_oid(lc), copyObject(cmds), false);
+		CommandCounterIncrement();
+	}
+	shoal_scope_leave_local();
+}
+
+/* ---- NOT VALID foreign keys ---- */
+
+/* Sets convalidated of a constraint and of those made from it. */
+static void
+set_validated(Oid constraint, bool validated)
+{
+	Relation	pg_constraint = table_open(ConstraintRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(constraint));
+	List	   *children = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	child;
+	ListCell   *lc;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = validated;
+		CatalogTupleUpdate(pg_constraint, &tuple->t_self, tuple);
+	}
+	ScanKeyInit(&key, Anum_pg_constraint_conparentid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(constraint));
+	scan = systable_beginscan(pg_constraint, ConstraintParentIndexId, true,
+							  NULL, 1, &key);
+	while (HeapTupleIsValid(child = systable_getnext(scan)))
+		children = lappend_oid(children, ((Form_pg_constraint) GETSTRUCT(child))->oid);
+	systable_endscan(scan);
+	table_close(pg_constraint, NoLock);
+	foreach(lc, children)
+		set_validated(lfirst_oid(lc), validated);
+}
+
+static List *
+foreign_key_oids(Oid relid)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_foreign_keys(relid))
+	{
+		ShoalForeignKey *fk = (ShoalForeignKey *) lfirst(lc);
+
+		if (fk->from == relid)
+			result = lappend_oid(result, fk->oid);
+	}
+	return result;
+}
+
+static bool
+is_not_valid_foreign_key(AlterTableCmd *cmd)
+{
+	Constraint *con = (Constraint *) cmd->def;
+
+	return SHOAL_PG_MAJOR < 18 && cmd->subtype == AT_AddConstraint &&
+		IsA(con, Constraint) && con->contype == CONSTR_FOREIGN &&
+		con->skip_validation;
+}
+
+/* A foreign key that is valid on the table, but not known to be below. */
+static void
+validate_children(Oid relid, const char *name)
+{
+	Oid			constraint = get_relation_constraint_oid(relid, name, true);
+
+	if (OidIsValid(constraint))
+		set_validated(constraint, true);
+}
+
+/* ---- USING INDEX ---- */
+
+static void
+index_columns(Oid index, Constraint *con)
+{
+	Relation	rel = index_open(index, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (RelationGetIndexExpressions(rel) != NIL || RelationGetIndexPredicate(rel) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("index \"%s\" contains expressions or is partial",
+						RelationGetRelationName(rel)),
+				 errdetail("Cannot create a primary key or unique constraint using such an index.")));
+	if (!rel->rd_index->indisunique)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a unique index", RelationGetRelationName(rel)),
+				 errdetail("Cannot create a primary key or unique constraint using such an index.")));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		char	   *name = get_attname(rel->rd_index->indrelid,
+									   rel->rd_index->indkey.values[i], false);
+
+		if (i < rel->rd_index->indnkeyatts)
+			con->keys = lappend(con->keys, makeString(name));
+		else
+			con->including = lappend(con->including, makeString(name));
+	}
+	con->nulls_not_distinct = rel->rd_index->indnullsnotdistinct;
+	index_close(rel, NoLock);
+}
+
+static void
+drop_index(ShoalUtility *call, Oid index)
+{
+	DropStmt   *drop = makeNode(DropStmt);
+
+	drop->removeType = OBJECT_INDEX;
+	drop->objects = list_make1(list_make2(makeString(get_namespace_name(get_rel_namespace(index))),
+										  makeString(get_rel_name(index))));
+	drop->behavior = DROP_RESTRICT;
+	shoal_ddl_core_statement(call, (Node *) drop);
+}
+
+static void
+replace_using_index(ShoalUtility *call, Oid relid, Constraint *con)
+{
+	Oid			index = get_relname_relid(con->indexname, get_rel_namespace(relid));
+
+	if (!OidIsValid(index) || get_rel_relkind(index) != RELKIND_PARTITIONED_INDEX ||
+		IndexGetRelation(index, true) != relid)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("index \"%s\" does not exist", con->indexname)));
+	require_owner(relid);
+	index_columns(index, con);
+	if (con->conname == NULL)
+		con->conname = con->indexname;
+	con->indexname = NULL;
+	drop_index(call, index);
+}
+
+/* ---- ALTER TABLE ---- */
+
+typedef enum Share
+{
+	SHARE_CORE,					/* core does it all */
+	SHARE_PARTITIONS,			/* only the partitions' */
+	SHARE_BOTH
+} Share;
+
+static Share
+share_of(AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_ResetRelOptions:
+		case AT_SetAccessMethod:
+		case AT_SetLogged:
+		case AT_SetRelOptions:
+		case AT_SetUnLogged:
+			return SHARE_PARTITIONS;
+		case AT_ReplicaIdentity:
+		case AT_ResetOptions:
+		case AT_SetOptions:
+		case AT_SetTableSpace:
+			return SHARE_BOTH;
+		default:
+			return SHARE_CORE;
+	}
+}
+
+/* The parts that core has to do; returns those for the partitions. */
+static List *
+split_commands(AlterTableStmt *stmt)
+{
+	List	   *core = NIL;
+	List	   *partitions = NIL;
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Share		share = share_of(cmd);
+
+		if (share != SHARE_PARTITIONS)
+			core = lappend(core, cmd);
+		if (share != SHARE_CORE)
+			partitions = lappend(partitions, copyObject(cmd));
+	}
+	stmt->cmds = core;
+	return partitions;
+}
+
+static void
+alter_table(ShoalUtility *call, Oid relid)
+{
+	AlterTableStmt *stmt;
+	List	   *for_partitions;
+	List	   *validated = NIL;
+	List	   *keys_before = NIL;
+	bool		not_valid = false;
+	ListCell   *lc;
+
+	shoal_ddl_own_statement(call);
+	stmt = (AlterTableStmt *) call->stmt;
+	for_partitions = split_commands(stmt);
+	if (for_partitions != NIL)
+		require_owner(relid);
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Constraint *con = (Constraint *) cmd->def;
+
+		if (is_not_valid_foreign_key(cmd))
+		{
+			con->initially_valid = true;
+			not_valid = true;
+		}
+		else if (cmd->subtype == AT_AddConstraint && IsA(con, Constraint) &&
+				 con->indexname != NULL)
+			replace_using_index(call, relid, con);
+		else if (cmd->subtype == AT_ValidateConstraint)
+			validated = lappend(validated, pstrdup(cmd->name));
+	}
+
+	if (not_valid)
+		keys_before = foreign_key_oids(relid);
+	if (stmt->cmds != NIL)
+		shoal_ddl_core_local(call);
+	if (not_valid)
+	{
+		foreach(lc, list_difference_oid(foreign_key_oids(relid), keys_before))
+			set_validated(lfirst_oid(lc), false);
+	}
+	if (SHOAL_PG_MAJOR < 18)
+	{
+		foreach(lc, validated)
+			validate_children(relid, (char *) lfirst(lc));
+	}
+	if (for_partitions != NIL)
+		alter_each(shoal_ddl_local_partitions(relid), for_partitions);
+	CommandCounterIncrement();
+}
+
+/* ALTER INDEX on an index of a distributed table. */
+static bool
+alter_index(ShoalUtility *call, Oid index)
+{
+	List	   *for_partitions = NIL;
+	List	   *core = NIL;
+	AlterTableStmt *stmt;
+	ListCell   *lc;
+
+	shoal_ddl_own_statement(call);
+	stmt = (AlterTableStmt *) call->stmt;
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_SetRelOptions && cmd->subtype != AT_ResetRelOptions)
+			core = lappend(core, cmd);
+		if (cmd->subtype == AT_SetRelOptions || cmd->subtype == AT_ResetRelOptions ||
+			cmd->subtype == AT_SetTableSpace || cmd->subtype == AT_SetStatistics)
+			for_partitions = lappend(for_partitions, copyObject(cmd));
+	}
+	if (for_partitions == NIL)
+		return false;
+	require_owner(index);
+	stmt->cmds = core;
+	if (core != NIL)
+		shoal_ddl_core_local(call);
+	alter_each(find_inheritance_children(index, NoLock), for_partitions);
+	return true;
+}
+
+/* Whether a plain partitioned table is being given such a foreign key. */
+static bool
+is_restored_foreign_key(AlterTableStmt *stmt, Oid relid)
+{
+	return shoal_origin > 0 && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE &&
+		list_length(stmt->cmds) == 1 &&
+		is_not_valid_foreign_key(linitial_node(AlterTableCmd, stmt->cmds));
+}
+
+bool
+shoal_ddl_partitioned(ShoalUtility *call, const ShoalTargets *targets)
+{
+	Oid			relid;
+
+	if (list_length(targets->relids) != 1)
+		return false;
+	relid = linitial_oid(targets->relids);
+
+	if (IsA(call->stmt, AlterTableStmt))
+	{
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
+			return shoal_ddl_is_distributed(IndexGetRelation(relid, false)) &&
+				alter_index(call, relid);
+		if (shoal_ddl_is_distributed(relid) ||
+			is_restored_foreign_key((AlterTableStmt *) call->stmt, relid))
+		{
+			alter_table(call, relid);
+			return true;
+		}
+	}
+	else if (IsA(call->stmt, IndexStmt) &&
+			 ((IndexStmt *) call->stmt)->concurrent &&
+			 shoal_ddl_is_distributed(relid))
+	{
+		shoal_ddl_index_concurrently(call, relid);
+		return true;
+	}
+	else if (IsA(call->stmt, DropStmt) &&
+			 ((DropStmt *) call->stmt)->concurrent &&
+			 !shoal_ddl_is_concurrent(call->stmt))
+	{
+		shoal_ddl_own_statement(call);
+		((DropStmt *) call->stmt)->concurrent = false;
+	}
+	return false;
+}

@@ -1,0 +1,221 @@
+/*
+ * ddl_refuse.c
+ *		What may not be done to Shoal tables by ordinary statements.
+ *
+ * Core refuses by itself what does not go with a partitioned table (altering
+ * the key's type, unique keys without it).  Here is what core would do and
+ * what would leave the nodes with something else than the metadata say.
+ * Foreign keys are looked at when they have been made, since only then it is
+ * clear what the statement meant; the error takes them back.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+
+static bool
+is_shoal_table(RangeVar *relation)
+{
+	Oid			relid = shoal_ddl_relid(relation);
+
+	return OidIsValid(relid) && shoal_meta_table(relid) != NULL;
+}
+
+static bool
+is_shard(RangeVar *relation)
+{
+	Oid			relid = shoal_ddl_relid(relation);
+	int			group_id;
+	int			shard;
+
+	return OidIsValid(relid) &&
+		shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id, &shard);
+}
+
+static void
+check_create(CreateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->inhRelations)
+	{
+		RangeVar   *parent = (RangeVar *) lfirst(lc);
+
+		if (is_shard(parent))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" belongs to a shard of a distributed table",
+							parent->relname)));
+		if (!is_shoal_table(parent))
+			continue;
+		if (stmt->partbound == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot inherit from table \"%s\", which Shoal distributes",
+							parent->relname),
+					 errhint("Use CREATE TABLE ... (LIKE ...), or undistribute the table with shoal.undistribute_table() first.")));
+		if (shoal_ddl_has_shards(shoal_ddl_relid(parent)))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot make a partition of distributed table \"%s\"",
+							parent->relname),
+					 errhint("Shoal makes its partitions, one for each shard.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot add a partition to distributed table \"%s\"",
+						parent->relname),
+				 errhint("Undistribute the table with shoal.undistribute_table(), add the partition, and distribute it again.")));
+	}
+}
+
+static void
+check_alter(AlterTableStmt *stmt)
+{
+	bool		ours = is_shoal_table(stmt->relation);
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		RangeVar   *other = NULL;
+
+		switch (cmd->subtype)
+		{
+			case AT_AttachPartition:
+				other = ((PartitionCmd *) cmd->def)->name;
+				if (ours && get_rel_relkind(shoal_ddl_relid(stmt->relation)) != RELKIND_PARTITIONED_INDEX)
+					ereport(ERROR,
+							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							 errmsg("cannot attach a partition to distributed table \"%s\"",
+									stmt->relation->relname),
+							 errhint("Undistribute the table with shoal.undistribute_table(), attach the partition, and distribute it again.")));
+				if (is_shoal_table(other) || is_shard(other))
+					ereport(ERROR,
+							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							 errmsg("cannot attach table \"%s\", which Shoal distributes, as a partition",
+									other->relname),
+							 errhint("Undistribute it with shoal.undistribute_table() first.")));
+				break;
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+				other = ((PartitionCmd *) cmd->def)->name;
+				if (is_shard(other))
+					ereport(ERROR,
+							(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+							 errmsg("cannot detach a shard from distributed table \"%s\"",
+									stmt->relation->relname),
+							 errhint("Use shoal.undistribute_table() to get a plain table.")));
+				break;
+			case AT_AddInherit:
+				other = (RangeVar *) cmd->def;
+				if (ours || is_shoal_table(other))
+					ereport(ERROR,
+							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							 errmsg("cannot use inheritance with table \"%s\", which Shoal distributes",
+									ours ? stmt->relation->relname : other->relname),
+							 errhint("Undistribute it with shoal.undistribute_table() first.")));
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+void
+shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets)
+{
+	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
+		check_create((CreateStmt *) stmt);
+	else if (IsA(stmt, AlterTableStmt))
+		check_alter((AlterTableStmt *) stmt);
+}
+
+/* ---- afterwards ---- */
+
+static void
+check_table_keys(Oid relid)
+{
+	const ShoalTable *table = shoal_meta_table(relid);
+	List	   *keys = NIL;
+	Relation	rel;
+
+	if (table == NULL)
+		return;
+	for (int i = 0; i < table->nkeys; i++)
+		keys = lappend_int(keys, table->keyattr[i]);
+	rel = table_open(relid, AccessShareLock);
+	shoal_ddl_check_foreign_keys(rel, table->kind, table->group_id, keys);
+	table_close(rel, NoLock);
+}
+
+/* Foreign keys of the table, from whichever end is a Shoal table. */
+static void
+check_foreign_keys(Oid relid)
+{
+	ListCell   *lc;
+
+	if (shoal_meta_table(relid) != NULL)
+	{
+		check_table_keys(relid);
+		return;
+	}
+	foreach(lc, shoal_ddl_foreign_keys(relid))
+	{
+		const ShoalForeignKey *fk = (const ShoalForeignKey *) lfirst(lc);
+
+		check_table_keys(fk->from == relid ? fk->to : fk->from);
+	}
+}
+
+static bool
+adds_constraint(AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type == AT_AddConstraint || type == AT_AddColumn)
+			return true;
+	}
+	return false;
+}
+
+void
+shoal_ddl_check_after(Node *stmt)
+{
+	RangeVar   *created = shoal_ddl_created_relation(stmt);
+	Oid			relid = InvalidOid;
+	int			group_id;
+	int			shard;
+
+	if (created != NULL)
+	{
+		relid = shoal_ddl_relid(created);
+		if (!OidIsValid(relid))
+			return;
+		if (shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id, &shard))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("schema \"%s\" holds a shard of distributed tables",
+							get_namespace_name(get_rel_namespace(relid))),
+					 errhint("Use another schema.")));
+		if (IsA(stmt, CreateStmt))
+			check_foreign_keys(relid);
+	}
+	else if (IsA(stmt, AlterTableStmt) && adds_constraint((AlterTableStmt *) stmt) &&
+			 ((AlterTableStmt *) stmt)->objtype == OBJECT_TABLE)
+	{
+		relid = shoal_ddl_relid(((AlterTableStmt *) stmt)->relation);
+		if (OidIsValid(relid))
+			check_foreign_keys(relid);
+	}
+}

@@ -1,0 +1,150 @@
+/*
+ * ddl_utility.h
+ *		What the files of the utility hook share.
+ */
+#ifndef DDL_UTILITY_H
+#define DDL_UTILITY_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "tcop/utility.h"
+
+/* A call of the utility hook. */
+typedef struct ShoalUtility
+{
+	PlannedStmt *pstmt;
+	Node	   *stmt;			/* pstmt->utilityStmt */
+	const char *query_string;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *query_env;
+	DestReceiver *dest;
+	QueryCompletion *qc;
+} ShoalUtility;
+
+/* ---- ddl_hook.c ---- */
+
+/* Hands the call to whoever would have got it without us. */
+extern void shoal_ddl_core(ShoalUtility *call);
+
+/* The same, as node-local work. */
+extern void shoal_ddl_core_local(ShoalUtility *call);
+
+/* The same for another statement in the call's place. */
+extern void shoal_ddl_core_statement(ShoalUtility *call, Node *stmt);
+
+/* Gives the call a copy of its statement that may be changed. */
+extern void shoal_ddl_own_statement(ShoalUtility *call);
+
+/* True if the session may send anything to other nodes. */
+extern bool shoal_ddl_is_coordinator(void);
+
+/* The statement's own text. */
+extern char *shoal_ddl_text(ShoalUtility *call);
+
+/* ---- ddl_target.c: what a statement is about ---- */
+
+typedef struct ShoalTargets
+{
+	List	   *relids;			/* relations that it names, as far as they
+								 * exist */
+	int			named;			/* objects that it names */
+	int			temporary;		/* of these, temporary ones */
+} ShoalTargets;
+
+extern void shoal_ddl_targets(Node *stmt, ShoalTargets *targets);
+
+/* The relation that a CREATE statement makes; NULL for other statements. */
+extern RangeVar *shoal_ddl_created_relation(Node *stmt);
+
+/* OID of a relation by its name, without a lock; InvalidOid if missing. */
+extern Oid	shoal_ddl_relid(RangeVar *relation);
+
+extern bool shoal_ddl_is_temporary(Oid relid);
+
+/* Raises an error if a user's statement touches a shard. */
+extern void shoal_ddl_refuse_shards(Node *stmt, const ShoalTargets *targets);
+
+/* Schema-qualified and quoted. */
+extern char *shoal_ddl_relation_name(Oid relid);
+
+/* ---- ddl_forward.c: sending statements to the other nodes ---- */
+
+/* Where a schema statement has to run. */
+typedef enum ShoalReach
+{
+	SHOAL_REACH_NODES,			/* every node */
+	SHOAL_REACH_SERVERS,		/* once in each server */
+	SHOAL_REACH_DATABASE,		/* every node, with its database's name in
+								 * place of this one's */
+	SHOAL_REACH_HERE			/* nowhere else */
+} ShoalReach;
+
+extern ShoalReach shoal_ddl_reach(Node *stmt);
+
+/* A statement that changes the schema: here and where it has to. */
+extern void shoal_ddl_run_schema(ShoalUtility *call);
+
+/* Runs it here, with what Shoal has to do besides. */
+extern void shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets);
+
+/* TRUNCATE and LOCK TABLE. */
+extern void shoal_ddl_run_truncate(ShoalUtility *call);
+extern void shoal_ddl_run_lock(ShoalUtility *call);
+
+/*
+ * Keeps add_node and remove_node out until the end of the transaction, and
+ * other sessions' schema changes if exclusive.  Returns false if this is the
+ * only node.
+ */
+extern bool shoal_ddl_enter_cluster(bool exclusive);
+
+/* sql with the local marker in front. */
+extern char *shoal_ddl_marked(const char *sql);
+
+/* ---- ddl_refuse.c: what may not be done to Shoal tables ---- */
+
+/* Before and after the statement has run here. */
+extern void shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets);
+extern void shoal_ddl_check_after(Node *stmt);
+
+/* ---- ddl_partitioned.c ---- */
+
+/*
+ * Does to the shard partitions what core refuses to do to a partitioned
+ * table.  Returns true if nothing is left to do for core; may take parts out
+ * of the statement (the call has its own copy).
+ */
+extern bool shoal_ddl_partitioned(ShoalUtility *call, const ShoalTargets *targets);
+
+/* Partitions of a distributed table that are on this node. */
+extern List *shoal_ddl_local_partitions(Oid relid);
+
+extern bool shoal_ddl_is_distributed(Oid relid);
+
+/* True if it is hash-partitioned into shards itself (not by way of ranges). */
+extern bool shoal_ddl_has_shards(Oid relid);
+
+/* ---- ddl_maintain.c ---- */
+
+/* True if the statement has to run outside transactions on every node. */
+extern bool shoal_ddl_is_concurrent(Node *stmt);
+
+extern void shoal_ddl_run_concurrent(ShoalUtility *call,
+									 const ShoalTargets *targets);
+/* CREATE INDEX CONCURRENTLY on a distributed table, on this node. */
+extern void shoal_ddl_index_concurrently(ShoalUtility *call, Oid relid);
+
+extern void shoal_ddl_run_vacuum(ShoalUtility *call);
+extern void shoal_ddl_run_cluster(ShoalUtility *call);
+extern void shoal_ddl_run_reindex(ShoalUtility *call);
+
+/* ---- ddl_copy.c ---- */
+
+extern void shoal_ddl_run_copy(ShoalUtility *call);
+
+/* CREATE TABLE for a table that CREATE TABLE AS made. */
+extern char *shoal_ddl_table_definition(Oid relid);
+
+#endif							/* DDL_UTILITY_H */
