@@ -3,6 +3,7 @@
 -- do its rows.  Each table has a twin that stays local.
 --
 SET client_min_messages = warning;
+\set SHOW_CONTEXT never
 SET shoal.shard_count = 4;
 CREATE SCHEMA dist;
 CREATE SCHEMA dist2;
@@ -11,7 +12,7 @@ SET search_path = dist, public;
 -- everything the catalogs say about a table that should not change
 CREATE FUNCTION facts(tab regclass) RETURNS TABLE (fact text) LANGUAGE sql
 SET search_path = pg_catalog, dist AS $$
-	SELECT 'index ' || pg_get_indexdef(indexrelid) || coalesce(' -- ' || obj_description(indexrelid, 'pg_class'), '')
+	SELECT 'index ' || replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') || coalesce(' -- ' || obj_description(indexrelid, 'pg_class'), '')
 		|| CASE WHEN indisreplident THEN ' replica identity' ELSE '' END
 	FROM pg_index WHERE indrelid = tab
 	UNION ALL

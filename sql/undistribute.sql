@@ -2,6 +2,7 @@
 -- Making Shoal tables local again, and tables partitioned by range or list.
 --
 SET client_min_messages = warning;
+\set SHOW_CONTEXT never
 SET shoal.shard_count = 4;
 CREATE SCHEMA undist;
 SET search_path = undist, public;
