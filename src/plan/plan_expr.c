@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -131,8 +132,9 @@ is_stuck_function(Oid funcid, void *context)
 		return true;
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	stuck = proc->provolatile != PROVOLATILE_IMMUTABLE &&
-		proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId &&
-		proc->prokind != PROKIND_AGGREGATE;
+		proc->prokind != PROKIND_AGGREGATE &&
+		((proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId) ||
+		 proc->pronamespace == get_namespace_oid("shoal", true));
 	ReleaseSysCache(tuple);
 	return stuck;
 }

@@ -22,6 +22,7 @@
 #include "plan/plan_direct.h"
 #include "plan/plan_part.h"
 #include "plan/plan_rewrite.h"
+#include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_text.h"
 #include "plan/plan_write.h"
@@ -178,34 +179,14 @@ check_inside_fragment(const ShoalTables *tables)
 				 errhint("Call the function in a query of its own, or declare it so that it runs on the coordinator.")));
 }
 
+/* A planner call inside another one has nothing to do with its parts. */
 static PlannedStmt *
-shoal_planner(Query *query, const char *query_string, int cursor_options,
-			  ParamListInfo params)
+plan_statement(Query *query, const char *query_string, int cursor_options,
+			   ParamListInfo params)
 {
-	ShoalScope	scope;
-	ShoalTables tables;
 	ShoalPlanning *outer = shoal_planning;
 	PlannedStmt *stmt;
 
-	if (query->commandType == CMD_UTILITY || !shoal_meta_enabled())
-		return plan_by_core(query, query_string, cursor_options, params);
-	if (query_string && shoal_scope_parse(query_string, &scope))
-	{
-		if (scope.local)
-			return plan_by_core(query, query_string, cursor_options, params);
-		return shoal_scope_plan(query, query_string, cursor_options, params,
-								&scope);
-	}
-	if (shoal_scope_is_local_work() ||
-		shoal_scope_is_foreign_key_check(query_string))
-		return plan_by_core(query, query_string, cursor_options, params);
-	shoal_rewrite_find_tables(query, &tables);
-	if (!tables.sharded && !tables.writes_reference)
-		return plan_by_core(query, query_string, cursor_options, params);
-	if (shoal_origin > 0)
-		check_inside_fragment(&tables);
-
-	/* a planner call inside another one has nothing to do with its parts */
 	shoal_planning = NULL;
 	PG_TRY();
 	{
@@ -220,6 +201,36 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	}
 	PG_END_TRY();
 	return stmt;
+}
+
+static PlannedStmt *
+shoal_planner(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params)
+{
+	ShoalScope	scope;
+	ShoalTables tables;
+
+	if (query->commandType == CMD_UTILITY || !shoal_meta_enabled())
+		return plan_by_core(query, query_string, cursor_options, params);
+	if (query_string && shoal_scope_parse(query_string, &scope))
+	{
+		if (scope.local)
+			return plan_by_core(query, query_string, cursor_options, params);
+		return shoal_scope_plan(query, query_string, cursor_options, params,
+								&scope);
+	}
+	if (shoal_scope_is_local_work() ||
+		shoal_scope_is_foreign_key_check(query_string))
+		return plan_by_core(query, query_string, cursor_options, params);
+	shoal_rewrite_find_tables(query, &tables);
+	if (tables.nextval && shoal_sequence_is_elsewhere())
+		query = shoal_sequence_rewrite(query);
+	if (!tables.sharded && !tables.writes_reference)
+		return plan_by_core(query, query_string, cursor_options, params);
+	if (shoal_origin > 0)
+		check_inside_fragment(&tables);
+
+	return plan_statement(query, query_string, cursor_options, params);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -87,6 +88,9 @@ find_tables_walker(Node *node, ShoalTables *tables)
 		return query_tree_walker(query, find_tables_walker, (void *) tables,
 								 QTW_EXAMINE_RTES_BEFORE);
 	}
+	if ((IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL) ||
+		IsA(node, NextValueExpr))
+		tables->nextval = true;
 	return expression_tree_walker(node, find_tables_walker, (void *) tables);
 }
 

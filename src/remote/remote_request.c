@@ -48,14 +48,16 @@ launch(ShoalConn *conn, const char *sql, const ShoalParams *params, int flags)
 		remote_raise_lost(conn);
 }
 
-/* The memory of a request is going away. */
+/*
+ * The memory of a request is going away.  Its connection may be gone already
+ * if it is finished.
+ */
 static void
 release_request(void *arg)
 {
 	ShoalRequest *req = arg;
 
 	PQclear(req->res);
-	/* the connection of a finished request may have been closed since */
 	if (!req->finished && req->conn && req->conn->priv->active == req)
 		req->conn->priv->active = NULL;
 }

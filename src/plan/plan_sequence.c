@@ -1,0 +1,86 @@
+/*
+ * plan_sequence.c
+ *		Sequences that give each value once in the whole cluster.
+ *
+ * Every node has every sequence, as it has every object, but only those of the
+ * node with the lowest id are advanced.  On other nodes nextval(), written by
+ * the user or added as a default, becomes a call of shoal.cluster_nextval(),
+ * which asks that node.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_func.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "plan/plan_sequence.h"
+
+bool
+shoal_sequence_is_elsewhere(void)
+{
+	const ShoalNode *first;
+
+	if (shoal_meta_is_alone())
+		return false;
+	first = (const ShoalNode *) linitial(shoal_meta_nodes());
+	return !first->is_local;
+}
+
+static Node *
+cluster_nextval(Node *sequence)
+{
+	Oid			argtype = REGCLASSOID;
+	Oid			function;
+
+	function = LookupFuncName(list_make2(makeString("shoal"),
+										 makeString("cluster_nextval")),
+							  1, &argtype, false);
+	return (Node *) makeFuncExpr(function, INT8OID, list_make1(sequence),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static Node *
+rewrite_mutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL)
+		return cluster_nextval(copyObject(linitial(((FuncExpr *) node)->args)));
+	if (IsA(node, NextValueExpr))
+	{
+		NextValueExpr *next = (NextValueExpr *) node;
+		Node	   *value;
+
+		if (get_rel_persistence(next->seqid) == RELPERSISTENCE_TEMP)
+			return node;
+		value = cluster_nextval((Node *) makeConst(REGCLASSOID, -1, InvalidOid,
+												   sizeof(Oid),
+												   ObjectIdGetDatum(next->seqid),
+												   false, true));
+		if (next->typeId == INT4OID)
+			value = (Node *) makeFuncExpr(F_INT4_INT8, INT4OID, list_make1(value),
+										  InvalidOid, InvalidOid,
+										  COERCE_EXPLICIT_CAST);
+		else if (next->typeId == INT2OID)
+			value = (Node *) makeFuncExpr(F_INT2_INT8, INT2OID, list_make1(value),
+										  InvalidOid, InvalidOid,
+										  COERCE_EXPLICIT_CAST);
+		return value;
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, rewrite_mutator,
+										   context, 0);
+	return expression_tree_mutator(node, rewrite_mutator, context);
+}
+
+Query *
+shoal_sequence_rewrite(Query *query)
+{
+	return query_tree_mutator(query, rewrite_mutator, NULL, 0);
+}

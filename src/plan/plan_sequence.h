@@ -1,0 +1,19 @@
+/*
+ * plan_sequence.h
+ *		Sequences that give each value once in the whole cluster.
+ */
+#ifndef PLAN_SEQUENCE_H
+#define PLAN_SEQUENCE_H
+
+#include "nodes/parsenodes.h"
+
+/*
+ * True if sequences have to be asked for elsewhere: this is not the node with
+ * the lowest id, whose sequences count.
+ */
+extern bool shoal_sequence_is_elsewhere(void);
+
+/* Replaces nextval() by shoal.cluster_nextval(), at all levels of a query. */
+extern Query *shoal_sequence_rewrite(Query *query);
+
+#endif							/* PLAN_SEQUENCE_H */
