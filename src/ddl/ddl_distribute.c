@@ -447,7 +447,7 @@ check_use(List *members, bool origin)
 	{
 		Relation	rel = table_open(lfirst_oid(lc), NoLock);
 
-		CheckTableNotInUse(rel, "shoal.create_distributed_table()");
+		CheckTableNotInUse(rel, "distribute");
 		if (!origin && RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
 			RelationGetNumberOfBlocks(rel) > 0)
 			ereport(ERROR,

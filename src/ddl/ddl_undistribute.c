@@ -269,7 +269,7 @@ check_member(Oid relid)
 	Relation	rel = table_open(relid, NoLock);
 	ListCell   *lc;
 
-	CheckTableNotInUse(rel, "shoal.undistribute_table()");
+	CheckTableNotInUse(rel, "undistribute");
 	foreach(lc, shoal_ddl_foreign_keys(RelationGetRelid(rel)))
 	{
 		ShoalForeignKey *fk = lfirst(lc);
