@@ -122,8 +122,8 @@ INSERT INTO plain SELECT i, i % 2 = 0, i, i * 5000000000, i / 3::float4, i / 3::
 FROM generate_series(1, 60) i;
 INSERT INTO plain (k) VALUES (100);
 CREATE FUNCTION differ() RETURNS TABLE (only_plain bigint, only_dist bigint, n bigint) LANGUAGE sql AS $$
-	SELECT (SELECT count(*) FROM (SELECT x::text FROM frag.plain x EXCEPT ALL SELECT y::text FROM frag.dist y) x),
-		(SELECT count(*) FROM (SELECT y::text FROM frag.dist y EXCEPT ALL SELECT x::text FROM frag.plain x) x),
+	SELECT (SELECT count(*) FROM (SELECT row1::text FROM frag.plain row1 EXCEPT ALL SELECT row2::text FROM frag.dist row2) x),
+		(SELECT count(*) FROM (SELECT row2::text FROM frag.dist row2 EXCEPT ALL SELECT row1::text FROM frag.plain row1) x),
 		(SELECT count(*) FROM frag.dist) $$;
 INSERT INTO dist SELECT * FROM plain;
 SELECT * FROM differ();
