@@ -2,6 +2,7 @@
 -- COPY FROM into distributed and reference tables: lines that are forwarded,
 -- rows that are decoded here, rights and errors.
 --
+\set SHOW_CONTEXT never
 CREATE SCHEMA copying;
 SET search_path = copying;
 CREATE TYPE color AS ENUM ('red', 'green', 'blue');
@@ -143,6 +144,7 @@ COPY tree FROM STDIN;
 \.
 
 -- errors: nothing stays
+\set SHOW_CONTEXT errors
 COPY sliced FROM STDIN;
 60	x
 \.
@@ -153,7 +155,7 @@ COPY sliced FROM STDIN;
 60	x	1	red	2020-01-01
 nokey	x	1	red	2020-01-01
 \.
-\set VERBOSITY terse
+\set SHOW_CONTEXT never
 COPY sliced FROM STDIN;
 60	x	1	red	2020-01-01
 61	x	1	red	2020-01-01
@@ -166,7 +168,6 @@ COPY sliced FROM STDIN;
 COPY sliced (v) FROM STDIN;
 no key
 \.
-\set VERBOSITY default
 COPY sliced (k, nothing) FROM STDIN;
 \.
 COPY sliced FROM STDIN (FREEZE);
