@@ -49,6 +49,7 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
 #include "exec/exec.h"
 #include "meta/meta.h"
 #include "remote/remote.h"
@@ -126,7 +127,7 @@ shoal_ddl_begin_change(const char *function)
 				 errmsg("extension \"%s\" is not created in this database",
 						"shoal"),
 				 errhint("Use CREATE EXTENSION shoal.")));
-	shoal_xact_lock_cluster();
+	(void) shoal_ddl_enter_cluster(true);
 }
 
 /* What the functions that only coordinators call have to check first. */

@@ -51,6 +51,8 @@ typedef struct ShoalTargets
 								 * exist */
 	int			named;			/* objects that it names */
 	int			temporary;		/* of these, temporary ones */
+	char	   *schema;			/* of the last one that is not a relation, if
+								 * it is qualified */
 } ShoalTargets;
 
 extern void shoal_ddl_targets(Node *stmt, ShoalTargets *targets);
