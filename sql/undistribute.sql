@@ -4,6 +4,8 @@
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never
 SET shoal.shard_count = 4;
+SELECT count(*) AS tables FROM shoal.distributed_table \gset
+SELECT count(*) AS schemas FROM pg_namespace WHERE nspname LIKE 'shoal\_%' \gset
 CREATE SCHEMA undist;
 SET search_path = undist, public;
 
@@ -171,6 +173,6 @@ SELECT table_name FROM shoal.distributed_table WHERE table_name::text LIKE 'ev%'
 DROP TABLE ev;
 
 DROP SCHEMA undist CASCADE;
-SELECT count(*) FROM shoal.distributed_table;
-SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
+SELECT count(*) - :tables AS left_over FROM shoal.distributed_table;
+SELECT count(*) - :schemas AS left_over FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
 DROP ROLE undist_owner;
