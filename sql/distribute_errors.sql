@@ -6,6 +6,8 @@ SET client_min_messages = warning;
 SET shoal.shard_count = 4;
 \set VERBOSITY default
 \set SHOW_CONTEXT never
+SELECT count(*) AS tables FROM shoal.distributed_table \gset
+SELECT count(*) AS schemas FROM pg_namespace WHERE nspname LIKE 'shoal\_%' \gset
 CREATE SCHEMA bad;
 SET search_path = bad, public;
 
@@ -161,8 +163,9 @@ SELECT shoal.undistribute_table('v');
 
 -- nothing has changed
 SELECT relname, relkind FROM pg_class WHERE relnamespace = 'bad'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1;
-SELECT table_name FROM shoal.distributed_table ORDER BY table_name::text;
+SELECT table_name FROM shoal.distributed_table JOIN pg_class ON oid = table_name
+WHERE relnamespace = 'bad'::regnamespace ORDER BY table_name::text;
 TABLE t;
 DROP SCHEMA bad CASCADE;
-SELECT count(*) FROM shoal.distributed_table;
-SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
+SELECT count(*) - :tables AS left_over FROM shoal.distributed_table;
+SELECT count(*) - :schemas AS left_over FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
