@@ -94,7 +94,7 @@ DECLARE
 	other text;
 BEGIN
 	FOR row IN SELECT k, v FROM t LOOP
-		IF n % 100 = 0 THEN
+		IF row.k % 100 = 0 THEN
 			SELECT v INTO STRICT other FROM t WHERE k = 3001 - row.k;
 			UPDATE t SET v = 'loop' WHERE k = row.k;
 		END IF;
