@@ -5,13 +5,15 @@
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never
 SET shoal.shard_count = 4;
-CREATE SCHEMA dist;
-CREATE SCHEMA dist2;
-SET search_path = dist, public;
+SELECT count(*) AS tables FROM shoal.distributed_table \gset
+SELECT count(*) AS schemas FROM pg_namespace WHERE nspname LIKE 'shoal\_%' \gset
+CREATE SCHEMA distr;
+CREATE SCHEMA distr2;
+SET search_path = distr, public;
 
 -- everything the catalogs say about a table that should not change
 CREATE FUNCTION facts(tab regclass) RETURNS TABLE (fact text) LANGUAGE sql
-SET search_path = pg_catalog, dist AS $$
+SET search_path = pg_catalog, distr AS $$
 	SELECT 'index ' || replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') || coalesce(' -- ' || obj_description(indexrelid, 'pg_class'), '')
 		|| CASE WHEN indisreplident THEN ' replica identity' ELSE '' END
 	FROM pg_index WHERE indrelid = tab
@@ -44,17 +46,17 @@ SET search_path = pg_catalog, dist AS $$
 	SELECT format('view %s', objid) FROM pg_depend WHERE refobjid = tab AND classid = 'pg_rewrite'::regclass
 $$;
 
-CREATE ROLE dist_owner;
-CREATE ROLE dist_reader;
-GRANT ALL ON SCHEMA dist, dist2 TO dist_owner;
-GRANT USAGE ON SCHEMA dist TO dist_reader;
+CREATE ROLE distr_owner;
+CREATE ROLE distr_reader;
+GRANT ALL ON SCHEMA distr, distr2 TO distr_owner;
+GRANT USAGE ON SCHEMA distr TO distr_reader;
 CREATE TYPE mood AS ENUM ('sad', 'ok');
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN new.note := coalesce(new.note, '') || tg_op; RETURN new; END$$;
 CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN RAISE WARNING '% %', tg_name, tg_op; RETURN NULL; END$$;
 
-SET ROLE dist_owner;
+SET ROLE distr_owner;
 CREATE TABLE ref (r int PRIMARY KEY, name text);
 INSERT INTO ref SELECT i, 'r' || i FROM generate_series(0, 9) i;
 CREATE TABLE t (
@@ -93,9 +95,9 @@ UPDATE t SET wide = wide || 'x' WHERE id % 7 = 0;
 -- rows from before have this one's value in the catalog only
 ALTER TABLE t ADD COLUMN later text DEFAULT 'later';
 ALTER TABLE t ENABLE ROW LEVEL SECURITY;
-CREATE POLICY t_policy ON t FOR SELECT TO dist_reader USING (id > 100);
-GRANT SELECT ON t TO dist_reader;
-GRANT UPDATE (name) ON t TO dist_reader;
+CREATE POLICY t_policy ON t FOR SELECT TO distr_reader USING (id > 100);
+GRANT SELECT ON t TO distr_reader;
+GRANT UPDATE (name) ON t TO distr_reader;
 COMMENT ON TABLE t IS 'a table';
 COMMENT ON COLUMN t.name IS 'a column';
 COMMENT ON INDEX t_expr IS 'an index';
@@ -106,7 +108,7 @@ CREATE TABLE twin AS TABLE t;
 RESET ROLE;
 CREATE TABLE facts_before AS SELECT * FROM facts('t');
 
-SET ROLE dist_owner;
+SET ROLE distr_owner;
 SELECT shoal.create_reference_table('ref');
 SELECT shoal.create_distributed_table('t', 'id');
 RESET ROLE;
@@ -135,19 +137,19 @@ INSERT INTO t (id, name, r) VALUES (1, 'n1', 1);
 INSERT INTO t (name, r) VALUES ('', 1);
 INSERT INTO t (name, r) VALUES ('bad', 99);
 DELETE FROM t WHERE name = 'new';
-SET ROLE dist_reader;
+SET ROLE distr_reader;
 SELECT min(id) FROM t;
 SELECT count(*) FROM t_view;
 RESET ROLE;
 
 -- a table without rows, from an empty schema of the same table name
-CREATE TABLE dist2.t (id int PRIMARY KEY, v text);
-SELECT shoal.create_distributed_table('dist2.t', 'id', colocate_with => 'dist.t');
-INSERT INTO dist2.t SELECT i, 'v' || i FROM generate_series(1, 20) i;
-SELECT count(*) FROM dist2.t JOIN dist.t USING (id);
-SELECT DISTINCT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'dist2.t'::regclass;
-INSERT INTO dist2.t VALUES (1, 'twice');
-DROP TABLE dist2.t;
+CREATE TABLE distr2.t (id int PRIMARY KEY, v text);
+SELECT shoal.create_distributed_table('distr2.t', 'id', colocate_with => 'distr.t');
+INSERT INTO distr2.t SELECT i, 'v' || i FROM generate_series(1, 20) i;
+SELECT count(*) FROM distr2.t JOIN distr.t USING (id);
+SELECT DISTINCT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'distr2.t'::regclass;
+INSERT INTO distr2.t VALUES (1, 'twice');
+DROP TABLE distr2.t;
 
 -- several key columns, of types that hash alike in another table
 CREATE TABLE two (a int, b text, c int, PRIMARY KEY (b, a));
@@ -216,7 +218,7 @@ FROM shoal.distributed_table WHERE table_name::text ~ '^g[0-9]$' ORDER BY table_
 -- new shards are spread evenly
 SELECT max(n) - min(n) <= 1 AS even FROM (
 	SELECT count(p.*) AS n FROM shoal.node LEFT JOIN (
-		SELECT node_id FROM shoal.placement JOIN shoal.colocation_group USING (group_id) WHERE kind = 'd') p
+		SELECT node_id FROM shoal.placement JOIN shoal.distributed_table t USING (group_id) WHERE table_name = 'g1'::regclass) p
 	USING (node_id) GROUP BY node_id) x;
 
 -- single-shard and reference tables
@@ -250,7 +252,7 @@ ROLLBACK;
 SELECT count(*) FROM shoal.colocation_group WHERE shard_count = 7;
 
 -- dropping tables leaves nothing
-DROP SCHEMA dist, dist2 CASCADE;
-SELECT count(*) FROM shoal.distributed_table;
-SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
-DROP ROLE dist_owner, dist_reader;
+DROP SCHEMA distr, distr2 CASCADE;
+SELECT count(*) - :tables AS left_over FROM shoal.distributed_table;
+SELECT count(*) - :schemas AS left_over FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
+DROP ROLE distr_owner, distr_reader;

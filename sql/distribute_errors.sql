@@ -6,6 +6,8 @@ SET client_min_messages = warning;
 SET shoal.shard_count = 4;
 \set VERBOSITY default
 \set SHOW_CONTEXT never
+SELECT count(*) AS tables FROM shoal.distributed_table \gset
+SELECT count(*) AS schemas FROM pg_namespace WHERE nspname LIKE 'shoal\_%' \gset
 CREATE SCHEMA bad;
 SET search_path = bad, public;
 
@@ -83,6 +85,10 @@ ALTER TABLE uniq DROP CONSTRAINT uniq_v_key;
 CREATE UNIQUE INDEX uniq_include ON uniq (v) INCLUDE (k);
 SELECT shoal.create_distributed_table('uniq', 'k');
 DROP INDEX uniq_include;
+CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE cases (k text);
+CREATE UNIQUE INDEX cases_unique ON cases (k COLLATE any_case);
+SELECT shoal.create_distributed_table('cases', 'k');
 ALTER TABLE uniq ADD CONSTRAINT uniq_excl EXCLUDE USING btree (k WITH =);
 SELECT shoal.create_distributed_table('uniq', 'k');
 CREATE FUNCTION trig() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
@@ -161,8 +167,9 @@ SELECT shoal.undistribute_table('v');
 
 -- nothing has changed
 SELECT relname, relkind FROM pg_class WHERE relnamespace = 'bad'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1;
-SELECT table_name FROM shoal.distributed_table ORDER BY table_name::text;
+SELECT table_name FROM shoal.distributed_table JOIN pg_class ON oid = table_name
+WHERE relnamespace = 'bad'::regnamespace ORDER BY table_name::text;
 TABLE t;
 DROP SCHEMA bad CASCADE;
-SELECT count(*) FROM shoal.distributed_table;
-SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'shoal\_%';
+SELECT count(*) - :tables AS left_over FROM shoal.distributed_table;
+SELECT count(*) - :schemas AS left_over FROM pg_namespace WHERE nspname LIKE 'shoal\_%';

@@ -340,12 +340,15 @@ shoal_ddl_prepare_partition(CreateStmt *stmt)
 void
 shoal_ddl_adopt_partition(Oid relid, List *options)
 {
-	Oid			parent = get_partition_parent(relid, true);
+	Oid			parent;
 	const ShoalTable *table;
 	ListCell   *lc;
 
-	if (!OidIsValid(parent))
+	/* CREATE TABLE IF NOT EXISTS may have found anything */
+	if (!OidIsValid(relid) || !get_rel_relispartition(relid) ||
+		shoal_meta_table(relid) != NULL)
 		return;
+	parent = get_partition_parent(relid, true);
 	table = shoal_meta_table(parent);
 	if (table == NULL || shoal_ddl_is_leaf(parent))
 		return;

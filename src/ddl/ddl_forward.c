@@ -468,10 +468,52 @@ follow_parent(Node *stmt, Oid relid)
 	shoal_ddl_align_names(relid);
 }
 
+/*
+ * A new partition by range or list of a distributed table is split into shards
+ * as well.
+ */
+static void
+create_partition(ShoalUtility *call)
+{
+	CreateStmt *stmt;
+	List	   *options;
+
+	shoal_ddl_own_statement(call);
+	stmt = (CreateStmt *) call->stmt;
+	options = shoal_ddl_prepare_partition(stmt);
+	shoal_ddl_core_local(call);
+	CommandCounterIncrement();
+	shoal_ddl_adopt_partition(shoal_ddl_relid(stmt->relation), options);
+}
+
+static void
+adopt_attached(AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_AttachPartition || stmt->objtype != OBJECT_TABLE)
+			continue;
+		CommandCounterIncrement();
+		shoal_ddl_adopt_partition(shoal_ddl_relid(((PartitionCmd *) cmd->def)->name),
+								  NIL);
+	}
+}
+
 void
 shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 {
 	ListCell   *lc;
+
+	if (IsA(call->stmt, CreateStmt) &&
+		((CreateStmt *) call->stmt)->partbound != NULL)
+	{
+		create_partition(call);
+		return;
+	}
 
 	/* the query is the user's; its rows are not made a second time */
 	if (IsA(call->stmt, CreateTableAsStmt))
@@ -496,6 +538,8 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 	if (!IsA(call->stmt, AlterTableStmt) && !IsA(call->stmt, IndexStmt) &&
 		!IsA(call->stmt, RenameStmt))
 		return;
+	if (IsA(call->stmt, AlterTableStmt))
+		adopt_attached((AlterTableStmt *) call->stmt);
 	foreach(lc, targets->relids)
 		follow_parent(call->stmt, lfirst_oid(lc));
 }

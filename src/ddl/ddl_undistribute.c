@@ -323,6 +323,15 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 	foreach(lc, shoal_ddl_members(relid, AccessExclusiveLock))
 		check_member(lfirst_oid(lc));
 
+	/* rows that came after the snapshot and before the lock would be lost */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot undistribute a table in a %s transaction",
+						XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" :
+						"REPEATABLE READ"),
+				 errhint("Use a READ COMMITTED transaction.")));
+
 	name = qualified_name(relid);
 	if (!shoal_meta_is_alone())
 		shoal_xact_run(psprintf("/*shoal local*/ LOCK TABLE %s IN ACCESS EXCLUSIVE MODE",
