@@ -19,7 +19,7 @@ sub new
 		Proto => 'tcp') or die "cannot connect to port $arg{port}: $!\n";
 	my $self = bless { socket => $socket, buffer => '' }, $class;
 	my $body = pack('N', 196608) . join("\0", user => $arg{user} // 'postgres',
-		database => $arg{dbname} // 'shoal', client_encoding => 'UTF8') . "\0\0";
+		database => $arg{dbname} // 'shoal', client_encoding => 'UTF8', jit => 'off', statement_timeout => '20s') . "\0\0";
 	$socket->autoflush(1);
 	binmode $socket;
 	print $socket pack('N', 4 + length $body) . $body;

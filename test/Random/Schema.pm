@@ -162,6 +162,7 @@ sub fill
 		}
 		$client->must("TRUNCATE $schema.$name");
 		$client->must("SET search_path = $schema; INSERT INTO $schema.$name VALUES " . join(', ', @rows));
+		$client->must("ANALYZE $schema.$name") if $schema eq 'plain';
 	}
 }
 
