@@ -133,21 +133,21 @@ SET plan_cache_mode = force_generic_plan;
 /*shoal 910:3*/ PREPARE counts AS SELECT count(*) FROM noted WHERE a > $1;
 EXECUTE counts (0);
 BEGIN;
-ALTER TABLE noted ADD COLUMN d int DEFAULT 1;
+/*shoal local*/ ALTER TABLE noted ADD COLUMN d int DEFAULT 1;
 EXECUTE counts (0);
-ALTER TABLE noted DETACH PARTITION shoal_910_3.noted;
+/*shoal local*/ ALTER TABLE noted DETACH PARTITION shoal_910_3.noted;
 EXECUTE counts (0);
 ROLLBACK;
 EXECUTE counts (0);
 
 -- rights and row security are the parent's
-CREATE ROLE scope_user;
-GRANT USAGE ON SCHEMA scope TO scope_user;
+/*shoal local*/ CREATE ROLE scope_user;
+/*shoal local*/ GRANT USAGE ON SCHEMA scope TO scope_user;
 SET ROLE scope_user;
 /*shoal 910:1*/ SELECT count(*) FROM item;
 /*shoal 910:1-2*/ SELECT count(*) FROM item;
 RESET ROLE;
-GRANT SELECT (a), UPDATE (b) ON item TO scope_user;
+/*shoal local*/ GRANT SELECT (a), UPDATE (b) ON item TO scope_user;
 SET ROLE scope_user;
 /*shoal 910:1*/ SELECT count(a) FROM item;
 /*shoal 910:1*/ SELECT count(b) FROM item;
@@ -156,17 +156,17 @@ SET ROLE scope_user;
 /*shoal 910:1*/ DELETE FROM item WHERE a = 3;
 /*shoal 910:1*/ INSERT INTO item VALUES (103);
 RESET ROLE;
-GRANT ALL ON item TO scope_user;
-ALTER TABLE item ENABLE ROW LEVEL SECURITY;
-CREATE POLICY odd ON item USING (a % 2 = 1) WITH CHECK (b <> 'bad');
+/*shoal local*/ GRANT ALL ON item TO scope_user;
+/*shoal local*/ ALTER TABLE item ENABLE ROW LEVEL SECURITY;
+/*shoal local*/ CREATE POLICY odd ON item USING (a % 2 = 1) WITH CHECK (b <> 'bad');
 SET ROLE scope_user;
 /*shoal 910:1*/ SELECT count(*), bool_and(a % 2 = 1 AND shoal.shard_of('item', a) = 1) FROM item;
 /*shoal 910:1-2*/ SELECT count(*), bool_and(a % 2 = 1 AND shoal.shard_of('item', a) IN (1, 2)) FROM item;
 /*shoal 910:1*/ UPDATE item SET b = 'bad' WHERE a = 3;
 /*shoal 910:1*/ DELETE FROM item WHERE a = 8 RETURNING *;
 RESET ROLE;
-REVOKE ALL ON item FROM scope_user;
-ALTER TABLE item DISABLE ROW LEVEL SECURITY;
+/*shoal local*/ REVOKE ALL ON item FROM scope_user;
+/*shoal local*/ ALTER TABLE item DISABLE ROW LEVEL SECURITY;
 
 -- aggregates up to their transition states
 /*shoal 910:1 partial*/ SELECT n, count(*), avg(a), sum(v) FROM part GROUP BY n ORDER BY n;
@@ -186,12 +186,12 @@ SET enable_partitionwise_aggregate = on;
 
 -- unmarked, it would see all that is here by chance
 SELECT count(*) FROM item;
-CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+/*shoal local*/ CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	RAISE NOTICE '% items', (SELECT count(*) FROM scope.item);
 	RETURN OLD;
 END $$;
-CREATE TRIGGER look BEFORE DELETE ON part FOR EACH ROW EXECUTE FUNCTION look();
+/*shoal local*/ CREATE TRIGGER look BEFORE DELETE ON part FOR EACH ROW EXECUTE FUNCTION look();
 /*shoal 910:1*/ DELETE FROM item WHERE a = 3;
 
 \c -reuse-previous=on "options="

@@ -86,7 +86,7 @@ make_dir()
 make_scratch()
 {
 	local dir
-	dir=$(mktemp -d "/tmp/shoal-$1.XXXXXX")
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/shoal-$1.XXXXXX")
 	chmod 755 "$dir"
 	make_dir "$dir"
 	echo "$dir"

@@ -87,6 +87,16 @@ extern int	no_such_variable
 #define SHOAL_PARTITIONED_ONLY_PERMANENT true
 #endif
 
+/* 17 records initial privileges as dependencies of their roles */
+#if PG_VERSION_NUM < 170000
+#define shoal_drop_initial_privileges(roleid, dep) ((void) 0)
+#else
+#define shoal_drop_initial_privileges(roleid, dep) \
+	((void) ((dep)->deptype == SHARED_DEPENDENCY_INITACL ? \
+			 RemoveRoleFromInitPriv(roleid, (dep)->classid, (dep)->objid, \
+									(dep)->objsubid) : (void) 0))
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define shoal_flatten_join_alias_vars(query, node) \
 	flatten_join_alias_vars(NULL, (query), (node))

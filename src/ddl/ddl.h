@@ -156,8 +156,8 @@ extern List *shoal_ddl_prepare_partition(CreateStmt *stmt);
 
 /*
  * After CREATE TABLE ... PARTITION OF or ATTACH PARTITION was run on a node:
- * registers the partition and makes its shards if its parent is such a table;
- * does nothing otherwise.  options are storage parameters for the shards.
+ * registers the partition and makes its shards if its parent is such a table
+ * and it is not known yet; does nothing otherwise.  options are storage parameters for the shards.
  * An error if it cannot be: only an empty table that is partitioned by hash of
  * the distribution column can be attached.
  */

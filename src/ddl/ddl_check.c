@@ -308,6 +308,28 @@ shoal_ddl_check_relation(Relation rel)
 }
 
 /*
+ * True if the index column is the key column, and what it takes for equal is
+ * equal for the key, too.
+ */
+static bool
+is_key_column(Relation index, int column, Form_pg_attribute key)
+{
+	Oid			opclass = GetDefaultOpClass(key->atttypid, HASH_AM_OID);
+	Oid			opcintype = get_opclass_input_type(opclass);
+	Oid			collation = index->rd_indcollation[column];
+
+	return index->rd_index->indkey.values[column] == key->attnum &&
+		(collation == key->attcollation ||
+		 get_collation_isdeterministic(collation)) &&
+		get_opfamily_member(index->rd_opfamily[column],
+							index->rd_opcintype[column],
+							index->rd_opcintype[column],
+							BTEqualStrategyNumber) ==
+		get_opfamily_member(get_opclass_family(opclass), opcintype, opcintype,
+							HTEqualStrategyNumber);
+}
+
+/*
  * A unique index can be enforced shard by shard only if rows with equal
  * values are in the same shard.
  */
@@ -340,7 +362,9 @@ check_indexes(Relation rel, List *keyattrs)
 			bool		found = !form->indisunique;
 
 			for (int i = 0; i < form->indnkeyatts && !found; i++)
-				found = form->indkey.values[i] == lfirst_int(key);
+				found = is_key_column(index, i,
+									  TupleDescAttr(RelationGetDescr(rel),
+													lfirst_int(key) - 1));
 			if (!found)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -49,6 +49,7 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
 #include "exec/exec.h"
 #include "meta/meta.h"
 #include "remote/remote.h"
@@ -126,7 +127,7 @@ shoal_ddl_begin_change(const char *function)
 				 errmsg("extension \"%s\" is not created in this database",
 						"shoal"),
 				 errhint("Use CREATE EXTENSION shoal.")));
-	shoal_xact_lock_cluster();
+	(void) shoal_ddl_enter_cluster(true);
 }
 
 /* What the functions that only coordinators call have to check first. */
@@ -339,12 +340,15 @@ shoal_ddl_prepare_partition(CreateStmt *stmt)
 void
 shoal_ddl_adopt_partition(Oid relid, List *options)
 {
-	Oid			parent = get_partition_parent(relid, true);
+	Oid			parent;
 	const ShoalTable *table;
 	ListCell   *lc;
 
-	if (!OidIsValid(parent))
+	/* CREATE TABLE IF NOT EXISTS may have found anything */
+	if (!OidIsValid(relid) || !get_rel_relispartition(relid) ||
+		shoal_meta_table(relid) != NULL)
 		return;
+	parent = get_partition_parent(relid, true);
 	table = shoal_meta_table(parent);
 	if (table == NULL || shoal_ddl_is_leaf(parent))
 		return;
@@ -446,7 +450,7 @@ check_use(List *members, bool origin)
 	{
 		Relation	rel = table_open(lfirst_oid(lc), NoLock);
 
-		CheckTableNotInUse(rel, "shoal.create_distributed_table()");
+		CheckTableNotInUse(rel, "distribute");
 		if (!origin && RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
 			RelationGetNumberOfBlocks(rel) > 0)
 			ereport(ERROR,

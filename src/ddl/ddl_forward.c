@@ -42,7 +42,7 @@
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 
-/* milliseconds; see lock_timeout_for */
+/* milliseconds; see forward_with_timeout */
 #define SHARED_OBJECT_TIMEOUT 10000
 
 bool
@@ -281,8 +281,8 @@ with_database_name(const char *sql, const char *dbname)
 /* ---- sending ---- */
 
 /*
- * DROP OWNED and REASSIGN OWNED also change objects that databases share.  Two
- * nodes of one server then wait for each other's transaction, which is the
+ * REASSIGN OWNED also changes databases and tablespaces, which nodes of one
+ * server share.  Then they wait for each other's transaction, which is the
  * same one and so will never end; let them give up.
  */
 static void
@@ -307,7 +307,7 @@ forward(Node *stmt, const char *sql, ShoalReach reach)
 	switch (reach)
 	{
 		case SHOAL_REACH_NODES:
-			if (IsA(stmt, DropOwnedStmt) || IsA(stmt, ReassignOwnedStmt))
+			if (IsA(stmt, ReassignOwnedStmt))
 				forward_with_timeout(shoal_ddl_marked(sql));
 			else
 				shoal_xact_run(shoal_ddl_marked(sql), NIL);
@@ -468,10 +468,52 @@ follow_parent(Node *stmt, Oid relid)
 	shoal_ddl_align_names(relid);
 }
 
+/*
+ * A new partition by range or list of a distributed table is split into shards
+ * as well.
+ */
+static void
+create_partition(ShoalUtility *call)
+{
+	CreateStmt *stmt;
+	List	   *options;
+
+	shoal_ddl_own_statement(call);
+	stmt = (CreateStmt *) call->stmt;
+	options = shoal_ddl_prepare_partition(stmt);
+	shoal_ddl_core_local(call);
+	CommandCounterIncrement();
+	shoal_ddl_adopt_partition(shoal_ddl_relid(stmt->relation), options);
+}
+
+static void
+adopt_attached(AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_AttachPartition || stmt->objtype != OBJECT_TABLE)
+			continue;
+		CommandCounterIncrement();
+		shoal_ddl_adopt_partition(shoal_ddl_relid(((PartitionCmd *) cmd->def)->name),
+								  NIL);
+	}
+}
+
 void
 shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 {
 	ListCell   *lc;
+
+	if (IsA(call->stmt, CreateStmt) &&
+		((CreateStmt *) call->stmt)->partbound != NULL)
+	{
+		create_partition(call);
+		return;
+	}
 
 	/* the query is the user's; its rows are not made a second time */
 	if (IsA(call->stmt, CreateTableAsStmt))
@@ -488,11 +530,16 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 		return;
 	}
 
+	if (IsA(call->stmt, DropOwnedStmt) &&
+		shoal_ddl_drop_owned((DropOwnedStmt *) call->stmt))
+		return;
 	if (!shoal_ddl_partitioned(call, targets))
 		shoal_ddl_core_local(call);
 	if (!IsA(call->stmt, AlterTableStmt) && !IsA(call->stmt, IndexStmt) &&
 		!IsA(call->stmt, RenameStmt))
 		return;
+	if (IsA(call->stmt, AlterTableStmt))
+		adopt_attached((AlterTableStmt *) call->stmt);
 	foreach(lc, targets->relids)
 		follow_parent(call->stmt, lfirst_oid(lc));
 }

@@ -327,23 +327,27 @@ extension_owner(void)
 
 /*
  * Foreign keys are checked by queries that name partitions, run as the owner
- * of the table.  The partitions themselves are granted to nobody.
+ * of the table, and who builds an index needs the right to create in the
+ * schemas of the partitions.  The partitions themselves are granted to
+ * nobody, and the utility hook keeps users' own objects out of the schema.
  */
 static void
-grant_usage(char *schema)
+grant_to_everybody(char *schema)
 {
 	GrantStmt  *stmt = makeNode(GrantStmt);
-	AccessPriv *privilege = makeNode(AccessPriv);
+	AccessPriv *usage = makeNode(AccessPriv);
+	AccessPriv *create = makeNode(AccessPriv);
 	RoleSpec   *everybody = makeNode(RoleSpec);
 
-	privilege->priv_name = "usage";
+	usage->priv_name = "usage";
+	create->priv_name = "create";
 	everybody->roletype = ROLESPEC_PUBLIC;
 	everybody->location = -1;
 	stmt->is_grant = true;
 	stmt->targtype = ACL_TARGET_OBJECT;
 	stmt->objtype = OBJECT_SCHEMA;
 	stmt->objects = list_make1(makeString(schema));
-	stmt->privileges = list_make1(privilege);
+	stmt->privileges = list_make2(usage, create);
 	stmt->grantees = list_make1(everybody);
 	ExecuteGrantStmt(stmt);
 }
@@ -362,7 +366,7 @@ shard_schema(int group_id, int shard, Oid owner)
 	{
 		NamespaceCreate(name, owner, false);
 		CommandCounterIncrement();
-		grant_usage(name);
+		grant_to_everybody(name);
 		CommandCounterIncrement();
 		return name;
 	}

@@ -40,7 +40,7 @@ is_shard(RangeVar *relation)
 }
 
 static void
-check_create(CreateStmt *stmt)
+check_create(CreateStmt *stmt, bool foreign)
 {
 	ListCell   *lc;
 
@@ -67,12 +67,40 @@ check_create(CreateStmt *stmt)
 					 errmsg("cannot make a partition of distributed table \"%s\"",
 							parent->relname),
 					 errhint("Shoal makes its partitions, one for each shard.")));
+		if (foreign)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot add a foreign table to distributed table \"%s\" as a partition",
+							parent->relname),
+					 errhint("Use an ordinary partition, or undistribute the table with shoal.undistribute_table() first.")));
+	}
+}
+
+/*
+ * What is attached to a table that is distributed below its partitions has to
+ * be one of the same group, or is made one (if it can be).
+ */
+static void
+check_attach(RangeVar *parent, RangeVar *child)
+{
+	Oid			relid = shoal_ddl_relid(parent);
+	const ShoalTable *table = OidIsValid(relid) ? shoal_meta_table(relid) : NULL;
+	const ShoalTable *other = is_shoal_table(child) ?
+		shoal_meta_table(shoal_ddl_relid(child)) : NULL;
+
+	if (table != NULL && shoal_ddl_has_shards(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot attach a partition to distributed table \"%s\"",
+						parent->relname),
+				 errhint("Shoal makes its partitions, one for each shard.")));
+	if (is_shard(child) ||
+		(other != NULL && (table == NULL || table->group_id != other->group_id)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot add a partition to distributed table \"%s\"",
-						parent->relname),
-				 errhint("Undistribute the table with shoal.undistribute_table(), add the partition, and distribute it again.")));
-	}
+				 errmsg("cannot attach table \"%s\", which Shoal distributes, as a partition",
+						child->relname),
+				 errhint("Undistribute it with shoal.undistribute_table() first.")));
 }
 
 static void
@@ -89,19 +117,7 @@ check_alter(AlterTableStmt *stmt)
 		switch (cmd->subtype)
 		{
 			case AT_AttachPartition:
-				other = ((PartitionCmd *) cmd->def)->name;
-				if (ours && get_rel_relkind(shoal_ddl_relid(stmt->relation)) != RELKIND_PARTITIONED_INDEX)
-					ereport(ERROR,
-							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							 errmsg("cannot attach a partition to distributed table \"%s\"",
-									stmt->relation->relname),
-							 errhint("Undistribute the table with shoal.undistribute_table(), attach the partition, and distribute it again.")));
-				if (is_shoal_table(other) || is_shard(other))
-					ereport(ERROR,
-							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							 errmsg("cannot attach table \"%s\", which Shoal distributes, as a partition",
-									other->relname),
-							 errhint("Undistribute it with shoal.undistribute_table() first.")));
+				check_attach(stmt->relation, ((PartitionCmd *) cmd->def)->name);
 				break;
 			case AT_DetachPartition:
 			case AT_DetachPartitionFinalize:
@@ -132,7 +148,7 @@ void
 shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets)
 {
 	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
-		check_create((CreateStmt *) stmt);
+		check_create((CreateStmt *) stmt, IsA(stmt, CreateForeignTableStmt));
 	else if (IsA(stmt, AlterTableStmt))
 		check_alter((AlterTableStmt *) stmt);
 }

@@ -82,6 +82,7 @@ add_name(ShoalTargets *targets, List *name)
 		char	   *schema = strVal(list_nth(name, list_length(name) - 2));
 		Oid			nspid = get_namespace_oid(schema, true);
 
+		targets->schema = schema;
 		if (strcmp(schema, "pg_temp") == 0 ||
 			(OidIsValid(nspid) && isTempNamespace(nspid)))
 			targets->temporary++;
@@ -350,6 +351,8 @@ shoal_ddl_refuse_shards(Node *stmt, const ShoalTargets *targets)
 
 	if (created && created->schemaname)
 		refuse_schema(created->schemaname);
+	if (targets->schema)
+		refuse_schema(targets->schema);
 	if (IsA(stmt, DropStmt) && ((DropStmt *) stmt)->removeType == OBJECT_SCHEMA)
 	{
 		foreach(lc, ((DropStmt *) stmt)->objects)

@@ -269,7 +269,7 @@ check_member(Oid relid)
 	Relation	rel = table_open(relid, NoLock);
 	ListCell   *lc;
 
-	CheckTableNotInUse(rel, "shoal.undistribute_table()");
+	CheckTableNotInUse(rel, "undistribute");
 	foreach(lc, shoal_ddl_foreign_keys(RelationGetRelid(rel)))
 	{
 		ShoalForeignKey *fk = lfirst(lc);
@@ -322,6 +322,15 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 	table_close(rel, NoLock);
 	foreach(lc, shoal_ddl_members(relid, AccessExclusiveLock))
 		check_member(lfirst_oid(lc));
+
+	/* rows that came after the snapshot and before the lock would be lost */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot undistribute a table in a %s transaction",
+						XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" :
+						"REPEATABLE READ"),
+				 errhint("Use a READ COMMITTED transaction.")));
 
 	name = qualified_name(relid);
 	if (!shoal_meta_is_alone())

@@ -51,6 +51,8 @@ typedef struct ShoalTargets
 								 * exist */
 	int			named;			/* objects that it names */
 	int			temporary;		/* of these, temporary ones */
+	char	   *schema;			/* of the last one that is not a relation, if
+								 * it is qualified */
 } ShoalTargets;
 
 extern void shoal_ddl_targets(Node *stmt, ShoalTargets *targets);
@@ -125,6 +127,14 @@ extern bool shoal_ddl_is_distributed(Oid relid);
 
 /* True if it is hash-partitioned into shards itself (not by way of ranges). */
 extern bool shoal_ddl_has_shards(Oid relid);
+
+/* ---- ddl_owned.c ---- */
+
+/*
+ * DROP OWNED of this database's objects only, if another node of this server
+ * does it for shared objects; else returns false.
+ */
+extern bool shoal_ddl_drop_owned(DropOwnedStmt *stmt);
 
 /* ---- ddl_maintain.c ---- */
 

@@ -485,9 +485,14 @@ shoal_add_node(PG_FUNCTION_ARGS)
 	if (!same_server)
 		shoal_ops_copy_roles(conn);
 	shoal_ops_copy_database(conn, dbname);
-	shoal_ops_run_on(conn, "CREATE EXTENSION IF NOT EXISTS shoal");
+
+	/* what is left of another life as a node goes */
+	shoal_ops_run_on(conn, "DROP EXTENSION IF EXISTS shoal CASCADE");
+	shoal_ops_run_on(conn, "CREATE EXTENSION shoal");
 	shoal_ops_run_script(conn, script);
+	shoal_ops_run_on(conn, "SET LOCAL client_min_messages = warning");
 	shoal_ops_copy_servers(conn);
+	shoal_ops_run_on(conn, "RESET client_min_messages");
 	shoal_ops_copy_metadata(conn, node_id);
 	add_reference_tables(conn, node_id);
 	SPI_finish();

@@ -30,6 +30,7 @@
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_key.h"
 #include "plan/plan_shape.h"
 
 /* A query level under analysis. */
@@ -41,16 +42,6 @@ typedef struct Level
 	ShoalShape **ctes;			/* by position in query->cteList, NULL: under
 								 * analysis */
 } Level;
-
-/* An equality that holds for all rows; sides are stripped of relabeling. */
-typedef struct Equality
-{
-	Oid			opno;
-	Oid			collation;
-	Node	   *left;
-	Node	   *right;
-	bool		any_of;			/* left = ANY (right) */
-} Equality;
 
 static void analyze_level(Query *query, Level *parent, ShoalAnalysis *result);
 static ShoalShape shape_of_jointree(Level *level, Node *node, List *above);
@@ -103,290 +94,7 @@ keys_nullable(const ShoalShape *shape)
 	return result;
 }
 
-/* ---- equalities ---- */
-
-/*
- * Collects the equalities among ANDed conditions.  USING columns are replaced
- * by what they stand for.
- */
-static List *
-equalities_of(Level *level, List *quals)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, quals)
-	{
-		Node	   *qual = shoal_flatten_join_alias_vars(level->query,
-														 copyObject(lfirst(lc)));
-		Equality   *eq;
-		List	   *args;
-		bool		any_of = false;
-		Oid			opno;
-		Oid			collation;
-
-		if (IsA(qual, OpExpr))
-		{
-			opno = ((OpExpr *) qual)->opno;
-			collation = ((OpExpr *) qual)->inputcollid;
-			args = ((OpExpr *) qual)->args;
-		}
-		else if (IsA(qual, ScalarArrayOpExpr) &&
-				 ((ScalarArrayOpExpr *) qual)->useOr)
-		{
-			opno = ((ScalarArrayOpExpr *) qual)->opno;
-			collation = ((ScalarArrayOpExpr *) qual)->inputcollid;
-			args = ((ScalarArrayOpExpr *) qual)->args;
-			any_of = true;
-		}
-		else
-			continue;
-		if (list_length(args) != 2)
-			continue;
-		eq = palloc(sizeof(Equality));
-		eq->opno = opno;
-		eq->collation = collation;
-		eq->any_of = any_of;
-		eq->left = shoal_expr_strip(linitial(args));
-		eq->right = shoal_expr_strip(lsecond(args));
-		result = lappend(result, eq);
-	}
-	return result;
-}
-
-/* Does the equality compare as the table's i-th key column is hashed? */
-static bool
-equality_fits_key(const Equality *eq, const ShoalTable *table, int i)
-{
-	if (get_op_opfamily_strategy(eq->opno, table->keyopfamily[i]) !=
-		HTEqualStrategyNumber)
-		return false;
-	if (!OidIsValid(table->keycollation[i]) ||
-		eq->collation == table->keycollation[i])
-		return true;
-	return OidIsValid(eq->collation) &&
-		get_collation_isdeterministic(eq->collation) &&
-		get_collation_isdeterministic(table->keycollation[i]);
-}
-
-static bool
-is_column(Node *node, const ShoalKeyColumn *column)
-{
-	return node && IsA(node, Var) && ((Var *) node)->varlevelsup == 0 &&
-		((Var *) node)->varno == column->varno &&
-		((Var *) node)->varattno == column->attno;
-}
-
-/*
- * All expressions that equal a key column: the column itself and what chains
- * of equalities lead to.  Arrays that have it are appended to *arrays.
- */
-static List *
-equals_of_column(const ShoalKeyColumn *column, const ShoalTable *table, int i,
-				 List *equalities, List **arrays)
-{
-	List	   *found;
-	ListCell   *lc;
-	int			pos = 0;
-
-	found = list_make1(makeVar(column->varno, column->attno, InvalidOid, -1,
-							   InvalidOid, 0));
-	while (pos < list_length(found))
-	{
-		Node	   *known = list_nth(found, pos++);
-		ShoalKeyColumn known_column;
-
-		/* chains go through columns of this query only */
-		if (!IsA(known, Var) || ((Var *) known)->varlevelsup != 0)
-			continue;
-		known_column.varno = ((Var *) known)->varno;
-		known_column.attno = ((Var *) known)->varattno;
-		foreach(lc, equalities)
-		{
-			Equality   *eq = (Equality *) lfirst(lc);
-			Node	   *other;
-
-			if (is_column(eq->left, &known_column))
-				other = eq->right;
-			else if (!eq->any_of && is_column(eq->right, &known_column))
-				other = eq->left;
-			else
-				continue;
-			if (!equality_fits_key(eq, table, i))
-				continue;
-			if (eq->any_of)
-			{
-				if (arrays)
-					*arrays = lappend(*arrays, other);
-			}
-			else if (!list_member_ptr(found, other))
-			{
-				ListCell   *lc2;
-				bool		seen = false;
-
-				foreach(lc2, found)
-				{
-					if (IsA(other, Var) && IsA(lfirst(lc2), Var) &&
-						((Var *) other)->varno == ((Var *) lfirst(lc2))->varno &&
-						((Var *) other)->varattno == ((Var *) lfirst(lc2))->varattno &&
-						((Var *) other)->varlevelsup == ((Var *) lfirst(lc2))->varlevelsup)
-						seen = true;
-				}
-				if (!seen)
-					found = lappend(found, other);
-			}
-		}
-	}
-	return found;
-}
-
-/* Are two keys equal, column by column? */
-static bool
-keys_meet(const ShoalKey *a, const ShoalKey *b, const ShoalTable *table,
-		  List *equalities)
-{
-	for (int i = 0; i < table->nkeys; i++)
-	{
-		List	   *found = equals_of_column(&a->columns[i], table, i,
-											 equalities, NULL);
-		ListCell   *lc;
-		bool		meets = false;
-
-		foreach(lc, found)
-		{
-			if (is_column(lfirst(lc), &b->columns[i]))
-				meets = true;
-		}
-		if (!meets)
-			return false;
-	}
-	return true;
-}
-
-static bool
-shapes_meet(const ShoalShape *a, const ShoalShape *b, List *equalities)
-{
-	const ShoalTable *table = shoal_meta_table(a->relid);
-	ListCell   *lca;
-	ListCell   *lcb;
-
-	if (a->nkeycols == 0 || table == NULL)
-		return false;
-	foreach(lca, a->keys)
-	{
-		foreach(lcb, b->keys)
-		{
-			if (keys_meet(lfirst(lca), lfirst(lcb), table, equalities))
-				return true;
-		}
-	}
-	return false;
-}
-
-/*
- * Looks for values that a key of the shape is known to have, and notes them
- * as its pin.  One value is better than an array of them.
- */
-static void
-pin_shape(ShoalShape *shape, List *equalities)
-{
-	const ShoalTable *table;
-	ListCell   *lc;
-
-	if (shape->kind != SHOAL_SHAPE_SHARDED || shape->single ||
-		shape->nkeycols == 0)
-		return;
-	table = shoal_meta_table(shape->relid);
-	foreach(lc, shape->keys)
-	{
-		ShoalKey   *key = (ShoalKey *) lfirst(lc);
-		List	   *pin = NIL;
-		List	   *arrays = NIL;
-		ListCell   *lc2;
-
-		for (int i = 0; i < shape->nkeycols; i++)
-		{
-			foreach(lc2, equals_of_column(&key->columns[i], table, i,
-										  equalities, &arrays))
-			{
-				Node	   *value = lfirst(lc2);
-
-				if (shoal_expr_is_closed(value) &&
-					!contain_volatile_functions(value) &&
-					shoal_meta_hashable_as(table, i, exprType(value)))
-				{
-					pin = lappend(pin, value);
-					break;
-				}
-			}
-			if (list_length(pin) <= i)
-				break;
-		}
-		if (list_length(pin) == shape->nkeycols)
-		{
-			shape->pin = pin;
-			shape->pin_is_array = false;
-			shape->single = true;
-			return;
-		}
-		foreach(lc2, arrays)
-		{
-			Node	   *value = lfirst(lc2);
-
-			if (shape->pin == NIL && shape->nkeycols == 1 &&
-				shoal_expr_is_closed(value) &&
-				!contain_volatile_functions(value) &&
-				shoal_meta_hashable_as(table, 0,
-									   get_element_type(exprType(value))))
-			{
-				shape->pin = list_make1(value);
-				shape->pin_is_array = true;
-			}
-		}
-	}
-}
-
 /* ---- combining shapes ---- */
-
-/* The shard of a pin of constants; -1 if it is not known yet. */
-static int
-constant_shard(const ShoalShape *shape)
-{
-	const ShoalTable *table = shoal_meta_table(shape->relid);
-	Datum		values[PARTITION_MAX_KEYS];
-	bool		nulls[PARTITION_MAX_KEYS];
-	Oid			types[PARTITION_MAX_KEYS];
-
-	if (shape->nkeycols == 0)
-		return 0;
-	if (table == NULL || list_length(shape->pin) != shape->nkeycols)
-		return -1;
-	for (int i = 0; i < shape->nkeycols; i++)
-	{
-		Const	   *value = (Const *) list_nth(shape->pin, i);
-
-		if (!IsA(value, Const) || value->constisnull)
-			return -1;
-		values[i] = value->constvalue;
-		nulls[i] = false;
-		types[i] = value->consttype;
-	}
-	return shoal_meta_shard_of(table, values, nulls, types);
-}
-
-/* Two single-shard shapes of one group: surely the same shard? */
-static bool
-same_shard(const ShoalShape *a, const ShoalShape *b)
-{
-	int			shard;
-
-	if (a->group_id != b->group_id)
-		return false;
-	if (a->nkeycols == 0 || equal(a->pin, b->pin))
-		return true;
-	shard = constant_shard(a);
-	return shard >= 0 && shard == constant_shard(b);
-}
 
 static ShoalShape
 combine_sharded(const ShoalShape *left, const ShoalShape *right,
@@ -398,9 +106,9 @@ combine_sharded(const ShoalShape *left, const ShoalShape *right,
 
 	if (left->group_id != right->group_id)
 		return shape_none("tables of different colocation groups are joined");
-	if (left->single && right->single && same_shard(left, right))
+	if (left->single && right->single && shoal_key_same_shard(left, right))
 		;
-	else if (!shapes_meet(left, right, equalities))
+	else if (!shoal_key_meet(left, right, equalities))
 		return shape_none("tables are not joined on their distribution columns");
 	else if (jointype == JOIN_FULL)
 	{
@@ -601,22 +309,22 @@ shape_of_join(Level *level, JoinExpr *join, List *above)
 			left = shape_of_jointree(level, join->larg, both);
 			right = shape_of_jointree(level, join->rarg, both);
 			return combine(&left, &right, JOIN_INNER,
-						   equalities_of(level, both));
+						   shoal_key_equalities(level->query, both));
 		case JOIN_LEFT:
 			left = shape_of_jointree(level, join->larg, above);
 			right = shape_of_jointree(level, join->rarg, own);
 			return combine(&left, &right, JOIN_LEFT,
-						   equalities_of(level, both));
+						   shoal_key_equalities(level->query, both));
 		case JOIN_RIGHT:
 			left = shape_of_jointree(level, join->larg, own);
 			right = shape_of_jointree(level, join->rarg, above);
 			return combine(&right, &left, JOIN_LEFT,
-						   equalities_of(level, both));
+						   shoal_key_equalities(level->query, both));
 		case JOIN_FULL:
 			left = shape_of_jointree(level, join->larg, NIL);
 			right = shape_of_jointree(level, join->rarg, NIL);
 			return combine(&left, &right, JOIN_FULL,
-						   equalities_of(level, own));
+						   shoal_key_equalities(level->query, own));
 		default:
 			return shape_none("an unusual join");
 	}
@@ -631,7 +339,7 @@ shape_of_jointree(Level *level, Node *node, List *above)
 	if (IsA(node, RangeTblRef))
 	{
 		result = shape_of_rte(level, ((RangeTblRef *) node)->rtindex);
-		pin_shape(&result, equalities_of(level, above));
+		shoal_key_pin(&result, shoal_key_equalities(level->query, above));
 		note_seen(level, &result);
 	}
 	else if (IsA(node, FromExpr))
@@ -639,7 +347,7 @@ shape_of_jointree(Level *level, Node *node, List *above)
 		FromExpr   *from = (FromExpr *) node;
 		List	   *quals = list_concat_copy(make_ands_implicit((Expr *) from->quals),
 											 above);
-		List	   *equalities = equalities_of(level, quals);
+		List	   *equalities = shoal_key_equalities(level->query, quals);
 		ListCell   *lc;
 
 		foreach(lc, from->fromlist)
@@ -692,7 +400,7 @@ is_tied(Level *level, const ShoalShape *from, List *equalities)
 				{
 					bool		meets = false;
 
-					foreach(lc3, equals_of_column(&inner_key->columns[i], table,
+					foreach(lc3, shoal_key_equals(&inner_key->columns[i], table,
 												  i, equalities, NULL))
 					{
 						Var		   *var = (Var *) lfirst(lc3);
@@ -747,7 +455,7 @@ is_tied_by_in(Level *level, SubLink *sublink, const ShoalShape *sub)
 				foreach(lc3, tests)
 				{
 					OpExpr	   *op = (OpExpr *) lfirst(lc3);
-					Equality	eq = {0};
+					ShoalEquality	eq = {0};
 					Node	   *left;
 					Param	   *right;
 
@@ -758,11 +466,11 @@ is_tied_by_in(Level *level, SubLink *sublink, const ShoalShape *sub)
 					right = (Param *) shoal_expr_strip(lsecond(op->args));
 					eq.opno = op->opno;
 					eq.collation = op->inputcollid;
-					if (is_column(left, &outer_key->columns[i]) &&
+					if (shoal_key_is_column(left, &outer_key->columns[i]) &&
 						IsA(right, Param) &&
 						right->paramkind == PARAM_SUBLINK &&
 						right->paramid == inner_key->columns[i].attno &&
-						equality_fits_key(&eq, table, i))
+						shoal_key_equality_fits(&eq, table, i))
 						meets = true;
 				}
 				if (!meets)
@@ -842,7 +550,7 @@ shape_with_sublinks(Level *level, Node *exprs, List *positive,
 			shape->keys = NIL;
 		}
 		else if (sub.whole.single && shape->single &&
-				 same_shard(&sub.whole, shape))
+				 shoal_key_same_shard(&sub.whole, shape))
 			;
 		else if (list_member_ptr(positive, sublink) &&
 				 is_tied_by_in(level, sublink, &sub.whole))
@@ -927,7 +635,7 @@ keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 					continue;
 				expr = shoal_flatten_join_alias_vars(level->query,
 													 copyObject((Node *) tle->expr));
-				if (!is_column(shoal_expr_strip(expr), &key->columns[i]))
+				if (!shoal_key_is_column(shoal_expr_strip(expr), &key->columns[i]))
 					continue;
 				output->columns[i].attno = tle->resno;
 				if (from->nkeycols == 1)
@@ -1059,7 +767,7 @@ shape_of_setop(Level *level)
 			}
 		}
 		result.keys = common;
-		if (result.single && arm.single && same_shard(&result, &arm))
+		if (result.single && arm.single && shoal_key_same_shard(&result, &arm))
 			continue;
 		result.single = false;
 		result.pin = NIL;
@@ -1174,7 +882,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 	/* tied to an outer key: for each outer row it stays in that row's shard */
 	if (parent != NULL && from.kind == SHOAL_SHAPE_SHARDED)
 	{
-		equalities = equalities_of(&level,
+		equalities = shoal_key_equalities(level.query,
 								   make_ands_implicit((Expr *) query->jointree->quals));
 		if (is_tied(&level, &from, equalities))
 		{

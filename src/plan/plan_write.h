@@ -6,6 +6,7 @@
 #define PLAN_WRITE_H
 
 #include "nodes/params.h"
+#include "nodes/plannodes.h"
 #include "plan/plan_rewrite.h"
 
 /*

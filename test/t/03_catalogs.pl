@@ -21,6 +21,19 @@ sub catcheck
 	}
 }
 
+# all nodes have the same schema, but for the shards
+sub same_schema
+{
+	my ($when) = @_;
+	my @dumps = map {
+		my $port = $cluster->port($_);
+		my $dump = `$cluster->{bindir}/pg_dump -h 127.0.0.1 -p $port -U postgres -s -N 'shoal*' shoal 2>&1`;
+		$dump =~ s/^\\(un)?restrict .*//gm;
+		$dump;
+	} (0, 1);
+	ok($dumps[0] eq $dumps[1], "$when: the same schema on both nodes");
+}
+
 $cluster->sql(0, q{
 	CREATE TYPE mood AS ENUM ('sad', 'ok');
 	CREATE TABLE t (
@@ -42,19 +55,27 @@ $cluster->sql(0, q{
 	COMMENT ON COLUMN t.name IS 'a column';
 	GRANT SELECT ON t TO PUBLIC;
 	INSERT INTO t (name, big) SELECT 'n' || i, repeat(md5(i::text), 200) FROM generate_series(1, 200) i;
-	CREATE TABLE child (id int REFERENCES t, n int, PRIMARY KEY (id, n));
+	CREATE TABLE child (id int, n int, PRIMARY KEY (id, n));
 	INSERT INTO child SELECT id, 1 FROM t;
 	CREATE TABLE small (a int PRIMARY KEY, b text);
 	INSERT INTO small VALUES (1, 'one');
+	CREATE TABLE ev (k int, d int, v text, PRIMARY KEY (k, d)) PARTITION BY RANGE (d);
+	CREATE TABLE ev1 PARTITION OF ev FOR VALUES FROM (0) TO (10) WITH (fillfactor = 70);
+	CREATE TABLE ev2 PARTITION OF ev DEFAULT PARTITION BY LIST (d);
+	CREATE TABLE ev2a PARTITION OF ev2 DEFAULT;
+	INSERT INTO ev SELECT i, i % 20, repeat('v', i) FROM generate_series(1, 100) i;
 });
 my $before = $cluster->sql(0, q{SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM t});
 
 $cluster->sql(0, q{
 	SELECT shoal.create_distributed_table('t', 'id');
 	SELECT shoal.create_distributed_table('child', 'id');
+	ALTER TABLE child ADD FOREIGN KEY (id) REFERENCES t;
 	SELECT shoal.create_reference_table('small');
+	SELECT shoal.create_distributed_table('ev', 'k');
 });
 catcheck('distributed');
+same_schema('distributed');
 is($cluster->sql($_, q{SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM t}), $before,
 	"the same rows, seen from node $_") for (0, 1);
 
@@ -74,16 +95,19 @@ is($?, 0, 'pg_dump') or diag(`cat $dump`);
 like(`cat $dump`, qr/PARTITION BY HASH \(id\)/, 'dumped as a partitioned table');
 
 $cluster->sql(0, q{
+	ALTER TABLE child DROP CONSTRAINT child_id_fkey;
+	SELECT shoal.undistribute_table('ev');
 	SELECT shoal.undistribute_table('child');
 	SELECT shoal.undistribute_table('t');
 	SELECT shoal.undistribute_table('small');
 });
 catcheck('undistributed');
+same_schema('undistributed');
 is($cluster->sql(0, q{SELECT count(*) FROM t}), '201', 'the rows are back');
 is($cluster->sql(0, q{SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'shoal\_%'}), '0',
 	'no shard schema is left');
 
-$cluster->sql(0, 'DROP TABLE child, t CASCADE; DROP TABLE small');
+$cluster->sql(0, 'DROP TABLE child, t CASCADE; DROP TABLE small, ev');
 catcheck('dropped');
 
 done_testing();
