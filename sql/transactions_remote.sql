@@ -165,13 +165,17 @@ ROLLBACK TO a;
 SELECT xact_put(3, 80);
 COMMIT;
 -- and so does lock_timeout
-BEGIN;
-SELECT result FROM shoal.run_on_nodes('LOCK TABLE xact_t', '{2}');
-\c -
+\c shoal_n2
+BEGIN; LOCK TABLE xact_t; PREPARE TRANSACTION 'xact_lock';
+\c shoal_n1
+SET client_min_messages = warning;
 SET lock_timeout = '100ms';
-BEGIN;
 SELECT result FROM shoal.run_on_nodes('LOCK TABLE xact_t', '{2}');
-COMMIT;
+RESET lock_timeout;
+\c shoal_n2
+ROLLBACK PREPARED 'xact_lock';
+\c shoal_n1
+SET client_min_messages = warning;
 
 -- connections that are lost: idle, in a transaction, in a subtransaction
 CREATE VIEW xact_kill AS SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
@@ -187,7 +191,7 @@ SELECT xact_put(2, 92);
 COMMIT;
 SELECT rows FROM xact_rows() WHERE node > 1;
 
--- a server whose options change is connected to anew
+-- connections of this session
 SELECT count(*) FROM shoal.connections;
 SELECT state, wrote FROM shoal.connections WHERE node_id = 2;
 
@@ -229,12 +233,13 @@ SELECT * FROM shoal.run_on_nodes('SELECT 1', '{4}');
 SELECT * FROM shoal.run_on_nodes('SELECT 1', '{}');
 SELECT * FROM shoal.run_on_nodes('BEGIN', '{2}');
 SELECT * FROM shoal.run_on_nodes('COPY xact_t TO STDOUT', '{2}');
+SELECT * FROM shoal.run_on_nodes('SELECT 1; SELECT 2', '{2}');
 SELECT xact_put(2, 120);
 
 DROP VIEW xact_left, xact_kill;
 DROP FUNCTION xact_rows, xact_put, xact_put_as;
 DROP PROCEDURE xact_steps;
-SELECT DISTINCT result FROM shoal.run_on_nodes('DROP TABLE xact_t; ');
+SELECT DISTINCT result FROM shoal.run_on_nodes('DROP TABLE xact_t');
 SELECT DISTINCT result FROM shoal.run_on_nodes('DROP SEQUENCE xact_s');
 REVOKE EXECUTE ON FUNCTION shoal.run_on_nodes FROM shoal_xact_role;
 DROP ROLE shoal_xact_role;
