@@ -14,18 +14,6 @@ INSERT INTO r SELECT i, 'r' || i FROM generate_series(1, 10) i;
 INSERT INTO d_twin SELECT * FROM d;
 INSERT INTO r_twin SELECT * FROM r;
 
--- names and definitions of what belongs to the shards of a table, on all nodes
-CREATE FUNCTION public.shard_objects(tab regclass) RETURNS TABLE (n bigint, object text) LANGUAGE sql AS $$
-SELECT count(*), line FROM (
-	SELECT unnest(string_to_array(result, chr(1))) AS line
-	FROM shoal.run_on_nodes(format($q$SELECT string_agg(l, chr(1)) FROM (
-		SELECT regexp_replace(pg_get_indexdef(i.indexrelid), 'shoal_\d+_\d+', 'SHARD') || CASE WHEN indisvalid THEN '' ELSE ' INVALID' END AS l
-		FROM pg_inherits JOIN pg_index i ON i.indrelid = inhrelid WHERE inhparent = %1$L::regclass
-		UNION ALL SELECT 'table ' || relname || ' ' || relpersistence::text || coalesce(reloptions::text, '') FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = %1$L::regclass
-		UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_inherits ON conrelid = inhrelid WHERE inhparent = %1$L::regclass AND contype <> 'p' AND conname !~ '_\d+$'
-		UNION ALL SELECT 'trigger ' || tgname || ' ' || tgenabled::text FROM pg_trigger JOIN pg_inherits ON tgrelid = inhrelid WHERE inhparent = %1$L::regclass AND NOT tgisinternal) s$q$, tab::text))) s
-WHERE line <> '' GROUP BY line ORDER BY line $$;
-
 -- columns
 ALTER TABLE d ADD COLUMN d int DEFAULT 5 NOT NULL, ADD COLUMN e text COLLATE "C";
 ALTER TABLE d_twin ADD COLUMN d int DEFAULT 5 NOT NULL, ADD COLUMN e text COLLATE "C";
