@@ -291,4 +291,9 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #define SHOAL_EXECUTE_ONCE
 #endif
 
+/* PG_TEMP_FILES_DIR and PG_TEMP_FILE_PREFIX: in storage/fd.h before 17 */
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
+#endif
+
 #endif							/* BASE_COMPAT_H */
