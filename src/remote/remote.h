@@ -143,6 +143,8 @@ extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
 /* COPY ... FROM STDIN: several connections may be in it at the same time. */
 extern void shoal_remote_copy_begin(ShoalConn *conn, const char *sql);
 extern void shoal_remote_copy_data(ShoalConn *conn, const char *data, int len);
+extern void shoal_remote_copy_finish(ShoalConn *conn);	/* no more data; does
+														 * not wait */
 extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 
 /*

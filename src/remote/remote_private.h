@@ -51,7 +51,8 @@ typedef enum RemoteCopy
 {
 	REMOTE_COPY_NONE,
 	REMOTE_COPY_SENT,			/* the command was sent, no answer yet */
-	REMOTE_COPY_IN				/* data may be sent */
+	REMOTE_COPY_IN,				/* data may be sent */
+	REMOTE_COPY_FINISHED		/* all was sent, no answer yet */
 } RemoteCopy;
 
 /* the values of settings that a connection was last told */
