@@ -99,6 +99,17 @@ COPY counted (k) FROM STDIN;
 SELECT count(DISTINCT id), min(id), max(id), min(twice), max(twice), count(DISTINCT at), bool_and(at = now()) FROM counted;
 COMMIT;
 
+-- a default that asks the nodes while rows are read
+CREATE FUNCTION largest() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT max(k) FROM copying.sliced';
+ALTER TABLE counted ADD COLUMN largest int DEFAULT largest();
+COPY counted (k) FROM STDIN WHERE largest() > 1;
+4
+5
+6
+7
+\.
+SELECT count(*), min(largest), max(largest) FROM counted WHERE k > 3;
+
 -- reference tables: every node has the rows
 COPY copied FROM STDIN;
 1	one

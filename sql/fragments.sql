@@ -94,7 +94,7 @@ DECLARE
 	other text;
 BEGIN
 	FOR row IN SELECT k, v FROM t LOOP
-		IF n % 100 = 0 THEN
+		IF row.k % 100 = 0 THEN
 			SELECT v INTO STRICT other FROM t WHERE k = 3001 - row.k;
 			UPDATE t SET v = 'loop' WHERE k = row.k;
 		END IF;
@@ -204,6 +204,10 @@ PREPARE upsert(int, int, int) AS INSERT INTO u (k, n) VALUES ($1, $2) ON CONFLIC
 EXECUTE upsert(900, 1, 2);
 EXECUTE upsert(900, 1, 2);
 RESET shoal.batch_size;
+CREATE FUNCTION lookup(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT max(n) FROM frag.u WHERE k = i); END $$;
+INSERT INTO u (k, n) SELECT 2000 + i, lookup(i) FROM generate_series(1, 40) i;
+INSERT INTO u (k, n) SELECT 3000 + i, lookup(2000 + i) FROM generate_series(1, 40) i ON CONFLICT DO NOTHING;
+SELECT count(*), sum(a.n - b.n), sum(a.n - c.n) FROM u a, u b, u c WHERE b.k = a.k + 2000 AND c.k = a.k + 3000;
 
 -- reference tables: one count, the same rows everywhere
 INSERT INTO r SELECT i, 'r' || i FROM generate_series(3, 60) i;

@@ -87,6 +87,16 @@ extern int	no_such_variable
 #define SHOAL_PARTITIONED_ONLY_PERMANENT true
 #endif
 
+/* 17 records initial privileges as dependencies of their roles */
+#if PG_VERSION_NUM < 170000
+#define shoal_drop_initial_privileges(roleid, dep) ((void) 0)
+#else
+#define shoal_drop_initial_privileges(roleid, dep) \
+	((void) ((dep)->deptype == SHARED_DEPENDENCY_INITACL ? \
+			 RemoveRoleFromInitPriv(roleid, (dep)->classid, (dep)->objid, \
+									(dep)->objsubid) : (void) 0))
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define shoal_flatten_join_alias_vars(query, node) \
 	flatten_join_alias_vars(NULL, (query), (node))
@@ -279,6 +289,23 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #else
 #define SHOAL_EXECUTE_ONCE_PARAM
 #define SHOAL_EXECUTE_ONCE
+#endif
+
+/* PG_TEMP_FILES_DIR and PG_TEMP_FILE_PREFIX: in storage/fd.h before 17 */
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
+#endif
+
+/*
+ * Has the client sent more than what was read so far?  From libpq/libpq.h,
+ * which wants headers of the libraries that the server was built with.
+ */
+#if PG_VERSION_NUM >= 170000
+extern ssize_t pq_buffer_remaining_data(void);
+#define shoal_client_data_buffered() (pq_buffer_remaining_data() > 0)
+#else
+extern bool pq_buffer_has_data(void);
+#define shoal_client_data_buffered() pq_buffer_has_data()
 #endif
 
 #endif							/* BASE_COMPAT_H */

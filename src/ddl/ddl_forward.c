@@ -42,7 +42,7 @@
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 
-/* milliseconds; see lock_timeout_for */
+/* milliseconds; see forward_with_timeout */
 #define SHARED_OBJECT_TIMEOUT 10000
 
 bool
@@ -281,8 +281,8 @@ with_database_name(const char *sql, const char *dbname)
 /* ---- sending ---- */
 
 /*
- * DROP OWNED and REASSIGN OWNED also change objects that databases share.  Two
- * nodes of one server then wait for each other's transaction, which is the
+ * REASSIGN OWNED also changes databases and tablespaces, which nodes of one
+ * server share.  Then they wait for each other's transaction, which is the
  * same one and so will never end; let them give up.
  */
 static void
@@ -307,7 +307,7 @@ forward(Node *stmt, const char *sql, ShoalReach reach)
 	switch (reach)
 	{
 		case SHOAL_REACH_NODES:
-			if (IsA(stmt, DropOwnedStmt) || IsA(stmt, ReassignOwnedStmt))
+			if (IsA(stmt, ReassignOwnedStmt))
 				forward_with_timeout(shoal_ddl_marked(sql));
 			else
 				shoal_xact_run(shoal_ddl_marked(sql), NIL);
@@ -530,6 +530,9 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 		return;
 	}
 
+	if (IsA(call->stmt, DropOwnedStmt) &&
+		shoal_ddl_drop_owned((DropOwnedStmt *) call->stmt))
+		return;
 	if (!shoal_ddl_partitioned(call, targets))
 		shoal_ddl_core_local(call);
 	if (!IsA(call->stmt, AlterTableStmt) && !IsA(call->stmt, IndexStmt) &&

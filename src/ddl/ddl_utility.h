@@ -128,6 +128,14 @@ extern bool shoal_ddl_is_distributed(Oid relid);
 /* True if it is hash-partitioned into shards itself (not by way of ranges). */
 extern bool shoal_ddl_has_shards(Oid relid);
 
+/* ---- ddl_owned.c ---- */
+
+/*
+ * DROP OWNED of this database's objects only, if another node of this server
+ * does it for shared objects; else returns false.
+ */
+extern bool shoal_ddl_drop_owned(DropOwnedStmt *stmt);
+
 /* ---- ddl_maintain.c ---- */
 
 /* True if the statement has to run outside transactions on every node. */

@@ -8,13 +8,16 @@
  * nodes do the rest.  Where the line does not have the whole row, or not in a
  * form that can be forwarded (binary input, WHERE, a column left out whose
  * default is not a constant), rows are decoded here, defaults are evaluated
- * here, once, and rows are forwarded as values.
+ * here, once, and rows are forwarded as values.  If a function that is not
+ * built in takes part, it may want to use the connections to nodes itself, so
+ * all rows are read before any is sent.
  *
  * A table that lies wholly on this node is left to core.
  */
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/pg_authid.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
@@ -22,6 +25,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
@@ -45,6 +49,7 @@ typedef struct CopyJob
 	const ShoalTable *table;
 	List	   *where;			/* implicitly ANDed, planned */
 	CopyFromState cstate;
+	bool		read_ahead;		/* functions might run queries */
 	EState	   *estate;
 	ShoalSink  *sink;
 	ErrorContextCallback callback;
@@ -180,6 +185,23 @@ plan_where(CopyJob *job, ParseState *pstate, ParseNamespaceItem *nsitem,
 
 /* ---- the two ways ---- */
 
+static bool
+calls_user_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* True if evaluating the expression might run queries. */
+static bool
+may_run_queries(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, calls_user_function, NULL))
+		return true;
+	return expression_tree_walker(node, may_run_queries, context);
+}
+
 /*
  * The columns that rows have once defaults are filled in, and whether all the
  * defaults are constants, which nodes can fill in themselves.
@@ -204,6 +226,7 @@ columns_with_defaults(CopyJob *job, List *attnums, bool *constant)
 			continue;
 		if (!IsA(expression_planner((Expr *) expr), Const))
 			*constant = false;
+		job->read_ahead |= may_run_queries(expr, NULL);
 		all = lappend_int(all, att->attnum);
 	}
 	return all;
@@ -346,43 +369,78 @@ forward_lines(CopyJob *job)
 }
 
 static void
+send_slot(CopyJob *job, List *attnums, TupleTableSlot *slot, Datum *values,
+		  bool *nulls)
+{
+	ListCell   *lc;
+
+	slot_getallattrs(slot);
+	foreach(lc, attnums)
+	{
+		int			i = foreach_current_index(lc);
+
+		values[i] = slot->tts_values[lfirst_int(lc) - 1];
+		nulls[i] = slot->tts_isnull[lfirst_int(lc) - 1];
+	}
+	shoal_sink_row(job->sink, values, nulls);
+}
+
+/* Reads the next row that WHERE lets pass, in the per-tuple context. */
+static bool
+read_row(CopyJob *job, TupleTableSlot *slot, ExprState *qual)
+{
+	ExprContext *econtext = GetPerTupleExprContext(job->estate);
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(job->estate);
+		ExecClearTuple(slot);
+		if (!NextCopyFrom(job->cstate, econtext, slot->tts_values,
+						  slot->tts_isnull))
+			return false;
+		ExecStoreVirtualTuple(slot);
+		slot->tts_tableOid = RelationGetRelid(job->rel);
+		econtext->ecxt_scantuple = slot;
+		if (qual == NULL || ExecQual(qual, econtext))
+			return true;
+	}
+}
+
+static void
 forward_rows(CopyJob *job, List *attnums)
 {
 	TupleDesc	desc = RelationGetDescr(job->rel);
-	ExprContext *econtext = GetPerTupleExprContext(job->estate);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	ExprState  *qual = ExecPrepareQual(job->where, job->estate);
 	Datum	   *values = palloc(sizeof(Datum) * Max(desc->natts, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(desc->natts, 1));
-	MemoryContext old = CurrentMemoryContext;
+	Tuplestorestate *store = NULL;
+	MemoryContext old;
 
-	for (;;)
+	if (job->read_ahead)
+		store = tuplestore_begin_heap(false, false, work_mem);
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
+	while (read_row(job, slot, qual))
 	{
-		ListCell   *lc;
-
-		CHECK_FOR_INTERRUPTS();
-		ResetPerTupleExprContext(job->estate);
-		MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
-		ExecClearTuple(slot);
-		if (!NextCopyFrom(job->cstate, econtext, slot->tts_values,
-						  slot->tts_isnull))
-			break;
-		ExecStoreVirtualTuple(slot);
-		slot->tts_tableOid = RelationGetRelid(job->rel);
-		econtext->ecxt_scantuple = slot;
-		if (qual && !ExecQual(qual, econtext))
-			continue;
-		foreach(lc, attnums)
-		{
-			int			i = foreach_current_index(lc);
-
-			values[i] = slot->tts_values[lfirst_int(lc) - 1];
-			nulls[i] = slot->tts_isnull[lfirst_int(lc) - 1];
-		}
-		shoal_sink_row(job->sink, values, nulls);
+		if (store)
+			tuplestore_puttupleslot(store, slot);
+		else
+			send_slot(job, attnums, slot, values, nulls);
 	}
 	MemoryContextSwitchTo(old);
 	ExecDropSingleTupleTableSlot(slot);
+	if (store)
+	{
+		slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+		while (tuplestore_gettupleslot(store, true, false, slot))
+		{
+			CHECK_FOR_INTERRUPTS();
+			send_slot(job, attnums, slot, values, nulls);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+		tuplestore_end(store);
+	}
 }
 
 static uint64
@@ -393,6 +451,7 @@ run_copy(CopyJob *job, bool forward)
 	bool		constant;
 	uint64		rows;
 
+	job->read_ahead = may_run_queries((Node *) job->where, NULL);
 	all = columns_with_defaults(job, attnums, &constant);
 	forward = forward && constant && !job->cstate->opts.binary &&
 		job->where == NIL;

@@ -7,7 +7,8 @@
  * parameters, which are only evaluated here if that does no harm: a volatile
  * one, or one that another part of the plan computes, leaves nodes and plan
  * out, unless the fragment has run (ANALYZE).  The node is asked for its plan
- * only, also under ANALYZE: nothing runs twice.
+ * only, also under ANALYZE: nothing runs twice.  It is not asked at all where
+ * a module explains a query that has just run, nobody having asked for it.
  */
 #include "postgres.h"
 
@@ -232,6 +233,7 @@ shoal_explain_fragment(ShoalRun *run, ExplainState *es)
 	const ShoalFragment *frag = run->frag;
 
 	if (run->ntasks == 0 &&
+		(run->parent->state->es_top_eflags & EXEC_FLAG_EXPLAIN_ONLY) &&
 		!contain_volatile_functions((Node *) frag->params) &&
 		!needs_execution((Node *) frag->params,
 						 run->parent->state->es_param_list_info))
@@ -246,7 +248,9 @@ shoal_explain_fragment(ShoalRun *run, ExplainState *es)
 	if (frag->sort != NIL && run->call.desc)
 		show_merge_key(run, es);
 	ExplainPropertyText("Query", one_line(frag->text), es);
-	if (run->ntasks > 0)
+	if (run->ntasks > 0 &&
+		((run->parent->state->es_top_eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+		 es->analyze))
 		show_node_plan(&run->tasks[0], es);
 }
 

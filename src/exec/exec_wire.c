@@ -160,8 +160,9 @@ shoal_wire_decoder_is_binary(const ShoalDecoder *decoder)
 	return decoder->binary;
 }
 
-void
-shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+/* A node whose schema differs must not be misread. */
+static void
+check_columns(ShoalDecoder *decoder, PGresult *res)
 {
 	int			natts = decoder->desc->natts;
 
@@ -170,7 +171,25 @@ shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("node returned %d columns where %d were expected",
 						PQnfields(res), natts)));
+	for (int i = 0; decoder->binary && i < natts; i++)
+	{
+		Oid			type = TupleDescAttr(decoder->desc, i)->atttypid;
 
+		/* binary types have the same OIDs everywhere; domains show their base */
+		if (PQftype(res, i) != type && PQftype(res, i) != getBaseType(type))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("node returned type %u for column %d where %u was expected",
+							PQftype(res, i), i + 1, type)));
+	}
+}
+
+void
+shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+{
+	int			natts = decoder->desc->natts;
+
+	check_columns(decoder, res);
 	ExecClearTuple(slot);
 	for (int i = 0; i < natts; i++)
 	{

@@ -383,10 +383,11 @@ shoal_ops_copy_database(ShoalConn *conn, const char *dbname)
 	ListCell   *lc;
 
 	sql = psprintf("WITH db AS (SELECT * FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),"
-				   " acl AS (SELECT a.* FROM db, pg_catalog.aclexplode(coalesce(datacl, pg_catalog.acldefault('d', datdba))) a)"
+				   " acl AS (SELECT a.* FROM db, pg_catalog.aclexplode(datacl) a)"
 				   " SELECT pg_catalog.format('ALTER DATABASE %%I OWNER TO %%I', %1$s, rolname)"
 				   " FROM db JOIN pg_catalog.pg_roles r ON r.oid = datdba"
 				   " UNION ALL SELECT pg_catalog.format('REVOKE ALL ON DATABASE %%I FROM PUBLIC', %1$s)"
+				   " FROM db WHERE datacl IS NOT NULL"
 				   " UNION ALL SELECT pg_catalog.format('GRANT %%s ON DATABASE %%I TO %%s%%s', privilege_type, %1$s,"
 				   " CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(rolname) END,"
 				   " CASE WHEN is_grantable AND grantee <> datdba THEN ' WITH GRANT OPTION' ELSE '' END)"

@@ -107,6 +107,12 @@ typedef void (*ShoalAbsorb) (ShoalRequest *req, void *arg);
 extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
 								   void *arg);
 
+/*
+ * Ends a statement whose owner is gone, if one still runs there; may end a
+ * transaction that has only read, too (xact_level is 0 then).
+ */
+extern void shoal_remote_tidy(ShoalConn *conn);
+
 /* Drops what is unread; cancels the statement if it still runs. */
 extern void shoal_remote_discard(ShoalRequest *req);
 
@@ -137,6 +143,8 @@ extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
 /* COPY ... FROM STDIN: several connections may be in it at the same time. */
 extern void shoal_remote_copy_begin(ShoalConn *conn, const char *sql);
 extern void shoal_remote_copy_data(ShoalConn *conn, const char *data, int len);
+extern void shoal_remote_copy_finish(ShoalConn *conn);	/* no more data; does
+														 * not wait */
 extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 
 /*
