@@ -110,6 +110,12 @@ typedef void (*ShoalAbsorb) (ShoalRequest *req, void *arg);
 extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
 								   void *arg);
 
+/*
+ * Ends a statement whose owner is gone, if one still runs there; may end a
+ * transaction that has only read, too (xact_level is 0 then).
+ */
+extern void shoal_remote_tidy(ShoalConn *conn);
+
 /* Drops what is unread; cancels the statement if it still runs. */
 extern void shoal_remote_discard(ShoalRequest *req);
 
@@ -178,7 +184,7 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 
 /* Raises the error that a result carries, and clears it. */
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
-			pg_attribute_noreturn();
+			__attribute__((noreturn));
 
 extern void shoal_remote_init(void);
 

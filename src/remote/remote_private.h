@@ -146,6 +146,7 @@ extern RemoteStatement *remote_statement_get(ShoalConn *conn, const char *sql,
 											 const ShoalParams *params);
 extern void remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt);
 extern void remote_statement_drop_all(ShoalConn *conn);
+extern void remote_statement_init(void);
 
 /* remote_settings.c */
 extern RemoteSettings *remote_settings_create(MemoryContext context);
