@@ -181,7 +181,7 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 
 /* Raises the error that a result carries, and clears it. */
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
-			pg_attribute_noreturn();
+			__attribute__((noreturn));
 
 extern void shoal_remote_init(void);
 
