@@ -71,6 +71,9 @@ extern List *shoal_remote_all(void);
  */
 extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 
+/* Drops what is queued and has not been sent. */
+extern void shoal_remote_unqueue(ShoalConn *conn);
+
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
  * may be NULL; they must stay valid until the first row or the end has been

@@ -302,7 +302,11 @@ xact_after_abort(void)
 		sqls[n++] = rollback_command(lfirst(lc));
 	shoal_remote_try_all(conns, sqls, true);
 	foreach(lc, conns)
+	{
+		/* a BEGIN that never left is not for the next transaction */
+		shoal_remote_unqueue(lfirst(lc));
 		end_on(lfirst(lc));
+	}
 	finish();
 }
 
