@@ -2,13 +2,8 @@
 -- How statements that change the schema reach the other nodes.
 --
 CREATE SCHEMA ddl;
+\set SHOW_CONTEXT never
 SET search_path = ddl;
-
--- what a query says on each node
-CREATE FUNCTION public.everywhere(query text) RETURNS text LANGUAGE sql AS
-$$ SELECT string_agg(coalesce(result, '-'), ' ' ORDER BY node_id) FROM shoal.run_on_nodes(query) $$;
-CREATE FUNCTION public.exists_everywhere(name text) RETURNS text LANGUAGE sql AS
-$$ SELECT public.everywhere(format('SELECT to_regclass(%L) IS NOT NULL', name)) $$;
 
 -- search_path decides where things are made
 CREATE TABLE plain (a int PRIMARY KEY, b text);

@@ -149,6 +149,18 @@ RESET ROLE;
 DROP OWNED BY bad_stranger;
 DROP ROLE bad_stranger;
 
+-- rows that another node has in a table of the same name
+CREATE TABLE elsewhere (k int PRIMARY KEY);
+\c shoal_n2
+INSERT INTO bad.elsewhere VALUES (1);
+\c shoal_n1
+SET client_min_messages = warning;
+SET shoal.shard_count = 4;
+SET search_path = bad, public;
+SELECT shoal.create_distributed_table('elsewhere', 'k');
+\echo :LAST_ERROR_SQLSTATE
+SELECT shoal.create_reference_table('elsewhere');
+
 -- the session uses the table
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM t;

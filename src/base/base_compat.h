@@ -291,4 +291,21 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #define SHOAL_EXECUTE_ONCE
 #endif
 
+/* PG_TEMP_FILES_DIR and PG_TEMP_FILE_PREFIX: in storage/fd.h before 17 */
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
+#endif
+
+/*
+ * Has the client sent more than what was read so far?  From libpq/libpq.h,
+ * which wants headers of the libraries that the server was built with.
+ */
+#if PG_VERSION_NUM >= 170000
+extern ssize_t pq_buffer_remaining_data(void);
+#define shoal_client_data_buffered() (pq_buffer_remaining_data() > 0)
+#else
+extern bool pq_buffer_has_data(void);
+#define shoal_client_data_buffered() pq_buffer_has_data()
+#endif
+
 #endif							/* BASE_COMPAT_H */

@@ -618,7 +618,8 @@ check_foreign_key(const ShoalForeignKey *fk, Oid relid, char kind,
 	const ShoalTable *table = shoal_meta_table(other);
 	char		otherkind;
 
-	if (kind == SHOAL_KIND_DISTRIBUTED && !fk->validated)
+	if (kind == SHOAL_KIND_DISTRIBUTED && !fk->validated &&
+		shoal_meta_table(relid) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("foreign key \"%s\" is not valid", fk->name),

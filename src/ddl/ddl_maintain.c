@@ -4,7 +4,7 @@
  *		REINDEX, CREATE and DROP INDEX CONCURRENTLY.
  *
  * For Shoal tables they run on all other nodes at once, each over a connection
- * of its own, and then here.  There is no distributed transaction: as on one
+ * of its own, and here (CONCURRENTLY: first, else last).  There is no distributed transaction: as on one
  * server, what is done when one of them fails stays done, and CREATE INDEX
  * CONCURRENTLY leaves an index behind that has to be dropped (on the other
  * nodes it may be missing or complete; DROP INDEX IF EXISTS does for all).
@@ -50,9 +50,12 @@ is_top_level(ShoalUtility *call)
 
 /* ---- other nodes, outside transactions ---- */
 
-/* One statement on each other node, all at once. */
+/*
+ * One statement on each other node, all at once.  quiet: without the notices
+ * that it gives here as well.
+ */
 static void
-run_separately(const char *sql)
+run_separately(const char *sql, bool quiet)
 {
 	List	   *conns = NIL;
 	ListCell   *lc;
@@ -60,9 +63,13 @@ run_separately(const char *sql)
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+		ShoalConn  *conn;
 
-		if (!node->is_local)
-			conns = lappend(conns, shoal_remote_conn_separate(node->node_id));
+		if (node->is_local)
+			continue;
+		conn = shoal_remote_conn_separate(node->node_id);
+		conn->quiet = quiet;
+		conns = lappend(conns, conn);
 	}
 	shoal_remote_exec_all(conns, shoal_ddl_marked(sql));
 	foreach(lc, conns)
@@ -86,7 +93,7 @@ run_maintenance(ShoalUtility *call, const char *sql)
 	}
 	else
 	{
-		run_separately(sql);
+		run_separately(sql, false);
 		shoal_ddl_core_local(call);
 	}
 }
@@ -265,7 +272,7 @@ shoal_ddl_run_cluster(ShoalUtility *call)
 	}
 	else
 	{
-		run_separately(sql.data);
+		run_separately(sql.data, false);
 		cluster_here(call);
 	}
 }
@@ -373,18 +380,37 @@ shoal_ddl_is_concurrent(Node *stmt)
 	}
 }
 
+static const char *
+concurrent_name(Node *stmt)
+{
+	if (IsA(stmt, IndexStmt))
+		return "CREATE INDEX CONCURRENTLY";
+	if (IsA(stmt, DropStmt))
+		return "DROP INDEX CONCURRENTLY";
+	return "ALTER TABLE ... DETACH CONCURRENTLY";
+}
+
+/*
+ * Here first: what is wrong with the statement shows here, and nothing has
+ * been left behind elsewhere.  Core commits on its way, so the text for the
+ * others is made before, in the portal's memory.
+ */
 void
 shoal_ddl_run_concurrent(ShoalUtility *call, const ShoalTargets *targets)
 {
+	bool		others = shoal_ddl_enter_cluster(false);
+	char	   *sql;
+
 	shoal_ddl_check_before(call->stmt, targets);
-	if (shoal_ddl_enter_cluster(false))
+	if (others)
+		PreventInTransactionBlock(is_top_level(call), concurrent_name(call->stmt));
+	sql = MemoryContextStrdup(PortalContext, shoal_ddl_text(call));
+	shoal_ddl_run_here(call, targets);
+	if (others)
 	{
-		PreventInTransactionBlock(is_top_level(call),
-								  CreateCommandName(call->stmt));
-		run_separately(shoal_ddl_text(call));
+		run_separately(sql, true);
 		shoal_remote_forget_statements();
 	}
-	shoal_ddl_run_here(call, targets);
 }
 
 static void

@@ -14,7 +14,8 @@
  *	partitions, which core leaves alone;
  *
  *	ADD FOREIGN KEY ... NOT VALID (core can from 18 on): core adds it as valid
- *	without looking at the rows, then it is marked as not valid;
+ *	without looking at the rows, then it is marked as not valid; VALIDATE
+ *	CONSTRAINT goes to the partitions;
  *
  *	ADD UNIQUE or PRIMARY KEY ... USING INDEX: the index is dropped and built
  *	again for the constraint;
@@ -185,14 +186,57 @@ is_not_valid_foreign_key(AlterTableCmd *cmd)
 		con->skip_validation;
 }
 
-/* A foreign key that is valid on the table, but not known to be below. */
+/* The name of the constraint that a partition has for one of its parent's. */
+static char *
+child_constraint_name(Oid constraint, Oid partition)
+{
+	Relation	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
+	char	   *result = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conparentid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(constraint));
+	scan = systable_beginscan(pg_constraint, ConstraintParentIndexId, true,
+							  NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->conrelid == partition)
+			result = pstrdup(NameStr(form->conname));
+	}
+	systable_endscan(scan);
+	table_close(pg_constraint, AccessShareLock);
+	return result;
+}
+
+/*
+ * Core has marked the table's foreign key as valid, without a look at the
+ * partitions.
+ */
 static void
-validate_children(Oid relid, const char *name)
+validate_partitions(Oid relid, const char *name)
 {
 	Oid			constraint = get_relation_constraint_oid(relid, name, true);
+	ListCell   *lc;
 
-	if (OidIsValid(constraint))
-		set_validated(constraint, true);
+	if (!list_member_oid(foreign_key_oids(relid), constraint))
+		return;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		char	   *child = child_constraint_name(constraint, lfirst_oid(lc));
+		AlterTableCmd *cmd = makeNode(AlterTableCmd);
+
+		if (child == NULL)
+			continue;
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			validate_partitions(lfirst_oid(lc), child);
+		cmd->subtype = AT_ValidateConstraint;
+		cmd->name = child;
+		alter_each(list_make1_oid(lfirst_oid(lc)), list_make1(cmd));
+	}
 }
 
 /* ---- USING INDEX ---- */
@@ -356,7 +400,7 @@ alter_table(ShoalUtility *call, Oid relid)
 	if (SHOAL_PG_MAJOR < 18)
 	{
 		foreach(lc, validated)
-			validate_children(relid, (char *) lfirst(lc));
+			validate_partitions(relid, (char *) lfirst(lc));
 	}
 	if (for_partitions != NIL)
 		alter_each(shoal_ddl_local_partitions(relid), for_partitions);

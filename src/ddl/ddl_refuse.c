@@ -12,6 +12,11 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -205,6 +210,85 @@ adds_constraint(AlterTableStmt *stmt)
 	return false;
 }
 
+static bool
+is_nextval(Oid funcid, void *context)
+{
+	return funcid == F_NEXTVAL;
+}
+
+static bool
+calls_nextval(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, NextValueExpr) || check_functions_in_node(node, is_nextval, NULL))
+		return true;
+	return expression_tree_walker(node, calls_nextval, context);
+}
+
+/* The default of a column; NULL if it has none. */
+static Node *
+column_default(Oid relid, const char *column)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	AttrNumber	attnum = get_attnum(relid, column);
+	Node	   *result = NULL;
+
+	if (attnum > 0 && !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated)
+		result = build_column_default(rel, attnum);
+	table_close(rel, NoLock);
+	return result;
+}
+
+static bool
+has_rows(Oid relid)
+{
+	bool		result;
+
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT 1 FROM %s LIMIT 1", shoal_ddl_relation_name(relid)),
+					false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read table \"%s\"", get_rel_name(relid));
+	result = SPI_processed > 0;
+	SPI_finish();
+	return result;
+}
+
+/*
+ * Each node computes the value that a new column gets in rows that are there.
+ * Copies of a reference table would differ then, and sequences would give
+ * the same number on several nodes.
+ */
+static void
+check_new_columns(Oid relid, AlterTableStmt *stmt)
+{
+	const ShoalTable *table = shoal_meta_table(relid);
+	ListCell   *lc;
+
+	if (table == NULL || shoal_meta_is_alone())
+		return;
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Node	   *expr;
+
+		if (cmd->subtype != AT_AddColumn)
+			continue;
+		expr = column_default(relid, ((ColumnDef *) cmd->def)->colname);
+		if (expr == NULL ||
+			!(table->kind == SHOAL_KIND_REFERENCE ?
+			  contain_mutable_functions(expr) : calls_nextval(expr, NULL)) ||
+			!has_rows(relid))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot add column \"%s\" with that default to table \"%s\", which has rows",
+						((ColumnDef *) cmd->def)->colname, get_rel_name(relid)),
+				 errdetail("Each node would compute values for the rows by itself."),
+				 errhint("Add the column without a default, fill it with UPDATE, and then use ALTER COLUMN ... SET DEFAULT.")));
+	}
+}
+
 void
 shoal_ddl_check_after(Node *stmt)
 {
@@ -231,7 +315,9 @@ shoal_ddl_check_after(Node *stmt)
 			 ((AlterTableStmt *) stmt)->objtype == OBJECT_TABLE)
 	{
 		relid = shoal_ddl_relid(((AlterTableStmt *) stmt)->relation);
-		if (OidIsValid(relid))
-			check_foreign_keys(relid);
+		if (!OidIsValid(relid))
+			return;
+		check_foreign_keys(relid);
+		check_new_columns(relid, (AlterTableStmt *) stmt);
 	}
 }

@@ -67,6 +67,7 @@ typedef struct SinkStream
 	int			node_id;
 	bool		local;
 	ShoalConn  *conn;			/* once begun */
+	bool		finished;		/* all is sent */
 	StringInfoData buf;			/* remote: bytes; local: entries */
 	uint64		rows;
 
@@ -280,12 +281,20 @@ send_remote(SinkStream *stream)
 	resetStringInfo(&stream->buf);
 }
 
+/* Sends what is left; the node checks constraints while others are served. */
 static void
-end_remote(ShoalSink *sink, SinkStream *stream)
+finish_remote(ShoalSink *sink, SinkStream *stream)
 {
 	if (sink->binary)
 		appendBinaryStringInfo(&stream->buf, "\377\377", 2);
 	send_remote(stream);
+	shoal_remote_copy_finish(stream->conn);
+	stream->finished = true;
+}
+
+static void
+end_remote(ShoalSink *sink, SinkStream *stream)
+{
 	stream->rows = shoal_remote_copy_end(stream->conn);
 	if (sink->replica_role)
 		shoal_remote_queue(stream->conn,
@@ -481,7 +490,8 @@ raise_if_moved(ShoalSink *sink, MemoryContext cxt)
 
 /*
  * Hands a stream's rows on: what is in its buffer, or (to_end) all that is
- * left.  Errors are those of rows sent earlier, not of the caller's position.
+ * left, which takes a remote stream two calls: one that sends and one that
+ * waits.  Errors are those of rows sent earlier, not of the caller's position.
  */
 static void
 pass_on(ShoalSink *sink, SinkStream *stream, bool to_end)
@@ -494,8 +504,10 @@ pass_on(ShoalSink *sink, SinkStream *stream, bool to_end)
 	{
 		if (to_end && stream->local)
 			load_local(sink, stream);
-		else if (to_end)
+		else if (to_end && stream->finished)
 			end_remote(sink, stream);
+		else if (to_end)
+			finish_remote(sink, stream);
 		else if (stream->local)
 			flush_local(sink, stream);
 		else
@@ -613,7 +625,7 @@ shoal_sink_close(ShoalSink *sink)
 		SinkStream *stream = &sink->streams[i];
 
 		if (!stream->local && stream->conn)
-			pass_on(sink, stream, false);
+			pass_on(sink, stream, true);
 	}
 	for (int i = 0; i < sink->nstreams; i++)
 	{

@@ -71,6 +71,9 @@ extern List *shoal_remote_all(void);
  */
 extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 
+/* Drops what is queued and has not been sent. */
+extern void shoal_remote_unqueue(ShoalConn *conn);
+
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
  * may be NULL; they must stay valid until the first row or the end has been
@@ -107,6 +110,12 @@ typedef void (*ShoalAbsorb) (ShoalRequest *req, void *arg);
 extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
 								   void *arg);
 
+/*
+ * Ends a statement whose owner is gone, if one still runs there; may end a
+ * transaction that has only read, too (xact_level is 0 then).
+ */
+extern void shoal_remote_tidy(ShoalConn *conn);
+
 /* Drops what is unread; cancels the statement if it still runs. */
 extern void shoal_remote_discard(ShoalRequest *req);
 
@@ -137,6 +146,8 @@ extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
 /* COPY ... FROM STDIN: several connections may be in it at the same time. */
 extern void shoal_remote_copy_begin(ShoalConn *conn, const char *sql);
 extern void shoal_remote_copy_data(ShoalConn *conn, const char *data, int len);
+extern void shoal_remote_copy_finish(ShoalConn *conn);	/* no more data; does
+														 * not wait */
 extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 
 /*
@@ -173,7 +184,7 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 
 /* Raises the error that a result carries, and clears it. */
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
-			pg_attribute_noreturn();
+			__attribute__((noreturn));
 
 extern void shoal_remote_init(void);
 

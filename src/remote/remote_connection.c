@@ -7,7 +7,8 @@
  *
  * A statement is cancelled through a second connection that calls
  * pg_cancel_backend(): libpq's own cancel request blocks, without a time
- * limit, when the node's server does not answer.
+ * limit, when the node's server does not answer.  It is used only where the
+ * server has answered, by refusing the connection.
  */
 #include "postgres.h"
 
@@ -135,8 +136,11 @@ raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 		detail[--len] = '\0';
 	ereport(ERROR,
 			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-			 errmsg("could not connect to node \"%s\"", target->label),
-			 errdetail_internal("%s", detail)));
+			 errmsg("could not connect to node \"%s\" as user \"%s\"",
+					target->label, target->user),
+			 errdetail_internal("%s", detail),
+			 GetUserId() != GetOuterUserId() ?
+			 errhint("A security-definer function uses nodes as its owner, who must be able to log in there.") : 0));
 }
 
 /* One wait of the connection being made; false when time is up. */
@@ -325,9 +329,9 @@ remote_is_dead(ShoalConn *conn)
 	return false;
 }
 
-/* Asks over a connection of its own; all in blocking-free steps. */
+/* Asks for it over a connection that has been made. */
 static bool
-send_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
+call_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
 {
 	char		command[64];
 	PGresult   *res;
@@ -335,8 +339,7 @@ send_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
 
 	snprintf(command, sizeof(command), "SELECT pg_catalog.pg_cancel_backend(%d)",
 			 backend_pid);
-	if (poll_connection(pg, deadline, false) != PGRES_POLLING_OK ||
-		!PQsendQuery(pg, command))
+	if (!PQsendQuery(pg, command))
 		return false;
 	for (;;)
 	{
@@ -354,6 +357,18 @@ send_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
 	}
 }
 
+/* libpq's own way; may block if the server does not answer. */
+static bool
+request_cancel(PGconn *pg)
+{
+	PGcancel   *cancel = PQgetCancel(pg);
+	char		message[256];
+	bool		sent = cancel && PQcancel(cancel, message, sizeof(message));
+
+	PQfreeCancel(cancel);
+	return sent;
+}
+
 /*
  * Cancels what runs on the connection.  Does not raise; false if the node
  * could not be told.  The connection still has to be read to the end.
@@ -364,13 +379,21 @@ remote_cancel(ShoalConn *conn)
 	ShoalConnPrivate *priv = conn->priv;
 	RemoteOptions *options = priv->options;
 	PGconn	   *pg;
-	bool		sent;
+	bool		sent = false;
 
 	if (!AcquireExternalFD())
 		return false;
 	pg = PQconnectStartParams(options->keywords, options->values, 0);
-	sent = pg != NULL &&
-		send_cancel(pg, priv->backend_pid, connect_deadline(options));
+	if (pg != NULL)
+	{
+		TimestampTz deadline = connect_deadline(options);
+		PostgresPollingStatusType poll = poll_connection(pg, deadline, false);
+
+		if (poll == PGRES_POLLING_OK)
+			sent = call_cancel(pg, priv->backend_pid, deadline);
+		else if (poll == PGRES_POLLING_FAILED)
+			sent = request_cancel(conn->pg);
+	}
 	PQfinish(pg);
 	ReleaseExternalFD();
 	return sent;

@@ -162,12 +162,20 @@ shoal_remote_copy_data(ShoalConn *conn, const char *data, int len)
 		send_piece(conn);
 }
 
-uint64
-shoal_remote_copy_end(ShoalConn *conn)
+void
+shoal_remote_copy_finish(ShoalConn *conn)
 {
 	send_piece(conn);
 	if (PQputCopyEnd(conn->pg, NULL) > 0)
 		remote_flush(conn, true, 0);
+	conn->priv->copy = REMOTE_COPY_FINISHED;
+}
+
+uint64
+shoal_remote_copy_end(ShoalConn *conn)
+{
+	if (conn->priv->copy != REMOTE_COPY_FINISHED)
+		shoal_remote_copy_finish(conn);
 	return finish_simple(conn);
 }
 

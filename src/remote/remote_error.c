@@ -34,16 +34,11 @@ parse_sqlstate(const char *code)
 	return MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]);
 }
 
-/* libpq's own messages end in a line feed */
+/* libpq's own messages go on with guesses in further lines */
 static char *
-trimmed(const char *message)
+first_line(const char *message)
 {
-	char	   *copy = pstrdup(message ? message : "");
-	int			len = strlen(copy);
-
-	while (len > 0 && (copy[len - 1] == '\n' || copy[len - 1] == ' '))
-		copy[--len] = '\0';
-	return copy;
+	return message ? pnstrdup(message, strcspn(message, "\n")) : pstrdup("");
 }
 
 /*
@@ -110,7 +105,9 @@ remote_lost(ShoalConn *conn)
 void
 remote_raise_lost(ShoalConn *conn)
 {
-	char	   *detail = trimmed(PQerrorMessage(conn->pg));
+	/* what libpq says of an earlier failure is no news */
+	char	   *detail = first_line(conn->priv->lost ? NULL :
+									PQerrorMessage(conn->pg));
 
 	remote_lost(conn);
 	ereport(ERROR,
@@ -143,7 +140,7 @@ shoal_remote_raise(ShoalConn *conn, PGresult *res)
 	bool		lost = ends_session(res);
 
 	if (message == NULL)
-		message = trimmed(PQresultErrorMessage(res));
+		message = first_line(PQresultErrorMessage(res));
 	if (lost)
 	{
 		PQclear(res);
@@ -183,7 +180,7 @@ remote_warn(ShoalConn *conn, PGresult *res, const char *sql)
 	char	   *message = copy_field(res, PG_DIAG_MESSAGE_PRIMARY);
 
 	if (message == NULL)
-		message = trimmed(res ? PQresultErrorMessage(res) :
+		message = first_line(res ? PQresultErrorMessage(res) :
 						  PQerrorMessage(conn->pg));
 	ereport(WARNING,
 			(errcode(ERRCODE_CONNECTION_FAILURE),

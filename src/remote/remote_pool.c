@@ -259,6 +259,7 @@ shoal_remote_init(void)
 {
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, mark_stale, (Datum) 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, mark_stale, (Datum) 0);
+	remote_statement_init();
 	RegisterXactCallback(after_xact, NULL);
 	RegisterSubXactCallback(after_subxact, NULL);
 }

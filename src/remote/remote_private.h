@@ -51,7 +51,8 @@ typedef enum RemoteCopy
 {
 	REMOTE_COPY_NONE,
 	REMOTE_COPY_SENT,			/* the command was sent, no answer yet */
-	REMOTE_COPY_IN				/* data may be sent */
+	REMOTE_COPY_IN,				/* data may be sent */
+	REMOTE_COPY_FINISHED		/* all was sent, no answer yet */
 } RemoteCopy;
 
 /* the values of settings that a connection was last told */
@@ -145,6 +146,7 @@ extern RemoteStatement *remote_statement_get(ShoalConn *conn, const char *sql,
 											 const ShoalParams *params);
 extern void remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt);
 extern void remote_statement_drop_all(ShoalConn *conn);
+extern void remote_statement_init(void);
 
 /* remote_settings.c */
 extern RemoteSettings *remote_settings_create(MemoryContext context);

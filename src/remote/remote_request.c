@@ -21,6 +21,12 @@ shoal_remote_queue(ShoalConn *conn, const char *sql)
 	appendBinaryStringInfo(&conn->priv->pending, sql, strlen(sql) + 1);
 }
 
+void
+shoal_remote_unqueue(ShoalConn *conn)
+{
+	resetStringInfo(&conn->priv->pending);
+}
+
 /*
  * The session's settings of their own: some commands (VACUUM) refuse to share
  * a group.
@@ -183,6 +189,13 @@ shoal_remote_discard(ShoalRequest *req)
 	req->finished = true;
 }
 
+void
+shoal_remote_tidy(ShoalConn *conn)
+{
+	if (conn->priv->busy && conn->priv->active == NULL)
+		remote_throw_away(conn);
+}
+
 ShoalConn *
 shoal_remote_request_conn(ShoalRequest *req)
 {
@@ -235,6 +248,9 @@ shoal_remote_exec_each(List *conns, List *sqls)
 	{
 		ShoalConn  *conn = lfirst(lc);
 
+		/* nobody is left to read rows at the end of a transaction */
+		if (conn->priv->active)
+			shoal_remote_discard(conn->priv->active);
 		remote_make_idle(conn);
 		if (!remote_launch(conn, lfirst(lc2), NULL, REMOTE_SEND_BARE))
 			remote_raise_lost(conn);

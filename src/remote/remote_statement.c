@@ -10,12 +10,65 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
+#include "meta/meta.h"
 #include "remote/remote.h"
 #include "remote/remote_private.h"
+
+/* ---- schema changes by other sessions ---- */
+
+/*
+ * A statement whose table has changed since it was prepared would fail once.
+ * Schema changes reach all nodes, so this one hears of them.  The callback
+ * just notes the relations; whether one is a distributed table is looked up
+ * with the next statement.  More than fit count as one that is.
+ */
+#define MAX_CHANGED		32
+
+static Oid	changed[MAX_CHANGED];
+static int	nchanged = 0;
+
+static void
+note_change(Datum arg, Oid relid)
+{
+	if (nchanged >= MAX_CHANGED)
+		return;
+	for (int i = 0; i < nchanged; i++)
+	{
+		if (changed[i] == relid)
+			return;
+	}
+	/* InvalidOid: all of them */
+	changed[nchanged++] = relid;
+}
+
+static void
+look_at_changes(void)
+{
+	bool		forget = nchanged >= MAX_CHANGED;
+	int			n = nchanged;
+	Oid			relids[MAX_CHANGED];
+
+	/* looking them up may bring news */
+	memcpy(relids, changed, n * sizeof(Oid));
+	nchanged = 0;
+	for (int i = 0; i < n && !forget; i++)
+		forget = !OidIsValid(relids[i]) || shoal_meta_table(relids[i]) != NULL;
+	if (forget)
+		shoal_remote_forget_statements();
+}
+
+void
+remote_statement_init(void)
+{
+	CacheRegisterRelcacheCallback(note_change, (Datum) 0);
+}
+
+/* ---- the statements of a connection ---- */
 
 static uint64
 statement_hash(const char *sql, const ShoalParams *params)
@@ -56,6 +109,8 @@ remote_statement_get(ShoalConn *conn, const char *sql,
 
 	if (shoal_max_cached_statements == 0)
 		return NULL;
+	if (nchanged > 0)
+		look_at_changes();
 
 	if (priv->statements == NULL)
 	{

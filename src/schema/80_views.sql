@@ -20,7 +20,7 @@ COMMENT ON FUNCTION shoal.distribution_column(regclass) IS
 CREATE FUNCTION shoal.placement_sizes()
 RETURNS TABLE (table_name regclass, group_id int, shard int, node_id int,
 	partition_name text, size bigint)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_placement_sizes';
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'shoal_placement_sizes';
 COMMENT ON FUNCTION shoal.placement_sizes() IS
 'size of each placement of each table with its indexes, asked from all nodes';
 

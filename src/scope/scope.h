@@ -17,6 +17,7 @@
 
 #include "nodes/bitmapset.h"
 #include "nodes/params.h"
+#include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 
 typedef struct ShoalScope

@@ -10,6 +10,8 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -69,6 +71,26 @@ check_nodes_exist(ArrayType *node_ids)
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("node %d does not exist", ids[i])));
 	}
+}
+
+/* One statement, which leaves the transaction and the protocol alone. */
+static void
+check_command(const char *command)
+{
+	List	   *trees = pg_parse_query(command);
+	Node	   *stmt;
+
+	if (list_length(trees) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("command must be one statement")));
+	stmt = linitial_node(RawStmt, trees)->stmt;
+	if (IsA(stmt, TransactionStmt) ||
+		(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->filename == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("transaction commands and COPY can't be run by this function"),
+				 errhint("The command is part of the current transaction; end that instead.")));
 }
 
 /* Here, through SPI: first value of the first row, or the number of rows. */
@@ -158,6 +180,7 @@ shoal_run_on_nodes(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("command must not be null")));
 	command = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	check_command(command);
 	if (node_ids)
 		check_nodes_exist(node_ids);
 	InitMaterializedSRF(fcinfo, 0);

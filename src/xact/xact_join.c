@@ -127,6 +127,7 @@ shoal_xact_conn(int node_id, int flags)
 	conn = shoal_remote_conn(node_id);
 	xact_used_nodes = true;
 	conn->quiet = false;
+	shoal_remote_tidy(conn);
 	if (conn->xact_level == 0)
 	{
 		if (!(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single())
@@ -152,6 +153,7 @@ shoal_xact_conn_outside(int node_id)
 	/* an abort has to look after what runs on it */
 	xact_used_nodes = true;
 	conn->quiet = false;
+	shoal_remote_tidy(conn);
 	if (conn->xact_level > 0)
 		queue_savepoints(conn, GetCurrentTransactionNestLevel());
 	return conn;

@@ -29,7 +29,6 @@
  * From libpq/libpq.h, which can't be included everywhere: it wants headers of
  * the libraries that the server was built with.
  */
-extern bool pq_buffer_has_data(void);
 extern void pq_startmsgread(void);
 extern int	pq_peekbyte(void);
 extern void pq_endmsgread(void);
@@ -107,7 +106,7 @@ sync_is_next(void)
 {
 	int			type;
 
-	if (whereToSendOutput != DestRemote || !pq_buffer_has_data())
+	if (whereToSendOutput != DestRemote || !shoal_client_data_buffered())
 		return false;
 	/* there is a byte in the buffer, so this does not wait */
 	pq_startmsgread();

@@ -5,12 +5,13 @@
 --
 SET shoal.forward_ddl = off;
 
-CREATE FUNCTION public.blocked_here(int, int[]) RETURNS bool
-LANGUAGE internal STRICT AS 'pg_isolation_test_session_is_blocked';
+-- replacing it would change nothing: the server calls built-in functions by OID
+ALTER FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
+	RENAME TO pg_isolation_test_session_is_blocked_here;
 
-CREATE OR REPLACE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
+CREATE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
 RETURNS bool LANGUAGE sql STRICT AS $$
-	SELECT public.blocked_here($1, $2) OR
+	SELECT pg_catalog.pg_isolation_test_session_is_blocked_here($1, $2) OR
 		(EXISTS (SELECT FROM pg_stat_activity
 			WHERE pid = $1 AND state = 'active' AND wait_event_type IN ('Extension', 'Client', 'IPC')) AND
 		 EXISTS (SELECT FROM pg_stat_activity n

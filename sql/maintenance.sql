@@ -1,0 +1,69 @@
+--
+-- VACUUM, ANALYZE, REINDEX, CLUSTER: on all nodes.
+--
+CREATE SCHEMA maintenance;
+\set SHOW_CONTEXT never
+SET search_path = maintenance, public;
+CREATE TABLE d (a int PRIMARY KEY, b text);
+CREATE TABLE r (a int PRIMARY KEY, b text);
+CREATE TABLE l (a int PRIMARY KEY, b text);
+SELECT shoal.create_distributed_table('d', 'a', shard_count => 6);
+SELECT shoal.create_reference_table('r');
+INSERT INTO d SELECT i, 'b' || i FROM generate_series(1, 600) i;
+INSERT INTO r SELECT i, 'b' || i FROM generate_series(1, 50) i;
+INSERT INTO l SELECT i, 'b' || i FROM generate_series(1, 50) i;
+CREATE INDEX d_b ON d (b);
+
+-- relfilenodes of what a table consists of tell what was rewritten
+CREATE FUNCTION files(name text) RETURNS text LANGUAGE sql AS $$
+SELECT string_agg(result, ' ' ORDER BY node_id) FROM shoal.run_on_nodes(format(
+	'SELECT md5(string_agg(relfilenode::text, '','' ORDER BY oid)) FROM pg_class WHERE relname = %L AND relkind IN (''r'', ''i'')', name)) $$;
+CREATE FUNCTION rewritten(before text, after text) RETURNS text LANGUAGE sql AS $$
+SELECT string_agg((b <> a)::text, ' ') FROM unnest(string_to_array(before, ' '), string_to_array(after, ' ')) AS u (b, a) $$;
+
+ANALYZE d, r (a), l;
+SELECT everywhere('SELECT sum(reltuples) FROM pg_class WHERE relname = ''r'' AND relkind = ''r''');
+SELECT sum(result::int) FROM shoal.run_on_nodes('SELECT sum(reltuples) FROM pg_class WHERE relname = ''d'' AND relkind = ''r''');
+SELECT everywhere('SELECT count(*) FROM pg_stats WHERE schemaname = ''maintenance'' AND tablename = ''r''');
+VACUUM (ANALYZE, TRUNCATE off, PARALLEL 0) d, r;
+VACUUM (FREEZE, DISABLE_PAGE_SKIPPING) r;
+SELECT everywhere('SELECT relallvisible > 0 FROM pg_class WHERE oid = ''maintenance.r''::regclass');
+SELECT files('d') AS d, files('r') AS r \gset
+VACUUM FULL d;
+SELECT rewritten(:'d', files('d')), rewritten(:'r', files('r'));
+SELECT files('d_pkey') AS d, files('r_pkey') AS r, files('l_pkey') AS l \gset
+REINDEX TABLE d;
+REINDEX (VERBOSE off) INDEX r_pkey;
+REINDEX TABLE CONCURRENTLY l;
+SELECT rewritten(:'d', files('d_pkey')), rewritten(:'r', files('r_pkey')), rewritten(:'l', files('l_pkey'));
+REINDEX INDEX CONCURRENTLY d_b;
+REINDEX TABLE CONCURRENTLY r;
+REINDEX SCHEMA maintenance;
+REINDEX DATABASE shoal_n1;
+REINDEX DATABASE no_such;
+SELECT files('d') AS d, files('r') AS r, files('l') AS l \gset
+CLUSTER d USING d_b;
+CLUSTER r USING r_pkey;
+CLUSTER l USING l_pkey;
+SELECT rewritten(:'d', files('d')), rewritten(:'r', files('r')), rewritten(:'l', files('l'));
+SELECT count(*), sum(a) FROM d;
+
+-- in transaction blocks
+BEGIN;
+INSERT INTO d VALUES (1001, 'new');
+ANALYZE d;
+REINDEX TABLE r;
+ROLLBACK;
+BEGIN;
+VACUUM d;
+ROLLBACK;
+BEGIN;
+REINDEX TABLE d;
+ROLLBACK;
+DO $$ BEGIN EXECUTE 'VACUUM maintenance.d'; END $$;
+DO $$ BEGIN EXECUTE 'ANALYZE maintenance.d'; END $$;
+VACUUM no_such;
+VACUUM (no_such) d;
+ANALYZE;
+\set VERBOSITY terse
+DROP SCHEMA maintenance CASCADE;
