@@ -135,7 +135,7 @@ sub value
 	return 'NULL' if number(8) == 0;
 	return number(10) if $type eq 'int' || $type eq 'big';
 	return number(8) . '.5' if $type eq 'num';
-	return "'" . ('', 'a', 'b', 'B', 'c', 'cc', 'd', 'e')[number(8)] . "'" if $type eq 'text';
+	return "'" . ('', 'a', 'b', 'B', 'c', 'cc', 'a ', 'b ')[number(8)] . "'" if $type eq 'text';
 	return "'" . (qw(sad ok happy))[number(3)] . "'" if $type eq 'mood';
 	return 'ARRAY[' . join(', ', map { number(6) } 0 .. number(3)) . ']' if $type eq 'arr';
 	return "'2024-01-0" . (1 + number(8)) . "'" if $type eq 'date';
