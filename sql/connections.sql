@@ -68,6 +68,7 @@ SELECT count(*) FROM conn_t WHERE b = -1;
 SELECT a FROM conn_t, generate_series(1, 3000) WHERE a = 7 LIMIT 1;
 
 -- COPY that ends early leaves the connection usable
+\set SHOW_CONTEXT never
 COPY conn_t FROM STDIN;
 2001	1
 2002	x
@@ -80,6 +81,8 @@ ROLLBACK TO a;
 COPY conn_t FROM PROGRAM 'seq 3001 3100 | sed "s/$/\t1/"';
 COMMIT;
 SELECT count(*) FROM conn_t;
+
+\set SHOW_CONTEXT errors
 
 -- a server that can't be reached; its options are followed, once idle
 SET shoal.forward_ddl = off;

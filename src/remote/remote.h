@@ -121,12 +121,6 @@ extern void shoal_remote_discard(ShoalRequest *req);
 
 extern ShoalConn *shoal_remote_request_conn(ShoalRequest *req);
 
-/*
- * Sends a text of any number of statements by the simple protocol, so in one
- * implicit transaction unless one is open; waits; drops all rows.
- */
-extern void shoal_remote_script(ShoalConn *conn, const char *sql);
-
 /* Sends a command, waits, returns rows affected (0 if it has none). */
 extern uint64 shoal_remote_exec(ShoalConn *conn, const char *sql);
 

@@ -136,8 +136,7 @@ raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 		detail[--len] = '\0';
 	ereport(ERROR,
 			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-			 errmsg("could not connect to node \"%s\" as user \"%s\"",
-					target->label, target->user),
+			 errmsg("could not connect to node \"%s\"", target->label),
 			 errdetail_internal("%s", detail),
 			 GetUserId() != GetOuterUserId() ?
 			 errhint("A security-definer function uses nodes as its owner, who must be able to log in there.") : 0));
