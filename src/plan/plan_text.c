@@ -196,6 +196,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 											false);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
+	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
 	frag->returns_rows = returns_rows(query);
 	if (shape->kind == SHOAL_SHAPE_SHARDED)
 	{
