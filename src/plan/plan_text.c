@@ -208,6 +208,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	copy = (Query *) shoal_text_externalize((Node *) query, &params, false);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
+	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
 	frag->returns_rows = returns_rows(query);
 	if (shape->kind == SHOAL_SHAPE_SHARDED)
 	{
