@@ -217,6 +217,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		query = shoal_sequence_rewrite(query);
 	if (!tables.sharded && !tables.writes_reference)
 		return plan_by_core(query, query_string, cursor_options, params);
+	if (tables.with)
+		shoal_rewrite_drop_idle_ctes(query);
 	if (tables.tableoid)
 		query = shoal_rewrite_tableoid(query);
 	if (shoal_origin > 0)

@@ -19,6 +19,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -74,6 +75,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 	{
 		Query	   *query = (Query *) node;
 
+		if (query->cteList)
+			tables->with = true;
 		if (query->commandType != CMD_SELECT && query->resultRelation > 0)
 		{
 			RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
@@ -103,6 +106,79 @@ shoal_rewrite_find_tables(Query *query, ShoalTables *tables)
 	memset(tables, 0, sizeof(ShoalTables));
 	tables->all_local = true;
 	find_tables_walker((Node *) query, tables);
+}
+
+/* ---- WITH queries that nobody reads ---- */
+
+typedef struct CteUse
+{
+	CommonTableExpr *cte;
+	Index		depth;
+} CteUse;
+
+static bool
+reads_cte_walker(Node *node, CteUse *use)
+{
+	if (node == NULL || node == (Node *) use->cte)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_CTE && rte->ctelevelsup == use->depth &&
+			strcmp(rte->ctename, use->cte->ctename) == 0;
+	}
+	if (IsA(node, Query))
+	{
+		bool		result;
+
+		use->depth++;
+		result = query_tree_walker((Query *) node, reads_cte_walker,
+								   (void *) use, QTW_EXAMINE_RTES_BEFORE);
+		use->depth--;
+		return result;
+	}
+	return expression_tree_walker(node, reads_cte_walker, (void *) use);
+}
+
+static bool
+drop_idle_ctes_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		bool		dropped = true;
+
+		query_tree_walker(query, drop_idle_ctes_walker, context, 0);
+		while (dropped)
+		{
+			ListCell   *lc;
+
+			dropped = false;
+			foreach(lc, query->cteList)
+			{
+				CteUse		use = {(CommonTableExpr *) lfirst(lc), 0};
+
+				if (((Query *) use.cte->ctequery)->commandType == CMD_SELECT &&
+					!query_tree_walker(query, reads_cte_walker, (void *) &use,
+									   QTW_EXAMINE_RTES_BEFORE))
+				{
+					query->cteList = foreach_delete_current(query->cteList, lc);
+					dropped = true;
+				}
+			}
+		}
+		return false;
+	}
+	return expression_tree_walker(node, drop_idle_ctes_walker, context);
+}
+
+void
+shoal_rewrite_drop_idle_ctes(Query *query)
+{
+	drop_idle_ctes_walker((Node *) query, NULL);
 }
 
 /* ---- tableoid ---- */
@@ -241,7 +317,8 @@ table_query(Query *outer, int varno, List *system_attnos)
 	ListCell   *lc;
 
 	query->commandType = CMD_SELECT;
-	rte->securityQuals = NIL;
+	/* the node adds them again; here they are to be analyzed */
+	ChangeVarNodes((Node *) rte->securityQuals, varno, 1, 0);
 	query->rtable = list_make1(rte);
 	shoal_query_copy_permissions(query, outer, rte);
 	ref->rtindex = 1;
@@ -289,6 +366,7 @@ table_query(Query *outer, int varno, List *system_attnos)
 		{
 			mark = copyObject(mark);
 			mark->rti = 1;
+			mark->pushedDown = false;	/* such are not printed */
 			query->rowMarks = list_make1(mark);
 			query->hasForUpdate = true;
 		}
@@ -303,6 +381,7 @@ pull_table(Query *query, int varno, const char *reason)
 	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
 	SystemColumns context = {0};
 	ShoalPart  *part;
+	ShoalAnalysis analysis;
 	ListCell   *lc;
 
 	context.varno = varno;
@@ -324,6 +403,14 @@ pull_table(Query *query, int varno, const char *reason)
 
 	part = palloc0(sizeof(ShoalPart));
 	part->query = table_query(query, varno, context.attnos);
+	shoal_shape_analyze(part->query, &analysis);
+	if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a policy on table \"%s\" cannot be tested shard by shard",
+						get_rel_name(rte->relid)),
+				 analysis.whole.reason ? errdetail("Because of %s.", analysis.whole.reason) : 0,
+				 errhint("Let policies read reference tables, or colocated tables by their distribution columns.")));
 	part->rows = GUESS_TABLE_ROWS;
 	part->way = "pull";
 	part->reason = reason;

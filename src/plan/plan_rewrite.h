@@ -16,12 +16,19 @@ typedef struct ShoalTables
 	bool		writes_reference;	/* also in WITH */
 	bool		all_local;		/* all shards of all groups are on this node */
 	bool		nextval;		/* has a call of nextval() */
+	bool		with;			/* has WITH */
 	bool		tableoid;		/* reads a table's tableoid */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
 } ShoalTables;
 
 /* Looks through all levels of a query. */
 extern void shoal_rewrite_find_tables(Query *query, ShoalTables *tables);
+
+/*
+ * Drops, in place, WITH queries that are never run because nobody reads them:
+ * where they could run does not matter.
+ */
+extern void shoal_rewrite_drop_idle_ctes(Query *query);
 
 /*
  * A copy of the query in which the tableoid of a distributed table is the

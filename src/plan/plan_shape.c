@@ -26,6 +26,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -952,6 +953,7 @@ shape_of_upper(Level *level, const ShoalShape *from)
 						query->limitCount, query->limitOffset,
 						query->returningList);
 	others = lappend(others, query->onConflict);
+	others = lappend(others, query->withCheckOptions);
 	others = lappend(others, query->windowClause);
 	if (whole.kind == SHOAL_SHAPE_SHARDED &&
 		query->commandType == CMD_SELECT &&
@@ -982,6 +984,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 	List	   *quals = NIL;
 	List	   *equalities;
 	List	   *rte_exprs = NIL;
+	List	   *positive;
 	ListCell   *lc;
 
 	level.parent = parent;
@@ -1014,24 +1017,28 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 		from = combine(&from, &joined, JOIN_INNER, NIL);
 	}
 	jointree_quals_walker((Node *) query->jointree, &quals);
+	positive = make_ands_implicit((Expr *) query->jointree->quals);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+		ListCell   *lc2;
 
 		rte_exprs = list_concat(rte_exprs, list_make3(rte->functions,
 													  rte->values_lists,
 													  rte->tablefunc));
+
+		/* row-level security; each element is a list of conditions */
+		rte_exprs = lappend(rte_exprs, rte->securityQuals);
+		foreach(lc2, rte->securityQuals)
+			positive = list_concat_copy(positive,
+										make_ands_implicit(lfirst(lc2)));
 	}
 	level.from = from;
 	if (shoal_expr_is_stuck((Node *) quals, false))
 		from = shape_none("a function that has to run on this node");
 	else
-	{
-		List	   *positive = make_ands_implicit((Expr *) query->jointree->quals);
-
 		shape_with_sublinks(&level, (Node *) list_make2(quals, rte_exprs),
 							positive, &from);
-	}
 	level.from = from;
 	result->from = from;
 	result->whole = shape_of_upper(&level, &from);
@@ -1066,4 +1073,21 @@ shoal_shape_analyze(Query *query, ShoalAnalysis *result)
 		return;
 	}
 	analyze_level(query, NULL, result);
+}
+
+bool
+shoal_shape_fits_row(Query *query, Node *exprs, const char **reason)
+{
+	Level		level = {0};
+	ShoalShape	shape = shape_of_relation(rt_fetch(query->resultRelation,
+												   query->rtable),
+										  query->resultRelation);
+
+	if (query->cteList && checkExprHasSubLink(exprs))
+		shape = shape_none("a subquery and WITH");
+	level.query = query;
+	level.from = shape;
+	shape_with_sublinks(&level, exprs, NIL, &shape);
+	*reason = shape.reason;
+	return shape.kind != SHOAL_SHAPE_NONE;
 }

@@ -68,4 +68,12 @@ typedef struct ShoalAnalysis
  */
 extern void shoal_shape_analyze(Query *query, ShoalAnalysis *result);
 
+/*
+ * Can subqueries in these expressions of a write be answered in the shard of
+ * the row that is written?  (ON CONFLICT, RETURNING, checks of policies.)  Sets
+ * *reason if not.
+ */
+extern bool shoal_shape_fits_row(Query *query, Node *exprs,
+								 const char **reason);
+
 #endif							/* PLAN_SHAPE_H */

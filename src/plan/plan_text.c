@@ -128,6 +128,37 @@ shoal_text_is_hashed(Oid relid)
 	return result;
 }
 
+static void
+name_view(RangeTblEntry *rte, Oid view)
+{
+	rte->rtekind = RTE_RELATION;
+	rte->relid = view;
+	rte->relkind = RELKIND_VIEW;
+	rte->rellockmode = AccessShareLock;
+	rte->inh = true;
+	rte->subquery = NULL;
+}
+
+/*
+ * Views with a locking clause: expanded, they may hold what cannot be locked
+ * (the rewriter does not mind), and their own clauses would not be printed.
+ */
+static void
+name_locked_views(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rowMarks)
+	{
+		RangeTblEntry *rte = rt_fetch(((RowMarkClause *) lfirst(lc))->rti,
+									  query->rtable);
+		Oid			view = shoal_rte_view(rte);
+
+		if (OidIsValid(view))
+			name_view(rte, view);
+	}
+}
+
 /* Prepares range table entries for printing, in place. */
 static bool
 fix_rtes_walker(Node *node, void *context)
@@ -140,14 +171,7 @@ fix_rtes_walker(Node *node, void *context)
 		Oid			view = shoal_rte_view(rte);
 
 		if (OidIsValid(view) && has_foreign_rights(view))
-		{
-			rte->rtekind = RTE_RELATION;
-			rte->relid = view;
-			rte->relkind = RELKIND_VIEW;
-			rte->rellockmode = AccessShareLock;
-			rte->inh = true;
-			rte->subquery = NULL;
-		}
+			name_view(rte, view);
 		else if (rte->rtekind == RTE_RELATION && !rte->inh &&
 				 rte->relkind == RELKIND_PARTITIONED_TABLE &&
 				 shoal_text_is_hashed(rte->relid))
@@ -155,8 +179,11 @@ fix_rtes_walker(Node *node, void *context)
 		return false;
 	}
 	if (IsA(node, Query))
+	{
+		name_locked_views((Query *) node);
 		return query_tree_walker((Query *) node, fix_rtes_walker, context,
 								 QTW_EXAMINE_RTES_BEFORE);
+	}
 	return expression_tree_walker(node, fix_rtes_walker, context);
 }
 

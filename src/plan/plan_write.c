@@ -62,6 +62,21 @@ check_with_check_options(Query *query)
 	}
 }
 
+/* What an INSERT does with a row on its node must not need other shards. */
+static void
+check_subqueries_of_row(Query *query)
+{
+	const char *reason;
+
+	if (!shoal_shape_fits_row(query,
+							  (Node *) list_make3(query->onConflict,
+												  query->returningList,
+												  query->withCheckOptions),
+							  &reason))
+		refuse("this INSERT", reason,
+			   "Compute what the subquery returns with a query first.");
+}
+
 /* Would the statement come out differently on another node? */
 static bool
 differs_by_node(Query *query)
@@ -73,15 +88,15 @@ differs_by_node(Query *query)
 /* ---- UPDATE and DELETE ---- */
 
 static void
-check_key_update(Query *query, const ShoalTable *table)
+check_key_update(Query *query, List *targetlist, const ShoalTable *table)
 {
 	ListCell   *lc;
 
-	foreach(lc, query->targetList)
+	foreach(lc, targetlist)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
-		if (query->commandType != CMD_UPDATE || tle->resjunk)
+		if (tle->resjunk)
 			continue;
 		for (int i = 0; i < table->nkeys; i++)
 		{
@@ -106,7 +121,8 @@ plan_update_delete(Query *query, const ShoalTable *table, int cursor_options)
 	const char *what = query->commandType == CMD_UPDATE ? "this UPDATE" : "this DELETE";
 
 	check_with_check_options(query);
-	check_key_update(query, table);
+	if (query->commandType == CMD_UPDATE)
+		check_key_update(query, query->targetList, table);
 	shoal_shape_analyze(query, &analysis);
 	if (table->kind == SHOAL_KIND_REFERENCE)
 	{
@@ -386,6 +402,9 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	ShoalShape	shape;
 
 	check_with_check_options(query);
+	check_subqueries_of_row(query);
+	if (query->onConflict)
+		check_key_update(query, query->onConflict->onConflictSet, table);
 	if (is_single_row(query))
 	{
 		if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||

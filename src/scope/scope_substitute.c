@@ -51,6 +51,21 @@ raise_not_here(int group_id, int shard)
 			 errhint("The placement may have just changed; try the statement again.")));
 }
 
+/*
+ * The sender knows which tables it asks for; others come from policies of row
+ * security, which are added here.  This node may have none of their rows.
+ */
+static void
+raise_other_group(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("table \"%s\" cannot be read for a shard of another colocation group",
+					get_rel_name(relid)),
+			 errdetail("A policy of row-level security on a distributed table reads it."),
+			 errhint("Make it a reference table, or colocate the tables and compare their distribution columns.")));
+}
+
 /* Checks that all shards of the scope have a partition of the table here. */
 static void
 check_shards(Oid relid, const ShoalScope *scope)
@@ -206,10 +221,15 @@ process_query(Query *query, SubstituteContext *context)
 
 		/* the entry for EXCLUDED has the relation, but another relkind */
 		if (rte->rtekind != RTE_RELATION ||
-			rte->relkind != RELKIND_PARTITIONED_TABLE)
+			(rte->relkind != RELKIND_PARTITIONED_TABLE &&
+			 rte->relkind != RELKIND_RELATION))
 			continue;
 		table = shoal_meta_table(rte->relid);
-		if (table == NULL || table->group_id != context->scope->group_id)
+		if (table == NULL || table->kind == SHOAL_KIND_REFERENCE)
+			continue;
+		if (table->group_id != context->scope->group_id)
+			raise_other_group(rte->relid);
+		if (rte->relkind != RELKIND_PARTITIONED_TABLE)
 			continue;
 		check_shards(rte->relid, context->scope);
 		if (context->shard < 0 || !can_substitute(query, rti, table))
@@ -250,8 +270,6 @@ shoal_scope_substitute(Query *query, const ShoalScope *scope)
 	if (group->kind == SHOAL_KIND_SINGLE && bms_is_member(0, scope->shards) &&
 		group->primary[0] != shoal_meta_local_node_id())
 		raise_not_here(group->group_id, 0);
-	if (group->kind != SHOAL_KIND_DISTRIBUTED)
-		return;
 
 	context.scope = scope;
 	if (!bms_get_singleton_member(scope->shards, &context.shard))

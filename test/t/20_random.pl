@@ -1,0 +1,23 @@
+# Random queries on plain and on distributed tables (test/random): the same
+# each time, a few hundred, and the queries that have found bugs.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use ShoalTest;
+use Test::More;
+
+my $cluster = ShoalTest->new(nodes => 2, conf => ['jit=off']);
+my $random = "$FindBin::Bin/../random";
+
+sub run_random
+{
+	my ($name, @arg) = @_;
+	my $output = `$random --dir $cluster->{dir} @arg 2>&1`;
+	is($?, 0, $name) or diag($output);
+}
+
+run_random('queries that have found bugs', '--file', "$FindBin::Bin/../Random/queries.sql");
+run_random('random queries', '--keep', '--seed', 1, '--queries', 300, '--writes', 60);
+done_testing();
