@@ -229,6 +229,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return plan_by_core(query, query_string, cursor_options, params);
 	if (shoal_origin > 0)
 		check_inside_fragment(&tables);
+	shoal_query_flatten_groups(query);
 
 	return plan_statement(query, query_string, cursor_options, params);
 }

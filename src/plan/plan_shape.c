@@ -802,6 +802,10 @@ shape_of_upper(Level *level, const ShoalShape *from)
 						query->returningList);
 	others = lappend(others, query->onConflict);
 	others = lappend(others, query->windowClause);
+	if (shoal_query_group_rti(query) > 0)
+		others = lappend(others,
+						 shoal_rte_group_exprs(rt_fetch(shoal_query_group_rti(query),
+														query->rtable)));
 	if (whole.kind == SHOAL_SHAPE_SHARDED && !whole.single &&
 		query->commandType == CMD_SELECT &&
 		(why = why_upper_needs_all(level, from)) != NULL)
