@@ -179,14 +179,10 @@ COPY sliced FROM STDIN;
 COPY sliced (v) FROM STDIN;
 no key
 \.
-COPY sliced (k, nothing) FROM STDIN;
-\.
-COPY sliced FROM STDIN (FREEZE);
-\.
-COPY sliced FROM STDIN WHERE nothing > 1;
-\.
-COPY counted (k) FROM STDIN WHERE twice > 1;
-\.
+\copy sliced (k, nothing) FROM '/dev/null'
+\copy sliced FROM '/dev/null' (FREEZE)
+\copy sliced FROM '/dev/null' WHERE nothing > 1
+\copy counted (k) FROM '/dev/null' WHERE twice > 1
 COPY sliced FROM '/nonexistent/file';
 SELECT count(*) FROM sliced WHERE k >= 60;
 
@@ -209,8 +205,7 @@ SELECT count(*) FROM sliced WHERE k >= 70;
 ROLLBACK;
 SELECT count(*) FROM sliced WHERE k >= 70;
 BEGIN READ ONLY;
-COPY sliced (k) FROM STDIN;
-\.
+\copy sliced (k) FROM '/dev/null'
 ROLLBACK;
 
 -- rights
@@ -218,16 +213,14 @@ CREATE ROLE copier;
 GRANT USAGE ON SCHEMA copying TO copier;
 GRANT SELECT, INSERT (k) ON sliced TO copier;
 SET ROLE copier;
-COPY sliced (k, v) FROM STDIN;
-\.
+\copy sliced (k, v) FROM '/dev/null'
 COPY sliced FROM '/etc/passwd';
 COPY sliced FROM PROGRAM 'true';
 RESET ROLE;
 ALTER TABLE pair ENABLE ROW LEVEL SECURITY;
 GRANT ALL ON pair TO copier;
 SET ROLE copier;
-COPY pair FROM STDIN;
-\.
+\copy pair FROM '/dev/null'
 RESET ROLE;
 
 SET client_min_messages = warning;

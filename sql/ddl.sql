@@ -2,6 +2,7 @@
 -- How statements that change the schema reach the other nodes.
 --
 CREATE SCHEMA ddl;
+\set SHOW_CONTEXT never
 SET search_path = ddl;
 
 -- search_path decides where things are made

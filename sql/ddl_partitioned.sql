@@ -2,6 +2,7 @@
 -- What core refuses on partitioned tables, but users expect of tables.
 --
 CREATE SCHEMA ddl_partitioned;
+\set SHOW_CONTEXT never
 SET search_path = ddl_partitioned, public;
 CREATE TABLE t (a int PRIMARY KEY, b text, c int, d int);
 SELECT shoal.create_distributed_table('t', 'a', shard_count => 6);
@@ -52,7 +53,9 @@ ALTER TABLE t ADD CONSTRAINT late FOREIGN KEY (c) REFERENCES p NOT VALID;
 SELECT * FROM shard_objects('t') WHERE object ~ 'late';
 SELECT everywhere($$SELECT string_agg(DISTINCT convalidated::text, '') FROM pg_constraint WHERE conname = 'late'$$);
 INSERT INTO t VALUES (100, 'x', 100);
+\set VERBOSITY terse
 ALTER TABLE t VALIDATE CONSTRAINT late;
+\set VERBOSITY default
 INSERT INTO p SELECT i FROM generate_series(31, 60) i;
 ALTER TABLE t VALIDATE CONSTRAINT late;
 SELECT everywhere($$SELECT string_agg(DISTINCT convalidated::text, '') FROM pg_constraint WHERE conname = 'late'$$);

@@ -2,6 +2,7 @@
 -- ALTER TABLE and the like on Shoal tables.
 --
 CREATE SCHEMA ddl_tables;
+\set SHOW_CONTEXT never
 SET search_path = ddl_tables, public;
 CREATE TABLE d (a int PRIMARY KEY, b text, c numeric);
 CREATE TABLE d_twin (LIKE d INCLUDING ALL);

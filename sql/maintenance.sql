@@ -2,6 +2,7 @@
 -- VACUUM, ANALYZE, REINDEX, CLUSTER: on all nodes.
 --
 CREATE SCHEMA maintenance;
+\set SHOW_CONTEXT never
 SET search_path = maintenance, public;
 CREATE TABLE d (a int PRIMARY KEY, b text);
 CREATE TABLE r (a int PRIMARY KEY, b text);

@@ -209,6 +209,20 @@ SELECT result FROM shoal.run_on_nodes('SELECT string_agg(a::text, '','' ORDER BY
 ROLLBACK PREPARED 'shoal_2_4_1_1_2';
 \c shoal_n1
 
+-- a session leaves no records behind
+SET client_min_messages = warning;
+BEGIN; SELECT xact_put(2, 103), xact_put(3, 103); COMMIT;
+SELECT count(*) > 0 AS recorded FROM shoal.commit_record;
+\c shoal_n1
+DO $$
+BEGIN
+	FOR i IN 1..100 LOOP
+		EXIT WHEN NOT EXISTS (SELECT FROM shoal.commit_record);
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END $$;
+SELECT count(*) FROM shoal.commit_record;
+
 -- security-definer functions use a connection of their own
 SET client_min_messages = warning;
 SELECT DISTINCT result FROM shoal.run_on_nodes('GRANT ALL ON xact_t TO shoal_xact_role', '{1,2,3}');

@@ -18,7 +18,7 @@ SELECT node_id, node_name, host, dbname, port = current_setting('port')::int AS 
 FROM shoal.nodes ORDER BY node_id;
 
 -- tables
-SELECT table_name, kind, distribution_column, dense_rank() OVER (ORDER BY group_id) AS grp, shard_count, replicas
+SELECT table_name, kind, distribution_column, group_id = max(group_id) FILTER (WHERE table_name = 'views_a.orders'::regclass) OVER () AS grp, shard_count, replicas
 FROM shoal.tables WHERE table_name::text ~ '^views_' ORDER BY table_name::text;
 -- sizes are of all nodes
 INSERT INTO views_a.orders SELECT i % 100, i, repeat('x', 1000) FROM generate_series(1, 4000) i;

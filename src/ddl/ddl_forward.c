@@ -48,12 +48,25 @@
 bool
 shoal_ddl_enter_cluster(bool exclusive)
 {
-	LockRelationOid(shoal_meta_relid(SHOAL_REL_LOCAL_NODE), RowExclusiveLock);
-	if (shoal_meta_is_alone())
-		return false;
-	if (exclusive)
-		shoal_xact_lock_cluster();
-	return true;
+	Oid			relid = shoal_meta_relid(SHOAL_REL_LOCAL_NODE);
+	bool		locked = false;
+
+	for (;;)
+	{
+		/* in the order in which add_node takes them */
+		if (exclusive && !shoal_meta_is_alone())
+		{
+			shoal_xact_lock_cluster();
+			locked = true;
+		}
+		LockRelationOid(relid, RowExclusiveLock);
+		if (shoal_meta_is_alone())
+			return false;
+		if (locked || !exclusive)
+			return true;
+		/* there was one node only until now */
+		UnlockRelationOid(relid, RowExclusiveLock);
+	}
 }
 
 char *
@@ -566,8 +579,7 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 		shoal_ddl_core(call);
 		return;
 	}
-	if (call->read_only_tree)
-		stmt = copyObject(stmt);
+	stmt = copyObject(stmt);
 	shoal_ddl_run_here(call, targets);
 	shoal_ddl_check_after(stmt);
 	if (!others)

@@ -3,9 +3,11 @@
  *		shoal.add_node, shoal.remove_node, shoal.alter_node.
  *
  * All three run under the cluster lock and write the metadata of every node in
- * one distributed transaction.  While the cluster is one node there is no
- * cluster lock to take; then a lock on shoal.local_node does, against which
- * every forwardable statement takes a weak one (ddl_hook.c).
+ * one distributed transaction.  They also lock shoal.local_node on all nodes:
+ * statements that are sent to all nodes hold a weak lock on it where they
+ * were issued (ddl_forward.c), so that none of them works on an old list of
+ * nodes.  In a one-node cluster, which has no cluster lock, this is the only
+ * one.
  *
  * add_node reads everything that it needs to know about the new node, and
  * the schema of this one, before it writes anything: pg_dump works in another
@@ -179,7 +181,7 @@ check_settings(const NodeFacts *theirs)
 	if (theirs->value[FACT_AVAILABLE][0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("Shoal is not installed on the node"),
+				 errmsg("extension \"%s\" is not installed on the node", "shoal"),
 				 errhint("Install it there, set \"shared_preload_libraries\" and restart the node.")));
 	if (!fact_is_true(theirs, FACT_LOADED))
 		ereport(ERROR,
@@ -289,15 +291,47 @@ require_superuser(void)
 				 errhint("Use READ COMMITTED.")));
 }
 
-/* See the head of this file. */
-static void
-lock_cluster(void)
+/* The ids of the nodes but this one and one more (0: no other). */
+static List *
+nodes_except(int node_id)
 {
-	Oid			relid = get_relname_relid("local_node", get_namespace_oid("shoal", false));
+	List	   *result = NIL;
+	ListCell   *lc;
 
-	LockRelationOid(relid, ShareRowExclusiveLock);
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+		if (!node->is_local && node->node_id != node_id)
+			result = lappend_int(result, node->node_id);
+	}
+	return result;
+}
+
+/* Runs a command here and on these nodes. */
+static void
+run_on_all(const char *sql, List *others)
+{
+	shoal_ops_run(sql);
+	if (others != NIL)
+		shoal_xact_run(psprintf("/*shoal local*/ %s", sql), others);
+}
+
+/*
+ * See the head of this file.  A node that is to be removed may be gone for
+ * good, so it is left out, and the cluster lock, too, if that is there.
+ */
+static void
+lock_cluster(int except)
+{
+	const ShoalNode *first;
+
 	AcceptInvalidationMessages();
-	shoal_xact_lock_cluster();
+	first = (const ShoalNode *) linitial(shoal_meta_nodes());
+	if (first->node_id != except)
+		shoal_xact_lock_cluster();
+	run_on_all("LOCK TABLE shoal.local_node IN SHARE ROW EXCLUSIVE MODE",
+			   nodes_except(except));
 	AcceptInvalidationMessages();
 }
 
@@ -380,17 +414,10 @@ register_node(int node_id, const char *host, int port, const char *dbname,
 			  const char *password, const char *system_id)
 {
 	char	   *server = psprintf("shoal_node_%d", node_id);
-	List	   *others = NIL;
+	List	   *others = nodes_except(0);
 	List	   *commands = NIL;
 	ListCell   *lc;
 
-	foreach(lc, shoal_meta_nodes())
-	{
-		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
-
-		if (!node->is_local)
-			others = lappend_int(others, node->node_id);
-	}
 	commands = lappend(commands,
 					   psprintf("CREATE SERVER %s FOREIGN DATA WRAPPER shoal OPTIONS (host %s, port '%d', dbname %s)",
 								server, quote_literal_cstr(host), port,
@@ -406,13 +433,7 @@ register_node(int node_id, const char *host, int port, const char *dbname,
 					   psprintf("INSERT INTO shoal.node (node_id, server_name, system_identifier) VALUES (%d, '%s', %s)",
 								node_id, server, system_id));
 	foreach(lc, commands)
-	{
-		char	   *sql = (char *) lfirst(lc);
-
-		shoal_ops_run(sql);
-		if (others != NIL)
-			shoal_xact_run(psprintf("/*shoal local*/ %s", sql), others);
-	}
+		run_on_all((char *) lfirst(lc), others);
 }
 
 /* Copies the reference tables, and says on all nodes that it has them. */
@@ -465,7 +486,7 @@ shoal_add_node(PG_FUNCTION_ARGS)
 				 errhint("Add each node in a transaction of its own.")));
 
 	SPI_connect();
-	lock_cluster();
+	lock_cluster(0);
 	self = shoal_meta_node(shoal_meta_local_node_id());
 	password = PG_ARGISNULL(3) ? own_password() : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	system_id = inspect_candidate(host, port, dbname, password);
@@ -598,14 +619,13 @@ shoal_remove_node(PG_FUNCTION_ARGS)
 {
 	int			node_id = PG_GETARG_INT32(0);
 	const ShoalNode *node;
-	List	   *others = NIL;
-	List	   *commands;
+	List	   *others;
 	char	   *shards;
 	ListCell   *lc;
 
 	require_superuser();
 	SPI_connect();
-	lock_cluster();
+	lock_cluster(node_id);
 	node = get_node(node_id);
 	if (node->is_local)
 		ereport(ERROR,
@@ -622,23 +642,12 @@ shoal_remove_node(PG_FUNCTION_ARGS)
 				 errdetail("It has %s placements; see the view shoal.shards.", shards),
 				 errhint("Move them to other nodes or undistribute their tables first.")));
 
-	foreach(lc, shoal_meta_nodes())
-	{
-		const ShoalNode *other = (const ShoalNode *) lfirst(lc);
-
-		if (!other->is_local && other->node_id != node_id)
-			others = lappend_int(others, other->node_id);
-	}
+	others = nodes_except(node_id);
 	try_reset_node(node);
 
 	/* from here on the node is not one any more, so name the others */
-	commands = forget_commands(node);
-	foreach(lc, commands)
-	{
-		shoal_ops_run((char *) lfirst(lc));
-		if (others != NIL)
-			shoal_xact_run(psprintf("/*shoal local*/ %s", (char *) lfirst(lc)), others);
-	}
+	foreach(lc, forget_commands(node))
+		run_on_all((char *) lfirst(lc), others);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -678,7 +687,7 @@ shoal_alter_node(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("node_id must not be null")));
 	SPI_connect();
-	lock_cluster();
+	lock_cluster(0);
 	node = get_node(PG_GETARG_INT32(0));
 
 	if (!PG_ARGISNULL(2) || !PG_ARGISNULL(3) || !PG_ARGISNULL(4))

@@ -71,6 +71,9 @@ extern List *shoal_remote_all(void);
  */
 extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 
+/* Drops what is queued and has not been sent. */
+extern void shoal_remote_unqueue(ShoalConn *conn);
+
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
  * may be NULL; they must stay valid until the first row or the end has been
@@ -117,12 +120,6 @@ extern void shoal_remote_tidy(ShoalConn *conn);
 extern void shoal_remote_discard(ShoalRequest *req);
 
 extern ShoalConn *shoal_remote_request_conn(ShoalRequest *req);
-
-/*
- * Sends a text of any number of statements by the simple protocol, so in one
- * implicit transaction unless one is open; waits; drops all rows.
- */
-extern void shoal_remote_script(ShoalConn *conn, const char *sql);
 
 /* Sends a command, waits, returns rows affected (0 if it has none). */
 extern uint64 shoal_remote_exec(ShoalConn *conn, const char *sql);

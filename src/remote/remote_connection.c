@@ -137,7 +137,9 @@ raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 	ereport(ERROR,
 			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 			 errmsg("could not connect to node \"%s\"", target->label),
-			 errdetail_internal("%s", detail)));
+			 errdetail_internal("%s", detail),
+			 GetUserId() != GetOuterUserId() ?
+			 errhint("A security-definer function uses nodes as its owner, who must be able to log in there.") : 0));
 }
 
 /* One wait of the connection being made; false when time is up. */

@@ -7,8 +7,6 @@
  * answer to the command is awaited only when data is sent, so that several
  * connections can be started without a round trip each.  Data is collected
  * into larger messages, and the sender waits when the node does not keep up.
- *
- * shoal_remote_script uses the same way around pipeline mode.
  */
 #include "postgres.h"
 
@@ -83,13 +81,6 @@ finish_simple(ShoalConn *conn)
 	if (priv->lost)
 		remote_raise_lost(conn);
 	return rows;
-}
-
-void
-shoal_remote_script(ShoalConn *conn, const char *sql)
-{
-	send_simple(conn, sql);
-	finish_simple(conn);
 }
 
 void
@@ -180,7 +171,7 @@ shoal_remote_copy_end(ShoalConn *conn)
 }
 
 /*
- * Gives a COPY (or script) up without raising.  Waits for the node as long as
+ * Gives a COPY up without raising.  Waits for the node as long as
  * a rollback may take.
  */
 void

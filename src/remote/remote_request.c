@@ -21,6 +21,12 @@ shoal_remote_queue(ShoalConn *conn, const char *sql)
 	appendBinaryStringInfo(&conn->priv->pending, sql, strlen(sql) + 1);
 }
 
+void
+shoal_remote_unqueue(ShoalConn *conn)
+{
+	resetStringInfo(&conn->priv->pending);
+}
+
 /*
  * The session's settings of their own: some commands (VACUUM) refuse to share
  * a group.

@@ -15,16 +15,18 @@
 
 #include "access/transam.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 
 /*
  * Records of transactions that are over on all nodes; deleted along with the
- * next two-phase commit of this backend.
+ * next two-phase commit of this backend, or when it ends.
  */
 static List *done_gids = NIL;
 
@@ -192,11 +194,28 @@ finish(void)
 	close_broken();
 }
 
+/* The session ends in an orderly way. */
+static void
+delete_done(int code, Datum arg)
+{
+	if (code != 0 || done_gids == NIL)
+		return;
+	AbortOutOfAnyTransaction();
+	StartTransactionCommand();
+	if (shoal_meta_enabled())
+		xact_record_delete(done_gids);
+	CommitTransactionCommand();
+}
+
 static void
 keep_done_gid(const char *gid)
 {
+	static bool registered = false;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
+	if (!registered)
+		before_shmem_exit(delete_done, (Datum) 0);
+	registered = true;
 	done_gids = lappend(done_gids, pstrdup(gid));
 	MemoryContextSwitchTo(old);
 }
@@ -283,7 +302,11 @@ xact_after_abort(void)
 		sqls[n++] = rollback_command(lfirst(lc));
 	shoal_remote_try_all(conns, sqls, true);
 	foreach(lc, conns)
+	{
+		/* a BEGIN that never left is not for the next transaction */
+		shoal_remote_unqueue(lfirst(lc));
 		end_on(lfirst(lc));
+	}
 	finish();
 }
 

@@ -50,10 +50,10 @@ scan_query()
 		return 1
 	}
 	for ((i = 0; i < rounds; i++)); do
-		plain=$(timed sql plain "$3") && shoal=$(timed sql coord "$3") || return 1
+		plain=$(query_time plain "$3") && shoal=$(query_time coord "$3") || return 1
 		ratios+=("$(ratio "$plain" "$shoal")")
 	done
-	echo "# $1, last round, seconds over $rows rows: Shoal $shoal, plain $plain"
+	echo "# $1, last round, ms over $rows rows: Shoal $shoal, plain $plain"
 	report "$1" "$2" "${ratios[@]}"
 }
 

@@ -70,6 +70,13 @@ timed()
 	awk -v a="$start" -v b="$(now)" 'BEGIN { print b - a }'
 }
 
+# query_time SIDE QUERY: milliseconds of its second run in a session
+query_time()
+{
+	printf '%s;\n' '\o /dev/null' "$2" '\timing on' "$2" | sed 's/^\(\\.*\);$/\1/' |
+		sql "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
+}
+
 # tps SIDE SCRIPT...: transactions per second of pgbench
 tps()
 {
