@@ -219,10 +219,15 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return shoal_scope_plan(query, query_string, cursor_options, params,
 								&scope);
 	}
-	if (shoal_scope_is_local_work() ||
-		shoal_scope_is_foreign_key_check(query_string))
+	if (shoal_scope_is_foreign_key_check(query_string))
 		return plan_by_core(query, query_string, cursor_options, params);
 	shoal_rewrite_find_tables(query, &tables);
+	if (shoal_scope_is_local_work())
+	{
+		if (tables.sharded)
+			shoal_scope_note_local_plan();
+		return plan_by_core(query, query_string, cursor_options, params);
+	}
 	if (tables.nextval && shoal_sequence_is_elsewhere())
 		query = shoal_sequence_rewrite(query);
 	if (!tables.sharded && !tables.writes_reference)
