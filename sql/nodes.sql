@@ -17,10 +17,10 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 	IF SQLSTATE = '08001' THEN
-		detail := '';
+		RAISE NOTICE '08001';
+	ELSE
+		RAISE NOTICE '%: % / % / %', SQLSTATE, SQLERRM, detail, hint;
 	END IF;
-	RAISE NOTICE '%: % / % / %', SQLSTATE,
-		replace(SQLERRM, current_setting('port'), 'PORT'), detail, hint;
 END $$;
 
 -- refusals
@@ -167,7 +167,7 @@ DROP DATABASE shoal_n4 WITH (FORCE);
 CREATE DATABASE shoal_n4 TEMPLATE template0;
 SELECT shoal.add_node('localhost', current_setting('port')::int, 'shoal_n4') AS node_id;
 DROP DATABASE shoal_n4 WITH (FORCE);
-\set VERBOSITY terse
+\set VERBOSITY sqlstate
 SELECT shoal.remove_node(4);
 \set VERBOSITY default
 SELECT node_id, dbname FROM shoal.nodes ORDER BY 1;

@@ -57,13 +57,14 @@ as_root()
 # Output goes to a file that is shown when something fails.
 build_and_install()
 {
-	local log dir run=
+	local log dir pg_config run=
 	log=$(mktemp)
 	find_bindir
-	dir=$DESTDIR$("${PG_CONFIG:-pg_config}" --pkglibdir)
+	pg_config=${PG_CONFIG:-${PG_BINDIR:+$PG_BINDIR/}pg_config}
+	dir=$DESTDIR$("$pg_config" --pkglibdir)
 	[ -w "$dir" ] || [ -n "$DESTDIR" ] || run=as_root
-	if make -C "$SHOAL_TOP" -j2 all >"$log" 2>&1 &&
-		$run make -C "$SHOAL_TOP" install >>"$log" 2>&1; then
+	if make -C "$SHOAL_TOP" -j2 all PG_CONFIG="$pg_config" >"$log" 2>&1 &&
+		$run make -C "$SHOAL_TOP" install PG_CONFIG="$pg_config" >>"$log" 2>&1; then
 		rm -f "$log"
 		return
 	fi

@@ -243,11 +243,15 @@ extern int	shoal_query_group_rti(Query *query);
 extern void shoal_var_move_group(Var *var, int rti);
 #define shoal_rte_group_exprs(rte) ((rte)->groupexprs)
 #define shoal_rte_set_group_exprs(rte, exprs) ((rte)->groupexprs = (exprs))
+#define shoal_query_group_exprs(query) \
+	(shoal_query_group_rti(query) == 0 ? NIL : \
+	 rt_fetch(shoal_query_group_rti(query), (query)->rtable)->groupexprs)
 #else
 #define shoal_query_flatten_groups(query) ((void) 0)
 #define shoal_query_group_rti(query) 0
 #define shoal_var_move_group(var, rti) ((var)->varno = (rti))
 #define shoal_rte_group_exprs(rte) NIL
+#define shoal_query_group_exprs(query) NIL
 #define shoal_rte_set_group_exprs(rte, exprs) ((void) (exprs))
 #endif
 

@@ -29,6 +29,7 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/evtcache.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
@@ -547,7 +548,7 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 		shoal_ddl_drop_owned((DropOwnedStmt *) call->stmt))
 		return;
 	if (!shoal_ddl_partitioned(call, targets))
-		shoal_ddl_core_local(call);
+		shoal_ddl_core_here(call);
 	if (!IsA(call->stmt, AlterTableStmt) && !IsA(call->stmt, IndexStmt) &&
 		!IsA(call->stmt, RenameStmt))
 		return;
@@ -559,44 +560,92 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 
 /* ---- schema statements ---- */
 
-/* Here, and everywhere else. */
+/* Runs it here; statements issued meanwhile are forwarded by themselves. */
 static void
-run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach)
+run_forwarded_here(ShoalUtility *call, const ShoalTargets *targets)
 {
-	Node	   *stmt = call->stmt;
-	bool		others;
-	char	   *sql;
-	RangeVar   *created = shoal_ddl_created_relation(stmt);
+	int			nesting = shoal_ddl_forwarding;
 
-	others = shoal_ddl_enter_cluster(true);
-	shoal_ddl_check_before(stmt, targets);
-	sql = text_before(call, targets);
+	shoal_ddl_forwarding = nesting + 1;
+	PG_TRY();
+	{
+		shoal_ddl_run_here(call, targets);
+	}
+	PG_FINALLY();
+	{
+		shoal_ddl_forwarding = nesting;
+	}
+	PG_END_TRY();
+}
 
-	if (IsA(stmt, CreateTableAsStmt) &&
-		((CreateTableAsStmt *) stmt)->if_not_exists &&
-		OidIsValid(existing_relation(created)))
+/*
+ * Event triggers run here only (see shoal_ddl_core_as_replica).  What they do
+ * next may need on all nodes what the statement did.
+ */
+static bool
+has_event_triggers(void)
+{
+	return EventCacheLookup(EVT_DDLCommandStart) != NIL ||
+		EventCacheLookup(EVT_DDLCommandEnd) != NIL ||
+		EventCacheLookup(EVT_SQLDrop) != NIL ||
+		EventCacheLookup(EVT_TableRewrite) != NIL;
+}
+
+/* True if the object made is temporary without the statement saying so. */
+static bool
+turned_out_temporary(RangeVar *created)
+{
+	Oid			relid = created ? shoal_ddl_relid(created) : InvalidOid;
+
+	return OidIsValid(relid) && shoal_ddl_is_temporary(relid);
+}
+
+/* The definition of the table is known only when it is there. */
+static void
+create_table_as(ShoalUtility *call, const ShoalTargets *targets, bool others)
+{
+	CreateTableAsStmt *stmt = (CreateTableAsStmt *) call->stmt;
+	RangeVar   *rel = stmt->into->rel;
+
+	if (stmt->if_not_exists && OidIsValid(existing_relation(rel)))
 	{
 		shoal_ddl_core(call);
 		return;
 	}
-	stmt = copyObject(stmt);
 	shoal_ddl_run_here(call, targets);
-	shoal_ddl_check_after(stmt);
-	if (!others)
-		return;
+	shoal_ddl_check_after((Node *) stmt);
+	if (others && !turned_out_temporary(rel))
+		forward((Node *) stmt, shoal_ddl_table_definition(shoal_ddl_relid(rel)),
+				SHOAL_REACH_NODES);
+}
 
-	if (created != NULL)
+/*
+ * Here, and everywhere else.  Mostly here first: then an error says just what
+ * it would say on one server.
+ */
+static void
+run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach)
+{
+	bool		others = shoal_ddl_enter_cluster(true);
+	bool		others_first = others && has_event_triggers();
+	Node	   *stmt = copyObject(call->stmt);
+	char	   *sql;
+
+	shoal_ddl_check_before(stmt, targets);
+	sql = text_before(call, targets);
+	if (IsA(stmt, CreateTableAsStmt) &&
+		((CreateTableAsStmt *) stmt)->objtype == OBJECT_TABLE)
 	{
-		Oid			relid = shoal_ddl_relid(created);
-
-		/* a view of a temporary table is temporary without being told */
-		if (OidIsValid(relid) && shoal_ddl_is_temporary(relid))
-			return;
-		if (IsA(stmt, CreateTableAsStmt) && OidIsValid(relid) &&
-			((CreateTableAsStmt *) stmt)->objtype == OBJECT_TABLE)
-			sql = shoal_ddl_table_definition(relid);
+		create_table_as(call, targets, others);
+		return;
 	}
-	forward(stmt, sql, reach);
+	if (others_first)
+		forward(stmt, sql, reach);
+	run_forwarded_here(call, targets);
+	shoal_ddl_check_after(stmt);
+	if (others && !others_first &&
+		!turned_out_temporary(shoal_ddl_created_relation(stmt)))
+		forward(stmt, sql, reach);
 }
 
 void
@@ -670,7 +719,7 @@ run_in_order(ShoalUtility *call, const char *sql)
 	}
 	if (!first->is_local)
 		shoal_xact_run(sql, list_make1_int(first->node_id));
-	shoal_ddl_core_local(call);
+	shoal_ddl_core(call);
 	if (rest != NIL)
 		shoal_xact_run(sql, rest);
 }
@@ -683,6 +732,11 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 	char	   *names;
 	ListCell   *lc;
 
+	if (shoal_origin > 0 && !shoal_scope_is_local_work())
+	{
+		shoal_ddl_core_as_replica(call);
+		return;
+	}
 	if (!shoal_ddl_is_coordinator() || XactReadOnly)
 	{
 		shoal_ddl_core(call);
@@ -699,7 +753,7 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 	names = shoal_tables_of(stmt->relations);
 	if (names == NULL || !shoal_ddl_enter_cluster(false))
 	{
-		shoal_ddl_core_local(call);
+		shoal_ddl_core(call);
 		return;
 	}
 	run_in_order(call, shoal_ddl_marked(psprintf("TRUNCATE %s%s%s", names,

@@ -20,6 +20,7 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
+#include "utils/guc.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -29,6 +30,8 @@
 #include "ddl/ddl_utility.h"
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
+
+int			shoal_ddl_forwarding = 0;
 
 typedef void (*Handler) (ShoalUtility *call);
 
@@ -50,6 +53,88 @@ shoal_ddl_core_local(ShoalUtility *call)
 	shoal_scope_enter_local();
 	shoal_ddl_core(call);
 	shoal_scope_leave_local();
+}
+
+/*
+ * What the user's triggers and event triggers do must be done once, by where
+ * the statement was issued, unless they are ENABLE ALWAYS.  That is what this
+ * setting is for.
+ */
+void
+shoal_ddl_core_as_replica(ShoalUtility *call)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	(void) set_config_option("session_replication_role", "replica",
+							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+							 0, false);
+	shoal_ddl_core_local(call);
+	AtEOXact_GUC(true, nestlevel);
+}
+
+static bool
+has_foreign_key(List *constraints)
+{
+	ListCell   *lc;
+
+	foreach(lc, constraints)
+	{
+		if (IsA(lfirst(lc), Constraint) &&
+			lfirst_node(Constraint, lc)->contype == CONSTR_FOREIGN)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Validating a foreign key takes a query, about the rows that are here.  What
+ * event triggers do meanwhile is about these, too, so this is not done for
+ * other statements.
+ */
+static bool
+may_validate(AlterTableStmt *stmt)
+{
+	Oid			relid = shoal_ddl_relid(stmt->relation);
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		switch (cmd->subtype)
+		{
+			case AT_AddColumn:
+				if (has_foreign_key(((ColumnDef *) cmd->def)->constraints))
+					return true;
+				break;
+			case AT_AddConstraint:
+				if (has_foreign_key(list_make1(cmd->def)))
+					return true;
+				break;
+			case AT_AlterColumnType:
+			case AT_AttachPartition:
+			case AT_ValidateConstraint:
+				if (OidIsValid(relid) && shoal_ddl_foreign_keys(relid) != NIL)
+					return true;
+				break;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+void
+shoal_ddl_core_here(ShoalUtility *call)
+{
+	if (shoal_origin > 0 && !shoal_ddl_is_concurrent(call->stmt))
+		shoal_ddl_core_as_replica(call);
+	else if (shoal_origin > 0 ||
+			 (IsA(call->stmt, AlterTableStmt) &&
+			  may_validate((AlterTableStmt *) call->stmt)))
+		shoal_ddl_core_local(call);
+	else
+		shoal_ddl_core(call);
 }
 
 void
@@ -83,8 +168,8 @@ shoal_ddl_own_statement(ShoalUtility *call)
 bool
 shoal_ddl_is_coordinator(void)
 {
-	return shoal_origin == 0 && shoal_forward_ddl &&
-		!shoal_scope_is_local_work() && !creating_extension;
+	return shoal_origin == 0 && shoal_forward_ddl && !creating_extension &&
+		(!shoal_scope_is_local_work() || shoal_ddl_forwarding > 0);
 }
 
 char *

@@ -24,6 +24,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -462,6 +463,9 @@ attach_index(ShoalUtility *call, RangeVar *parent, RangeVar *child)
 	shoal_ddl_core_statement(call, (Node *) stmt);
 }
 
+static void build_concurrently(ShoalUtility *call, IndexStmt *stmt, Oid relid,
+							   RangeVar *parent);
+
 /* The index of one partition; it may be gone by now. */
 static void
 build_on_partition(ShoalUtility *call, IndexStmt *stmt, RangeVar *parent,
@@ -470,19 +474,60 @@ build_on_partition(ShoalUtility *call, IndexStmt *stmt, RangeVar *parent,
 	IndexStmt  *part = copyObject(stmt);
 	Oid			nspid = get_rel_namespace(partition);
 	char	   *schema = get_namespace_name(nspid);
+	int			group_id;
+	int			shard;
 
 	if (schema == NULL)
 		return;
 	part->relation = makeRangeVar(schema, get_rel_name(partition), -1);
-	if (OidIsValid(get_relname_relid(part->idxname, nspid)))
-		part->idxname = psprintf("%u_%.40s", partition, part->idxname);
 	part->if_not_exists = false;
 	part->idxcomment = NULL;
+	if (!shoal_meta_is_shard_schema(nspid, &group_id, &shard))
+	{
+		/* hash-partitioned itself */
+		part->idxname = choose_index_name(part, partition);
+		build_concurrently(call, part, partition, parent);
+		return;
+	}
+	if (OidIsValid(get_relname_relid(part->idxname, nspid)))
+		part->idxname = psprintf("%u_%.40s", partition, part->idxname);
 	shoal_ddl_core_statement(call, (Node *) part);
 	next_transaction();
 	attach_index(call, copyObject(parent),
 				 makeRangeVar(schema, part->idxname, -1));
 	next_transaction();
+}
+
+/*
+ * The index of a partitioned table and its partitions; the statement has a
+ * name for it.  It becomes part of the parent's, if there is one.
+ */
+static void
+build_concurrently(ShoalUtility *call, IndexStmt *stmt, Oid relid,
+				   RangeVar *parent)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *partitions = list_copy(find_inheritance_children(relid, NoLock));
+	RangeVar   *index = makeRangeVar(get_namespace_name(get_rel_namespace(relid)),
+									 stmt->idxname, -1);
+	IndexStmt  *only = copyObject(stmt);
+	ListCell   *lc;
+
+	only->concurrent = false;
+	only->relation->inh = false;
+	shoal_ddl_core_statement(call, (Node *) only);
+	next_transaction();
+	foreach(lc, partitions)
+	{
+		MemoryContextSwitchTo(context);
+		build_on_partition(call, stmt, index, lfirst_oid(lc));
+	}
+	MemoryContextSwitchTo(context);
+	if (parent)
+	{
+		attach_index(call, copyObject(parent), index);
+		next_transaction();
+	}
 }
 
 void
@@ -491,11 +536,6 @@ shoal_ddl_index_concurrently(ShoalUtility *call, Oid relid)
 	MemoryContext context;
 	MemoryContext old;
 	IndexStmt  *stmt;
-	IndexStmt  *only;
-	RangeVar   *parent;
-	List	   *partitions;
-	Oid			nspid = get_rel_namespace(relid);
-	ListCell   *lc;
 
 	PreventInTransactionBlock(is_top_level(call), "CREATE INDEX CONCURRENTLY");
 
@@ -506,22 +546,15 @@ shoal_ddl_index_concurrently(ShoalUtility *call, Oid relid)
 	stmt = copyObject((IndexStmt *) call->stmt);
 	if (stmt->idxname == NULL)
 		stmt->idxname = choose_index_name(stmt, relid);
-	partitions = list_copy(shoal_ddl_local_partitions(relid));
-	parent = makeRangeVar(get_namespace_name(nspid), pstrdup(stmt->idxname), -1);
-	only = copyObject(stmt);
-	only->concurrent = false;
-	if (!stmt->if_not_exists || !OidIsValid(get_relname_relid(stmt->idxname, nspid)))
-		only->relation->inh = false;
-	else
-		partitions = NIL;		/* core says so and does nothing */
-
-	shoal_ddl_core_statement(call, (Node *) only);
-	next_transaction();
-	foreach(lc, partitions)
+	if (stmt->if_not_exists &&
+		OidIsValid(get_relname_relid(stmt->idxname, get_rel_namespace(relid))))
 	{
-		MemoryContextSwitchTo(context);
-		build_on_partition(call, stmt, parent, lfirst_oid(lc));
+		/* core says so and does nothing */
+		stmt->concurrent = false;
+		shoal_ddl_core_statement(call, (Node *) stmt);
 	}
+	else
+		build_concurrently(call, stmt, relid, NULL);
 	if (ActiveSnapshotSet())
 		PopActiveSnapshot();
 	MemoryContextSwitchTo(old);

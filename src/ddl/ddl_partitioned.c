@@ -186,12 +186,12 @@ is_not_valid_foreign_key(AlterTableCmd *cmd)
 		con->skip_validation;
 }
 
-/* The name of the constraint that a partition has for one of its parent's. */
-static char *
-child_constraint_name(Oid constraint, Oid partition)
+/* The constraint that a partition has for one of its parent's. */
+static Oid
+child_constraint(Oid constraint, Oid partition)
 {
 	Relation	pg_constraint = table_open(ConstraintRelationId, AccessShareLock);
-	char	   *result = NULL;
+	Oid			result = InvalidOid;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -205,7 +205,7 @@ child_constraint_name(Oid constraint, Oid partition)
 		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
 
 		if (form->conrelid == partition)
-			result = pstrdup(NameStr(form->conname));
+			result = form->oid;
 	}
 	systable_endscan(scan);
 	table_close(pg_constraint, AccessShareLock);
@@ -217,26 +217,31 @@ child_constraint_name(Oid constraint, Oid partition)
  * partitions.
  */
 static void
-validate_partitions(Oid relid, const char *name)
+validate_partitions(Oid relid, Oid constraint)
 {
-	Oid			constraint = get_relation_constraint_oid(relid, name, true);
 	ListCell   *lc;
 
-	if (!list_member_oid(foreign_key_oids(relid), constraint))
-		return;
 	foreach(lc, find_inheritance_children(relid, NoLock))
 	{
-		char	   *child = child_constraint_name(constraint, lfirst_oid(lc));
+		Oid			child = child_constraint(constraint, lfirst_oid(lc));
 		AlterTableCmd *cmd = makeNode(AlterTableCmd);
 
-		if (child == NULL)
+		if (!OidIsValid(child))
 			continue;
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
-			validate_partitions(lfirst_oid(lc), child);
 		cmd->subtype = AT_ValidateConstraint;
-		cmd->name = child;
+		cmd->name = get_constraint_name(child);
 		alter_each(list_make1_oid(lfirst_oid(lc)), list_make1(cmd));
+		validate_partitions(lfirst_oid(lc), child);
 	}
+}
+
+static void
+validate_foreign_key(Oid relid, const char *name)
+{
+	Oid			constraint = get_relation_constraint_oid(relid, name, true);
+
+	if (list_member_oid(foreign_key_oids(relid), constraint))
+		validate_partitions(relid, constraint);
 }
 
 /* ---- USING INDEX ---- */
@@ -391,7 +396,7 @@ alter_table(ShoalUtility *call, Oid relid)
 	if (not_valid)
 		keys_before = foreign_key_oids(relid);
 	if (stmt->cmds != NIL)
-		shoal_ddl_core_local(call);
+		shoal_ddl_core_here(call);
 	if (not_valid)
 	{
 		foreach(lc, list_difference_oid(foreign_key_oids(relid), keys_before))
@@ -400,7 +405,7 @@ alter_table(ShoalUtility *call, Oid relid)
 	if (SHOAL_PG_MAJOR < 18)
 	{
 		foreach(lc, validated)
-			validate_partitions(relid, (char *) lfirst(lc));
+			validate_foreign_key(relid, (char *) lfirst(lc));
 	}
 	if (for_partitions != NIL)
 		alter_each(shoal_ddl_local_partitions(relid), for_partitions);
@@ -433,7 +438,7 @@ alter_index(ShoalUtility *call, Oid index)
 	require_owner(index);
 	stmt->cmds = core;
 	if (core != NIL)
-		shoal_ddl_core_local(call);
+		shoal_ddl_core_here(call);
 	alter_each(find_inheritance_children(index, NoLock), for_partitions);
 	return true;
 }

@@ -31,6 +31,19 @@ extern void shoal_ddl_core(ShoalUtility *call);
 /* The same, as node-local work. */
 extern void shoal_ddl_core_local(ShoalUtility *call);
 
+/* The same, without the user's triggers; for a node that is told to. */
+extern void shoal_ddl_core_as_replica(ShoalUtility *call);
+
+/* In whichever of these ways a schema statement has to run in this session. */
+extern void shoal_ddl_core_here(ShoalUtility *call);
+
+/*
+ * Nesting of schema statements that are being run on all nodes.  Statements
+ * issued meanwhile, by event triggers, are forwarded as well, even if the
+ * outer one is node-local work.
+ */
+extern int	shoal_ddl_forwarding;
+
 /* The same for another statement in the call's place. */
 extern void shoal_ddl_core_statement(ShoalUtility *call, Node *stmt);
 

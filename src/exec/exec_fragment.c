@@ -54,6 +54,7 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 	call->text = frag->text;
 	call->group_id = frag->group_id;
 	call->command = frag->command;
+	call->writes = frag->command != CMD_SELECT || frag->locks_rows;
 	call->partial = frag->partial;
 	call->cache = true;
 	call->nparams = frag->nsent;

@@ -251,6 +251,7 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 	call->text = batch_text(state, batch, arrays);
 	call->group_id = state->table->group_id;
 	call->command = CMD_INSERT;
+	call->writes = true;
 	call->cache = arrays || batch->nrows == 1;
 	call->nparams = n;
 	call->types = palloc(sizeof(Oid) * Max(n, 1));

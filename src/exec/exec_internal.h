@@ -94,6 +94,7 @@ typedef struct ShoalCall
 	const char *text;			/* without marker */
 	int			group_id;
 	CmdType		command;
+	bool		writes;			/* changes data there, or locks rows */
 	bool		partial;
 	bool		cache;			/* prepare it on the connection */
 	bool		alone;			/* nothing is left to do that could fail once

@@ -57,7 +57,7 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 	int			join = 0;
 	int			flags = 0;
 
-	if (call->command != CMD_SELECT)
+	if (call->writes)
 	{
 		join = SHOAL_JOIN_WRITE;
 		if (many || !call->alone)

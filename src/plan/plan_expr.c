@@ -253,3 +253,20 @@ shoal_expr_are_sendable(List *types)
 	}
 	return true;
 }
+
+static bool
+locks_rows_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->rowMarks != NIL ||
+			query_tree_walker((Query *) node, locks_rows_walker, context, 0);
+	return expression_tree_walker(node, locks_rows_walker, context);
+}
+
+bool
+shoal_expr_locks_rows(Node *node)
+{
+	return locks_rows_walker(node, NULL);
+}

@@ -46,4 +46,7 @@ extern bool shoal_expr_reaches_out(Query *query);
  */
 extern bool shoal_expr_are_sendable(List *types);
 
+/* Does the query, or one inside of it, have FOR UPDATE or the like? */
+extern bool shoal_expr_locks_rows(Node *node);
+
 #endif							/* PLAN_EXPR_H */

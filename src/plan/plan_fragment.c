@@ -79,6 +79,7 @@ shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag)
 	numbers = lappend_int(numbers, frag->every_node);
 	numbers = lappend_int(numbers, frag->single_shard);
 	numbers = lappend_int(numbers, frag->nsent);
+	numbers = lappend_int(numbers, frag->locks_rows);
 
 	cscan->custom_exprs = frag->params;
 	cscan->custom_private = list_make3(string_node(frag->text),
@@ -111,6 +112,7 @@ shoal_fragment_load(CustomScan *cscan)
 	frag->every_node = list_nth_int(numbers, 4);
 	frag->single_shard = list_nth_int(numbers, 5);
 	frag->nsent = list_nth_int(numbers, 6);
+	frag->locks_rows = list_nth_int(numbers, 7);
 	frag->pin_relid = linitial_oid((List *) lthird(private));
 	frag->pins = (List *) list_nth(private, 3);
 	frag->pin_is_array = (List *) list_nth(private, 4);

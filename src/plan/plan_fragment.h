@@ -36,6 +36,7 @@ typedef struct ShoalFragment
 								 * node, lowest id first; rows and count are
 								 * the first one's */
 	bool		single_shard;	/* pins leave just one shard */
+	bool		locks_rows;		/* a SELECT with FOR UPDATE or the like */
 	List	   *params;			/* Expr, each evaluated once at start */
 	int			nsent;			/* the first nsent of them are $1.. in text; the
 								 * others are for pins only */

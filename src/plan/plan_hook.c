@@ -20,6 +20,7 @@
 #include "meta/meta.h"
 #include "plan/plan.h"
 #include "plan/plan_direct.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_part.h"
 #include "plan/plan_rewrite.h"
 #include "plan/plan_sequence.h"
@@ -81,17 +82,6 @@ plan_local_shard(Query *query, const ShoalShape *shape,
 	return shoal_scope_plan(query, query_string, cursor_options, params, &scope);
 }
 
-static bool
-has_row_marks(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return ((Query *) node)->rowMarks != NIL ||
-			query_tree_walker((Query *) node, has_row_marks, context, 0);
-	return expression_tree_walker(node, has_row_marks, context);
-}
-
 /* Core plans the query with everything distributed replaced by parts. */
 static PlannedStmt *
 plan_with_parts(Query *query, const char *query_string, int cursor_options,
@@ -105,7 +95,7 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	PG_TRY();
 	{
 		planning.keep_apart = query->commandType != CMD_SELECT ||
-			has_row_marks((Node *) query, NULL);
+			shoal_expr_locks_rows((Node *) query);
 		shoal_rewrite_query(query);
 		stmt = plan_by_core(query, query_string, cursor_options, params);
 		shoal_part_finish(stmt);
@@ -232,6 +222,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		query = shoal_sequence_rewrite(query);
 	if (!tables.sharded && !tables.writes_reference)
 		return plan_by_core(query, query_string, cursor_options, params);
+	if (tables.tableoid)
+		query = shoal_rewrite_tableoid(query);
 	if (shoal_origin > 0)
 		check_inside_fragment(&tables);
 	shoal_query_flatten_groups(query);

@@ -220,6 +220,12 @@ is_open(Query *query)
 		!contain_volatile_functions((Node *) query->targetList);
 }
 
+typedef struct SendableContext
+{
+	PlannerInfo *root;
+	Index		varno;			/* the part's own columns */
+} SendableContext;
+
 typedef struct SubstituteContext
 {
 	Index		varno;
@@ -285,7 +291,6 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 		rte->rtekind = RTE_SUBQUERY;
 		rte->subquery = inner;
 		rte->inFromCl = true;
-		rte->alias = makeAlias("shoal", NIL);
 		rte->eref = makeAlias("shoal", NIL);
 
 		/* names must be unique to be referred to */
@@ -294,9 +299,8 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 			TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
 			attno++;
-			tle->resname = psprintf("c%d", attno);
 			rte->eref->colnames = lappend(rte->eref->colnames,
-										  makeString(tle->resname));
+										  makeString(psprintf("c%d", attno)));
 			context.targetlist =
 				lappend(context.targetlist,
 						makeTargetEntry((Expr *) makeVar(1, attno,
@@ -306,6 +310,7 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 														 0),
 										attno, tle->resname, false));
 		}
+		rte->alias = copyObject(rte->eref);
 		query = makeNode(Query);
 		query->commandType = CMD_SELECT;
 		query->rtable = list_make1(rte);
@@ -362,7 +367,7 @@ is_initplan_result(PlannerInfo *root, int paramid)
 }
 
 static bool
-has_unsendable_walker(Node *node, PlannerInfo *root)
+has_unsendable_walker(Node *node, SendableContext *context)
 {
 	if (node == NULL)
 		return false;
@@ -376,22 +381,27 @@ has_unsendable_walker(Node *node, PlannerInfo *root)
 		case T_Param:
 			return ((Param *) node)->paramkind != PARAM_EXTERN &&
 				!(((Param *) node)->paramkind == PARAM_EXEC &&
-				  is_initplan_result(root, ((Param *) node)->paramid));
+				  is_initplan_result(context->root,
+									 ((Param *) node)->paramid));
 		case T_Var:
-			return ((Var *) node)->varattno <= 0;
+			/* of other relations: a lateral reference */
+			return ((Var *) node)->varno != context->varno ||
+				((Var *) node)->varattno <= 0;
 		default:
 			return expression_tree_walker(node, has_unsendable_walker,
-										  (void *) root);
+										  (void *) context);
 	}
 }
 
 static bool
-is_sendable(PlannerInfo *root, ShoalPart *part, RestrictInfo *rinfo)
+is_sendable(PlannerInfo *root, Index varno, ShoalPart *part,
+			RestrictInfo *rinfo)
 {
 	Node	   *clause = (Node *) rinfo->clause;
+	SendableContext context = {root, varno};
 
 	return !part->fixed && !rinfo->pseudoconstant &&
-		!has_unsendable_walker(clause, root) &&
+		!has_unsendable_walker(clause, &context) &&
 		!contain_volatile_functions(clause) &&
 		!shoal_expr_is_stuck(clause, false);
 }
@@ -409,6 +419,8 @@ shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
 	path->path.pathtarget = rel->reltarget;
+	path->path.param_info = get_baserel_parampathinfo(root, rel,
+													  rel->lateral_relids);
 	path->path.rows = rel->rows;
 	path->path.startup_cost = 100;
 	path->path.total_cost = 100 + rel->rows * (cpu_tuple_cost + 2 * cpu_operator_cost);
@@ -434,6 +446,21 @@ make_scan(const ShoalFragment *frag, List *scan_tlist)
 	return cscan;
 }
 
+/* Vars of the relation, each once; others are lateral references. */
+static List *
+own_columns(Index varno, List *vars)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, vars)
+	{
+		if (((Var *) lfirst(lc))->varno == varno)
+			result = list_append_unique(result, lfirst(lc));
+	}
+	return result;
+}
+
 static Plan *
 plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 			   List *tlist, List *clauses, List *custom_plans)
@@ -453,7 +480,7 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
-		if (is_sendable(root, part, rinfo))
+		if (is_sendable(root, rel->relid, part, rinfo))
 			sent = lappend(sent, rinfo->clause);
 		else
 			kept = lappend(kept, rinfo->clause);
@@ -482,7 +509,7 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 										   PVC_RECURSE_PLACEHOLDERS),
 						   pull_var_clause((Node *) kept,
 										   PVC_RECURSE_PLACEHOLDERS));
-		vars = list_concat_unique(NIL, vars);
+		vars = own_columns(rel->relid, vars);
 		query = compose_query(part, rel->relid, vars, sent);
 		shoal_shape_analyze(query, &analysis);
 		if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)

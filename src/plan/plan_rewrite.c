@@ -30,6 +30,7 @@
 #include "plan/plan_rewrite.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
+#include "plan/plan_text.h"
 
 #define GUESS_TABLE_ROWS	100000
 
@@ -88,6 +89,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 		return query_tree_walker(query, find_tables_walker, (void *) tables,
 								 QTW_EXAMINE_RTES_BEFORE);
 	}
+	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
+		tables->tableoid = true;
 	if ((IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL) ||
 		IsA(node, NextValueExpr))
 		tables->nextval = true;
@@ -102,6 +105,78 @@ shoal_rewrite_find_tables(Query *query, ShoalTables *tables)
 	find_tables_walker((Node *) query, tables);
 }
 
+/* ---- tableoid ---- */
+
+typedef struct TableoidContext
+{
+	List	   *queries;		/* Query nodes from the innermost outwards */
+} TableoidContext;
+
+/*
+ * "tableoid" of a distributed table is the table's, not the shard's.  The
+ * column itself tells whether an outer join has a row there.
+ */
+static Node *
+tableoid_mutator(Node *node, TableoidContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) &&
+		((Var *) node)->varattno == TableOidAttributeNumber)
+	{
+		Var		   *var = (Var *) node;
+		Query	   *query = list_nth(context->queries, var->varlevelsup);
+		RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
+		const ShoalTable *table = rte->rtekind == RTE_RELATION ?
+			shoal_meta_table(rte->relid) : NULL;
+		CaseExpr   *result;
+		CaseWhen   *when;
+		NullTest   *test;
+
+		if (table == NULL || table->kind != SHOAL_KIND_DISTRIBUTED ||
+			!shoal_text_is_hashed(rte->relid))
+			return copyObject(node);
+		test = makeNode(NullTest);
+		test->arg = copyObject((Expr *) var);
+		test->nulltesttype = IS_NOT_NULL;
+		test->location = -1;
+		when = makeNode(CaseWhen);
+		when->expr = (Expr *) test;
+		when->result = (Expr *)
+			makeRelabelType((Expr *) makeConst(REGCLASSOID, -1, InvalidOid,
+											   sizeof(Oid),
+											   ObjectIdGetDatum(rte->relid),
+											   false, true),
+							OIDOID, -1, InvalidOid, COERCE_EXPLICIT_CAST);
+		when->location = -1;
+		result = makeNode(CaseExpr);
+		result->casetype = OIDOID;
+		result->args = list_make1(when);
+		result->defresult = (Expr *) makeNullConst(OIDOID, -1, InvalidOid);
+		result->location = -1;
+		return (Node *) result;
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->queries = lcons(node, context->queries);
+		result = (Node *) query_tree_mutator((Query *) node, tableoid_mutator,
+											 (void *) context, 0);
+		context->queries = list_delete_first(context->queries);
+		return result;
+	}
+	return expression_tree_mutator(node, tableoid_mutator, (void *) context);
+}
+
+Query *
+shoal_rewrite_tableoid(Query *query)
+{
+	TableoidContext context = {NIL};
+
+	return (Query *) tableoid_mutator((Node *) query, &context);
+}
+
 /* ---- pulling a table ---- */
 
 typedef struct SystemColumns
@@ -109,14 +184,10 @@ typedef struct SystemColumns
 	int			varno;
 	int			depth;
 	int			natts;
-	Oid			relid;
 	List	   *attnos;			/* int list: system columns met so far */
 } SystemColumns;
 
-/*
- * System columns of a pulled table become ordinary columns behind the others;
- * tableoid is known here.
- */
+/* System columns of a pulled table become ordinary columns behind the others. */
 static Node *
 system_columns_mutator(Node *node, SystemColumns *context)
 {
@@ -131,10 +202,6 @@ system_columns_mutator(Node *node, SystemColumns *context)
 		if (var->varno != context->varno || var->varattno >= 0 ||
 			var->varlevelsup != context->depth)
 			return node;
-		if (var->varattno == TableOidAttributeNumber)
-			return (Node *) makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
-									  ObjectIdGetDatum(context->relid), false,
-									  true);
 		foreach(lc, context->attnos)
 		{
 			if (lfirst_int(lc) == var->varattno)
@@ -174,7 +241,6 @@ table_query(Query *outer, int varno, List *system_attnos)
 	ListCell   *lc;
 
 	query->commandType = CMD_SELECT;
-	rte->inh = true;
 	rte->securityQuals = NIL;
 	query->rtable = list_make1(rte);
 	shoal_query_copy_permissions(query, outer, rte);
@@ -200,12 +266,17 @@ table_query(Query *outer, int varno, List *system_attnos)
 	foreach(lc, system_attnos)
 	{
 		const FormData_pg_attribute *att = SystemAttributeDefinition(lfirst_int(lc));
+		Expr	   *expr;
 
+		/* nodes have other numbers for the table */
+		if (att->attnum == TableOidAttributeNumber)
+			expr = (Expr *) makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
+									  ObjectIdGetDatum(rte->relid), false, true);
+		else
+			expr = (Expr *) makeVar(1, att->attnum, att->atttypid, -1,
+									InvalidOid, 0);
 		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) makeVar(1, att->attnum,
-																	 att->atttypid,
-																	 -1, InvalidOid,
-																	 0),
+									makeTargetEntry(expr,
 													list_length(query->targetList) + 1,
 													pstrdup(NameStr(att->attname)),
 													false));
@@ -235,7 +306,6 @@ pull_table(Query *query, int varno, const char *reason)
 	ListCell   *lc;
 
 	context.varno = varno;
-	context.relid = rte->relid;
 	{
 		Relation	rel = table_open(rte->relid, NoLock);
 

@@ -16,11 +16,18 @@ typedef struct ShoalTables
 	bool		writes_reference;	/* also in WITH */
 	bool		all_local;		/* all shards of all groups are on this node */
 	bool		nextval;		/* has a call of nextval() */
+	bool		tableoid;		/* reads a table's tableoid */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
 } ShoalTables;
 
 /* Looks through all levels of a query. */
 extern void shoal_rewrite_find_tables(Query *query, ShoalTables *tables);
+
+/*
+ * A copy of the query in which the tableoid of a distributed table is the
+ * table's, where its partitions would show.
+ */
+extern Query *shoal_rewrite_tableoid(Query *query);
 
 /*
  * Replaces, in place and at all levels, everything that comes from distributed

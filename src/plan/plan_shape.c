@@ -18,14 +18,17 @@
  */
 #include "postgres.h"
 
-#include "access/stratnum.h"
+#include "access/htup_details.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
@@ -106,12 +109,15 @@ combine_sharded(const ShoalShape *left, const ShoalShape *right,
 
 	if (left->group_id != right->group_id)
 		return shape_none("tables of different colocation groups are joined");
+	result.single_only = left->single_only || right->single_only;
 	if (left->single && right->single && shoal_key_same_shard(left, right))
 		;
 	else if (!shoal_key_meet(left, right, equalities))
 		return shape_none("tables are not joined on their distribution columns");
 	else if (jointype == JOIN_FULL)
 	{
+		if (result.single_only)
+			return shape_none("an outer join keeps the result of one shard");
 		result.pin = NIL;
 		result.single = false;
 	}
@@ -121,6 +127,8 @@ combine_sharded(const ShoalShape *left, const ShoalShape *right,
 		result.pin_is_array = right->pin_is_array;
 		result.single = right->single;
 	}
+	/* of a single_only side, other shards have rows with NULL keys at most */
+	result.single_only = result.single && result.single_only;
 	result.keys = list_concat_copy(left_nullable ? keys_nullable(left) : left->keys,
 								   right_nullable ? keys_nullable(right) : right->keys);
 	return result;
@@ -139,9 +147,15 @@ combine(const ShoalShape *left, const ShoalShape *right, JoinType jointype,
 		return combine_sharded(left, right, jointype, equalities);
 	if (left->kind == SHOAL_SHAPE_SHARDED)
 	{
-		if (jointype == JOIN_FULL && !left->single)
+		ShoalShape	result = *left;
+
+		if (jointype != JOIN_FULL)
+			return result;
+		if (!left->single)
 			return shape_none("an outer join keeps rows of a reference table");
-		return *left;
+		result.single_only = true;
+		result.keys = keys_nullable(left);
+		return result;
 	}
 	if (right->kind == SHOAL_SHAPE_SHARDED)
 	{
@@ -151,6 +165,7 @@ combine(const ShoalShape *left, const ShoalShape *right, JoinType jointype,
 			return result;
 		if (!right->single)
 			return shape_none("an outer join keeps rows of a reference table");
+		result.single_only = true;
 		result.keys = keys_nullable(right);
 		return result;
 	}
@@ -330,6 +345,81 @@ shape_of_join(Level *level, JoinExpr *join, List *above)
 	}
 }
 
+static bool
+is_ordered_subquery(Level *level, RangeTblEntry *rte)
+{
+	ListCell   *lc;
+
+	if (rte->rtekind == RTE_SUBQUERY)
+		return rte->subquery->sortClause != NIL;
+	if (rte->rtekind != RTE_CTE || rte->ctelevelsup > 0)
+		return false;
+	foreach(lc, level->query->cteList)
+	{
+		CommonTableExpr *cte = (CommonTableExpr *) lfirst(lc);
+
+		if (strcmp(cte->ctename, rte->ctename) == 0)
+			return ((Query *) cte->ctequery)->sortClause != NIL;
+	}
+	return false;
+}
+
+/* Is there an aggregate whose result depends on the order of its input? */
+static bool
+feels_order_walker(Node *node, void *context)
+{
+	if (node == NULL || IsA(node, Query))
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Aggref	   *agg = (Aggref *) node;
+		HeapTuple	tuple;
+		bool		combines;
+
+		if (agg->aggkind != AGGKIND_NORMAL || agg->aggorder || agg->aggdistinct)
+			return false;
+		switch (agg->aggfnoid)
+		{
+				/* these combine in newer versions */
+			case F_ARRAY_AGG_ANYNONARRAY:
+			case F_ARRAY_AGG_ANYARRAY:
+			case F_STRING_AGG_TEXT_TEXT:
+			case F_STRING_AGG_BYTEA_BYTEA:
+				return true;
+			default:
+				break;
+		}
+		tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(agg->aggfnoid));
+		if (!HeapTupleIsValid(tuple))
+			return true;
+		combines = OidIsValid(((Form_pg_aggregate) GETSTRUCT(tuple))->aggcombinefn);
+		ReleaseSysCache(tuple);
+		return !combines;
+	}
+	return expression_tree_walker(node, feels_order_walker, context);
+}
+
+/*
+ * Does the level show the order in which its only FROM item returns rows?
+ * SQL promises nothing there, but people count on array_agg() over an ordered
+ * subquery and on SELECT * from a view with ORDER BY.
+ */
+static bool
+shows_order(Level *level)
+{
+	Query	   *query = level->query;
+
+	if (list_length(query->jointree->fromlist) != 1 ||
+		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+		return false;
+	if (query->hasAggs)
+		return feels_order_walker((Node *) query->targetList, NULL) ||
+			feels_order_walker(query->havingQual, NULL);
+	return level->parent == NULL && query->sortClause == NIL &&
+		query->groupClause == NIL && query->distinctClause == NIL &&
+		!query->hasWindowFuncs;
+}
+
 /* above: conditions that every row that counts in the end satisfies. */
 static ShoalShape
 shape_of_jointree(Level *level, Node *node, List *above)
@@ -340,6 +430,12 @@ shape_of_jointree(Level *level, Node *node, List *above)
 	{
 		result = shape_of_rte(level, ((RangeTblRef *) node)->rtindex);
 		shoal_key_pin(&result, shoal_key_equalities(level->query, above));
+		if (result.kind == SHOAL_SHAPE_SHARDED && !result.single &&
+			is_ordered_subquery(level,
+								rt_fetch(((RangeTblRef *) node)->rtindex,
+										 level->query->rtable)) &&
+			shows_order(level))
+			return shape_none("a subquery with an order");
 		note_seen(level, &result);
 	}
 	else if (IsA(node, FromExpr))
@@ -547,6 +643,7 @@ shape_with_sublinks(Level *level, Node *exprs, List *positive,
 		else if (sub.whole.single && shape->kind == SHOAL_SHAPE_ANY)
 		{
 			*shape = sub.whole;
+			shape->single_only = true;
 			shape->keys = NIL;
 		}
 		else if (sub.whole.single && shape->single &&
@@ -599,11 +696,24 @@ shape_ctes(Level *level, ShoalShape *shape)
 	}
 }
 
+/* Does grouping by the clause keep apart what the i-th key column does? */
+static bool
+clause_fits_key(const SortGroupClause *clause, Oid collation,
+				const ShoalTable *table, int i)
+{
+	ShoalEquality eq = {0};
+
+	eq.opno = clause->eqop;
+	eq.collation = collation;
+	return shoal_key_equality_fits(&eq, table, i);
+}
+
 /* Keys that are among these columns of the target list (NULL: all of it). */
 static List *
 keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 				   List *targetlist, bool not_null)
 {
+	const ShoalTable *table = shoal_meta_table(from->relid);
 	List	   *result = NIL;
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -627,8 +737,12 @@ keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 
 				foreach(lc3, clauses)
 				{
-					if (((SortGroupClause *) lfirst(lc3))->tleSortGroupRef ==
-						tle->ressortgroupref)
+					SortGroupClause *clause = (SortGroupClause *) lfirst(lc3);
+
+					if (clause->tleSortGroupRef == tle->ressortgroupref &&
+						clause_fits_key(clause,
+										exprCollation((Node *) tle->expr),
+										table, i))
 						wanted = true;
 				}
 				if (!wanted)
@@ -689,20 +803,49 @@ why_upper_needs_all(Level *level, const ShoalShape *from)
 	return NULL;
 }
 
+/* Arms, and the operations that compare rows. */
 static void
-collect_setop_arms(Node *node, List **arms, bool *all)
+collect_setop_arms(Node *node, List **arms, List **comparing)
 {
 	if (IsA(node, SetOperationStmt))
 	{
 		SetOperationStmt *setop = (SetOperationStmt *) node;
 
 		if (setop->op != SETOP_UNION || !setop->all)
-			*all = false;
-		collect_setop_arms(setop->larg, arms, all);
-		collect_setop_arms(setop->rarg, arms, all);
+			*comparing = lappend(*comparing, setop);
+		collect_setop_arms(setop->larg, arms, comparing);
+		collect_setop_arms(setop->rarg, arms, comparing);
 	}
 	else
 		*arms = lappend_int(*arms, ((RangeTblRef *) node)->rtindex);
+}
+
+/*
+ * Are rows that differ in the key (output columns) never the same to the set
+ * operations?
+ */
+static bool
+setops_tell_key(List *comparing, const ShoalKey *key, const ShoalTable *table)
+{
+	ListCell   *lc;
+
+	if (key->nullable || table == NULL)
+		return false;
+	foreach(lc, comparing)
+	{
+		SetOperationStmt *setop = (SetOperationStmt *) lfirst(lc);
+
+		for (int i = 0; i < table->nkeys; i++)
+		{
+			int			column = key->columns[i].attno - 1;
+
+			if (!clause_fits_key(list_nth(setop->groupClauses, column),
+								 list_nth_oid(setop->colCollations, column),
+								 table, i))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* UNION, INTERSECT, EXCEPT: the arms run together if they keep the key. */
@@ -711,12 +854,12 @@ shape_of_setop(Level *level)
 {
 	Query	   *query = level->query;
 	List	   *arms = NIL;
-	bool		all = true;
+	List	   *comparing = NIL;
 	bool		first = true;
 	ShoalShape	result = shape_any();
 	ListCell   *lc;
 
-	collect_setop_arms(query->setOperations, &arms, &all);
+	collect_setop_arms(query->setOperations, &arms, &comparing);
 	foreach(lc, arms)
 	{
 		ShoalShape	arm = shape_of_rte(level, lfirst_int(lc));
@@ -742,6 +885,7 @@ shape_of_setop(Level *level)
 				result = arm;
 			if (!result.single)
 				return shape_none("a set operation of distributed and other rows");
+			result.single_only = true;
 			result.keys = NIL;
 			continue;
 		}
@@ -767,20 +911,27 @@ shape_of_setop(Level *level)
 			}
 		}
 		result.keys = common;
+		result.single_only |= arm.single_only;
 		if (result.single && arm.single && shoal_key_same_shard(&result, &arm))
 			continue;
+		if (result.single_only)
+			return shape_none("a set operation of results of different shards");
 		result.single = false;
 		result.pin = NIL;
 	}
+	shape_with_sublinks(level, (Node *) list_make2(query->limitCount,
+												   query->limitOffset),
+						NIL, &result);
 	if (result.kind != SHOAL_SHAPE_SHARDED || result.single)
 		return result;
-	if (!all)
+	if (comparing)
 	{
-		bool		firm = false;
+		const ShoalTable *table = shoal_meta_table(result.relid);
+		bool		told = false;
 
 		foreach(lc, result.keys)
-			firm |= !((ShoalKey *) lfirst(lc))->nullable;
-		if (!firm)
+			told |= setops_tell_key(comparing, lfirst(lc), table);
+		if (!told)
 			return shape_none("a set operation compares rows of several shards");
 	}
 	if (query->limitCount || query->limitOffset)
@@ -802,14 +953,15 @@ shape_of_upper(Level *level, const ShoalShape *from)
 						query->returningList);
 	others = lappend(others, query->onConflict);
 	others = lappend(others, query->windowClause);
-	if (shoal_query_group_rti(query) > 0)
-		others = lappend(others,
-						 shoal_rte_group_exprs(rt_fetch(shoal_query_group_rti(query),
-														query->rtable)));
-	if (whole.kind == SHOAL_SHAPE_SHARDED && !whole.single &&
+	others = lappend(others, shoal_query_group_exprs(query));
+	if (whole.kind == SHOAL_SHAPE_SHARDED &&
 		query->commandType == CMD_SELECT &&
 		(why = why_upper_needs_all(level, from)) != NULL)
-		return shape_none(why);
+	{
+		if (!whole.single)
+			return shape_none(why);
+		whole.single_only = true;
+	}
 	if (shoal_expr_is_stuck((Node *) others, false))
 		return shape_none("a function that has to run on this node");
 	shape_with_sublinks(level, (Node *) others, NIL, &whole);
@@ -818,6 +970,8 @@ shape_of_upper(Level *level, const ShoalShape *from)
 										query->commandType == CMD_SELECT ?
 										query->targetList : query->returningList,
 										false);
+	if (query->groupingSets)
+		whole.keys = keys_nullable(&whole);
 	return whole;
 }
 

@@ -47,6 +47,8 @@ typedef struct ShoalShape
 								 * pin_is_array, one array that has the key */
 	bool		pin_is_array;
 	bool		single;			/* all rows are in one shard */
+	bool		single_only;	/* another shard would have wrong rows, e.g. a
+								 * count of 0 (implies single) */
 
 	/* for NONE: */
 	const char *reason;			/* why, for EXPLAIN and hints */

@@ -354,6 +354,25 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis)
 
 /* ---- sorted ---- */
 
+/*
+ * LEAST(number, a quarter of what fits): two of them can be added, and nobody
+ * counts that far.
+ */
+static Node *
+addable(Node *number)
+{
+	MinMaxExpr *least = makeNode(MinMaxExpr);
+	Const	   *much = makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+								 Int64GetDatum(PG_INT64_MAX / 4), false,
+								 FLOAT8PASSBYVAL);
+
+	least->minmaxtype = INT8OID;
+	least->op = IS_LEAST;
+	least->args = list_make2(copyObject(number), much);
+	least->location = -1;
+	return (Node *) least;
+}
+
 /* limit + offset, or NULL if that can't be told to the nodes. */
 static Node *
 limit_for_nodes(Query *query)
@@ -369,8 +388,7 @@ limit_for_nodes(Query *query)
 	if (!shoal_expr_is_closed(offset) || contain_volatile_functions(offset))
 		return NULL;
 	return (Node *) makeFuncExpr(F_INT8PL, INT8OID,
-								 list_make2(copyObject(count),
-											copyObject(offset)),
+								 list_make2(addable(count), addable(offset)),
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 

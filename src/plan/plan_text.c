@@ -24,6 +24,7 @@
 #include "storage/lockdefs.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
@@ -116,6 +117,17 @@ has_foreign_rights(Oid view)
 	return foreign;
 }
 
+bool
+shoal_text_is_hashed(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		result =
+		RelationGetPartitionKey(rel)->strategy == PARTITION_STRATEGY_HASH;
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
 /* Prepares range table entries for printing, in place. */
 static bool
 fix_rtes_walker(Node *node, void *context)
@@ -137,7 +149,8 @@ fix_rtes_walker(Node *node, void *context)
 			rte->subquery = NULL;
 		}
 		else if (rte->rtekind == RTE_RELATION && !rte->inh &&
-				 rte->relkind == RELKIND_PARTITIONED_TABLE)
+				 rte->relkind == RELKIND_PARTITIONED_TABLE &&
+				 shoal_text_is_hashed(rte->relid))
 			rte->inh = true;
 		return false;
 	}
@@ -192,10 +205,10 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	List	   *params = NIL;
 	Query	   *copy;
 
-	copy = (Query *) shoal_text_externalize((Node *) copyObject(query), &params,
-											false);
+	copy = (Query *) shoal_text_externalize((Node *) query, &params, false);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
+	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
 	frag->returns_rows = returns_rows(query);
 	if (shape->kind == SHOAL_SHAPE_SHARDED)
 	{

@@ -39,4 +39,7 @@ extern Node *shoal_text_make_param(int n, Oid type, int32 typmod,
 extern Node *shoal_text_externalize(Node *node, List **params,
 									bool volatile_too);
 
+/* Is the table partitioned by hash, as ours are, and not by its user? */
+extern bool shoal_text_is_hashed(Oid relid);
+
 #endif							/* PLAN_TEXT_H */

@@ -13,6 +13,7 @@ my $cluster = ShoalTest->new(nodes => 1);
 sub catcheck
 {
 	my ($when) = @_;
+	return if !-x "$cluster->{bindir}/pg_catcheck";
 	for my $node (0, 1)
 	{
 		my $port = $cluster->port($node);

@@ -1,0 +1,88 @@
+--
+-- Event triggers and TRUNCATE triggers fire once, where the statement was
+-- issued; those ENABLE ALWAYS on every node.
+--
+CREATE SCHEMA ddl_triggers;
+\set SHOW_CONTEXT never
+SET search_path = ddl_triggers, public;
+CREATE TABLE audit_ref (n serial PRIMARY KEY, tag text, at timestamptz DEFAULT clock_timestamp());
+CREATE TABLE audit_dist (n serial PRIMARY KEY, tag text);
+CREATE TABLE audit_local (tag text);
+SELECT shoal.create_reference_table('audit_ref');
+SELECT shoal.create_distributed_table('audit_dist', 'n', shard_count => 4);
+CREATE FUNCTION on_end() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
+		INSERT INTO ddl_triggers.audit_ref (tag) VALUES (r.command_tag);
+		INSERT INTO ddl_triggers.audit_dist (tag) VALUES (r.command_tag);
+		IF r.command_tag = 'CREATE TABLE' THEN
+			EXECUTE format('GRANT SELECT ON %s TO PUBLIC', r.object_identity);
+			EXECUTE format('COMMENT ON TABLE %s IS %L', r.object_identity, 'made at node ' || (SELECT node_id FROM shoal.local_node));
+		END IF;
+	END LOOP;
+END $$;
+CREATE FUNCTION on_drop() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO ddl_triggers.audit_ref (tag) SELECT object_identity FROM pg_event_trigger_dropped_objects() WHERE original;
+END $$;
+CREATE FUNCTION always() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO ddl_triggers.audit_local VALUES (tg_tag);
+END $$;
+CREATE EVENT TRIGGER always ON ddl_command_start EXECUTE FUNCTION always();
+ALTER EVENT TRIGGER always ENABLE ALWAYS;
+CREATE EVENT TRIGGER on_drop ON sql_drop EXECUTE FUNCTION on_drop();
+CREATE EVENT TRIGGER on_end ON ddl_command_end EXECUTE FUNCTION on_end();
+
+CREATE TABLE made (a int PRIMARY KEY, b int);
+ALTER TABLE made ADD COLUMN c int;
+\c shoal_n2
+CREATE TABLE ddl_triggers.made2 (a int PRIMARY KEY);
+\c shoal_n1
+SET search_path = ddl_triggers, public;
+DROP TABLE made2;
+SELECT tag FROM audit_ref ORDER BY n;
+SELECT tag, count(*) FROM audit_dist GROUP BY tag ORDER BY tag;
+SELECT everywhere('SELECT md5(string_agg(r::text, '','' ORDER BY n)) FROM ddl_triggers.audit_ref r') ~ '^(\w+) \1 \1$' AS same;
+SELECT everywhere($$SELECT count(*) FROM ddl_triggers.audit_local WHERE tag IN ('CREATE TABLE', 'ALTER TABLE', 'DROP TABLE')$$);
+SELECT * FROM differences('ddl_triggers');
+SELECT everywhere($$SELECT obj_description('ddl_triggers.made'::regclass)$$);
+
+-- an error in one undoes the statement everywhere
+CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no %', tg_tag; END $$;
+CREATE EVENT TRIGGER no ON ddl_command_end WHEN TAG IN ('CREATE VIEW') EXECUTE FUNCTION no();
+CREATE VIEW v AS SELECT 1 AS a;
+SELECT exists_everywhere('ddl_triggers.v');
+DROP EVENT TRIGGER no;
+DROP EVENT TRIGGER always;
+DROP EVENT TRIGGER on_end;
+DROP EVENT TRIGGER on_drop;
+
+-- TRUNCATE triggers
+SELECT shoal.create_distributed_table('made', 'a', shard_count => 4);
+CREATE FUNCTION on_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO ddl_triggers.audit_ref (tag) VALUES (tg_when || ' ' || tg_op || CASE WHEN tg_when = 'BEFORE' THEN ' ' || (SELECT count(*) FROM ddl_triggers.made) ELSE '' END);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER before_truncate BEFORE TRUNCATE ON made EXECUTE FUNCTION on_truncate();
+CREATE TRIGGER after_truncate AFTER TRUNCATE ON made EXECUTE FUNCTION on_truncate();
+INSERT INTO made SELECT i FROM generate_series(1, 20) i;
+TRUNCATE audit_ref;
+TRUNCATE made;
+SELECT tag FROM audit_ref ORDER BY n;
+SELECT everywhere('SELECT md5(string_agg(r::text, '','' ORDER BY n)) FROM ddl_triggers.audit_ref r') ~ '^(\w+) \1 \1$' AS same;
+SELECT count(*) FROM made;
+
+-- a function in a query on shards
+CREATE FUNCTION ddl(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN CREATE TABLE IF NOT EXISTS ddl_triggers.x (a int); RETURN 1; END $$;
+INSERT INTO made SELECT i FROM generate_series(1, 20) i;
+SET client_min_messages = warning;
+SELECT sum(ddl(a)) FROM made;
+RESET client_min_messages;
+SELECT exists_everywhere('ddl_triggers.x');
+
+\set VERBOSITY terse
+DROP SCHEMA ddl_triggers CASCADE;

@@ -1,0 +1,198 @@
+SELECT count(*) FROM t1 WHERE a = $1::int <- NULL
+SELECT count(*) FROM t1 WHERE a = $1::int <- 3
+SELECT r, t1.b FROM ref1 LEFT JOIN t1 ON t1.a = $1::int <- NULL
+SELECT r, t1.b FROM ref1 LEFT JOIN t1 ON t1.a = NULL::int
+SELECT r, (SELECT count(*) FROM t1 WHERE a = $1::int) FROM ref1 <- NULL
+SELECT count(*) FROM t1 WHERE a = 5 UNION ALL SELECT b FROM t2
+SELECT count(*) FROM t1 WHERE a=1 UNION ALL SELECT count(*) FROM t1 WHERE a=2
+SELECT count(*) FROM t1 WHERE a=1 UNION ALL SELECT count(*) FROM t1 WHERE a=2 UNION ALL SELECT count(*) FROM t1 WHERE a = 3
+SELECT x.a, x.n, t2.b FROM (SELECT a, count(*) n FROM t1 WHERE a = 5 GROUP BY ROLLUP (a)) x FULL JOIN t2 ON x.a = t2.a
+SELECT * FROM (SELECT r.r, t1.a FROM ref1 r LEFT JOIN t1 ON t1.a = 5) x FULL JOIN t2 ON x.a = t2.a
+SELECT count(*) FROM s1 GROUP BY k::bpchar
+SELECT count(*) FROM (SELECT DISTINCT k::bpchar FROM s1) x
+SELECT count(*) FROM (SELECT k::bpchar FROM s1 UNION SELECT k::bpchar FROM s2) x
+WITH w AS (SELECT k || CASE WHEN n > 4 THEN ' ' ELSE '' END AS k FROM s1) SELECT count(*) FROM w GROUP BY k::bpchar
+SELECT a FROM t1 ORDER BY a LIMIT 9223372036854775807 OFFSET 2
+SELECT a FROM t1 ORDER BY a LIMIT -1 OFFSET 5
+SELECT array_agg(b) FROM (SELECT b FROM t1 ORDER BY b) x
+SELECT string_agg(c, ',') FROM (SELECT c FROM t1 ORDER BY c) x
+SELECT json_agg(x) FROM (SELECT a, b FROM t1 ORDER BY a, b) x
+SELECT json_agg(row_to_json(x)) FROM (SELECT * FROM t1 ORDER BY a, b, c, d) x
+SELECT array_agg(b) FROM (SELECT b FROM t1 ORDER BY b LIMIT 5) x
+SELECT array_agg(b) FROM (SELECT a, b FROM t1 ORDER BY b) x WHERE a > 2
+SELECT array_agg(b) FROM (SELECT DISTINCT b FROM t1 ORDER BY b) x
+SELECT tableoid = 't1'::regclass, count(*) FROM t1 GROUP BY 1
+SELECT tableoid::regclass::text FROM t1
+SELECT tableoid::regclass::text, tableoid = 't2'::regclass FROM t2 WHERE a = 3
+SELECT t1.tableoid::regclass::text FROM t1 JOIN t2 USING (a)
+SELECT count(DISTINCT ctid) > 0 FROM t1
+SELECT (SELECT sum(t1.b) FROM ref1 LIMIT 1) FROM t1
+SELECT a, (SELECT sum(t1.b + r) FROM ref1 LIMIT 1) FROM t1 GROUP BY a
+SELECT 1 FROM t1 HAVING true
+SELECT 1 FROM t1 HAVING count(*) > 1000
+SELECT count(*) FROM t1 GROUP BY ()
+SELECT count(*) FROM t1 WHERE false
+SELECT a, count(*) FROM t1 GROUP BY a, a
+SELECT DISTINCT ON (a) a, b FROM t1 ORDER BY a, b DESC NULLS LAST
+SELECT DISTINCT ON (a + 0) a, b FROM t1 ORDER BY a + 0, a, b DESC NULLS LAST
+SELECT k FROM s1 FULL JOIN s2 USING (k) GROUP BY k
+SELECT s1.k FROM s1 FULL JOIN s2 USING (k) GROUP BY s1.k
+SELECT s1.k, count(*) OVER (PARTITION BY s1.k) FROM s1 FULL JOIN s2 USING (k)
+SELECT DISTINCT s1.k FROM s1 FULL JOIN s2 USING (k)
+SELECT t2.a, count(*) FROM t1 LEFT JOIN t2 ON t1.a = t2.a AND t2.b > 5 GROUP BY t2.a
+SELECT a FROM t1 WHERE a NOT IN (SELECT a FROM t2)
+SELECT a FROM t1 WHERE a NOT IN (SELECT a FROM t2 WHERE a IS NOT NULL)
+SELECT a FROM t1 WHERE (a IN (SELECT a FROM t2)) IS NULL
+SELECT a FROM t1 WHERE a NOT IN (SELECT a FROM t2 WHERE t2.a = t1.a)
+SELECT a, b IN (SELECT b FROM t2 WHERE t2.a = t1.a) FROM t1
+SELECT a FROM t1 WHERE EXISTS (SELECT FROM t2 WHERE t2.a = t1.a AND EXISTS (SELECT FROM t3 WHERE t3.k = t1.a))
+SELECT a FROM t1 WHERE EXISTS (SELECT FROM ref1 WHERE r = b AND EXISTS (SELECT FROM t3 WHERE t3.k = t1.a))
+SELECT t1.a, x.n FROM t1, LATERAL (SELECT count(*) n FROM t2 WHERE t2.a = t1.a) x
+SELECT t1.a, x.n FROM t1 LEFT JOIN LATERAL (SELECT count(*) n FROM t2 WHERE t2.a = t1.a HAVING count(*) > 1) x ON true
+SELECT t1.a, x.n FROM t1 LEFT JOIN LATERAL (SELECT count(*) n FROM t2 WHERE t2.b = t1.a HAVING count(*) > 1) x ON true
+SELECT t1.a, x.b FROM t1 LEFT JOIN LATERAL (SELECT t2.b FROM t2 WHERE t2.a = t1.a ORDER BY b LIMIT 1) x ON true
+SELECT r, x.b FROM ref1 LEFT JOIN LATERAL (SELECT t2.b FROM t2 WHERE t2.a = r ORDER BY b LIMIT 1) x ON true
+SELECT sum(sum(b)) OVER (PARTITION BY a) FROM t1 GROUP BY a, c
+SELECT a, sum(n) OVER (PARTITION BY a) FROM (SELECT a, b, count(*) n FROM t1 GROUP BY a, b) x
+SELECT a, count(*) FROM (SELECT a FROM t1 UNION ALL SELECT k FROM t3) x GROUP BY a
+SELECT a, count(*) FROM (SELECT a FROM t1 UNION SELECT k FROM t3) x GROUP BY a
+SELECT a FROM t1 INTERSECT SELECT k FROM t3
+SELECT a FROM t1 UNION SELECT k + 0 FROM t3
+SELECT a::numeric FROM t1 UNION SELECT 1.5
+SELECT x FROM (SELECT a AS x FROM t1 WHERE a = 3 UNION SELECT a FROM t2 WHERE a = 4) y
+SELECT a, b FROM t1 WHERE a = 3 EXCEPT SELECT a, b FROM t2 WHERE a = 3
+WITH w AS (SELECT count(*) c FROM t1 WHERE a=1) SELECT * FROM w, t2
+WITH w AS (SELECT count(*) c FROM t1 WHERE a=1) SELECT * FROM w, t2 WHERE t2.a = 1
+WITH w AS (SELECT count(*) c FROM t1 WHERE a=1) SELECT * FROM t2 LEFT JOIN w ON true
+WITH w AS (SELECT max(a) a FROM t1 WHERE a=1) SELECT * FROM t2 LEFT JOIN w USING (a)
+WITH w AS (SELECT a, b FROM t1) SELECT * FROM w x JOIN w y USING (a)
+WITH w AS MATERIALIZED (SELECT a, b FROM t1) SELECT * FROM w x JOIN w y ON x.b = y.b
+SELECT t1, t2 FROM t1 LEFT JOIN t2 ON t1.a = t2.a
+SELECT t1, t2 FROM t1 LEFT JOIN t2 ON t1.b = t2.b
+SELECT t1.*, s1 FROM t1 LEFT JOIN s1 ON t1.b = s1.n
+SELECT ROW(a, b) FROM t1
+SELECT ROW(t1.a, t2.b) FROM t1 JOIN t2 ON t1.b = t2.b
+SELECT (t1).a, (t1).c FROM t1
+SELECT count(t1) FROM t1 LEFT JOIN s1 ON b = n
+SELECT to_json(t1) FROM t1
+SELECT row_to_json(x) FROM (SELECT a, count(*) FROM t1 GROUP BY a) x
+SELECT x FROM (SELECT b, count(*) FROM t1 GROUP BY b) x
+SELECT jsonb_agg(x ORDER BY x.b) FROM (SELECT b, count(*) FROM t1 GROUP BY b) x
+SELECT a FROM t1 WHERE (a, b) = (3, 4)
+SELECT a FROM t1 WHERE (a, b) < (3, 4)
+SELECT a FROM t1 WHERE (a, b) IN ((3, 4), (5, 6))
+SELECT a FROM t1 WHERE (a, b) IN (SELECT a, b FROM t2)
+SELECT a FROM t1 WHERE (b, a) IN (SELECT b, a FROM t2 WHERE e = 'ok')
+SELECT * FROM u1 JOIN u2 USING (x, y)
+SELECT * FROM u1 JOIN u2 USING (y)
+SELECT * FROM u1 WHERE x = 3 AND y = 'a'
+SELECT * FROM u1 WHERE (x, y) IN (SELECT x, y FROM u2)
+SELECT * FROM u1 WHERE (y, x) IN (SELECT y, x FROM u2)
+SELECT x, y, count(*) FROM u1 GROUP BY y, x
+SELECT y, count(*) FROM u1 GROUP BY y
+SELECT x, y FROM u1 UNION SELECT x, y FROM u2
+SELECT x, y FROM u1 EXCEPT SELECT x, y FROM u2
+SELECT * FROM u1 FULL JOIN u2 ON u1.x = u2.x AND u1.y = u2.y
+SELECT * FROM u1 LEFT JOIN u2 ON u1.x = u2.x AND u1.y = u2.y AND u1.z > 2
+SELECT sum(c) FROM (SELECT count(*) c FROM t1 WHERE a = 1) x
+SELECT * FROM (SELECT 1 AS one) x LEFT JOIN t1 ON a = 3
+SELECT * FROM (SELECT 1 AS one) x LEFT JOIN t1 ON a = 77
+SELECT * FROM (SELECT 1 AS one) x LEFT JOIN t1 ON true
+SELECT * FROM one FULL JOIN two ON one.a = two.a
+SELECT * FROM one, mono WHERE one.a = mono.a
+SELECT * FROM mono m, t1 WHERE m.a = t1.a
+SELECT r FROM ref1 WHERE r IN (SELECT b FROM t1 WHERE a = 3) AND r NOT IN (SELECT b FROM t1 WHERE a = 4 AND b IS NOT NULL)
+SELECT grouping(a), grouping(b), a, b, count(*) FROM t1 GROUP BY CUBE (a, b)
+SELECT a, b, count(*) FROM t1 WHERE a = 3 GROUP BY CUBE (a, b)
+SELECT a, count(*) FROM (SELECT a FROM t1 WHERE a = 3 GROUP BY ROLLUP (a)) x GROUP BY a
+SELECT * FROM generate_series(1, 3) g LEFT JOIN t1 ON t1.a = g
+SELECT g, (SELECT count(*) FROM t1 WHERE a = g) FROM generate_series(1, 3) g
+SELECT count(*) FROM t1 TABLESAMPLE BERNOULLI (100)
+SELECT count(*) FROM ONLY t1
+SELECT count(*) FROM ONLY r1
+SELECT a FROM t1 FOR UPDATE
+SELECT a FROM t1 WHERE a = 3 FOR UPDATE SKIP LOCKED
+SELECT t1.a FROM t1 JOIN t2 USING (a) FOR UPDATE OF t1
+SELECT t1.a FROM t1 JOIN s1 ON b = n FOR UPDATE OF t1
+SELECT t1.a FROM t1 JOIN s1 ON b = n FOR UPDATE
+SELECT a, b FROM t1 ORDER BY a, b LIMIT 3 FOR UPDATE
+SELECT random() >= 0 FROM t1
+SELECT count(*) FROM t1 WHERE random() >= 0
+SELECT a, b + CASE WHEN random() < 2 THEN 1 ELSE 0 END FROM t1
+SELECT count(*) FROM (SELECT a, random() FROM t1 OFFSET 0) x
+SELECT x.a FROM (SELECT a, random() q FROM t1) x JOIN t2 USING (a) WHERE q < 2
+SELECT unnest(f), a FROM t2
+SELECT a, generate_series(1, 2), count(*) FROM t1 GROUP BY a
+SELECT sum(g) FROM (SELECT generate_series(1, b) g FROM t1) x
+SELECT b, sum(g) FROM (SELECT b, generate_series(1, b) g FROM t1) x GROUP BY b
+SELECT min(a), max(a) FROM t1
+SELECT a FROM t1 WHERE b = (SELECT max(b) FROM t1)
+SELECT a FROM t1 WHERE a = (SELECT max(a) FROM t1)
+SELECT a FROM t1 WHERE a = (SELECT max(r) FROM ref1)
+SELECT a FROM t1 WHERE a = ANY (ARRAY(SELECT r FROM ref1))
+SELECT a FROM t1 WHERE a = ANY ((SELECT array_agg(r) FROM ref1)::int[])
+SELECT a FROM t1 WHERE a IN (1, 2, NULL)
+SELECT a FROM t1 WHERE a = ANY ($1::int[]) <- {1,2}
+SELECT a FROM t1 WHERE a = ANY ($1::int[]) <- NULL
+SELECT a FROM t1 WHERE a = ALL ($1::int[]) <- {}
+SELECT a FROM t1 WHERE a = ANY ('{}')
+SELECT a FROM t1 WHERE a = ANY ('{{1,2},{3,4}}'::int[])
+SELECT k FROM t3 WHERE k = ANY ('{1,2}'::int[])
+SELECT k FROM t3 WHERE k = 3 AND k = 3::bigint
+SELECT k FROM t3 JOIN t1 ON k = a WHERE a = 3
+SELECT k FROM s1 WHERE k = 'a'::varchar
+SELECT k FROM s1 WHERE k = 'a'::bpchar
+SELECT k FROM s1 WHERE k = 'a'::name
+SELECT k FROM s1 WHERE k COLLATE "C" = 'a'
+SELECT k COLLATE "C" AS k, count(*) FROM s1 GROUP BY 1
+SELECT a FROM t1 WHERE b = 3 AND b = a
+SELECT a FROM t1 WHERE b = 3 AND b = a AND c = 'a'
+SELECT t1.a FROM t1, t2 WHERE t1.a = t1.b AND t1.b = t2.a
+SELECT t1.a, t2.b FROM t1 LEFT JOIN t2 ON t1.b = t2.a WHERE t1.a = t1.b
+SELECT t1.a, t2.a, t3.k FROM t1 LEFT JOIN (t2 LEFT JOIN t3 ON true) ON t1.a = t2.a AND t1.a = t3.k
+SELECT t1.a, t2.a, t3.k FROM t1 LEFT JOIN (t2 JOIN t3 ON true) ON t1.a = t2.a AND t1.a = t3.k
+SELECT t1.a, t2.a, t3.k FROM t1 LEFT JOIN t2 ON t1.a = t2.a LEFT JOIN t3 ON t2.a = t3.k
+SELECT t1.a, t2.a, t3.k FROM t1 FULL JOIN t2 ON t1.a = t2.a LEFT JOIN t3 ON t2.a = t3.k
+SELECT t1.a, t2.a, t3.k FROM t1 FULL JOIN t2 ON t1.a = t2.a FULL JOIN t3 ON t2.a = t3.k
+SELECT t1.a, t2.a, t3.k FROM t1 FULL JOIN t2 USING (a) FULL JOIN t3 ON a = t3.k
+SELECT a, count(*) FROM t1 FULL JOIN t2 USING (a) GROUP BY a
+SELECT * FROM t1 NATURAL JOIN t2
+SELECT * FROM t1 NATURAL FULL JOIN t2
+SELECT DISTINCT a FROM t1 WHERE a = 3 UNION ALL SELECT r FROM ref1
+SELECT a FROM t1 UNION ALL SELECT r FROM ref1
+SELECT a FROM t1 WHERE a = 3 UNION SELECT r FROM ref1
+SELECT count(*) FROM (SELECT a FROM t1 WHERE a = 3 UNION SELECT r FROM ref1) x
+VALUES (1, 2), (3, (SELECT count(*)::int FROM t1))
+SELECT * FROM (VALUES (1), ((SELECT max(a) FROM t1))) v(x) JOIN t2 ON t2.a = x
+SELECT a, row_number() OVER (PARTITION BY a ORDER BY b, c, d) FROM t1 WHERE a < 5
+SELECT a FROM t1 GROUP BY a ORDER BY count(*) DESC, a LIMIT 3
+SELECT a, max(b) FROM t1 GROUP BY a HAVING max(b) = (SELECT max(b) FROM t1)
+SELECT c, max(b) FROM t1 GROUP BY c HAVING max(b) = (SELECT max(b) FROM t1)
+SELECT c, max(b) FILTER (WHERE a IN (SELECT a FROM t2)) FROM t1 GROUP BY c
+SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM t2 WHERE t2.a = t1.a)) FROM t1
+SELECT sum((SELECT count(*) FROM t2 WHERE t2.a = t1.a)) FROM t1
+SELECT sum((SELECT count(*) FROM t2 WHERE t2.b = t1.b)) FROM t1
+SELECT a, sum((SELECT count(*) FROM t2 WHERE t2.b = t1.b)) FROM t1 GROUP BY a
+SELECT b, lag(b) OVER (ORDER BY a, b, c, d), (SELECT count(*) FROM t2 WHERE t2.a = t1.a) FROM t1
+SELECT pg_typeof(a), pg_typeof(count(*)) FROM t1 GROUP BY a
+SELECT NULL FROM t1
+SELECT 'x' FROM t1 UNION SELECT 'y'
+SELECT 'x' AS q, NULL AS w FROM t1 WHERE a = 3
+SELECT $1, a FROM t1 <- 5
+SELECT $1::text || c FROM t1 WHERE a = $2::int <- q, 3
+SELECT a FROM t1 WHERE a = $1 OR $1 IS NULL <- NULL
+SELECT a FROM t1 WHERE a = coalesce($1::int, 3) <- NULL
+SELECT now() = now(), a FROM t1
+SELECT a FROM t1 WHERE now() > '2020-01-01'
+SELECT * FROM v_now WHERE NOT late
+SELECT current_user = 'postgres', a FROM t1
+SELECT t2.tableoid::regclass::text, t1.a FROM t1 LEFT JOIN t2 USING (a)
+SELECT t2.tableoid::regclass::text, t1.a FROM t1 LEFT JOIN t2 USING (b)
+SELECT * FROM (SELECT a, b FROM t1 ORDER BY b, a) x WHERE a > 3 -- order by here
+SELECT array_agg(b), c FROM (SELECT c, b FROM t1 ORDER BY b) x GROUP BY c
+WITH w AS (SELECT b FROM t1 ORDER BY b) SELECT array_agg(b) FROM w
+SELECT count(*) FROM (SELECT a FROM t1 ORDER BY b) x
+SELECT k FROM s1 UNION SELECT k FROM s2 LIMIT (SELECT 100 + count(*) FROM t1)
+SELECT k FROM s1 WHERE k = 'a' UNION SELECT k FROM s2 WHERE k = 'a' LIMIT (SELECT count(*) FROM t1)
+SELECT count(*) FROM (SELECT DISTINCT k::bpchar FROM s1) x
+SELECT count(*) FROM s1 GROUP BY k::bpchar
