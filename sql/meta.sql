@@ -48,10 +48,14 @@ END $$;
 CREATE FUNCTION misplaced(name text, key text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	n bigint;
+	total bigint := 0;
 BEGIN
-	EXECUTE format('SELECT count(*) FROM meta.%I WHERE tableoid <> (''meta.%1$s'' || shoal.shard_of(''meta.%1$s'', %2$s))::regclass',
-				   name, key) INTO n;
-	RETURN n;
+	FOR i IN 0..6 LOOP
+		EXECUTE format('SELECT count(*) FROM meta.%I WHERE shoal.shard_of(''meta.%I'', %s) <> %s',
+					   name || i, name, key, i) INTO n;
+		total := total + n;
+	END LOOP;
+	RETURN total;
 END $$;
 
 CREATE TYPE color AS ENUM ('red', 'green', 'blue');
