@@ -2,7 +2,7 @@
  * base_compat.h
  *		Differences between PostgreSQL 15, 16, 17 and 18.
  *
- * This is the only file that looks at PG_VERSION_NUM.  Each macro or inline
+ * This and base_compat.c are the only files that look at PG_VERSION_NUM.  Each macro or inline
  * function gives the newest spelling of something on every version.
  */
 #ifndef BASE_COMPAT_H
