@@ -24,6 +24,7 @@
 #include "commands/dbcommands.h"
 #include "commands/tablecmds.h"
 #include "lib/stringinfo.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -664,6 +665,9 @@ shoal_ddl_run_schema(ShoalUtility *call)
 	if (!shoal_ddl_is_coordinator())
 	{
 		refuse_in_fragment(call, &targets);
+		if (shoal_origin == 0 && !shoal_scope_is_local_work() &&
+			!creating_extension && !superuser())
+			shoal_ddl_refuse_shards(call->stmt, &targets);
 		shoal_ddl_run_here(call, &targets);
 		return;
 	}

@@ -39,6 +39,9 @@ extern Node *shoal_text_make_param(int n, Oid type, int32 typmod,
 extern Node *shoal_text_externalize(Node *node, List **params,
 									bool volatile_too);
 
+/* Is it a view whose owner's rights count?  Such are sent by their names. */
+extern bool shoal_text_is_foreign_view(RangeTblEntry *rte);
+
 /* Is the table partitioned by hash, as ours are, and not by its user? */
 extern bool shoal_text_is_hashed(Oid relid);
 

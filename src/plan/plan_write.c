@@ -12,6 +12,7 @@
 
 #include "catalog/pg_class.h"
 #include "nodes/extensible.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -434,6 +435,17 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
 
+	if (OidIsValid(shoal_rte_check_as(query, target)) &&
+		shoal_rte_check_as(query, target) != GetUserId())
+	{
+		Relation	rel = RelationIdGetRelation(table->relid);
+		bool		secured = rel->rd_rel->relrowsecurity;
+
+		RelationClose(rel);
+		if (secured)
+			refuse("writing through another role's view to a table with policies",
+				   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
+	}
 	if (tables->writes_in_with)
 		refuse("a WITH query that writes to a Shoal table inside another write",
 			   NULL, "Run the writes one after the other in a transaction.");
