@@ -21,6 +21,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
@@ -39,6 +40,8 @@ static object_access_hook_type next_object_access = NULL;
 static bool
 comes_with_relation(Oid class_id, HeapTuple tuple)
 {
+	if (class_id == ConstraintRelationId)
+		return true;
 	if (class_id == RelationRelationId)
 		return ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_INDEX ||
 			((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_PARTITIONED_INDEX;

@@ -382,6 +382,29 @@ own_password(void)
 
 /* ---- add_node ---- */
 
+/*
+ * The commands that follow contain passwords and the cluster's secret, so in
+ * this transaction these nodes neither log nor show them.
+ */
+static void
+keep_from_logs(List *node_ids)
+{
+	static const char *const commands[] = {
+		"SET LOCAL log_statement = none",
+		"SET LOCAL log_min_duration_statement = -1",
+		"SET LOCAL log_min_duration_sample = -1",
+		"SET LOCAL log_transaction_sample_rate = 0",
+		"SET LOCAL log_duration = off",
+		"SET LOCAL log_min_error_statement = panic",
+		"SET LOCAL track_activities = off"
+	};
+
+	if (node_ids == NIL)
+		return;
+	for (int i = 0; i < lengthof(commands); i++)
+		shoal_xact_run(psprintf("/*shoal local*/ %s", commands[i]), node_ids);
+}
+
 /* Connects to a candidate and checks it; returns its system identifier. */
 static char *
 inspect_candidate(const char *host, int port, const char *dbname,
@@ -498,11 +521,13 @@ shoal_add_node(PG_FUNCTION_ARGS)
 				 errhint("Call shoal.alter_node(%d, host => ...) with an address that all nodes reach it by.",
 						 self->node_id)));
 
+	keep_from_logs(nodes_except(0));
 	script = shoal_ops_dump_schema(same_server);
 	node_id = atoi(shoal_ops_text("SELECT (pg_catalog.max(node_id) + 1)::text FROM shoal.node"));
 	register_node(node_id, host, port, dbname, password, system_id);
 
 	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+	keep_from_logs(list_make1_int(node_id));
 	if (!same_server)
 		shoal_ops_copy_roles(conn);
 	shoal_ops_copy_database(conn, dbname);
