@@ -2,7 +2,7 @@
  * base_compat.h
  *		Differences between PostgreSQL 15, 16, 17 and 18.
  *
- * This and base_compat.c are the only files that look at PG_VERSION_NUM.  Each macro or inline
+ * Only this and base_compat.c look at PG_VERSION_NUM.  Each macro or inline
  * function gives the newest spelling of something on every version.
  */
 #ifndef BASE_COMPAT_H
@@ -344,5 +344,12 @@ extern ssize_t pq_buffer_remaining_data(void);
 extern bool pq_buffer_has_data(void);
 #define shoal_client_data_buffered() pq_buffer_has_data()
 #endif
+
+/*
+ * From utils/pg_locale.h, which wants headers of ICU on some versions.
+ */
+extern PGDLLIMPORT char *locale_monetary;
+extern PGDLLIMPORT char *locale_numeric;
+extern PGDLLIMPORT char *locale_time;
 
 #endif							/* BASE_COMPAT_H */
