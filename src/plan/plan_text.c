@@ -128,6 +128,58 @@ shoal_text_is_hashed(Oid relid)
 	return result;
 }
 
+typedef struct OwnerContext
+{
+	bool		found;
+	bool		mixed;
+	Oid			owner;
+} OwnerContext;
+
+static bool
+owner_walker(Node *node, OwnerContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *lc;
+
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+			Oid			view = shoal_rte_view(rte);
+			Oid			owner;
+
+			if (rte->rtekind == RTE_SUBQUERY &&
+				!(OidIsValid(view) && has_foreign_rights(view)))
+				owner_walker((Node *) rte->subquery, context);
+			/* what is left of an expanded view is not in FROM and not named */
+			if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW)
+				continue;
+			owner = shoal_rte_check_as(query, rte);
+			if (owner == GetUserId())
+				owner = InvalidOid;
+			if (context->found && owner != context->owner)
+				context->mixed = true;
+			context->found = true;
+			context->owner = owner;
+		}
+		return query_tree_walker(query, owner_walker, (void *) context,
+								 QTW_IGNORE_RT_SUBQUERIES);
+	}
+	return expression_tree_walker(node, owner_walker, (void *) context);
+}
+
+Oid
+shoal_text_owner(Query *query)
+{
+	OwnerContext context = {false, false, InvalidOid};
+
+	owner_walker((Node *) query, &context);
+	return context.mixed ? InvalidOid : context.owner;
+}
+
 static void
 name_view(RangeTblEntry *rte, Oid view)
 {
