@@ -94,7 +94,7 @@ static const char *const user_object_query =
 " WHERE nspname !~ '^pg_(toast_)?temp_') o"
 " WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
 " WHERE d.classid = cat AND d.objid = o.oid AND d.deptype = 'e')"
-" AND what <> 'schema shoal' LIMIT 1";
+" AND what <> 'schema shoal' ORDER BY o.oid LIMIT 1";
 
 /* ---- asking a candidate ---- */
 

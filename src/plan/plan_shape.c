@@ -955,6 +955,7 @@ shape_of_upper(Level *level, const ShoalShape *from)
 	others = lappend(others, query->onConflict);
 	others = lappend(others, query->withCheckOptions);
 	others = lappend(others, query->windowClause);
+	others = lappend(others, shoal_query_group_exprs(query));
 	if (whole.kind == SHOAL_SHAPE_SHARDED &&
 		query->commandType == CMD_SELECT &&
 		(why = why_upper_needs_all(level, from)) != NULL)

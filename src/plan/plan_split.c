@@ -47,6 +47,8 @@ typedef struct SplitContext
 	List	   *states;			/* by column: type of the transition state of an
 								 * Aggref, InvalidOid for others */
 	int			depth;			/* sublink nesting, while replacing */
+	int			group_rti;		/* entry of what is grouped by, or 0; it becomes
+								 * the second one */
 } SplitContext;
 
 /* The query as the nodes see it: FROM, WHERE and WITH only. */
@@ -491,7 +493,8 @@ collect_vars_walker(Node *node, SplitContext *context)
 		return false;
 	if (IsA(node, Var))
 	{
-		if (((Var *) node)->varlevelsup == context->depth)
+		if (((Var *) node)->varlevelsup == context->depth &&
+			((Var *) node)->varno != context->group_rti)
 		{
 			Var		   *var = copyObject((Var *) node);
 
@@ -526,6 +529,11 @@ replace_vars_mutator(Node *node, SplitContext *context)
 		{
 			Var		   *own = copyObject(var);
 
+			if (own->varno == context->group_rti)
+			{
+				shoal_var_move_group(own, 2);
+				return (Node *) own;
+			}
 			own->varlevelsup = 0;
 			return (Node *) makeVar(1, find_expr(context, (Node *) own),
 									var->vartype, var->vartypmod, var->varcollid,
@@ -553,6 +561,7 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	SplitContext context = {0};
 	Query	   *bare;
 	ShoalPart  *part;
+	RangeTblEntry *group_rte = NULL;
 	List	   *upper;
 	List	   *names;
 	List	   *types;
@@ -563,6 +572,12 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	upper = list_make5(query->targetList, query->havingQual,
 					   query->windowClause, query->limitCount,
 					   query->limitOffset);
+	context.group_rti = shoal_query_group_rti(query);
+	if (context.group_rti > 0)
+	{
+		group_rte = rt_fetch(context.group_rti, query->rtable);
+		upper = lappend(upper, shoal_rte_group_exprs(group_rte));
+	}
 	if (query->cteList && checkExprHasSubLink((Node *) upper))
 		return false;
 	collect_vars_walker((Node *) upper, &context);
@@ -605,6 +620,14 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	shoal_part_note_tables(bare);
 	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
 											 collations));
+	if (group_rte != NULL)
+	{
+		List	   *exprs = shoal_rte_group_exprs(group_rte);
+
+		shoal_rte_set_group_exprs(group_rte, (List *)
+								  replace_vars_mutator((Node *) exprs, &context));
+		query->rtable = lappend(query->rtable, group_rte);
+	}
 	return true;
 }
 

@@ -126,7 +126,7 @@ collect_options(RemoteOptions *options, const RemoteTarget *target)
 	add_option(options, "application_name", "shoal");
 }
 
-static void pg_attribute_noreturn()
+static void __attribute__((noreturn))
 raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 {
 	char	   *detail = pstrdup(reason ? reason : PQerrorMessage(pg));

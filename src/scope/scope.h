@@ -62,6 +62,12 @@ extern void shoal_scope_leave_local(void);
 extern void shoal_scope_enter_trust(void);
 extern void shoal_scope_leave_trust(void);
 
+/*
+ * Tells that a query on a distributed table is planned within local work; its
+ * plan is forgotten at the end of that.
+ */
+extern void shoal_scope_note_local_plan(void);
+
 /* True inside enter/leave_local. */
 extern bool shoal_scope_is_local_work(void);
 
@@ -71,7 +77,7 @@ extern bool shoal_scope_is_local_work(void);
  */
 extern bool shoal_scope_is_foreign_key_check(const char *query_string);
 
-/* Installs get_relation_info_hook.  Called once, from _PG_init. */
+/* Installs its hooks, before those of the plan layer.  From _PG_init. */
 extern void shoal_scope_init(void);
 
 #endif							/* SCOPE_H */

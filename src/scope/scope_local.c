@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 
 #include "scope/scope.h"
 #include "scope/scope_internal.h"
@@ -25,6 +26,9 @@ typedef struct Nesting
 
 static Nesting local_work;
 static Nesting trust;
+
+/* has local work planned a query on a distributed table? */
+static bool local_plans = false;
 
 static void
 enter(Nesting *nesting)
@@ -58,10 +62,31 @@ shoal_scope_enter_local(void)
 	enter(&local_work);
 }
 
+/*
+ * Functions keep their plans: those that see only what lies here must not
+ * outlive the local work.
+ */
+static void
+forget_local_plans(void)
+{
+	if (local_plans && local_work.depth == 0)
+	{
+		local_plans = false;
+		ResetPlanCache();
+	}
+}
+
 void
 shoal_scope_leave_local(void)
 {
 	leave(&local_work);
+	forget_local_plans();
+}
+
+void
+shoal_scope_note_local_plan(void)
+{
+	local_plans = true;
 }
 
 void
@@ -122,6 +147,7 @@ on_xact_event(XactEvent event, void *arg)
 	{
 		local_work.depth = 0;
 		trust.depth = 0;
+		forget_local_plans();
 	}
 }
 
@@ -138,6 +164,7 @@ on_subxact_event(SubXactEvent event, SubTransactionId subid,
 		local_work.depth--;
 	while (trust.depth > 0 && trust.levels[trust.depth - 1] >= level)
 		trust.depth--;
+	forget_local_plans();
 }
 
 void
