@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
@@ -22,11 +23,13 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "storage/lockdefs.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_types.h"
@@ -128,6 +131,29 @@ shoal_text_is_hashed(Oid relid)
 	return result;
 }
 
+/* Could the current user do with a table what a query does? */
+static bool
+has_own_rights(Query *query, Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+
+	/* policies may be others for another role */
+	result = !form->relrowsecurity &&
+		shoal_schema_is_usable(form->relnamespace, GetUserId());
+	ReleaseSysCache(tuple);
+	return result &&
+		pg_class_aclmask(relid, GetUserId(),
+						 query->rowMarks ? ACL_SELECT | ACL_UPDATE : ACL_SELECT,
+						 ACLMASK_ALL) ==
+		(query->rowMarks ? ACL_SELECT | ACL_UPDATE : ACL_SELECT);
+}
+
 typedef struct OwnerContext
 {
 	bool		found;
@@ -158,7 +184,8 @@ owner_walker(Node *node, OwnerContext *context)
 			if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW)
 				continue;
 			owner = shoal_rte_check_as(query, rte);
-			if (owner == GetUserId())
+			if (owner == GetUserId() ||
+				(OidIsValid(owner) && has_own_rights(query, rte->relid)))
 				owner = InvalidOid;
 			if (context->found && owner != context->owner)
 				context->mixed = true;
