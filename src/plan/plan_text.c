@@ -41,6 +41,7 @@ typedef struct ExternalizeContext
 {
 	List	  **params;
 	bool		volatile_too;
+	bool		constants;		/* constants become parameters, too */
 } ExternalizeContext;
 
 /* Index (from 0) of an expression among the params, added if it is new. */
@@ -82,30 +83,85 @@ shoal_text_make_param(int n, Oid type, int32 typmod, Oid collation)
 	return (Node *) param;
 }
 
+/* Can the constant as well be a parameter? */
+static bool
+is_liftable(Node *node)
+{
+	Const	   *value = (Const *) node;
+
+	return IsA(value, Const) && !value->constisnull &&
+		shoal_types_is_binary(value->consttype);
+}
+
 static Node *
 externalize_mutator(Node *node, ExternalizeContext *context)
 {
 	if (node == NULL)
 		return NULL;
-	if (shoal_expr_is_here(node, context->volatile_too))
+	if (shoal_expr_is_here(node, context->volatile_too) ||
+		(context->constants && is_liftable(node)))
 		return shoal_text_make_param(param_index(context->params, node) + 1,
 									 exprType(node), exprTypmod(node),
 									 exprCollation(node));
 	if (IsA(node, Query))
+	{
+		ExternalizeContext inner = *context;
+
+		inner.constants = false;
 		return (Node *) query_tree_mutator((Query *) node, externalize_mutator,
-										   (void *) context, 0);
+										   (void *) &inner, 0);
+	}
 	return expression_tree_mutator(node, externalize_mutator,
 								   (void *) context);
 }
 
-Node *
-shoal_text_externalize(Node *node, List **params, bool volatile_too)
+static Node *
+externalize(Node *node, List **params, bool volatile_too, bool constants)
 {
 	ExternalizeContext context;
 
 	context.params = params;
 	context.volatile_too = volatile_too;
+	context.constants = constants;
 	return externalize_mutator(node, &context);
+}
+
+Node *
+shoal_text_externalize(Node *node, List **params, bool volatile_too)
+{
+	return externalize(node, params, volatile_too, false);
+}
+
+/*
+ * Externalizes a query.  With constants, those that tell one call of a
+ * statement from the next (in conditions and in values to be set) become
+ * parameters as well: the text stays the same, and the node parses and plans
+ * it once.
+ */
+static Query *
+externalize_query(Query *query, List **params, bool constants)
+{
+	Query	   *copy = copyObject(query);
+	bool		sets = (query->commandType == CMD_UPDATE);
+	FromExpr   *jointree;
+	List	   *targets = NIL;
+
+	if (!constants)
+		return (Query *) externalize((Node *) copy, params, false, false);
+	jointree = (FromExpr *) externalize((Node *) copy->jointree, params, false,
+										true);
+	copy->jointree = makeFromExpr(NIL, NULL);
+	if (sets)
+	{
+		targets = (List *) externalize((Node *) copy->targetList, params, false,
+									   true);
+		copy->targetList = NIL;
+	}
+	copy = (Query *) externalize((Node *) copy, params, false, false);
+	copy->jointree = jointree;
+	if (sets)
+		copy->targetList = targets;
+	return copy;
 }
 
 /* Does the view run with rights other than the current user's? */
@@ -311,7 +367,8 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	List	   *params = NIL;
 	Query	   *copy;
 
-	copy = (Query *) shoal_text_externalize((Node *) query, &params, false);
+	copy = externalize_query(query, &params,
+							 shape->kind == SHOAL_SHAPE_SHARDED && shape->single);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
@@ -352,8 +409,7 @@ externalize_targets(List *targetlist, const ShoalTable *table, List **params)
 		for (int i = 0; i < table->nkeys; i++)
 			is_key |= (table->keyattr[i] == tle->resno);
 		if (!is_key)
-			tle = (TargetEntry *) shoal_text_externalize((Node *) tle, params,
-														 true);
+			tle = (TargetEntry *) externalize((Node *) tle, params, true, true);
 		result = lappend(result, tle);
 	}
 	return result;
@@ -374,7 +430,7 @@ shoal_text_compile_insert(Query *query, Oid relid)
 	{
 		TargetEntry *tle = get_tle_by_resno(copy->targetList, table->keyattr[i]);
 
-		if (tle && !IsA(tle->expr, Const))
+		if (tle && (!IsA(tle->expr, Const) || is_liftable((Node *) tle->expr)))
 			tle->expr = (Expr *)
 				shoal_text_make_param(param_index(&params, (Node *) tle->expr) + 1,
 									  exprType((Node *) tle->expr),
