@@ -12,11 +12,13 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "nodes/primnodes.h"
+#include "utils/acl.h"
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
 #endif
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_namespace.h"
 #include "parser/parse_relation.h"
 #endif
 
@@ -351,5 +353,17 @@ extern bool pq_buffer_has_data(void);
 extern PGDLLIMPORT char *locale_monetary;
 extern PGDLLIMPORT char *locale_numeric;
 extern PGDLLIMPORT char *locale_time;
+
+/* May the role look up names in the schema? */
+static inline bool
+shoal_schema_is_usable(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
 
 #endif							/* BASE_COMPAT_H */
