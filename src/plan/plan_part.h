@@ -22,6 +22,7 @@ typedef struct ShoalPart
 								 * out, and the shape follows from the result */
 	ShoalShape	shape;			/* if fixed */
 	bool		partial;		/* aggregates come as transition states */
+	Oid			run_as;			/* as in ShoalFragment */
 	List	   *sort;			/* ShoalSortKey *, order of its rows */
 	double		rows;			/* guess */
 	const char *way;
