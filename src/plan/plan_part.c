@@ -709,7 +709,7 @@ finish_plan_node(Plan *plan, List *rtable)
 }
 
 void
-shoal_part_finish(PlannedStmt *stmt)
+shoal_part_add_tables(PlannedStmt *stmt)
 {
 	ListCell   *lc;
 	ListCell   *lcp;
@@ -726,6 +726,12 @@ shoal_part_finish(PlannedStmt *stmt)
 	}
 	/* whether views are sent by name depends on who asks */
 	stmt->dependsOnRole = true;
+}
+
+void
+shoal_part_finish(PlannedStmt *stmt)
+{
+	shoal_part_add_tables(stmt);
 	finish_plan_node(stmt->planTree, stmt->rtable);
 	finish_plan_list(stmt->subplans, stmt->rtable);
 }

@@ -103,6 +103,21 @@ externalize_mutator(Node *node, ExternalizeContext *context)
 		return shoal_text_make_param(param_index(context->params, node) + 1,
 									 exprType(node), exprTypmod(node),
 									 exprCollation(node));
+
+	/*
+	 * Of calls with a syntax of their own (EXTRACT) and of casts to a type
+	 * with a length the deparser reads the constants.
+	 */
+	if (context->constants && IsA(node, FuncExpr) &&
+		((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
+		list_length(((FuncExpr *) node)->args) > 1)
+	{
+		ExternalizeContext inner = *context;
+
+		inner.constants = false;
+		return expression_tree_mutator(node, externalize_mutator,
+									   (void *) &inner);
+	}
 	if (IsA(node, Query))
 	{
 		ExternalizeContext inner = *context;
