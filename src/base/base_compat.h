@@ -2,7 +2,7 @@
  * base_compat.h
  *		Differences between PostgreSQL 15, 16, 17 and 18.
  *
- * This and base_compat.c are the only files that look at PG_VERSION_NUM.  Each macro or inline
+ * Only this and base_compat.c look at PG_VERSION_NUM.  Each macro or inline
  * function gives the newest spelling of something on every version.
  */
 #ifndef BASE_COMPAT_H
@@ -12,11 +12,13 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "nodes/primnodes.h"
+#include "utils/acl.h"
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
 #endif
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_namespace.h"
 #include "parser/parse_relation.h"
 #endif
 
@@ -344,5 +346,24 @@ extern ssize_t pq_buffer_remaining_data(void);
 extern bool pq_buffer_has_data(void);
 #define shoal_client_data_buffered() pq_buffer_has_data()
 #endif
+
+/*
+ * From utils/pg_locale.h, which wants headers of ICU on some versions.
+ */
+extern PGDLLIMPORT char *locale_monetary;
+extern PGDLLIMPORT char *locale_numeric;
+extern PGDLLIMPORT char *locale_time;
+
+/* May the role look up names in the schema? */
+static inline bool
+shoal_schema_is_usable(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
 
 #endif							/* BASE_COMPAT_H */

@@ -20,6 +20,7 @@ bool		shoal_forward_ddl = true;
 bool		shoal_enable_local = true;
 bool		shoal_enable_router = true;
 bool		shoal_enable_push = true;
+bool		shoal_enable_partitionwise = true;
 int			shoal_batch_size = 500;
 
 static void
@@ -70,6 +71,9 @@ shoal_settings_init(void)
 	define_switch("shoal.enable_push",
 				  "Lets the planner push joins and aggregates to the nodes.",
 				  &shoal_enable_push);
+	define_switch("shoal.enable_partitionwise",
+				  "Lets nodes join and aggregate shard by shard.",
+				  &shoal_enable_partitionwise);
 
 	MarkGUCPrefixReserved("shoal");
 }

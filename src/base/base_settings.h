@@ -34,6 +34,12 @@ extern bool shoal_enable_local;
 extern bool shoal_enable_router;
 extern bool shoal_enable_push;
 
+/*
+ * shoal.enable_partitionwise: fragments over several shards are planned with
+ * core's partitionwise joins and aggregates
+ */
+extern bool shoal_enable_partitionwise;
+
 /* shoal.batch_size: rows per statement when rows are sent by INSERT */
 extern int	shoal_batch_size;
 

@@ -409,7 +409,7 @@ pull_table(Query *query, int varno, const char *reason)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a policy on table \"%s\" cannot be tested shard by shard",
 						get_rel_name(rte->relid)),
-				 analysis.whole.reason ? errdetail("Because of %s.", analysis.whole.reason) : 0,
+				 analysis.whole.reason ? errdetail("It cannot be done for each shard by itself: %s.", analysis.whole.reason) : 0,
 				 errhint("Let policies read reference tables, or colocated tables by their distribution columns.")));
 	part->rows = GUESS_TABLE_ROWS;
 	part->way = "pull";

@@ -4,10 +4,11 @@
  *
  * Three splits, the best that fits is taken:
  *
+ *	sorted		all but DISTINCT, ORDER BY and LIMIT can be done shard by shard:
+ *				the nodes do these, too, the coordinator merges and does them
+ *				again
  *	aggregates	the nodes group and return transition states, the coordinator
  *				combines them; needs a combine function for each aggregate
- *	sorted		no grouping: the nodes also do DISTINCT, ORDER BY and LIMIT,
- *				the coordinator merges and does them again
  *	rows		the nodes return the columns that the rest of the query needs
  *
  * The rest stays an ordinary query, which core plans.
@@ -427,17 +428,18 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	List	   *targetlist = NIL;
 	ListCell   *lc;
 
-	if (query->hasAggs || query->groupClause || query->groupingSets ||
-		query->havingQual || query->hasWindowFuncs)
-		return false;
 	if (shoal_expr_is_volatile((Node *) query->targetList, false) ||
 		shoal_expr_is_stuck((Node *) query->targetList, false))
 		return false;
 
-	/* could the select list be computed shard by shard? */
-	plain = bare_copy(query);
-	plain->targetList = copyObject(query->targetList);
-	plain->hasTargetSRFs = query->hasTargetSRFs;
+	/* is it order, DISTINCT and LIMIT alone that need all shards? */
+	plain = copyObject(query);
+	plain->sortClause = NIL;
+	plain->distinctClause = NIL;
+	plain->hasDistinctOn = false;
+	plain->limitCount = NULL;
+	plain->limitOffset = NULL;
+	plain->limitOption = LIMIT_OPTION_COUNT;
 	shoal_shape_analyze(plain, &check);
 	if (check.whole.kind != SHOAL_SHAPE_SHARDED)
 		return false;
@@ -478,6 +480,13 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 		(checkExprHasSubLink(query->limitCount) ||
 		 (query->limitOffset && checkExprHasSubLink(query->limitOffset)));
 	query->hasTargetSRFs = false;
+	query->hasAggs = false;
+	query->hasWindowFuncs = false;
+	query->groupClause = NIL;
+	query->groupDistinct = false;
+	query->groupingSets = NIL;
+	query->havingQual = NULL;
+	query->windowClause = NIL;
 	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
 											 collations));
 	return true;
@@ -637,7 +646,7 @@ shoal_split_query(Query *query, const ShoalAnalysis *analysis)
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE ||
 		query->setOperations || analysis->from.kind != SHOAL_SHAPE_SHARDED)
 		return false;
-	return split_aggregates(query, analysis) ||
-		split_sorted(query, analysis) ||
+	return split_sorted(query, analysis) ||
+		split_aggregates(query, analysis) ||
 		split_rows(query, analysis);
 }

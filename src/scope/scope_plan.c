@@ -13,12 +13,14 @@
 #include "postgres.h"
 
 #include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "scope/scope_internal.h"
@@ -70,8 +72,14 @@ plan_in_scope(Query *query, const char *query_string, int cursor_options,
 			  ParamListInfo params, const ShoalScope *scope)
 {
 	ActiveScope active = {scope, active_scopes};
+	bool		partitionwise_join = enable_partitionwise_join;
+	bool		partitionwise_aggregate = enable_partitionwise_aggregate;
 	PlannedStmt *stmt;
 
+	/* tables of a group are joined shard by shard, in smaller hash tables */
+	if (scope && shoal_enable_partitionwise &&
+		bms_membership(scope->shards) == BMS_MULTIPLE)
+		enable_partitionwise_join = enable_partitionwise_aggregate = true;
 	active_scopes = &active;
 	PG_TRY();
 	{
@@ -80,6 +88,8 @@ plan_in_scope(Query *query, const char *query_string, int cursor_options,
 	PG_FINALLY();
 	{
 		active_scopes = active.outer;
+		enable_partitionwise_join = partitionwise_join;
+		enable_partitionwise_aggregate = partitionwise_aggregate;
 	}
 	PG_END_TRY();
 	return stmt;
