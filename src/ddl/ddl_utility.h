@@ -7,6 +7,7 @@
 
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "storage/lockdefs.h"
 #include "tcop/utility.h"
 
 /* A call of the utility hook. */
