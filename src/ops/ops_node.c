@@ -38,6 +38,7 @@
 #include "scope/scope.h"
 #include "remote/remote.h"
 #include "xact/xact.h"
+#include "ddl/ddl.h"
 #include "ops/ops.h"
 
 PG_FUNCTION_INFO_V1(shoal_add_node);
@@ -463,17 +464,15 @@ register_node(int node_id, const char *host, int port, const char *dbname,
 static void
 add_reference_tables(ShoalConn *conn, int node_id)
 {
+	List	   *relids = NIL;
 	ListCell   *lc;
 
-	foreach(lc, shoal_ops_texts("SELECT t.table_name::text FROM shoal.distributed_table t"
-								" JOIN shoal.colocation_group g USING (group_id) WHERE g.kind = 'r' ORDER BY t.table_name::pg_catalog.oid"))
-	{
-		char	   *name = (char *) lfirst(lc);
-		Oid			relid = DatumGetObjectId(DirectFunctionCall1(regclassin, CStringGetDatum(name)));
-
-		shoal_ops_run_everywhere(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", name));
-		shoal_ops_copy_rows(conn, relid);
-	}
+	foreach(lc, shoal_ops_texts("SELECT t.table_name::pg_catalog.oid::text FROM shoal.distributed_table t"
+								" JOIN shoal.colocation_group g USING (group_id) WHERE g.kind = 'r' ORDER BY 1"))
+		relids = lappend_oid(relids, atooid((char *) lfirst(lc)));
+	shoal_ddl_lock_tables(relids, ShareRowExclusiveLock);
+	foreach(lc, relids)
+		shoal_ops_copy_rows(conn, lfirst_oid(lc));
 	shoal_ops_run_everywhere(psprintf("INSERT INTO shoal.placement (group_id, shard, node_id)"
 									  " SELECT group_id, 0, %d FROM shoal.colocation_group WHERE kind = 'r'",
 									  node_id));
