@@ -35,13 +35,3 @@ SELECT count(*) FROM dist.orders WHERE order_id IN (SELECT a + 20 FROM public.he
 EXECUTE cut(20);
 EXECUTE cut(20);
 SELECT count(*) FROM dist.orders WHERE order_id IN (SELECT a + 20 FROM public.here) AND customer_id > 7020;
--- later versions do not tell the parameter of an InitPlan
-CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
-DECLARE
-	line text;
-BEGIN
-	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
-		RETURN NEXT regexp_replace(line, ' \(returns \$\d+\)', '');
-	END LOOP;
-END $$;
-SELECT pg_temp.plan('EXECUTE cut(20)');
