@@ -77,6 +77,6 @@ SELECT count(*), line FROM (
 		SELECT regexp_replace(pg_get_indexdef(i.indexrelid), 'shoal_\d+_\d+', 'SHARD') || CASE WHEN indisvalid THEN '' ELSE ' INVALID' END AS l
 		FROM pg_inherits JOIN pg_index i ON i.indrelid = inhrelid WHERE inhparent = %1$L::regclass
 		UNION ALL SELECT 'table ' || relname || ' ' || relpersistence::text || coalesce(reloptions::text, '') FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = %1$L::regclass
-		UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_inherits ON conrelid = inhrelid WHERE inhparent = %1$L::regclass AND contype <> 'p' AND conname !~ '_\d+$'
+		UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_inherits ON conrelid = inhrelid WHERE inhparent = %1$L::regclass AND contype NOT IN ('p', 'n') AND conname !~ '_\d+$'
 		UNION ALL SELECT 'trigger ' || tgname || ' ' || tgenabled::text FROM pg_trigger JOIN pg_inherits ON tgrelid = inhrelid WHERE inhparent = %1$L::regclass AND NOT tgisinternal) s$q$, tab::text))) s
 WHERE line <> '' GROUP BY line ORDER BY line $$;

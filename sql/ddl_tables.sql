@@ -54,7 +54,9 @@ SELECT shoal.create_reference_table('empty_ref');
 ALTER TABLE empty_ref ADD COLUMN at timestamptz DEFAULT now();
 
 -- the key
+\set VERBOSITY sqlstate
 ALTER TABLE d ALTER a TYPE bigint;
+\set VERBOSITY default
 ALTER TABLE d DROP COLUMN a;
 ALTER TABLE d RENAME COLUMN a TO key;
 INSERT INTO d (key) VALUES (2000);
@@ -64,7 +66,9 @@ DELETE FROM d WHERE a >= 2000;
 
 -- constraints and indexes have the names that the user gave
 ALTER TABLE d ADD CONSTRAINT positive CHECK (a > 0), ADD UNIQUE (a, b);
+\set VERBOSITY terse
 ALTER TABLE d ADD CONSTRAINT to_r FOREIGN KEY (c) REFERENCES r;
+\set VERBOSITY default
 ALTER TABLE d ADD COLUMN rid int;
 ALTER TABLE d ADD CONSTRAINT to_r FOREIGN KEY (rid) REFERENCES r ON DELETE CASCADE;
 CREATE INDEX ON d (b);
@@ -118,7 +122,9 @@ SELECT shoal.create_distributed_table('d3', 'a', colocate_with => 'none', shard_
 ALTER TABLE d3 ADD FOREIGN KEY (a) REFERENCES d;
 INSERT INTO d2 VALUES (1, 1);
 INSERT INTO d2 VALUES (-5, 1);
+\set VERBOSITY sqlstate
 DELETE FROM d WHERE a = 1;
+\set VERBOSITY default
 
 -- partitions and inheritance
 CREATE TABLE part PARTITION OF d FOR VALUES WITH (MODULUS 6, REMAINDER 0);

@@ -78,6 +78,7 @@ SET search_path = scope;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_bitmapscan = off;
+SET enable_indexscan = off;
 /*shoal 910:1*/ EXPLAIN (VERBOSE, COSTS OFF)
 	WITH p AS MATERIALIZED (SELECT * FROM part WHERE n < 3)
 	SELECT i FROM item i WHERE EXISTS (SELECT FROM p WHERE p.a = i.a)
@@ -88,6 +89,7 @@ SET enable_bitmapscan = off;
 /*shoal 910:1*/ SELECT count(*) FROM ONLY item;
 /*shoal 910:1*/ SELECT count(*) > 0 FROM item TABLESAMPLE BERNOULLI (100) REPEATABLE (1);
 -- several: the others are hidden
+RESET enable_indexscan;
 /*shoal 910:1,3*/ EXPLAIN (COSTS OFF) SELECT * FROM item i JOIN part p USING (a);
 RESET enable_hashjoin;
 RESET enable_mergejoin;
@@ -176,7 +178,9 @@ RESET ROLE;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
+SET enable_hashagg = off;
 /*shoal 910:1 partial*/ EXPLAIN (VERBOSE, COSTS OFF) SELECT n, avg(a) FROM part GROUP BY n ORDER BY n;
+RESET enable_hashagg;
 /*shoal 910:1 partial*/ SELECT n, count(*), avg(a), sum(v) FROM part GROUP BY n ORDER BY n;
 SET enable_partitionwise_aggregate = on;
 /*shoal 910:1-2 partial*/ SELECT count(*), avg(a) FROM part;
@@ -192,6 +196,7 @@ BEGIN
 	RETURN OLD;
 END $$;
 /*shoal local*/ CREATE TRIGGER look BEFORE DELETE ON part FOR EACH ROW EXECUTE FUNCTION look();
+\set SHOW_CONTEXT never
 /*shoal 910:1*/ DELETE FROM item WHERE a = 3;
 
 \c -reuse-previous=on "options="

@@ -2,7 +2,7 @@
  * base_compat.h
  *		Differences between PostgreSQL 15, 16, 17 and 18.
  *
- * This is the only file that looks at PG_VERSION_NUM.  Each macro or inline
+ * Only this and base_compat.c look at PG_VERSION_NUM.  Each macro or inline
  * function gives the newest spelling of something on every version.
  */
 #ifndef BASE_COMPAT_H
@@ -11,7 +11,14 @@
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "nodes/primnodes.h"
+#include "utils/acl.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_namespace.h"
 #include "parser/parse_relation.h"
 #endif
 
@@ -225,6 +232,31 @@ shoal_rte_drop_permissions(Query *query, RangeTblEntry *old,
 #endif
 }
 
+/*
+ * From 18 on what a query groups by is in a range table entry, to which its
+ * select list and HAVING refer.  shoal_query_flatten_groups puts it back into
+ * both, at all levels, but where there are grouping sets: there core wants the
+ * entry.  shoal_query_group_rti: its number, 0 if there is none;
+ * shoal_var_move_group changes it in a Var that refers to the entry.
+ */
+#if PG_VERSION_NUM >= 180000
+extern void shoal_query_flatten_groups(Query *query);
+extern int	shoal_query_group_rti(Query *query);
+extern void shoal_var_move_group(Var *var, int rti);
+#define shoal_rte_group_exprs(rte) ((rte)->groupexprs)
+#define shoal_rte_set_group_exprs(rte, exprs) ((rte)->groupexprs = (exprs))
+#define shoal_query_group_exprs(query) \
+	(shoal_query_group_rti(query) == 0 ? NIL : \
+	 rt_fetch(shoal_query_group_rti(query), (query)->rtable)->groupexprs)
+#else
+#define shoal_query_flatten_groups(query) ((void) 0)
+#define shoal_query_group_rti(query) 0
+#define shoal_var_move_group(var, rti) ((var)->varno = (rti))
+#define shoal_rte_group_exprs(rte) NIL
+#define shoal_query_group_exprs(query) NIL
+#define shoal_rte_set_group_exprs(rte, exprs) ((void) (exprs))
+#endif
+
 static inline void
 shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 {
@@ -282,6 +314,13 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #define shoal_guc_array(total) get_guc_variables(total)
 #endif
 
+/* a list of names of option namespaces */
+#if PG_VERSION_NUM >= 180000
+#define SHOAL_OPTION_NAMESPACES const char *const
+#else
+#define SHOAL_OPTION_NAMESPACES char *
+#endif
+
 /* the last parameter of ExecutorRun() before 18 */
 #if PG_VERSION_NUM < 180000
 #define SHOAL_EXECUTE_ONCE_PARAM , bool execute_once
@@ -307,5 +346,24 @@ extern ssize_t pq_buffer_remaining_data(void);
 extern bool pq_buffer_has_data(void);
 #define shoal_client_data_buffered() pq_buffer_has_data()
 #endif
+
+/*
+ * From utils/pg_locale.h, which wants headers of ICU on some versions.
+ */
+extern PGDLLIMPORT char *locale_monetary;
+extern PGDLLIMPORT char *locale_numeric;
+extern PGDLLIMPORT char *locale_time;
+
+/* May the role look up names in the schema? */
+static inline bool
+shoal_schema_is_usable(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
 
 #endif							/* BASE_COMPAT_H */

@@ -15,11 +15,14 @@ int			shoal_shard_count = 32;
 int			shoal_replicas = 0;
 char	   *shoal_node_conninfo = NULL;
 int			shoal_origin = 0;
+int			shoal_claimed_origin = 0;
+char	   *shoal_origin_proof = NULL;
 int			shoal_max_cached_statements = 1000;
 bool		shoal_forward_ddl = true;
 bool		shoal_enable_local = true;
 bool		shoal_enable_router = true;
 bool		shoal_enable_push = true;
+bool		shoal_enable_partitionwise = true;
 int			shoal_batch_size = 500;
 
 static void
@@ -47,9 +50,14 @@ shoal_settings_init(void)
 							   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.origin",
 							"Node that opened this session as coordinator; 0 in a user's session.",
-							NULL, &shoal_origin, 0, 0, INT_MAX,
+							NULL, &shoal_claimed_origin, 0, 0, INT_MAX,
 							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
+	DefineCustomStringVariable("shoal.origin_proof",
+							   "Shows that a node of the cluster opened this session.",
+							   NULL, &shoal_origin_proof, "", PGC_BACKEND,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.max_cached_statements",
 							"Number of prepared statements kept on each connection to a node.",
 							NULL, &shoal_max_cached_statements, 1000, 0, 100000,
@@ -70,6 +78,9 @@ shoal_settings_init(void)
 	define_switch("shoal.enable_push",
 				  "Lets the planner push joins and aggregates to the nodes.",
 				  &shoal_enable_push);
+	define_switch("shoal.enable_partitionwise",
+				  "Lets nodes join and aggregate shard by shard.",
+				  &shoal_enable_partitionwise);
 
 	MarkGUCPrefixReserved("shoal");
 }

@@ -15,10 +15,13 @@ extern int	shoal_replicas;
 extern char *shoal_node_conninfo;
 
 /*
- * shoal.origin: node id of the coordinator that opened this session, set by
- * it in the startup packet; 0 in a user's own session.
+ * Node id of the coordinator that opened this session; 0 in a user's own
+ * session.  shoal.origin, set in the startup packet, is just a claim; it counts
+ * from when it is checked (meta_origin.c), which shoal_meta_enabled does.
  */
 extern int	shoal_origin;
+extern int	shoal_claimed_origin;
+extern char *shoal_origin_proof;
 
 /* shoal.max_cached_statements: prepared statements kept per node connection */
 extern int	shoal_max_cached_statements;
@@ -33,6 +36,12 @@ extern bool shoal_forward_ddl;
 extern bool shoal_enable_local;
 extern bool shoal_enable_router;
 extern bool shoal_enable_push;
+
+/*
+ * shoal.enable_partitionwise: fragments over several shards are planned with
+ * core's partitionwise joins and aggregates
+ */
+extern bool shoal_enable_partitionwise;
 
 /* shoal.batch_size: rows per statement when rows are sent by INSERT */
 extern int	shoal_batch_size;

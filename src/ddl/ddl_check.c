@@ -577,7 +577,7 @@ shoal_ddl_foreign_keys(Oid relid)
 	return result;
 }
 
-static void pg_attribute_noreturn()
+static void __attribute__((noreturn))
 refuse_foreign_key(const ShoalForeignKey *fk, const char *detail,
 				   const char *hint)
 {

@@ -418,7 +418,7 @@ static Oid
 create_one(Form_pg_class parent, const char *schema, int shard,
 		   int shard_count, const ShoalStorage *storage)
 {
-	static char *namespaces[] = HEAP_RELOPT_NAMESPACES;
+	static SHOAL_OPTION_NAMESPACES namespaces[] = HEAP_RELOPT_NAMESPACES;
 	CreateStmt *stmt = makeNode(CreateStmt);
 	PartitionBoundSpec *bound = makeNode(PartitionBoundSpec);
 	Oid			nspid = get_namespace_oid(schema, false);

@@ -32,7 +32,8 @@ needs_execution(Node *node, ParamListInfo params)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
+	/* a Var is a column of the plan that is run first */
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) || IsA(node, Var))
 		return true;
 	if (IsA(node, Param))
 	{
@@ -75,6 +76,7 @@ static List *
 fetch_plan(ShoalTask *task, ExplainState *es)
 {
 	ShoalCall	call = *task->call;
+	ShoalRole	saved;
 	List	   *lines = NIL;
 	PGresult   *res;
 	char	   *sql;
@@ -84,12 +86,18 @@ fetch_plan(ShoalTask *task, ExplainState *es)
 						 es->costs ? "on" : "off",
 						 format_name(es->format), call.text);
 	sql = shoal_task_sql(&call, task->shards);
+	shoal_task_become(&call, &saved);
 	if (task->local)
-		return shoal_local_explain(sql, call.nparams, call.types, call.values,
-								   call.nulls);
+	{
+		lines = shoal_local_explain(sql, call.nparams, call.types, call.values,
+									call.nulls);
+		shoal_task_return(&saved);
+		return lines;
+	}
 
 	res = shoal_remote_query(shoal_xact_conn(task->node_id, 0), sql,
 							 call.wire);
+	shoal_task_return(&saved);
 	for (int i = 0; i < PQntuples(res); i++)
 		lines = lappend(lines, pstrdup(PQgetvalue(res, i, 0)));
 	PQclear(res);

@@ -96,6 +96,7 @@ typedef struct ShoalCall
 	CmdType		command;
 	bool		writes;			/* changes data there, or locks rows */
 	bool		partial;
+	Oid			run_as;			/* role to do it as; InvalidOid: as it is */
 	bool		cache;			/* prepare it on the connection */
 	bool		alone;			/* nothing is left to do that could fail once
 								 * its node has answered */
@@ -124,6 +125,19 @@ typedef struct ShoalTask
 	bool		done;
 	uint64		affected;		/* rows affected, once done */
 } ShoalTask;
+
+/*
+ * Makes the call's run_as the current user until shoal_task_return.  An error
+ * in between needs no care: the end of the (sub)transaction restores the user.
+ */
+typedef struct ShoalRole
+{
+	Oid			userid;
+	int			context;
+} ShoalRole;
+
+extern void shoal_task_become(const ShoalCall *call, ShoalRole *saved);
+extern void shoal_task_return(const ShoalRole *saved);
 
 /* Marker and text for a shard set (NULL: the local marker), palloc'd. */
 extern char *shoal_task_sql(const ShoalCall *call, const Bitmapset *shards);

@@ -74,20 +74,38 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 }
 
 void
+shoal_task_become(const ShoalCall *call, ShoalRole *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->context);
+	if (OidIsValid(call->run_as))
+		SetUserIdAndSecContext(call->run_as,
+							   saved->context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+shoal_task_return(const ShoalRole *saved)
+{
+	SetUserIdAndSecContext(saved->userid, saved->context);
+}
+
+void
 shoal_task_start(ShoalTask *task, bool many)
 {
 	ShoalCall  *call = task->call;
 	char	   *sql = shoal_task_sql(call, task->shards);
+	ShoalRole	saved;
 
+	shoal_task_become(call, &saved);
 	if (!task->local)
-	{
 		start_remote(task, sql, many);
-		return;
+	else
+	{
+		task->run = shoal_local_start(sql, call->nparams, call->types,
+									  call->values, call->nulls,
+									  call->snapshot, call->desc);
+		task->affected = shoal_local_affected(task->run);
 	}
-	task->run = shoal_local_start(sql, call->nparams, call->types,
-								  call->values, call->nulls, call->snapshot,
-								  call->desc);
-	task->affected = shoal_local_affected(task->run);
+	shoal_task_return(&saved);
 }
 
 void

@@ -84,7 +84,8 @@ shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag)
 	cscan->custom_exprs = frag->params;
 	cscan->custom_private = list_make3(string_node(frag->text),
 									   numbers,
-									   list_make1_oid(frag->pin_relid));
+									   list_make2_oid(frag->pin_relid,
+													  frag->run_as));
 	cscan->custom_private = lappend(cscan->custom_private, frag->pins);
 	cscan->custom_private = lappend(cscan->custom_private, frag->pin_is_array);
 	cscan->custom_private = lappend(cscan->custom_private,
@@ -114,6 +115,7 @@ shoal_fragment_load(CustomScan *cscan)
 	frag->nsent = list_nth_int(numbers, 6);
 	frag->locks_rows = list_nth_int(numbers, 7);
 	frag->pin_relid = linitial_oid((List *) lthird(private));
+	frag->run_as = lsecond_oid((List *) lthird(private));
 	frag->pins = (List *) list_nth(private, 3);
 	frag->pin_is_array = (List *) list_nth(private, 4);
 	frag->sort = lists_to_sort((List *) list_nth(private, 5));

@@ -37,6 +37,9 @@ typedef struct ShoalFragment
 								 * the first one's */
 	bool		single_shard;	/* pins leave just one shard */
 	bool		locks_rows;		/* a SELECT with FOR UPDATE or the like */
+	Oid			run_as;			/* role whose rights count for its tables: the
+								 * owner of a view; InvalidOid: the current
+								 * user's */
 	List	   *params;			/* Expr, each evaluated once at start */
 	int			nsent;			/* the first nsent of them are $1.. in text; the
 								 * others are for pins only */

@@ -209,10 +209,15 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return shoal_scope_plan(query, query_string, cursor_options, params,
 								&scope);
 	}
-	if (shoal_scope_is_local_work() ||
-		shoal_scope_is_foreign_key_check(query_string))
+	if (shoal_scope_is_foreign_key_check(query_string))
 		return plan_by_core(query, query_string, cursor_options, params);
 	shoal_rewrite_find_tables(query, &tables);
+	if (shoal_scope_is_local_work())
+	{
+		if (tables.sharded)
+			shoal_scope_note_local_plan();
+		return plan_by_core(query, query_string, cursor_options, params);
+	}
 	if (tables.nextval && shoal_sequence_is_elsewhere())
 		query = shoal_sequence_rewrite(query);
 	if (!tables.sharded && !tables.writes_reference)
@@ -223,6 +228,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		query = shoal_rewrite_tableoid(query);
 	if (shoal_origin > 0)
 		check_inside_fragment(&tables);
+	shoal_query_flatten_groups(query);
 
 	return plan_statement(query, query_string, cursor_options, params);
 }

@@ -940,6 +940,23 @@ shape_of_setop(Level *level)
 	return result;
 }
 
+/* Checks of policies, which a row must pass like a condition of WHERE. */
+static List *
+row_checks(Query *query)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		result = list_concat(result,
+							 list_copy(make_ands_implicit((Expr *) check->qual)));
+	}
+	return result;
+}
+
 /* The part above FROM and WHERE. */
 static ShoalShape
 shape_of_upper(Level *level, const ShoalShape *from)
@@ -955,6 +972,7 @@ shape_of_upper(Level *level, const ShoalShape *from)
 	others = lappend(others, query->onConflict);
 	others = lappend(others, query->withCheckOptions);
 	others = lappend(others, query->windowClause);
+	others = lappend(others, shoal_query_group_exprs(query));
 	if (whole.kind == SHOAL_SHAPE_SHARDED &&
 		query->commandType == CMD_SELECT &&
 		(why = why_upper_needs_all(level, from)) != NULL)
@@ -965,7 +983,7 @@ shape_of_upper(Level *level, const ShoalShape *from)
 	}
 	if (shoal_expr_is_stuck((Node *) others, false))
 		return shape_none("a function that has to run on this node");
-	shape_with_sublinks(level, (Node *) others, NIL, &whole);
+	shape_with_sublinks(level, (Node *) others, row_checks(query), &whole);
 	if (whole.kind == SHOAL_SHAPE_SHARDED)
 		whole.keys = keys_in_targetlist(level, from, NIL,
 										query->commandType == CMD_SELECT ?
@@ -1087,7 +1105,7 @@ shoal_shape_fits_row(Query *query, Node *exprs, const char **reason)
 		shape = shape_none("a subquery and WITH");
 	level.query = query;
 	level.from = shape;
-	shape_with_sublinks(&level, exprs, NIL, &shape);
+	shape_with_sublinks(&level, exprs, row_checks(query), &shape);
 	*reason = shape.reason;
 	return shape.kind != SHOAL_SHAPE_NONE;
 }

@@ -4,10 +4,11 @@
  *
  * Three splits, the best that fits is taken:
  *
+ *	sorted		all but DISTINCT, ORDER BY and LIMIT can be done shard by shard:
+ *				the nodes do these, too, the coordinator merges and does them
+ *				again
  *	aggregates	the nodes group and return transition states, the coordinator
  *				combines them; needs a combine function for each aggregate
- *	sorted		no grouping: the nodes also do DISTINCT, ORDER BY and LIMIT,
- *				the coordinator merges and does them again
  *	rows		the nodes return the columns that the rest of the query needs
  *
  * The rest stays an ordinary query, which core plans.
@@ -47,6 +48,8 @@ typedef struct SplitContext
 	List	   *states;			/* by column: type of the transition state of an
 								 * Aggref, InvalidOid for others */
 	int			depth;			/* sublink nesting, while replacing */
+	int			group_rti;		/* entry of what is grouped by, or 0; it becomes
+								 * the second one */
 } SplitContext;
 
 /* The query as the nodes see it: FROM, WHERE and WITH only. */
@@ -425,17 +428,18 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	List	   *targetlist = NIL;
 	ListCell   *lc;
 
-	if (query->hasAggs || query->groupClause || query->groupingSets ||
-		query->havingQual || query->hasWindowFuncs)
-		return false;
 	if (shoal_expr_is_volatile((Node *) query->targetList, false) ||
 		shoal_expr_is_stuck((Node *) query->targetList, false))
 		return false;
 
-	/* could the select list be computed shard by shard? */
-	plain = bare_copy(query);
-	plain->targetList = copyObject(query->targetList);
-	plain->hasTargetSRFs = query->hasTargetSRFs;
+	/* is it order, DISTINCT and LIMIT alone that need all shards? */
+	plain = copyObject(query);
+	plain->sortClause = NIL;
+	plain->distinctClause = NIL;
+	plain->hasDistinctOn = false;
+	plain->limitCount = NULL;
+	plain->limitOffset = NULL;
+	plain->limitOption = LIMIT_OPTION_COUNT;
 	shoal_shape_analyze(plain, &check);
 	if (check.whole.kind != SHOAL_SHAPE_SHARDED)
 		return false;
@@ -476,6 +480,13 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 		(checkExprHasSubLink(query->limitCount) ||
 		 (query->limitOffset && checkExprHasSubLink(query->limitOffset)));
 	query->hasTargetSRFs = false;
+	query->hasAggs = false;
+	query->hasWindowFuncs = false;
+	query->groupClause = NIL;
+	query->groupDistinct = false;
+	query->groupingSets = NIL;
+	query->havingQual = NULL;
+	query->windowClause = NIL;
 	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
 											 collations));
 	return true;
@@ -491,7 +502,8 @@ collect_vars_walker(Node *node, SplitContext *context)
 		return false;
 	if (IsA(node, Var))
 	{
-		if (((Var *) node)->varlevelsup == context->depth)
+		if (((Var *) node)->varlevelsup == context->depth &&
+			((Var *) node)->varno != context->group_rti)
 		{
 			Var		   *var = copyObject((Var *) node);
 
@@ -526,6 +538,11 @@ replace_vars_mutator(Node *node, SplitContext *context)
 		{
 			Var		   *own = copyObject(var);
 
+			if (own->varno == context->group_rti)
+			{
+				shoal_var_move_group(own, 2);
+				return (Node *) own;
+			}
 			own->varlevelsup = 0;
 			return (Node *) makeVar(1, find_expr(context, (Node *) own),
 									var->vartype, var->vartypmod, var->varcollid,
@@ -553,6 +570,7 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	SplitContext context = {0};
 	Query	   *bare;
 	ShoalPart  *part;
+	RangeTblEntry *group_rte = NULL;
 	List	   *upper;
 	List	   *names;
 	List	   *types;
@@ -563,6 +581,12 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	upper = list_make5(query->targetList, query->havingQual,
 					   query->windowClause, query->limitCount,
 					   query->limitOffset);
+	context.group_rti = shoal_query_group_rti(query);
+	if (context.group_rti > 0)
+	{
+		group_rte = rt_fetch(context.group_rti, query->rtable);
+		upper = lappend(upper, shoal_rte_group_exprs(group_rte));
+	}
 	if (query->cteList && checkExprHasSubLink((Node *) upper))
 		return false;
 	collect_vars_walker((Node *) upper, &context);
@@ -605,6 +629,14 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	shoal_part_note_tables(bare);
 	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
 											 collations));
+	if (group_rte != NULL)
+	{
+		List	   *exprs = shoal_rte_group_exprs(group_rte);
+
+		shoal_rte_set_group_exprs(group_rte, (List *)
+								  replace_vars_mutator((Node *) exprs, &context));
+		query->rtable = lappend(query->rtable, group_rte);
+	}
 	return true;
 }
 
@@ -614,7 +646,7 @@ shoal_split_query(Query *query, const ShoalAnalysis *analysis)
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE ||
 		query->setOperations || analysis->from.kind != SHOAL_SHAPE_SHARDED)
 		return false;
-	return split_aggregates(query, analysis) ||
-		split_sorted(query, analysis) ||
+	return split_sorted(query, analysis) ||
+		split_aggregates(query, analysis) ||
 		split_rows(query, analysis);
 }

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
@@ -22,11 +23,13 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "storage/lockdefs.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_types.h"
@@ -38,6 +41,7 @@ typedef struct ExternalizeContext
 {
 	List	  **params;
 	bool		volatile_too;
+	bool		constants;		/* constants become parameters, too */
 } ExternalizeContext;
 
 /* Index (from 0) of an expression among the params, added if it is new. */
@@ -79,30 +83,100 @@ shoal_text_make_param(int n, Oid type, int32 typmod, Oid collation)
 	return (Node *) param;
 }
 
+/* Can the constant as well be a parameter? */
+static bool
+is_liftable(Node *node)
+{
+	Const	   *value = (Const *) node;
+
+	return IsA(value, Const) && !value->constisnull &&
+		shoal_types_is_binary(value->consttype);
+}
+
 static Node *
 externalize_mutator(Node *node, ExternalizeContext *context)
 {
 	if (node == NULL)
 		return NULL;
-	if (shoal_expr_is_here(node, context->volatile_too))
+	if (shoal_expr_is_here(node, context->volatile_too) ||
+		(context->constants && is_liftable(node)))
 		return shoal_text_make_param(param_index(context->params, node) + 1,
 									 exprType(node), exprTypmod(node),
 									 exprCollation(node));
+
+	/*
+	 * Of calls with a syntax of their own (EXTRACT) and of casts to a type
+	 * with a length the deparser reads the constants.
+	 */
+	if (context->constants && IsA(node, FuncExpr) &&
+		((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
+		list_length(((FuncExpr *) node)->args) > 1)
+	{
+		ExternalizeContext inner = *context;
+
+		inner.constants = false;
+		return expression_tree_mutator(node, externalize_mutator,
+									   (void *) &inner);
+	}
 	if (IsA(node, Query))
+	{
+		ExternalizeContext inner = *context;
+
+		inner.constants = false;
 		return (Node *) query_tree_mutator((Query *) node, externalize_mutator,
-										   (void *) context, 0);
+										   (void *) &inner, 0);
+	}
 	return expression_tree_mutator(node, externalize_mutator,
 								   (void *) context);
 }
 
-Node *
-shoal_text_externalize(Node *node, List **params, bool volatile_too)
+static Node *
+externalize(Node *node, List **params, bool volatile_too, bool constants)
 {
 	ExternalizeContext context;
 
 	context.params = params;
 	context.volatile_too = volatile_too;
+	context.constants = constants;
 	return externalize_mutator(node, &context);
+}
+
+Node *
+shoal_text_externalize(Node *node, List **params, bool volatile_too)
+{
+	return externalize(node, params, volatile_too, false);
+}
+
+/*
+ * Externalizes a query.  With constants, those that tell one call of a
+ * statement from the next (in conditions and in values to be set) become
+ * parameters as well: the text stays the same, and the node parses and plans
+ * it once.
+ */
+static Query *
+externalize_query(Query *query, List **params, bool constants)
+{
+	Query	   *copy = copyObject(query);
+	bool		sets = (query->commandType == CMD_UPDATE);
+	FromExpr   *jointree;
+	List	   *targets = NIL;
+
+	if (!constants)
+		return (Query *) externalize((Node *) copy, params, false, false);
+	jointree = (FromExpr *) externalize((Node *) copy->jointree, params, false,
+										true);
+	copy->jointree = makeFromExpr(NIL, NULL);
+	if (sets)
+	{
+		targets = (List *) externalize((Node *) copy->targetList, params, false,
+									   true);
+		copy->targetList = NIL;
+	}
+	copy = (Query *) externalize((Node *) copy, params, false, false);
+	copy->jointree = jointree;
+	if (sets)
+		copy->targetList = targets;
+	return copy;
 }
 
 /* Does the view run with rights other than the current user's? */
@@ -118,6 +192,14 @@ has_foreign_rights(Oid view)
 }
 
 bool
+shoal_text_is_foreign_view(RangeTblEntry *rte)
+{
+	Oid			view = shoal_rte_view(rte);
+
+	return OidIsValid(view) && has_foreign_rights(view);
+}
+
+bool
 shoal_text_is_hashed(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
@@ -126,6 +208,82 @@ shoal_text_is_hashed(Oid relid)
 
 	relation_close(rel, NoLock);
 	return result;
+}
+
+/* Could the current user do with a table what a query does? */
+static bool
+has_own_rights(Query *query, Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+
+	/* policies may be others for another role */
+	result = !form->relrowsecurity &&
+		shoal_schema_is_usable(form->relnamespace, GetUserId());
+	ReleaseSysCache(tuple);
+	return result &&
+		pg_class_aclmask(relid, GetUserId(),
+						 query->rowMarks ? ACL_SELECT | ACL_UPDATE : ACL_SELECT,
+						 ACLMASK_ALL) ==
+		(query->rowMarks ? ACL_SELECT | ACL_UPDATE : ACL_SELECT);
+}
+
+typedef struct OwnerContext
+{
+	bool		found;
+	bool		mixed;
+	Oid			owner;
+} OwnerContext;
+
+static bool
+owner_walker(Node *node, OwnerContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *lc;
+
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+			Oid			view = shoal_rte_view(rte);
+			Oid			owner;
+
+			if (rte->rtekind == RTE_SUBQUERY &&
+				!(OidIsValid(view) && has_foreign_rights(view)))
+				owner_walker((Node *) rte->subquery, context);
+			/* what is left of an expanded view is not in FROM and not named */
+			if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW)
+				continue;
+			owner = shoal_rte_check_as(query, rte);
+			if (owner == GetUserId() ||
+				(OidIsValid(owner) && has_own_rights(query, rte->relid)))
+				owner = InvalidOid;
+			if (context->found && owner != context->owner)
+				context->mixed = true;
+			context->found = true;
+			context->owner = owner;
+		}
+		return query_tree_walker(query, owner_walker, (void *) context,
+								 QTW_IGNORE_RT_SUBQUERIES);
+	}
+	return expression_tree_walker(node, owner_walker, (void *) context);
+}
+
+Oid
+shoal_text_owner(Query *query)
+{
+	OwnerContext context = {false, false, InvalidOid};
+
+	owner_walker((Node *) query, &context);
+	return context.mixed ? InvalidOid : context.owner;
 }
 
 static void
@@ -232,7 +390,8 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	List	   *params = NIL;
 	Query	   *copy;
 
-	copy = (Query *) shoal_text_externalize((Node *) query, &params, false);
+	copy = externalize_query(query, &params,
+							 shape->kind == SHOAL_SHAPE_SHARDED && shape->single);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
@@ -273,8 +432,7 @@ externalize_targets(List *targetlist, const ShoalTable *table, List **params)
 		for (int i = 0; i < table->nkeys; i++)
 			is_key |= (table->keyattr[i] == tle->resno);
 		if (!is_key)
-			tle = (TargetEntry *) shoal_text_externalize((Node *) tle, params,
-														 true);
+			tle = (TargetEntry *) externalize((Node *) tle, params, true, true);
 		result = lappend(result, tle);
 	}
 	return result;
@@ -295,7 +453,7 @@ shoal_text_compile_insert(Query *query, Oid relid)
 	{
 		TargetEntry *tle = get_tle_by_resno(copy->targetList, table->keyattr[i]);
 
-		if (tle && !IsA(tle->expr, Const))
+		if (tle && (!IsA(tle->expr, Const) || is_liftable((Node *) tle->expr)))
 			tle->expr = (Expr *)
 				shoal_text_make_param(param_index(&params, (Node *) tle->expr) + 1,
 									  exprType((Node *) tle->expr),

@@ -39,6 +39,15 @@ extern Node *shoal_text_make_param(int n, Oid type, int32 typmod,
 extern Node *shoal_text_externalize(Node *node, List **params,
 									bool volatile_too);
 
+/*
+ * The role whose rights count for all tables that the text of a query will
+ * name, if it is another than the current user; else InvalidOid.
+ */
+extern Oid	shoal_text_owner(Query *query);
+
+/* Is it a view whose owner's rights count?  Such are sent by their names. */
+extern bool shoal_text_is_foreign_view(RangeTblEntry *rte);
+
 /* Is the table partitioned by hash, as ours are, and not by its user? */
 extern bool shoal_text_is_hashed(Oid relid);
 

@@ -17,8 +17,9 @@
 #include "remote/remote.h"
 #include "remote/remote_private.h"
 
-/* one field of an error, palloc'd so that the result can be cleared */
-static char *
+/* one field of an error, palloc'd so that the result can be cleared; not
+ * inlined, as some compilers then see a variable that longjmp() might spoil */
+static pg_noinline char *
 copy_field(const PGresult *res, int field)
 {
 	const char *value = res ? PQresultErrorField(res, field) : NULL;

@@ -157,7 +157,7 @@ extern void remote_copy_abort(ShoalConn *conn);
 
 /* remote_error.c */
 extern void remote_lost(ShoalConn *conn);
-extern void remote_raise_lost(ShoalConn *conn) pg_attribute_noreturn();
+extern void remote_raise_lost(ShoalConn *conn) __attribute__((noreturn));
 extern void remote_warn(ShoalConn *conn, PGresult *res, const char *sql);
 extern void remote_receive_notice(void *arg, const PGresult *res);
 

@@ -207,6 +207,24 @@ substitute(Query *query, int rti, Oid child)
 	ChangeVarNodes((Node *) query, rti, list_length(query->rtable), 0);
 }
 
+static bool
+refers_to_walker(Node *node, int *rti)
+{
+	if (node == NULL || IsA(node, Query))
+		return false;
+	if (IsA(node, RangeTblRef))
+		return ((RangeTblRef *) node)->rtindex == *rti;
+	return expression_tree_walker(node, refers_to_walker, (void *) rti);
+}
+
+/* Other entries are there for their permission checks. */
+static bool
+is_used(Query *query, int rti)
+{
+	return rti == query->resultRelation ||
+		refers_to_walker((Node *) query->jointree, &rti);
+}
+
 static void
 process_query(Query *query, SubstituteContext *context)
 {
@@ -228,7 +246,11 @@ process_query(Query *query, SubstituteContext *context)
 		if (table == NULL || table->kind == SHOAL_KIND_REFERENCE)
 			continue;
 		if (table->group_id != context->scope->group_id)
-			raise_other_group(rte->relid);
+		{
+			if (is_used(query, rti))
+				raise_other_group(rte->relid);
+			continue;
+		}
 		if (rte->relkind != RELKIND_PARTITIONED_TABLE)
 			continue;
 		check_shards(rte->relid, context->scope);

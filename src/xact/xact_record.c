@@ -87,7 +87,7 @@ scan_for(Relation rel, const char *gid)
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   DEFAULT_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(gid));
-	return systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, NULL,
+	return systable_beginscan(rel, shoal_primary_key_index(rel), true, NULL,
 							  1, &key);
 }
 

@@ -94,14 +94,15 @@ my $views_sql = q{
 	CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN $1 + $2; END';
 	CREATE FUNCTION biggest() RETURNS int LANGUAGE sql STABLE AS 'SELECT max(b) FROM t1';
 	ALTER FUNCTION biggest() SET search_path FROM CURRENT;
-	GRANT ALL ON ALL TABLES IN SCHEMA SCHEMA TO random_owner, random_user;
-	GRANT USAGE ON SCHEMA SCHEMA TO random_owner, random_user;
+	GRANT ALL ON ALL TABLES IN SCHEMA SCHEMA TO random_owner;
+	GRANT USAGE ON SCHEMA SCHEMA TO random_owner, random_viewer;
+	GRANT SELECT ON v1, v_owner, v_invoker, v_now, v_agg, v_barrier, v_union TO random_viewer;
 };
 
 sub create
 {
 	my ($client) = @_;
-	for my $role (qw(random_owner random_user))
+	for my $role (qw(random_owner random_viewer))
 	{
 		$client->must("CREATE ROLE $role LOGIN") if !@{ $client->must("SELECT 1 FROM pg_roles WHERE rolname = '$role'") };
 	}

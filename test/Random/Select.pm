@@ -93,7 +93,7 @@ sub expr
 			sub { 'mod(' . $sub->('int') . ', 5)' },
 			sub { '(ROW(' . $sub->('int') . ", 'x')::pair).p" },
 			sub { 'extract(day FROM ' . $sub->('date') . ')::int' },
-			sub { 'biggest()' }],
+			sub { $self->{views} || chance(0.7) ? $self->literal('int') : 'biggest()' }],
 		big => [sub { $sub->('int') . '::bigint' }, sub { '(' . $sub->('big') . ' + 1)' }],
 		num => [sub { '(' . $sub->('num') . ' + 1.5)' }, sub { $sub->('int') . '::numeric(8,1)' }],
 		text => [sub { '(' . $sub->('text') . " || 'x')" }, sub { 'upper(' . $sub->('text') . ')' },
@@ -211,9 +211,11 @@ sub from_table
 		my $cte = pick(@{ $self->{ctes} });
 		return ("$cte->{name} $alias", [map { ["$alias.$_->[0]", $_->[1]] } @{ $cte->{columns} }]);
 	}
-	if (chance(0.12))
+	if (chance(0.12) || $self->{views})
 	{
 		my $view = pick(sort keys %Random::Schema::views);
+		# needs rights on the tables
+		$view = 'v1' if $view eq 'v_invoker' && $self->{views};
 		return ("$view $alias", [map { ["$alias.$_->[0]", $_->[1]] } @{ $Random::Schema::views{$view} }]);
 	}
 	# colocated tables meet more often this way

@@ -196,3 +196,18 @@ SELECT k FROM s1 UNION SELECT k FROM s2 LIMIT (SELECT 100 + count(*) FROM t1)
 SELECT k FROM s1 WHERE k = 'a' UNION SELECT k FROM s2 WHERE k = 'a' LIMIT (SELECT count(*) FROM t1)
 SELECT count(*) FROM (SELECT DISTINCT k::bpchar FROM s1) x
 SELECT count(*) FROM s1 GROUP BY k::bpchar
+SELECT a FROM t1 WHERE a = 3 AND b::numeric(8,1) = 4.06::numeric(8,1)
+SELECT b FROM t1 WHERE a = 3 AND d::numeric(3,0) > 0.4::numeric(3,0)
+SELECT c FROM t1 WHERE a = 3 AND (c || 'xyz')::varchar(2) = 'ax'
+SELECT c FROM t1 WHERE a = 3 AND c::char(3) = 'a'
+SELECT a FROM t1 WHERE a = 3 AND extract(day FROM '2024-01-03'::date + b) > 1
+SELECT k FROM t3 WHERE k = 3 AND extract(day FROM g) > 1 AND g::timestamp(0) > '2020-01-01'::timestamp(0)
+SELECT k FROM t3 WHERE k = 3 AND (g, interval '1 day') OVERLAPS ('2024-01-01'::date, interval '10 days')
+SELECT k FROM t3 WHERE k = 3 AND g AT TIME ZONE 'UTC' > '2020-01-01'
+SELECT c FROM t1 WHERE a = 3 AND overlay(c placing 'x' from 1 for 1) = 'x' AND position('a' in c) = 1 AND substring(c from 1 for 1) = 'a'
+SELECT c FROM t1 WHERE a = 3 AND trim(both 'x' from c) = 'a' AND c IS NFC NORMALIZED AND normalize(c, NFC) = c
+SELECT c FROM t1 WHERE a = 3 AND c SIMILAR TO 'a|b' AND c LIKE 'a%' ESCAPE '!'
+SELECT f FROM t2 WHERE a = 3 AND f[1:2] = ARRAY[1, 2]::int[] OR a = 3 AND f::numeric(3,0)[] = ARRAY[1.4]::numeric(3,0)[]
+SELECT a FROM t2 WHERE a = 3 AND e IN ('ok', 'sad') AND CASE e WHEN 'ok' THEN 1 ELSE 2 END = 1
+SELECT a FROM t1 WHERE a = 3 AND (b, c) = (5, 'a') OR a = 3 AND ROW(b, 'x') IS NOT NULL
+SELECT a FROM t1 WHERE a = 3 AND xmlexists('//a' PASSING '<a/>'::xml)

@@ -1,0 +1,119 @@
+--
+-- Queries that once went wrong, compared with plain tables, by all ways.
+--
+\set SHOW_CONTEXT never
+CREATE TEMP TABLE queries (n serial, query text);
+INSERT INTO queries (query) VALUES
+-- what one shard returns is not to be returned by the others too
+('SELECT count(*) FROM orders WHERE customer_id = 5 UNION ALL SELECT order_id FROM orders'),
+('SELECT count(*) FROM orders WHERE customer_id = 1 UNION ALL SELECT count(*) FROM orders WHERE customer_id = 2'),
+('SELECT count(*) FROM orders WHERE customer_id = 1 UNION ALL SELECT count(*) FROM orders WHERE customer_id = 1'),
+('SELECT x.customer_id, n, name FROM (SELECT customer_id, count(*) n FROM orders WHERE customer_id = 5 GROUP BY ROLLUP (customer_id)) x FULL JOIN customers c ON x.customer_id = c.customer_id'),
+('SELECT * FROM (SELECT r.title, o.customer_id FROM regions r LEFT JOIN orders o ON o.customer_id = 5) x FULL JOIN customers c ON x.customer_id = c.customer_id'),
+('SELECT * FROM (SELECT r.title, o.customer_id FROM regions r LEFT JOIN orders o ON o.customer_id = 5) x LEFT JOIN customers c ON x.customer_id = c.customer_id'),
+('SELECT * FROM regions WHERE region NOT IN (SELECT order_id FROM orders WHERE customer_id = 5) UNION ALL SELECT customer_id, name FROM customers'),
+('WITH w AS (SELECT count(*) n FROM orders WHERE customer_id = 1) SELECT n, name FROM customers LEFT JOIN w ON true'),
+-- groups that an equality other than the key''s makes
+('SELECT count(*) FROM events GROUP BY k::bpchar'),
+('SELECT count(*) FROM (SELECT DISTINCT k::bpchar FROM (SELECT k || CASE WHEN n % 2 = 0 THEN '' '' ELSE '''' END AS k FROM events) x) y'),
+('SELECT count(*) FROM (SELECT k::bpchar FROM events UNION SELECT k::bpchar FROM events) x'),
+('SELECT k COLLATE "C", count(*) FROM events GROUP BY 1'),
+-- set operations of parts, and their column names
+('SELECT max(u.order_id) OVER (ORDER BY u.customer_id), r.title FROM (SELECT customer_id, order_id FROM orders UNION ALL SELECT customer_id, 0 FROM customers) u LEFT JOIN here h ON h.a = u.customer_id LEFT JOIN regions r ON r.region = h.a'),
+('SELECT k FROM events WHERE k = ''k1'' UNION SELECT k FROM events WHERE k = ''k1'' LIMIT (SELECT count(*) FROM orders)'),
+-- parts that refer to what is left of them
+('SELECT min(q.x) FROM events e LEFT JOIN LATERAL (SELECT e.n AS x FROM customers c JOIN here h ON true FULL JOIN orders o ON o.order_id = c.customer_id) q ON q.x = e.n WHERE e.k = ''k9'''),
+('SELECT c.name, q.* FROM customers c LEFT JOIN LATERAL (SELECT c.region + e.n AS s, h.b FROM events e JOIN here h ON h.a = e.n) q ON q.s = c.customer_id'),
+-- order
+('SELECT array_agg(amount) FROM (SELECT amount FROM orders ORDER BY amount) x'),
+('SELECT string_agg(name, '','') FROM (SELECT name FROM customers ORDER BY name) x'),
+('WITH w AS (SELECT order_id FROM orders ORDER BY order_id DESC) SELECT array_agg(order_id) FROM w'),
+('SELECT status, array_agg(order_id) FROM (SELECT status, order_id FROM orders ORDER BY order_id) x GROUP BY status'),
+('SELECT count(*), max(amount) FROM (SELECT amount FROM orders ORDER BY amount) x'),
+('SELECT order_id FROM orders ORDER BY order_id LIMIT 9223372036854775807 OFFSET 1990'),
+-- tableoid
+('SELECT tableoid = ''orders''::regclass, count(*) FROM orders GROUP BY 1'),
+('SELECT tableoid::regclass::text FROM customers WHERE customer_id = 3'),
+('SELECT o.tableoid::regclass::text, c.customer_id FROM customers c LEFT JOIN orders o USING (customer_id)'),
+('SELECT e.tableoid::regclass::text, c.customer_id FROM customers c LEFT JOIN events e ON e.n = c.region + 490'),
+-- WITH queries that nobody reads
+('WITH w AS (SELECT * FROM events) SELECT count(*) FROM orders'),
+('WITH w AS (SELECT * FROM events), v AS (SELECT * FROM w) SELECT name FROM customers WHERE customer_id = 3'),
+('WITH RECURSIVE w AS (SELECT 1 AS n UNION ALL SELECT w.n + 1 FROM w, events WHERE w.n < 3) SELECT name FROM customers WHERE customer_id = 3');
+
+SELECT n, query, public.same(query) FROM queries ORDER BY n;
+SET shoal.enable_local = off;
+SELECT n, query, public.same(query) FROM queries WHERE public.same(query) !~ '^\d+ rows$' ORDER BY n;
+SET shoal.enable_push = off;
+SELECT n, query, public.same(query) FROM queries WHERE public.same(query) !~ '^\d+ rows$' ORDER BY n;
+RESET shoal.enable_local;
+RESET shoal.enable_push;
+
+-- a locking clause on a view that has a set operation
+CREATE VIEW dist.both_kinds AS SELECT customer_id FROM dist.customers UNION ALL SELECT customer_id FROM dist.orders;
+SELECT count(*) FROM (SELECT * FROM dist.both_kinds WHERE customer_id = 3 FOR UPDATE) x;
+DROP VIEW dist.both_kinds;
+
+-- views whose owner's rights count where they cannot be sent as a whole
+CREATE ROLE regress_viewer LOGIN;
+GRANT USAGE ON SCHEMA dist TO regress_viewer;
+CREATE VIEW dist.by_region AS SELECT c.customer_id, c.name, e.n FROM dist.customers c JOIN dist.events e ON e.n = c.region;
+CREATE VIEW dist.names AS SELECT customer_id, name FROM dist.customers;
+GRANT SELECT ON dist.by_region, dist.names TO regress_viewer;
+GRANT SELECT ON public.here TO regress_viewer;
+SET ROLE regress_viewer;
+SELECT count(*) FROM dist.customers;
+SELECT count(*), sum(n) FROM dist.by_region;
+SELECT count(*) FROM dist.by_region WHERE customer_id = 8;
+SELECT count(*) FROM dist.names;
+SELECT count(*) FROM dist.names JOIN public.here ON a = customer_id;
+RESET ROLE;
+DROP VIEW dist.by_region, dist.names;
+
+-- policies that read other tables
+CREATE TABLE dist.notes (customer_id int, note text);
+CREATE TABLE dist.readers (customer_id int, who text);
+CREATE TABLE dist.bounds (who text, upto int);
+SELECT shoal.create_distributed_table('dist.notes', 'customer_id', colocate_with => 'dist.customers');
+SELECT shoal.create_distributed_table('dist.readers', 'customer_id', colocate_with => 'dist.customers');
+SELECT shoal.create_distributed_table('dist.bounds', 'who', shard_count => 3);
+INSERT INTO dist.notes SELECT i, 'note ' || i FROM generate_series(1, 20) i;
+INSERT INTO dist.readers SELECT i, 'regress_viewer' FROM generate_series(1, 5) i;
+INSERT INTO dist.bounds VALUES ('regress_viewer', 10);
+GRANT ALL ON dist.notes, dist.readers, dist.bounds TO regress_viewer;
+ALTER TABLE dist.notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tied ON dist.notes USING (customer_id IN (SELECT customer_id FROM dist.readers WHERE who = current_user));
+SET ROLE regress_viewer;
+SELECT count(*) FROM dist.notes;
+SELECT count(*) FROM dist.notes WHERE customer_id = 7;
+SELECT count(*) FROM dist.notes, public.here WHERE b = 'here 1';
+UPDATE dist.notes SET note = note || '!';
+INSERT INTO dist.notes VALUES (3, 'mine');
+INSERT INTO dist.notes VALUES (30, 'not mine');
+INSERT INTO dist.notes VALUES (4, 'mine'), (31, 'not mine');
+RESET ROLE;
+DROP POLICY tied ON dist.notes;
+CREATE POLICY other ON dist.notes USING (customer_id < (SELECT max(upto) FROM dist.bounds WHERE who = current_user));
+SET ROLE regress_viewer;
+SELECT count(*) FROM dist.notes;
+SELECT count(*) FROM dist.notes WHERE customer_id = 7;
+DELETE FROM dist.notes;
+RESET ROLE;
+DROP POLICY other ON dist.notes;
+CREATE POLICY untied ON dist.notes USING (length(note) > (SELECT count(*) FROM dist.readers));
+SET ROLE regress_viewer;
+SELECT count(*) FROM dist.notes;
+RESET ROLE;
+
+-- subqueries that the row's shard cannot answer
+INSERT INTO dist.customers (customer_id, name) VALUES (1, 'x') ON CONFLICT (customer_id) DO UPDATE SET region = (SELECT max(region) FROM dist.customers);
+INSERT INTO dist.customers (customer_id, name) VALUES (9001, 'x') RETURNING (SELECT count(*) FROM dist.customers);
+INSERT INTO dist.customers (customer_id, name) VALUES (9001, 'x') ON CONFLICT (customer_id) DO UPDATE SET customer_id = 9002;
+BEGIN;
+INSERT INTO dist.orders (customer_id, order_id) VALUES (9001, 1), (9002, 2) RETURNING customer_id, (SELECT title FROM dist.regions WHERE region = 1);
+ROLLBACK;
+
+DROP TABLE dist.notes, dist.readers, dist.bounds;
+REVOKE ALL ON SCHEMA dist FROM regress_viewer;
+REVOKE ALL ON public.here FROM regress_viewer;
+DROP ROLE regress_viewer;

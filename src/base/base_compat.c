@@ -1,0 +1,77 @@
+/*
+ * base_compat.c
+ *		What differs between versions and is too long for base_compat.h.
+ */
+#include "postgres.h"
+
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+
+#include "base/base_compat.h"
+
+#if PG_VERSION_NUM >= 180000
+
+static bool
+flatten_groups_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *lc;
+
+		if (query->hasGroupRTE && query->groupingSets == NIL)
+		{
+			query->targetList = (List *)
+				flatten_group_exprs(NULL, query, (Node *) query->targetList);
+			query->havingQual =
+				flatten_group_exprs(NULL, query, query->havingQual);
+			query->hasGroupRTE = false;
+			foreach(lc, query->rtable)
+			{
+				RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+				/* others refer to entries by number, so one has to stay */
+				if (rte->rtekind == RTE_GROUP)
+				{
+					rte->rtekind = RTE_RESULT;
+					rte->groupexprs = NIL;
+				}
+			}
+		}
+		return query_tree_walker(query, flatten_groups_walker, context, 0);
+	}
+	return expression_tree_walker(node, flatten_groups_walker, context);
+}
+
+void
+shoal_query_flatten_groups(Query *query)
+{
+	flatten_groups_walker((Node *) query, NULL);
+}
+
+int
+shoal_query_group_rti(Query *query)
+{
+	if (query->hasGroupRTE)
+	{
+		for (int rti = 1; rti <= list_length(query->rtable); rti++)
+		{
+			if (rt_fetch(rti, query->rtable)->rtekind == RTE_GROUP)
+				return rti;
+		}
+	}
+	return 0;
+}
+
+void
+shoal_var_move_group(Var *var, int rti)
+{
+	var->varno = rti;
+	if (var->varnullingrels)
+		var->varnullingrels = bms_make_singleton(rti);
+}
+
+#endif
