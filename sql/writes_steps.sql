@@ -35,4 +35,3 @@ SELECT count(*) FROM dist.orders WHERE order_id IN (SELECT a + 20 FROM public.he
 EXECUTE cut(20);
 EXECUTE cut(20);
 SELECT count(*) FROM dist.orders WHERE order_id IN (SELECT a + 20 FROM public.here) AND customer_id > 7020;
-EXPLAIN (COSTS OFF) EXECUTE cut(20);
