@@ -84,7 +84,7 @@ SELECT * FROM nk ORDER BY 1,2; SELECT * FROM nk WHERE k IS NULL ORDER BY 2; SELE
 UPDATE nk SET v=v+1 WHERE k IS NULL; SELECT sum(v) FROM nk; DELETE FROM nk WHERE k IS NULL; SELECT count(*) FROM nk;
 PREPARE n(int) AS SELECT count(*) FROM nk WHERE k=$1; EXECUTE n(NULL); EXECUTE n(1);
 \echo names
-CREATE SCHEMA "Sch ema.""x"; 
+CREATE SCHEMA "Sch ema.""x";
 CREATE ROLE "Ro le""";
 CREATE TABLE "Sch ema.""x"."select" ("Ke y""" int PRIMARY KEY, "order" text, "ünïcode€" int, "a.b" int);
 INSERT INTO "Sch ema.""x"."select" SELECT i, 'x', i, i FROM generate_series(1,10) i;
@@ -121,7 +121,7 @@ DO $$ BEGIN EXECUTE 'CREATE TABLE bi.wide (k int PRIMARY KEY, '||(SELECT string_
 SELECT shoal.create_distributed_table('wide','k'); INSERT INTO wide (k,c1,c1599) VALUES (1,2,3),(2,3,4); INSERT INTO wide (k,c1,c1599) VALUES (3,4,5); SELECT count(*), sum(c1599) FROM wide; SELECT c1, c1599 FROM wide WHERE k=2;
 SELECT count(w) FROM wide w; UPDATE wide SET c7=k; SELECT sum(c7) FROM wide;
 CREATE TABLE s1 (k int PRIMARY KEY, v int); SELECT shoal.create_distributed_table('s1','k', shard_count=>1); INSERT INTO s1 SELECT i,i FROM generate_series(1,10) i; SELECT count(*) FROM s1; SELECT v FROM s1 WHERE k=4;
-CREATE TABLE s1000 (k int PRIMARY KEY, v int); SELECT shoal.create_distributed_table('s1000','k', shard_count=>1000); 
+CREATE TABLE s1000 (k int PRIMARY KEY, v int); SELECT shoal.create_distributed_table('s1000','k', shard_count=>1000);
 INSERT INTO s1000 SELECT i,i FROM generate_series(1,3000) i; SELECT count(*) FROM s1000; SELECT v FROM s1000 WHERE k=4; ALTER TABLE s1000 ADD c int; DROP TABLE s1000;
 
 \echo transactions, servers, placements, the extension
