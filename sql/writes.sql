@@ -66,6 +66,11 @@ SET search_path = dist;
 UPDATE orders SET customer_id = 1 WHERE customer_id = 2;
 UPDATE orders o SET amount = 1 FROM events e WHERE e.n = o.order_id;
 UPDATE products SET price = random();
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM orders WHERE customer_id = 5 FOR UPDATE;
+MOVE 1 IN c;
+DELETE FROM orders WHERE CURRENT OF c;
+ROLLBACK;
 
 -- evaluated once, here
 CREATE SEQUENCE numbers;

@@ -79,6 +79,16 @@ check_subqueries_of_row(Query *query)
 			   "Compute what the subquery returns with a query first.");
 }
 
+static bool
+has_current_of(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CurrentOfExpr))
+		return true;
+	return expression_tree_walker(node, has_current_of, context);
+}
+
 /* Would the statement come out differently on another node? */
 static bool
 differs_by_node(Query *query)
@@ -177,6 +187,9 @@ plan_update_delete(Query *query, const ShoalTable *table,
 	const char *what = query->commandType == CMD_UPDATE ? "this UPDATE" : "this DELETE";
 
 	check_with_check_options(query);
+	if (has_current_of((Node *) query->jointree, NULL))
+		refuse("WHERE CURRENT OF", NULL,
+			   "Name the row by its key; FOR UPDATE in the cursor's query keeps it locked.");
 	if (query->commandType == CMD_UPDATE)
 		check_key_update(query, query->targetList, table);
 	shoal_shape_analyze(query, &analysis);
