@@ -64,7 +64,7 @@ RESET shoal.enable_local;
 -- refused, and said how to do it instead
 SET search_path = dist;
 UPDATE orders SET customer_id = 1 WHERE customer_id = 2;
-DELETE FROM orders WHERE order_id IN (SELECT n FROM events);
+UPDATE orders o SET amount = 1 FROM events e WHERE e.n = o.order_id;
 UPDATE products SET price = random();
 
 -- evaluated once, here

@@ -15,6 +15,8 @@ int			shoal_shard_count = 32;
 int			shoal_replicas = 0;
 char	   *shoal_node_conninfo = NULL;
 int			shoal_origin = 0;
+int			shoal_claimed_origin = 0;
+char	   *shoal_origin_proof = NULL;
 int			shoal_max_cached_statements = 1000;
 bool		shoal_forward_ddl = true;
 bool		shoal_enable_local = true;
@@ -48,9 +50,14 @@ shoal_settings_init(void)
 							   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.origin",
 							"Node that opened this session as coordinator; 0 in a user's session.",
-							NULL, &shoal_origin, 0, 0, INT_MAX,
+							NULL, &shoal_claimed_origin, 0, 0, INT_MAX,
 							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
+	DefineCustomStringVariable("shoal.origin_proof",
+							   "Shows that a node of the cluster opened this session.",
+							   NULL, &shoal_origin_proof, "", PGC_BACKEND,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.max_cached_statements",
 							"Number of prepared statements kept on each connection to a node.",
 							NULL, &shoal_max_cached_statements, 1000, 0, 100000,

@@ -15,10 +15,13 @@ extern int	shoal_replicas;
 extern char *shoal_node_conninfo;
 
 /*
- * shoal.origin: node id of the coordinator that opened this session, set by
- * it in the startup packet; 0 in a user's own session.
+ * Node id of the coordinator that opened this session; 0 in a user's own
+ * session.  shoal.origin, set in the startup packet, is just a claim; it counts
+ * from when it is checked (meta_origin.c), which shoal_meta_enabled does.
  */
 extern int	shoal_origin;
+extern int	shoal_claimed_origin;
+extern char *shoal_origin_proof;
 
 /* shoal.max_cached_statements: prepared statements kept per node connection */
 extern int	shoal_max_cached_statements;

@@ -8,6 +8,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
 #include "meta/meta.h"
@@ -20,6 +21,13 @@ extern void shoal_ddl_init(void);
  * dropped.  Called by shoal_ddl_init.
  */
 extern void shoal_ddl_drop_init(void);
+
+/*
+ * ddl_lock.c: locks tables (OIDs of Shoal tables) on all nodes, all or none at
+ * any moment, so that no query on another node is in the way for good.  Error
+ * 55P03 after lock_timeout, or after half a minute in a transaction block.
+ */
+extern void shoal_ddl_lock_tables(List *relids, LOCKMODE mode);
 
 /* ---- ddl_convert.c: on this node only ---- */
 

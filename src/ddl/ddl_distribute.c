@@ -35,6 +35,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -134,7 +135,11 @@ shoal_ddl_begin_change(const char *function)
 void
 shoal_ddl_begin_internal(void)
 {
-	if (shoal_origin == 0)
+	static const char start[] = "/*shoal local*/ SELECT shoal.internal_";
+
+	/* what the coordinator has sent, not what a function of a user's does */
+	if (shoal_origin == 0 || debug_query_string == NULL ||
+		strncmp(debug_query_string, start, strlen(start)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("this function is called by Shoal itself"),

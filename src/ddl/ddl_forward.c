@@ -4,10 +4,9 @@
  *
  * A statement that changes the schema runs here first, then its own text on
  * all other nodes, in one distributed transaction.  The cluster lock keeps
- * other nodes' schema changes out, so that two of them cannot meet in
- * different orders; TRUNCATE and LOCK TABLE, which are more frequent, do
- * without it and visit the node with the lowest id first instead, so that
- * the first to get there goes on everywhere.
+ * other nodes' schema changes out; the locks that the statement needs on Shoal
+ * tables are taken on all nodes before it starts (ddl_lock.c).  TRUNCATE and
+ * LOCK TABLE, which are more frequent, do without the cluster lock.
  *
  * Temporary objects stay here.  Roles and the like belong to a server, so
  * statements about them run once in each.
@@ -24,6 +23,7 @@
 #include "commands/dbcommands.h"
 #include "commands/tablecmds.h"
 #include "lib/stringinfo.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -639,6 +639,8 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 		create_table_as(call, targets, others);
 		return;
 	}
+	if (others)
+		shoal_ddl_lock_targets(stmt, targets);
 	if (others_first)
 		forward(stmt, sql, reach);
 	run_forwarded_here(call, targets);
@@ -664,6 +666,9 @@ shoal_ddl_run_schema(ShoalUtility *call)
 	if (!shoal_ddl_is_coordinator())
 	{
 		refuse_in_fragment(call, &targets);
+		if (shoal_origin == 0 && !shoal_scope_is_local_work() &&
+			!creating_extension && !superuser())
+			shoal_ddl_refuse_shards(call->stmt, &targets);
 		shoal_ddl_run_here(call, &targets);
 		return;
 	}
@@ -683,45 +688,31 @@ shoal_ddl_run_schema(ShoalUtility *call)
 
 /* ---- TRUNCATE and LOCK TABLE ---- */
 
-/* The names of the Shoal tables among some relations; NULL if there is none. */
+/*
+ * The Shoal tables among some relations: their names, NULL if there is none,
+ * and OIDs, as far as the user may lock them.
+ */
 static char *
-shoal_tables_of(List *relations)
+shoal_tables_of(List *relations, List **relids)
 {
 	StringInfoData names;
 	ListCell   *lc;
 
+	*relids = NIL;
 	initStringInfo(&names);
 	foreach(lc, relations)
 	{
 		Oid			relid = shoal_ddl_relid((RangeVar *) lfirst(lc));
 
-		if (OidIsValid(relid) && shoal_meta_table(relid) != NULL)
-			appendStringInfo(&names, "%s%s", names.len ? ", " : "",
-							 shoal_ddl_relation_name(relid));
+		if (!OidIsValid(relid) || shoal_meta_table(relid) == NULL)
+			continue;
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+						 shoal_ddl_relation_name(relid));
+		if (pg_class_aclcheck(relid, GetUserId(),
+							  ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK)
+			*relids = lappend_oid(*relids, relid);
 	}
 	return names.len ? names.data : NULL;
-}
-
-/* The statement here and its text there, the lowest node first. */
-static void
-run_in_order(ShoalUtility *call, const char *sql)
-{
-	const ShoalNode *first = (const ShoalNode *) linitial(shoal_meta_nodes());
-	List	   *rest = NIL;
-	ListCell   *lc;
-
-	foreach(lc, shoal_meta_nodes())
-	{
-		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
-
-		if (!node->is_local && node != first)
-			rest = lappend_int(rest, node->node_id);
-	}
-	if (!first->is_local)
-		shoal_xact_run(sql, list_make1_int(first->node_id));
-	shoal_ddl_core(call);
-	if (rest != NIL)
-		shoal_xact_run(sql, rest);
 }
 
 void
@@ -730,6 +721,7 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 	TruncateStmt *stmt = (TruncateStmt *) call->stmt;
 	ShoalTargets targets = {0};
 	char	   *names;
+	List	   *relids;
 	ListCell   *lc;
 
 	if (shoal_origin > 0 && !shoal_scope_is_local_work())
@@ -750,26 +742,17 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 			targets.relids = lappend_oid(targets.relids, relid);
 	}
 	shoal_ddl_refuse_shards(call->stmt, &targets);
-	names = shoal_tables_of(stmt->relations);
+	names = shoal_tables_of(stmt->relations, &relids);
 	if (names == NULL || !shoal_ddl_enter_cluster(false))
 	{
 		shoal_ddl_core(call);
 		return;
 	}
-	run_in_order(call, shoal_ddl_marked(psprintf("TRUNCATE %s%s%s", names,
-												 stmt->restart_seqs ? " RESTART IDENTITY" : "",
-												 stmt->behavior == DROP_CASCADE ? " CASCADE" : "")));
-}
-
-static const char *
-lock_mode_name(LOCKMODE mode)
-{
-	static const char *const names[] = {
-		"", "ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
-		"SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"
-	};
-
-	return names[mode];
+	shoal_ddl_lock_tables(relids, AccessExclusiveLock);
+	shoal_ddl_core(call);
+	shoal_xact_run(shoal_ddl_marked(psprintf("TRUNCATE %s%s%s", names,
+											 stmt->restart_seqs ? " RESTART IDENTITY" : "",
+											 stmt->behavior == DROP_CASCADE ? " CASCADE" : "")), NIL);
 }
 
 void
@@ -777,17 +760,21 @@ shoal_ddl_run_lock(ShoalUtility *call)
 {
 	LockStmt   *stmt = (LockStmt *) call->stmt;
 	char	   *names = NULL;
+	List	   *relids;
 
 	/* what a query takes anyway needs no lock in advance (pg_dump does) */
 	if (shoal_ddl_is_coordinator() && !XactReadOnly &&
 		stmt->mode > RowExclusiveLock && IsInTransactionBlock(call->context == PROCESS_UTILITY_TOPLEVEL))
-		names = shoal_tables_of(stmt->relations);
+		names = shoal_tables_of(stmt->relations, &relids);
 	if (names == NULL || !shoal_ddl_enter_cluster(false))
 	{
 		shoal_ddl_core(call);
 		return;
 	}
-	run_in_order(call, shoal_ddl_marked(psprintf("LOCK TABLE %s IN %s MODE%s", names,
-												 lock_mode_name(stmt->mode),
-												 stmt->nowait ? " NOWAIT" : "")));
+	if (!stmt->nowait)
+		shoal_ddl_lock_tables(relids, stmt->mode);
+	shoal_ddl_core(call);
+	shoal_xact_run(shoal_ddl_marked(psprintf("LOCK TABLE %s IN %s MODE%s", names,
+											 shoal_ddl_lock_mode_name(stmt->mode),
+											 stmt->nowait ? " NOWAIT" : "")), NIL);
 }

@@ -25,6 +25,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -306,6 +307,8 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 	List	   *heaps = NIL;
 
 	shoal_ddl_begin_change("shoal.undistribute_table()");
+	if (shoal_meta_table(relid) != NULL && shoal_owns_table(relid, GetUserId()))
+		shoal_ddl_lock_tables(list_make1_oid(relid), AccessExclusiveLock);
 	rel = shoal_ddl_open_own_table(relid);
 	table = shoal_meta_table(relid);
 	if (table == NULL)

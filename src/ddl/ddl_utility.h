@@ -7,6 +7,7 @@
 
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "storage/lockdefs.h"
 #include "tcop/utility.h"
 
 /* A call of the utility hook. */
@@ -117,6 +118,14 @@ extern bool shoal_ddl_enter_cluster(bool exclusive);
 
 /* sql with the local marker in front. */
 extern char *shoal_ddl_marked(const char *sql);
+
+/* ---- ddl_lock.c ---- */
+
+/* Locks the Shoal tables that a schema statement names as core is going to. */
+extern void shoal_ddl_lock_targets(Node *stmt, const ShoalTargets *targets);
+
+/* "SHARE" and so on. */
+extern const char *shoal_ddl_lock_mode_name(LOCKMODE mode);
 
 /* ---- ddl_refuse.c: what may not be done to Shoal tables ---- */
 

@@ -32,7 +32,8 @@ needs_execution(Node *node, ParamListInfo params)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
+	/* a Var is a column of the plan that is run first */
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) || IsA(node, Var))
 		return true;
 	if (IsA(node, Param))
 	{

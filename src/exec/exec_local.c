@@ -205,9 +205,10 @@ local_plan(ShoalLocal *local, const char *sql, int nparams, Oid *types,
 		   ParamListInfo params)
 {
 	CachedPlanSource *source;
+	const char *trusted;
 	bool		saved;
 
-	shoal_scope_enter_trust();
+	trusted = shoal_scope_trust(sql);
 	PG_TRY();
 	{
 		source = find_source(sql, nparams, types, &saved);
@@ -217,7 +218,7 @@ local_plan(ShoalLocal *local, const char *sql, int nparams, Oid *types,
 	}
 	PG_FINALLY();
 	{
-		shoal_scope_leave_trust();
+		(void) shoal_scope_trust(trusted);
 	}
 	PG_END_TRY();
 
@@ -380,8 +381,9 @@ spi_execute_trusted(const char *sql, int nparams, Oid *types,
 					const Datum *values, const bool *nulls)
 {
 	SPIExecuteOptions options = {0};
+	const char *trusted;
 
-	shoal_scope_enter_trust();
+	trusted = shoal_scope_trust(sql);
 	PG_TRY();
 	{
 		SPIPlanPtr	plan = SPI_prepare(sql, nparams, types);
@@ -394,7 +396,7 @@ spi_execute_trusted(const char *sql, int nparams, Oid *types,
 	}
 	PG_FINALLY();
 	{
-		shoal_scope_leave_trust();
+		(void) shoal_scope_trust(trusted);
 	}
 	PG_END_TRY();
 }

@@ -96,6 +96,12 @@ extern List *shoal_meta_nodes(void);
 /* Id of the node this backend runs on; 0 if the extension is not set up. */
 extern int	shoal_meta_local_node_id(void);
 
+/*
+ * What proves to another node that a session of this user is a coordinator's.
+ * palloc'd; only while shoal_meta_enabled() is true.
+ */
+extern char *shoal_meta_origin_proof(const char *user);
+
 /* True if the cluster has just this node. */
 extern bool shoal_meta_is_alone(void);
 

@@ -43,6 +43,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "meta/meta_tables.h"
 
@@ -70,7 +71,8 @@ typedef struct SchemaEntry
 } SchemaEntry;
 
 static const char *const meta_rel_names[SHOAL_META_RELS] = {
-	"node", "local_node", "colocation_group", "distributed_table", "placement"
+	"node", "local_node", "colocation_group", "distributed_table", "placement",
+	"secret"
 };
 
 /* is the extension there, and where are its tables */
@@ -243,8 +245,8 @@ refresh(void)
 	}
 }
 
-bool
-shoal_meta_enabled(void)
+static bool
+extension_is_there(void)
 {
 	uint64		before = changes;
 	Oid			extension;
@@ -281,6 +283,16 @@ shoal_meta_enabled(void)
 	memcpy(meta_relids, relids, sizeof(relids));
 	if (before == changes)
 		ext_state = EXT_PRESENT;
+	return true;
+}
+
+bool
+shoal_meta_enabled(void)
+{
+	if (!extension_is_there())
+		return false;
+	if (shoal_claimed_origin != 0 && shoal_origin == 0)
+		shoal_meta_check_origin();
 	return true;
 }
 

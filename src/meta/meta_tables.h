@@ -12,10 +12,11 @@ typedef enum ShoalMetaRel
 	SHOAL_REL_LOCAL_NODE,
 	SHOAL_REL_GROUP,
 	SHOAL_REL_TABLE,
-	SHOAL_REL_PLACEMENT
+	SHOAL_REL_PLACEMENT,
+	SHOAL_REL_SECRET
 } ShoalMetaRel;
 
-#define SHOAL_META_RELS (SHOAL_REL_PLACEMENT + 1)
+#define SHOAL_META_RELS (SHOAL_REL_SECRET + 1)
 
 enum
 {
@@ -57,5 +58,11 @@ enum
 
 /* OID of a metadata table; call only while shoal_meta_enabled() is true. */
 extern Oid	shoal_meta_relid(ShoalMetaRel which);
+
+/*
+ * Accepts the session's claim to be a coordinator's (shoal.origin), or error
+ * 28000.  While shoal_meta_enabled() is true.
+ */
+extern void shoal_meta_check_origin(void);
 
 #endif							/* META_TABLES_H */

@@ -38,6 +38,7 @@
 #include "scope/scope.h"
 #include "remote/remote.h"
 #include "xact/xact.h"
+#include "ddl/ddl.h"
 #include "ops/ops.h"
 
 PG_FUNCTION_INFO_V1(shoal_add_node);
@@ -382,6 +383,29 @@ own_password(void)
 
 /* ---- add_node ---- */
 
+/*
+ * The commands that follow contain passwords and the cluster's secret, so in
+ * this transaction these nodes neither log nor show them.
+ */
+static void
+keep_from_logs(List *node_ids)
+{
+	static const char *const commands[] = {
+		"SET LOCAL log_statement = none",
+		"SET LOCAL log_min_duration_statement = -1",
+		"SET LOCAL log_min_duration_sample = -1",
+		"SET LOCAL log_transaction_sample_rate = 0",
+		"SET LOCAL log_duration = off",
+		"SET LOCAL log_min_error_statement = panic",
+		"SET LOCAL track_activities = off"
+	};
+
+	if (node_ids == NIL)
+		return;
+	for (int i = 0; i < lengthof(commands); i++)
+		shoal_xact_run(psprintf("/*shoal local*/ %s", commands[i]), node_ids);
+}
+
 /* Connects to a candidate and checks it; returns its system identifier. */
 static char *
 inspect_candidate(const char *host, int port, const char *dbname,
@@ -440,17 +464,15 @@ register_node(int node_id, const char *host, int port, const char *dbname,
 static void
 add_reference_tables(ShoalConn *conn, int node_id)
 {
+	List	   *relids = NIL;
 	ListCell   *lc;
 
-	foreach(lc, shoal_ops_texts("SELECT t.table_name::text FROM shoal.distributed_table t"
-								" JOIN shoal.colocation_group g USING (group_id) WHERE g.kind = 'r' ORDER BY t.table_name::pg_catalog.oid"))
-	{
-		char	   *name = (char *) lfirst(lc);
-		Oid			relid = DatumGetObjectId(DirectFunctionCall1(regclassin, CStringGetDatum(name)));
-
-		shoal_ops_run_everywhere(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", name));
-		shoal_ops_copy_rows(conn, relid);
-	}
+	foreach(lc, shoal_ops_texts("SELECT t.table_name::pg_catalog.oid::text FROM shoal.distributed_table t"
+								" JOIN shoal.colocation_group g USING (group_id) WHERE g.kind = 'r' ORDER BY 1"))
+		relids = lappend_oid(relids, atooid((char *) lfirst(lc)));
+	shoal_ddl_lock_tables(relids, ShareRowExclusiveLock);
+	foreach(lc, relids)
+		shoal_ops_copy_rows(conn, lfirst_oid(lc));
 	shoal_ops_run_everywhere(psprintf("INSERT INTO shoal.placement (group_id, shard, node_id)"
 									  " SELECT group_id, 0, %d FROM shoal.colocation_group WHERE kind = 'r'",
 									  node_id));
@@ -498,11 +520,13 @@ shoal_add_node(PG_FUNCTION_ARGS)
 				 errhint("Call shoal.alter_node(%d, host => ...) with an address that all nodes reach it by.",
 						 self->node_id)));
 
+	keep_from_logs(nodes_except(0));
 	script = shoal_ops_dump_schema(same_server);
 	node_id = atoi(shoal_ops_text("SELECT (pg_catalog.max(node_id) + 1)::text FROM shoal.node"));
 	register_node(node_id, host, port, dbname, password, system_id);
 
 	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+	keep_from_logs(list_make1_int(node_id));
 	if (!same_server)
 		shoal_ops_copy_roles(conn);
 	shoal_ops_copy_database(conn, dbname);
@@ -600,10 +624,12 @@ try_reset_node(const ShoalNode *node)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("removed node could not be reset: %s", error->message),

@@ -442,7 +442,7 @@ void
 shoal_ops_copy_metadata(ShoalConn *conn, int node_id)
 {
 	static const char *const tables[] = {
-		"node", "colocation_group", "distributed_table", "placement"
+		"node", "colocation_group", "distributed_table", "placement", "secret"
 	};
 
 	for (int i = 0; i < lengthof(tables); i++)

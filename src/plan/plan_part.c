@@ -17,6 +17,7 @@
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
@@ -30,6 +31,7 @@
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
@@ -421,6 +423,50 @@ is_harmless(Node *clause)
 		!has_foreign_function_walker(clause, NULL);
 }
 
+/* Could a function's result depend on who calls it? */
+static bool
+asks_for_user(Oid funcid, void *context)
+{
+	char	   *name;
+
+	if (func_volatile(funcid) == PROVOLATILE_IMMUTABLE)
+		return false;
+	if (funcid >= FirstNormalObjectId)
+		return true;
+	name = get_func_name(funcid);
+	return strncmp(name, "has_", 4) == 0 || strcmp(name, "pg_has_role") == 0 ||
+		strcmp(name, "row_security_active") == 0 ||
+		strcmp(name, "current_setting") == 0;
+}
+
+static bool
+asks_for_user_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, asks_for_user, context))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, asks_for_user_walker, context, 0);
+	return expression_tree_walker(node, asks_for_user_walker, context);
+}
+
+/*
+ * What is read with the rights of a view's owner runs as the owner, but the
+ * view's functions have to see the user (current_user itself is a parameter).
+ */
+static void
+check_run_as(ShoalPart *part)
+{
+	if (OidIsValid(part->run_as) &&
+		asks_for_user_walker((Node *) part->query, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot call a function for the current user with the rights of a view's owner"),
+				 errdetail("The view cannot run on each shard by itself, and it has a function that may depend on who calls it."),
+				 errhint("Use a view WITH (security_invoker), or a security-definer function.")));
+}
+
 static bool
 is_sendable(PlannerInfo *root, Index varno, ShoalPart *part,
 			RestrictInfo *rinfo)
@@ -506,6 +552,7 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	ListCell   *lc;
 
 	part->run_as = shoal_text_owner(part->query);
+	check_run_as(part);
 	foreach(lc, clauses)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
@@ -709,7 +756,7 @@ finish_plan_node(Plan *plan, List *rtable)
 }
 
 void
-shoal_part_finish(PlannedStmt *stmt)
+shoal_part_add_tables(PlannedStmt *stmt)
 {
 	ListCell   *lc;
 	ListCell   *lcp;
@@ -726,6 +773,12 @@ shoal_part_finish(PlannedStmt *stmt)
 	}
 	/* whether views are sent by name depends on who asks */
 	stmt->dependsOnRole = true;
+}
+
+void
+shoal_part_finish(PlannedStmt *stmt)
+{
+	shoal_part_add_tables(stmt);
 	finish_plan_node(stmt->planTree, stmt->rtable);
 	finish_plan_list(stmt->subplans, stmt->rtable);
 }

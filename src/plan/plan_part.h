@@ -66,7 +66,10 @@ extern CustomScan *shoal_part_make_scan(const ShoalFragment *frag, int varno,
 										List *names, List *types,
 										List *typmods, List *collations);
 
-/* Adds removed tables and finishes merging aggregates. */
+/* Puts the tables that parts read into a finished plan. */
+extern void shoal_part_add_tables(PlannedStmt *stmt);
+
+/* The same, and finishes merging aggregates. */
 extern void shoal_part_finish(PlannedStmt *stmt);
 
 /* set_rel_pathlist_hook */

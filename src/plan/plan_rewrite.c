@@ -16,6 +16,7 @@
 #include "catalog/heap.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
@@ -375,6 +376,79 @@ table_query(Query *outer, int varno, List *system_attnos)
 	return query;
 }
 
+/*
+ * A view with rights of its own becomes a part as a whole, as what is in it
+ * must not be read by the current user.  False if it can't run on each shard
+ * by itself.
+ */
+static bool
+pull_view(RangeTblEntry *rte, const char *reason)
+{
+	RangeTblEntry *view = copyObject(rte);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = makeNode(Query);
+	ShoalPart  *part;
+	ShoalAnalysis analysis;
+	ListCell   *lc;
+
+	view->lateral = false;
+	view->inFromCl = true;
+	query->commandType = CMD_SELECT;
+	query->rtable = list_make1(view);
+	ref->rtindex = 1;
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	foreach(lc, view->subquery->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Expr	   *expr = (Expr *) makeVar(1, tle->resno,
+											exprType((Node *) tle->expr),
+											exprTypmod((Node *) tle->expr),
+											exprCollation((Node *) tle->expr), 0);
+
+		if (!tle->resjunk)
+			query->targetList = lappend(query->targetList,
+										makeTargetEntry(expr, tle->resno,
+														pstrdup(tle->resname), false));
+	}
+	shoal_shape_analyze(query, &analysis);
+	if (analysis.whole.kind != SHOAL_SHAPE_SHARDED ||
+		!shoal_part_is_sendable(query))
+		return false;
+	part = palloc0(sizeof(ShoalPart));
+	part->query = query;
+	part->rows = GUESS_TABLE_ROWS;
+	part->way = "pull";
+	part->reason = reason;
+	shoal_part_note_tables(query);
+	rte->subquery = shoal_part_wrap(part);
+	return true;
+}
+
+/*
+ * What is read piece by piece is read as the current user.  Rights that are
+ * missing are an error of the node's, but other policies would be other rows.
+ */
+static void
+check_policies(Query *query, RangeTblEntry *rte)
+{
+	Oid			check_as = shoal_rte_check_as(query, rte);
+	Relation	rel;
+	bool		secured;
+
+	if (!OidIsValid(check_as) || check_as == GetUserId())
+		return;
+	rel = table_open(rte->relid, NoLock);
+	secured = rel->rd_rel->relrowsecurity;
+	table_close(rel, NoLock);
+	if (secured)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot apply the policies of table \"%s\" for the owner of a view",
+						get_rel_name(rte->relid)),
+				 errdetail("The view cannot run on each shard by itself."),
+				 errhint("Use a view WITH (security_invoker), or a security-definer function.")));
+}
+
 static void
 pull_table(Query *query, int varno, const char *reason)
 {
@@ -384,6 +458,7 @@ pull_table(Query *query, int varno, const char *reason)
 	ShoalAnalysis analysis;
 	ListCell   *lc;
 
+	check_policies(query, rte);
 	context.varno = varno;
 	{
 		Relation	rel = table_open(rte->relid, NoLock);
@@ -517,6 +592,9 @@ rewrite_pieces(Query *query, const char *reason)
 	{
 		RangeTblEntry *rte = rt_fetch(varno, query->rtable);
 
+		if (rte->rtekind == RTE_SUBQUERY &&
+			shoal_text_is_foreign_view(rte) && pull_view(rte, reason))
+			continue;
 		if (rte->rtekind == RTE_SUBQUERY)
 			shoal_rewrite_query(rte->subquery);
 		else if (rte->rtekind == RTE_RELATION && varno != query->resultRelation &&

@@ -192,6 +192,14 @@ has_foreign_rights(Oid view)
 }
 
 bool
+shoal_text_is_foreign_view(RangeTblEntry *rte)
+{
+	Oid			view = shoal_rte_view(rte);
+
+	return OidIsValid(view) && has_foreign_rights(view);
+}
+
+bool
 shoal_text_is_hashed(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);

@@ -45,6 +45,9 @@ extern Node *shoal_text_externalize(Node *node, List **params,
  */
 extern Oid	shoal_text_owner(Query *query);
 
+/* Is it a view whose owner's rights count?  Such are sent by their names. */
+extern bool shoal_text_is_foreign_view(RangeTblEntry *rte);
+
 /* Is the table partitioned by hash, as ours are, and not by its user? */
 extern bool shoal_text_is_hashed(Oid relid);
 

@@ -13,6 +13,7 @@
 #include "access/sysattr.h"
 #include "catalog/pg_class.h"
 #include "nodes/extensible.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -30,6 +31,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
 #include "plan/plan_shape.h"
+#include "plan/plan_step.h"
 #include "plan/plan_text.h"
 #include "plan/plan_write.h"
 
@@ -142,21 +144,81 @@ check_key_update(Query *query, List *targetlist, const ShoalTable *table)
 	}
 }
 
+/* The write's fragment above the plan of a step, whose one row it reads. */
 static PlannedStmt *
-plan_update_delete(Query *query, const ShoalTable *table, int cursor_options)
+plan_after_step(Query *query, ShoalFragment *frag, Query *step,
+				const char *query_string, int cursor_options,
+				ParamListInfo params)
+{
+	PlannedStmt *stmt;
+	CustomScan *cscan;
+	List	   *names;
+	List	   *types;
+	List	   *typmods;
+	List	   *collations;
+	ShoalPart	part = {0};
+	ShoalPlanning planning = {0};
+
+	shoal_step_bind(frag);
+	stmt = shoal_write_select_planner(step, query_string,
+									  cursor_options & ~CURSOR_OPT_SCROLL,
+									  params);
+	shoal_part_columns(query->returningList, &names, &types, &typmods,
+					   &collations);
+	planning.outer = shoal_planning;
+	shoal_planning = &planning;
+	stmt->rtable = lappend(stmt->rtable,
+						   shoal_part_make_rte(&part, names, types, typmods,
+											   collations));
+	cscan = shoal_part_make_scan(frag, list_length(stmt->rtable), names, types,
+								 typmods, collations);
+	shoal_part_note_tables(query);
+	shoal_part_add_tables(stmt);
+	shoal_planning = planning.outer;
+
+	outerPlan(cscan) = stmt->planTree;
+	cscan->scan.plan.total_cost = stmt->planTree->total_cost + 1000;
+	stmt->planTree = (Plan *) cscan;
+	stmt->commandType = query->commandType;
+	stmt->hasReturning = (query->returningList != NIL);
+	stmt->canSetTag = query->canSetTag;
+	stmt->parallelModeNeeded = false;
+	return stmt;
+}
+
+/* Can the write be done where its rows are? */
+static bool
+is_doable(const ShoalTable *table, const ShoalAnalysis *analysis)
+{
+	return analysis->whole.kind == (table->kind == SHOAL_KIND_REFERENCE ?
+									SHOAL_SHAPE_ANY : SHOAL_SHAPE_SHARDED);
+}
+
+static PlannedStmt *
+plan_update_delete(Query *query, const ShoalTable *table,
+				   const char *query_string, int cursor_options,
+				   ParamListInfo params)
 {
 	ShoalAnalysis analysis;
 	ShoalFragment *frag;
 	Index		target = query->resultRelation;
+	Query	   *step = NULL;
+	Query	   *rest;
 	const char *what = query->commandType == CMD_UPDATE ? "this UPDATE" : "this DELETE";
 
 	check_with_check_options(query);
 	if (query->commandType == CMD_UPDATE)
 		check_key_update(query, query->targetList, table);
 	shoal_shape_analyze(query, &analysis);
+	if (!is_doable(table, &analysis) &&
+		(step = shoal_step_extract(query, &rest)) != NULL)
+	{
+		query = rest;
+		shoal_shape_analyze(query, &analysis);
+	}
 	if (table->kind == SHOAL_KIND_REFERENCE)
 	{
-		if (analysis.whole.kind != SHOAL_SHAPE_ANY)
+		if (!is_doable(table, &analysis))
 			refuse(what, "a reference table is written with rows of a table that not every node has",
 				   "Compute the rows with a query first and write them with a second statement.");
 		if (differs_by_node(query))
@@ -171,7 +233,7 @@ plan_update_delete(Query *query, const ShoalTable *table, int cursor_options)
 			 reads_ctid_walker((Node *) query->jointree, &target))
 		refuse(what, "rows of several shards have the same ctid",
 			   "Name the row by its key.");
-	else if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
+	else if (!is_doable(table, &analysis))
 		refuse(what, analysis.whole.reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
 	frag = shoal_text_compile(query, &analysis.whole);
@@ -179,6 +241,9 @@ plan_update_delete(Query *query, const ShoalTable *table, int cursor_options)
 	frag->pin_relid = table->relid;
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
 	frag->way = frag->single_shard ? "router" : "push";
+	if (step)
+		return plan_after_step(query, frag, step, query_string, cursor_options,
+							   params);
 	return shoal_direct_plan(query, frag, cursor_options);
 }
 
@@ -472,6 +537,17 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
 
+	if (OidIsValid(shoal_rte_check_as(query, target)) &&
+		shoal_rte_check_as(query, target) != GetUserId())
+	{
+		Relation	rel = RelationIdGetRelation(table->relid);
+		bool		secured = rel->rd_rel->relrowsecurity;
+
+		RelationClose(rel);
+		if (secured)
+			refuse("writing through another role's view to a table with policies",
+				   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
+	}
 	if (tables->writes_in_with)
 		refuse("a WITH query that writes to a Shoal table inside another write",
 			   NULL, "Run the writes one after the other in a transaction.");
@@ -482,7 +558,8 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 							   params);
 		case CMD_UPDATE:
 		case CMD_DELETE:
-			return plan_update_delete(query, table, cursor_options);
+			return plan_update_delete(query, table, query_string,
+									  cursor_options, params);
 		default:
 			refuse("MERGE into a Shoal table", NULL,
 				   "Use INSERT ... ON CONFLICT, or UPDATE and INSERT in a transaction.");

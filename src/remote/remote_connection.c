@@ -91,15 +91,16 @@ add_conninfo(RemoteOptions *options)
  * and whose transaction may be idle there for good reason.
  */
 static char *
-session_options(void)
+session_options(const char *user)
 {
-	return psprintf("-c shoal.origin=%d -c statement_timeout=0"
+	return psprintf("-c shoal.origin=%d -c shoal.origin_proof=%s -c statement_timeout=0"
 					" -c idle_in_transaction_session_timeout=0"
 					" -c idle_session_timeout=0"
 					" -c default_transaction_isolation=read\\ committed"
 					" -c default_transaction_read_only=off"
 					" -c default_transaction_deferrable=off",
-					Max(shoal_meta_local_node_id(), 1));
+					Max(shoal_meta_local_node_id(), 1),
+					shoal_meta_origin_proof(user));
 }
 
 static void
@@ -122,7 +123,7 @@ collect_options(RemoteOptions *options, const RemoteTarget *target)
 	if (target->password)
 		add_option(options, "password", pstrdup(target->password));
 	add_option(options, "client_encoding", GetDatabaseEncodingName());
-	add_option(options, "options", session_options());
+	add_option(options, "options", session_options(target->user));
 	add_option(options, "application_name", "shoal");
 }
 

@@ -54,6 +54,16 @@ CREATE TABLE shoal.commit_record (
 COMMENT ON TABLE shoal.commit_record IS
 'distributed transactions that were committed and whose nodes may not all know it yet';
 
+/* nobody but superusers sees it: who has it can pass for a coordinator */
+CREATE TABLE shoal.secret (
+	secret text NOT NULL
+);
+COMMENT ON TABLE shoal.secret IS
+'what nodes prove to each other with that they are of one cluster';
+REVOKE ALL ON shoal.secret FROM PUBLIC;
+INSERT INTO shoal.secret
+	SELECT pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text;
+
 GRANT SELECT ON shoal.node, shoal.local_node, shoal.colocation_group,
 	shoal.distributed_table, shoal.placement, shoal.commit_record TO PUBLIC;
 

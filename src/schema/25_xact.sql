@@ -6,6 +6,11 @@ COMMENT ON FUNCTION shoal.recover_prepared_transactions() IS
 'commits or rolls back what transactions of this coordinator have left prepared on nodes; returns how many';
 REVOKE ALL ON FUNCTION shoal.recover_prepared_transactions() FROM PUBLIC;
 
+CREATE FUNCTION shoal.internal_lock_cluster() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_internal_lock_cluster';
+COMMENT ON FUNCTION shoal.internal_lock_cluster() IS
+'internal: the lock that serialises schema changes of the cluster';
+
 CREATE FUNCTION shoal.run_on_nodes(command text, node_ids int[] DEFAULT NULL)
 RETURNS TABLE (node_id int, result text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_run_on_nodes';

@@ -9,8 +9,9 @@
  *		/+shoal local+/				everything that lies on this node; DDL is
  *									not forwarded from here
  *
- * Markers count only in sessions that a coordinator opened (shoal.origin), and
- * while this backend runs a fragment of its own (shoal_scope_trust).
+ * Markers count only in sessions that a coordinator opened (shoal.origin), in
+ * the text that it sent, and while this backend runs a fragment of its own
+ * (shoal_scope_trust).  A function that a fragment calls cannot use one.
  */
 #ifndef SCOPE_H
 #define SCOPE_H
@@ -54,13 +55,18 @@ extern PlannedStmt *shoal_scope_plan(Query *query, const char *query_string,
 /*
  * Node-local work of Shoal in this backend (maintenance statements, DDL under
  * way): between enter and leave every query sees all that lies here and
- * nothing is forwarded.  Nestable; abort resets them (main transaction and
- * subtransaction).  shoal_scope_trust_* does the same for honouring markers.
+ * nothing is forwarded.  Nestable; abort resets it (main transaction and
+ * subtransaction).
  */
 extern void shoal_scope_enter_local(void);
 extern void shoal_scope_leave_local(void);
-extern void shoal_scope_enter_trust(void);
-extern void shoal_scope_leave_trust(void);
+
+/*
+ * Honours the marker of this very text (NULL: of none) while the backend plans
+ * a fragment of its own.  Returns what was trusted before, to be put back at
+ * the end and on error.
+ */
+extern const char *shoal_scope_trust(const char *query_string);
 
 /*
  * Tells that a query on a distributed table is planned within local work; its

@@ -13,8 +13,8 @@
 
 /* ---- scope_local.c ---- */
 
-/* True inside enter/leave_trust. */
-extern bool shoal_scope_is_trusted(void);
+/* True if a marker at the start of this text counts. */
+extern bool shoal_scope_is_trusted(const char *query_string);
 
 extern void shoal_scope_local_init(void);
 

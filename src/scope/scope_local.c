@@ -2,7 +2,7 @@
  * scope_local.c
  *		Node-local work of this backend, and whether it trusts markers.
  *
- * Both are stacks of nesting: each entry remembers the transaction nesting
+ * Node-local work is a stack of nesting: each entry remembers the transaction nesting
  * level at which it was made, so that aborting a subtransaction drops just
  * what was entered within it.  Aborting the transaction drops everything; a
  * commit nothing, as VACUUM and the like commit on their way.
@@ -11,9 +11,11 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
+#include "base/base_settings.h"
 #include "scope/scope.h"
 #include "scope/scope_internal.h"
 
@@ -25,7 +27,7 @@ typedef struct Nesting
 } Nesting;
 
 static Nesting local_work;
-static Nesting trust;
+static const char *trusted_text = NULL;
 
 /* has local work planned a query on a distributed table? */
 static bool local_plans = false;
@@ -89,22 +91,27 @@ shoal_scope_note_local_plan(void)
 	local_plans = true;
 }
 
-void
-shoal_scope_enter_trust(void)
+const char *
+shoal_scope_trust(const char *query_string)
 {
-	enter(&trust);
+	const char *before = trusted_text;
+
+	trusted_text = query_string;
+	return before;
 }
 
-void
-shoal_scope_leave_trust(void)
-{
-	leave(&trust);
-}
-
+/*
+ * In a coordinator's session what it sent is trusted, not what functions run
+ * besides: those are any user's.  A superuser may do both.
+ */
 bool
-shoal_scope_is_trusted(void)
+shoal_scope_is_trusted(const char *query_string)
 {
-	return trust.depth > 0;
+	const char *text = shoal_origin > 0 ? debug_query_string : NULL;
+
+	return (text && (text == query_string || strcmp(text, query_string) == 0 ||
+					 superuser_arg(GetAuthenticatedUserId()))) ||
+		(trusted_text && strcmp(trusted_text, query_string) == 0);
 }
 
 bool
@@ -146,7 +153,7 @@ on_xact_event(XactEvent event, void *arg)
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 	{
 		local_work.depth = 0;
-		trust.depth = 0;
+		trusted_text = NULL;
 		forget_local_plans();
 	}
 }
@@ -162,8 +169,6 @@ on_subxact_event(SubXactEvent event, SubTransactionId subid,
 	while (local_work.depth > 0 &&
 		   local_work.levels[local_work.depth - 1] >= level)
 		local_work.depth--;
-	while (trust.depth > 0 && trust.levels[trust.depth - 1] >= level)
-		trust.depth--;
 	forget_local_plans();
 }
 

@@ -132,10 +132,11 @@ read_marker(const char *text, ShoalScope *scope)
 bool
 shoal_scope_parse(const char *query_string, ShoalScope *scope)
 {
-	if (shoal_origin == 0 && !shoal_scope_is_trusted())
+	if (query_string == NULL ||
+		strncmp(query_string, MARKER_START, strlen(MARKER_START)) != 0 ||
+		!shoal_scope_is_trusted(query_string))
 		return false;
-	if (query_string == NULL || !skip(&query_string, MARKER_START))
-		return false;
+	(void) skip(&query_string, MARKER_START);
 	if (!read_marker(query_string, scope))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),

@@ -53,7 +53,7 @@ extern void shoal_xact_run(const char *sql, List *node_ids);
 
 /*
  * Serialises schema and metadata changes of the whole cluster until the end
- * of the transaction (an advisory lock on the lowest node).  Nothing to do in
+ * of the transaction (on the lowest node).  Nothing to do in
  * a one-node cluster.
  */
 extern void shoal_xact_lock_cluster(void);

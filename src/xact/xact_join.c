@@ -8,21 +8,26 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 
-/* key of the advisory lock that serialises changes of the cluster */
-#define CLUSTER_LOCK_CLASS	0x73686f61
-#define CLUSTER_LOCK_ID		1
+#define CLUSTER_LOCK_COMMAND "/*shoal local*/ SELECT shoal.internal_lock_cluster()"
+
+PG_FUNCTION_INFO_V1(shoal_internal_lock_cluster);
 
 bool		xact_used_nodes = false;
 
@@ -223,6 +228,29 @@ first_node(void)
 	return linitial(nodes);
 }
 
+/*
+ * Serialises changes of the cluster.  Not an advisory lock, which anybody could
+ * take for good; nor one that core takes on extensions (sub-object 1).
+ */
+static void
+take_cluster_lock(void)
+{
+	LockDatabaseObject(ExtensionRelationId, get_extension_oid("shoal", false),
+					   1, ExclusiveLock);
+}
+
+Datum
+shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
+{
+	if (shoal_origin == 0 || debug_query_string == NULL ||
+		strcmp(debug_query_string, CLUSTER_LOCK_COMMAND) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this function is called by Shoal itself")));
+	take_cluster_lock();
+	PG_RETURN_VOID();
+}
+
 void
 shoal_xact_lock_cluster(void)
 {
@@ -232,9 +260,7 @@ shoal_xact_lock_cluster(void)
 		return;
 	node = first_node();
 	if (node->is_local)
-		DirectFunctionCall2(pg_advisory_xact_lock_int4,
-							Int32GetDatum(CLUSTER_LOCK_CLASS),
-							Int32GetDatum(CLUSTER_LOCK_ID));
+		take_cluster_lock();
 	else
 	{
 		/*
@@ -244,7 +270,6 @@ shoal_xact_lock_cluster(void)
 		ShoalConn  *conn = shoal_xact_conn(node->node_id,
 										   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
 
-		shoal_remote_exec(conn, psprintf("SELECT pg_catalog.pg_advisory_xact_lock(%d, %d)",
-										 CLUSTER_LOCK_CLASS, CLUSTER_LOCK_ID));
+		shoal_remote_exec(conn, CLUSTER_LOCK_COMMAND);
 	}
 }

@@ -43,12 +43,11 @@ $adder->send("SELECT shoal.add_node('127.0.0.1', $one)");
 is($adder->wait(1), undef, 'add_node waits for a schema change');
 $ddl->query('COMMIT');
 is($adder->wait(1), undef, 'and for a writer of a reference table');
-$waiting->send('INSERT INTO app.kind VALUES (77)');
-is($waiting->wait(1), undef, 'for which other writers wait');
+$waiting->send('INSERT INTO app.kind VALUES (77); INSERT INTO app.unit VALUES (2)');
+ok(defined $waiting->wait(10), 'while others go on writing');
 $writer->query('COMMIT');
 like($adder->wait, qr/\b2\b/, 'then the node is added');
-$waiting->wait;
-is($cluster->sql(1, q{SELECT count(*) FROM app.unit}), 1, 'with the row of the one');
+is($cluster->sql(1, q{SELECT count(*) FROM app.unit}), 2, 'with the rows of the one');
 is($cluster->sql(1, q{SELECT count(*), max(id) FROM app.kind}), '11|77', 'and of the other');
 is($cluster->sql(1, q{SELECT to_regclass('app.late') IS NOT NULL}), 't', 'and the schema change');
 

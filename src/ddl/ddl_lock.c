@@ -1,0 +1,243 @@
+/*
+ * ddl_lock.c
+ *		Locking a table on all nodes.
+ *
+ * A query locks a table first on its coordinator, then where its fragments run;
+ * a statement that changes the table would meet it halfway: the one holds a
+ * lock here and waits there, the other the reverse, and no server sees a
+ * deadlock.  So the locks that a statement needs are taken before it starts, all
+ * or none: nowhere does it wait for long while it holds one elsewhere.  When
+ * time is up all are given back, and after a moment it tries again.  Most waits
+ * are short, so as to hit a moment in which no query is on its way, and to
+ * hold up few; some are longer.
+ *
+ * The parent's lock is enough: whatever touches a partition locks the parent
+ * first.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/tablecmds.h"
+#include "common/pg_prng.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+
+/* milliseconds that an attempt waits for one lock: 15, 30, 60, ... 480, 15 ... */
+#define FIRST_WAIT		15
+#define LONGEST_WAIT	480
+
+/* milliseconds that a transaction which holds other locks goes on trying */
+#define PATIENCE		30000
+
+const char *
+shoal_ddl_lock_mode_name(LOCKMODE mode)
+{
+	static const char *const names[] = {
+		"", "ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
+		"SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"
+	};
+
+	return names[mode];
+}
+
+/* One attempt; raises 55P03 if it takes longer than that. */
+static void
+lock_all(List *relids, const char *sql, LOCKMODE mode, int milliseconds)
+{
+	int			nestlevel = NewGUCNestLevel();
+	List	   *conns = NIL;
+	ListCell   *lc;
+
+	(void) set_config_option("lock_timeout", psprintf("%d", milliseconds),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	foreach(lc, relids)
+		LockRelationOid(lfirst_oid(lc), mode);
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+		if (!node->is_local)
+			conns = lappend(conns, shoal_xact_conn(node->node_id,
+												   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK));
+	}
+	shoal_remote_exec_all(conns, sql);
+	AtEOXact_GUC(true, nestlevel);
+}
+
+/* The same in a subtransaction; false if time was up. */
+static bool
+try_lock_all(List *relids, const char *sql, LOCKMODE mode, int milliseconds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		lock_all(relids, sql, mode, milliseconds);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+		FreeErrorData(error);
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+static void
+pause_a_moment(void)
+{
+	long		milliseconds = pg_prng_uint64_range(&pg_global_prng_state, 2, 20);
+
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 milliseconds, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	int			patience = LockTimeout;
+	int			milliseconds = FIRST_WAIT;
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (relids == NIL || shoal_meta_is_alone())
+		return;
+	initStringInfo(&sql);
+	foreach(lc, relids)
+		appendStringInfo(&sql, "%s%s", sql.len ? ", ONLY " : "LOCK TABLE ONLY ",
+						 shoal_ddl_relation_name(lfirst_oid(lc)));
+	appendStringInfo(&sql, " IN %s MODE", shoal_ddl_lock_mode_name(mode));
+
+	/* another like us may wait for what this transaction has already */
+	if (patience == 0 && IsTransactionBlock())
+		patience = PATIENCE;
+	while (!try_lock_all(relids, shoal_ddl_marked(sql.data), mode,
+						 patience > 0 ? Min(patience, milliseconds) : milliseconds))
+	{
+		if (patience > 0 &&
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), patience))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not lock table \"%s\" on all nodes in time",
+							get_rel_name(linitial_oid(relids))),
+					 errhint("Other transactions use the table; try again.")));
+		pause_a_moment();
+		milliseconds = milliseconds < LONGEST_WAIT ? milliseconds * 2 : FIRST_WAIT;
+	}
+}
+
+/* ---- schema statements ---- */
+
+/* The lock that core will take on the tables that a statement names. */
+static LOCKMODE
+mode_of(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			return AlterTableGetLockLevel(((AlterTableStmt *) stmt)->cmds);
+		case T_AlterObjectSchemaStmt:
+		case T_AlterPolicyStmt:
+		case T_CreatePolicyStmt:
+		case T_DropStmt:
+		case T_RenameStmt:
+		case T_RuleStmt:
+			return AccessExclusiveLock;
+		case T_CreateTrigStmt:
+			return ShareRowExclusiveLock;
+		case T_IndexStmt:
+			return ShareLock;
+		default:
+			/* one that ordinary queries do not wait for */
+			return NoLock;
+	}
+}
+
+static List *
+shoal_tables_in_schemas(List *names)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_table_oids(0))
+	{
+		Oid			relid = lfirst_oid(lc);
+		char	   *schema = get_namespace_name(get_rel_namespace(relid));
+		ListCell   *lc2;
+
+		foreach(lc2, names)
+		{
+			if (schema && strcmp(schema, strVal(lfirst(lc2))) == 0)
+				result = lappend_oid(result, relid);
+		}
+	}
+	return result;
+}
+
+void
+shoal_ddl_lock_targets(Node *stmt, const ShoalTargets *targets)
+{
+	LOCKMODE	mode = mode_of(stmt);
+	List	   *named = targets->relids;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	if (mode == NoLock)
+		return;
+	if (IsA(stmt, DropStmt) && ((DropStmt *) stmt)->removeType == OBJECT_SCHEMA)
+		named = shoal_tables_in_schemas(((DropStmt *) stmt)->objects);
+	foreach(lc, named)
+	{
+		Oid			relid = lfirst_oid(lc);
+		char		relkind = get_rel_relkind(relid);
+
+		if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
+			relid = IndexGetRelation(relid, true);
+		if (OidIsValid(relid) && shoal_meta_table(relid) != NULL &&
+			shoal_owns_table(relid, GetUserId()))
+			relids = list_append_unique_oid(relids, relid);
+	}
+	shoal_ddl_lock_tables(relids, mode);
+}
