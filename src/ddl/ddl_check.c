@@ -256,6 +256,11 @@ shoal_ddl_check_relation(Relation rel)
 				 errmsg("\"%s\" is not a table", name),
 				 errdetail_relkind_not_supported(rel->rd_rel->relkind),
 				 errhint("Only tables can be distributed; views on them work as before.")));
+	if (RelationGetNumberOfAttributes(rel) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" has no columns", name),
+				 errhint("Add a column first.")));
 	if (IsCatalogRelation(rel) || IsToastRelation(rel) ||
 		get_rel_namespace(relid) == get_namespace_oid("shoal", true))
 		ereport(ERROR,

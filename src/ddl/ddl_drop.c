@@ -30,11 +30,41 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 
 static object_access_hook_type next_object_access = NULL;
+
+/*
+ * Dropping the extension drops its tables one by one.  Without them rows on
+ * other nodes would be out of reach; so not while tables are distributed.
+ */
+static void
+check_drop_of_metadata(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	Relation	rel;
+	SysScanDesc scan;
+	bool		used;
+
+	if (name == NULL || strcmp(name, "distributed_table") != 0 ||
+		get_rel_namespace(relid) != get_namespace_oid("shoal", true) ||
+		shoal_origin > 0 || !shoal_forward_ddl)
+		return;
+	rel = table_open(relid, NoLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	used = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	if (used)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop extension \"%s\" while there are distributed, reference or single-shard tables",
+						"shoal"),
+				 errhint("Drop them, or call shoal.undistribute_table() for each; the view shoal.tables lists them.")));
+}
 
 /* Is a new object of a kind that only comes with a table or an index? */
 static bool
@@ -99,6 +129,9 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0 &&
 		shoal_meta_table(object_id) != NULL)
 		shoal_meta_drop_table(object_id);
+
+	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
+		check_drop_of_metadata(object_id);
 
 	/* partitions are made as the extension's owner, a superuser */
 	if (access == OAT_POST_CREATE && sub_id == 0 && !superuser() &&

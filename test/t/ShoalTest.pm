@@ -35,19 +35,20 @@ sub free_base
 	return $base;
 }
 
-# new(nodes => N, conf => [...], base => PORT, extension => 0)
+# new(nodes => N, conf => [...], base => PORT, extension => 0, plain => 1)
 sub new
 {
 	my ($class, %arg) = @_;
 	my $nodes = $arg{nodes} // 2;
-	my $base = $arg{base} // $ENV{PORT} // free_base($nodes + 1);
+	my $base = $arg{base} // $ENV{PORT} // free_base($nodes + 2);
 	my $dir = File::Temp::tempdir('/tmp/shoal-tap.XXXXXX');
 	my $self = bless { dir => $dir, base => $base, nodes => $nodes, pid => $$ }, $class;
 	chmod 0755, $dir;
 	push @all, $self;
 	$self->command('up', '--port', $base, '--nodes', $nodes,
 		(map { ('--conf', $_) } @{ $arg{conf} // [] }),
-		defined $arg{extension} && !$arg{extension} ? '--no-extension' : ());
+		defined $arg{extension} && !$arg{extension} ? '--no-extension' : (),
+		$arg{plain} ? '--plain' : ());
 	chomp($self->{bindir} = `. $dir/cluster; echo \$bindir`);
 	return $self;
 }
@@ -69,7 +70,12 @@ sub kill  { my ($self, $node) = @_; return $self->command('kill', $node); }
 sub start { my ($self, @node) = @_; return $self->command('start', @node); }
 sub stop  { my ($self, @node) = @_; return $self->command('stop', @node); }
 
-sub port { my ($self, $node) = @_; return $self->{base} + $node; }
+# The plain server (without Shoal) is node "plain".
+sub port
+{
+	my ($self, $node) = @_;
+	return $self->{base} + ($node eq 'plain' ? $self->{nodes} + 1 : $node);
+}
 
 # The psql command line for a node: arguments after it are psql's.
 sub psql

@@ -1,0 +1,117 @@
+# Two-phase commit: coordinator or node dies, or the client gives up, between
+# PREPARE and COMMIT PREPARED; recovery settles all or nothing.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use ShoalTest;
+use ShoalWire;
+
+my $cluster = ShoalTest->new(nodes => 2, conf => ['superuser_reserved_connections=0']);
+my $w = ShoalWire->new($cluster->port(0));
+
+sub again { $w = ShoalWire->new($cluster->port(0)); }
+sub run_is { my ($sql, $expected, $name) = @_; return is($w->q($sql), $expected, $name // $sql); }
+# Until nothing of anybody's runs or is prepared anywhere.
+sub quiet
+{
+	my ($name) = @_;
+	my $ok = 1;
+	for my $node (0 .. 2)
+	{
+		$ok &&= $cluster->wait_for($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE state <> 'idle' AND
+			backend_type = 'client backend' AND pid <> pg_backend_pid()");
+		$ok &&= $cluster->sql($node, 'SELECT count(*) FROM pg_prepared_xacts') eq '0';
+	}
+	ok($ok, "$name: nothing is left");
+}
+
+$w->q("CREATE TABLE t (a int PRIMARY KEY, c int DEFAULT 0)");
+$w->q("SELECT shoal.create_distributed_table('t', 'a', shard_count => 12)");
+$w->q("CREATE TABLE r (a int PRIMARY KEY)");
+$w->q("SELECT shoal.create_reference_table('r')");
+$w->q("INSERT INTO t SELECT i FROM generate_series(1, 1000) i");
+
+# ---- two-phase commit ----
+
+# Brings a commit to where all nodes are prepared and the record waits.
+my $lock;
+sub prepare_update
+{
+	my ($c) = @_;
+	$lock = ShoalWire->new($cluster->port(0));
+	$lock->q('BEGIN; LOCK TABLE shoal.commit_record IN SHARE MODE');
+	$w->{error} = '';
+	$w->send(['Q', "UPDATE t SET c = $c"]);
+	ok($cluster->wait_for($_, "SELECT count(*) = 1 FROM pg_prepared_xacts"), "node $_ is prepared") for 1, 2;
+}
+sub recovered
+{
+	my ($settled, $sum, $name) = @_;
+	again();
+	run_is('SELECT shoal.recover_prepared_transactions()', "D($settled)", "$name: recovery");
+	run_is('SELECT sum(c) FROM t', "D($sum)", $name);
+	quiet($name);
+	is($cluster->sql(0, 'SELECT count(*) FROM shoal.commit_record'), '0', "$name: no records are left");
+	is($w->run(['Q', 'UPDATE t SET c = 0']), 'C(UPDATE 1000) Z(I)', "$name: rows can be written");
+}
+
+prepare_update(1);
+$lock->q('ROLLBACK');
+is($w->answer('Z'), 'C(UPDATE 1000) Z(I)', 'commit goes on');
+recovered(0, 1000, 'no fault');
+
+prepare_update(2);
+$w->cancel;
+like($w->answer('Z'), qr/E\(57014\)/, 'cancel before the decision');
+$lock->q('ROLLBACK');
+recovered(0, 0, 'cancel');
+
+prepare_update(3);
+$cluster->kill(0);
+$cluster->start(0);
+recovered(2, 0, 'coordinator dies before the decision');
+
+prepare_update(4);
+my $backend = $cluster->sql(1, "SELECT pid FROM pg_stat_activity WHERE application_name = 'shoal' AND query LIKE 'PREPARE%'");
+kill 'STOP', $backend;
+$lock->q('ROLLBACK');
+$cluster->wait_for(2, "SELECT count(*) = 0 FROM pg_prepared_xacts");
+$cluster->kill(0);
+$cluster->kill(1);
+$cluster->start(1);
+$cluster->start(0);
+is($cluster->sql(1, 'SELECT count(*) FROM pg_prepared_xacts'), '1', 'one node has not heard of the decision');
+recovered(1, 4000, 'coordinator dies after the decision');
+
+prepare_update(5);
+$cluster->kill(1);
+$lock->q('ROLLBACK');
+is($w->answer('Z'), 'C(UPDATE 1000) Z(I)', 'a node dies after PREPARE: commit all the same');
+is($cluster->sql(0, 'SELECT shoal.recover_prepared_transactions()'), '0', 'recovery while it is down');
+$cluster->start(1);
+recovered(1, 5000, 'node dies after PREPARE');
+
+$w->q('BEGIN; UPDATE t SET c = 6');
+$cluster->kill(1);
+$w->{error} = '';
+like($w->run(['Q', 'COMMIT']), qr/E\(08006\) Z\(I\)/, 'a node dies before PREPARE');
+$cluster->start(1);
+recovered(0, 0, 'node dies before PREPARE');
+
+# a cancel request while a node has not answered COMMIT PREPARED
+prepare_update(7);
+$backend = $cluster->sql(1, "SELECT pid FROM pg_stat_activity WHERE application_name = 'shoal' AND query LIKE 'PREPARE%'");
+kill 'STOP', $backend;
+$lock->q('ROLLBACK');
+$cluster->wait_for(2, "SELECT count(*) = 0 FROM pg_prepared_xacts");
+$w->cancel;
+is($w->answer('Z'), 'C(UPDATE 1000) Z(I)', 'cancel after the decision: committed');
+kill 'CONT', $backend;
+$cluster->wait_for(1, "SELECT count(*) = 0 FROM pg_prepared_xacts");
+recovered(0, 7000, 'cancel after the decision');
+
+done_testing();
