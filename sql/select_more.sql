@@ -117,3 +117,13 @@ DROP TABLE dist.notes, dist.readers, dist.bounds;
 REVOKE ALL ON SCHEMA dist FROM regress_viewer;
 REVOKE ALL ON public.here FROM regress_viewer;
 DROP ROLE regress_viewer;
+
+-- writes whose rows would differ from shard to shard or node to node
+CREATE VIEW dist.named AS SELECT customer_id, name FROM dist.customers;
+BEGIN;
+UPDATE dist.named SET name = 'y' WHERE customer_id = 3 RETURNING *;
+DELETE FROM dist.named WHERE customer_id BETWEEN 290 AND 300 AND name LIKE '%9';
+ROLLBACK;
+DROP VIEW dist.named;
+DELETE FROM dist.customers WHERE ctid = '(0,1)';
+UPDATE dist.regions SET title = 'x' WHERE region IN (SELECT region FROM dist.regions LIMIT 2);

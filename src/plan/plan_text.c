@@ -338,7 +338,12 @@ fix_rtes_walker(Node *node, void *context)
 	}
 	if (IsA(node, Query))
 	{
-		name_locked_views((Query *) node);
+		Query	   *query = (Query *) node;
+
+		/* a view's table that became the target is not to be printed twice */
+		if (query->resultRelation > 0)
+			rt_fetch(query->resultRelation, query->rtable)->inFromCl = false;
+		name_locked_views(query);
 		return query_tree_walker((Query *) node, fix_rtes_walker, context,
 								 QTW_EXAMINE_RTES_BEFORE);
 	}

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "catalog/pg_class.h"
 #include "nodes/extensible.h"
 #include "miscadmin.h"
@@ -97,7 +98,35 @@ differs_by_node(Query *query)
 		shoal_expr_is_stuck((Node *) query, false);
 }
 
+/* Is there a choice of rows that each node may make in its own way? */
+static bool
+chooses_rows_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		return query->limitCount || query->limitOffset || query->hasDistinctOn ||
+			query_tree_walker(query, chooses_rows_walker, context, 0);
+	}
+	return expression_tree_walker(node, chooses_rows_walker, context);
+}
+
 /* ---- UPDATE and DELETE ---- */
+
+static bool
+reads_ctid_walker(Node *node, Index *target)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varno == *target &&
+			((Var *) node)->varattno == SelfItemPointerAttributeNumber &&
+			((Var *) node)->varlevelsup == 0;
+	return expression_tree_walker(node, reads_ctid_walker, (void *) target);
+}
 
 static void
 check_key_update(Query *query, List *targetlist, const ShoalTable *table)
@@ -182,6 +211,7 @@ plan_update_delete(Query *query, const ShoalTable *table,
 {
 	ShoalAnalysis analysis;
 	ShoalFragment *frag;
+	Index		target = query->resultRelation;
 	Query	   *step = NULL;
 	Query	   *rest;
 	const char *what = query->commandType == CMD_UPDATE ? "this UPDATE" : "this DELETE";
@@ -207,7 +237,15 @@ plan_update_delete(Query *query, const ShoalTable *table,
 		if (differs_by_node(query))
 			refuse(what, "a volatile function may return something else on each node",
 				   "Compute the values with a query first.");
+		if (chooses_rows_walker((Node *) query, NULL))
+			refuse(what, "LIMIT or DISTINCT ON may choose other rows on each node",
+				   "Compute the rows with a query first and write them by key.");
 	}
+	else if (analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
+			 !analysis.whole.single &&
+			 reads_ctid_walker((Node *) query->jointree, &target))
+		refuse(what, "rows of several shards have the same ctid",
+			   "Name the row by its key.");
 	else if (!is_doable(table, &analysis))
 		refuse(what, analysis.whole.reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
