@@ -105,7 +105,9 @@ RESET ROLE;
 -- administration
 SET ROLE sec_joe;
 SELECT * FROM shoal.secret;
+\set VERBOSITY sqlstate
 SHOW shoal.origin_proof;
+\set VERBOSITY default
 SELECT shoal.run_script('SELECT 1');
 SELECT shoal.run_on_nodes('SELECT 1');
 SELECT shoal.recover_prepared_transactions();
