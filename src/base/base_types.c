@@ -35,9 +35,8 @@ is_built_in(Oid type)
 	return type < FirstGenbkiObjectId;
 }
 
-/* Their binary form is an OID, which is another object's on another node. */
-static bool
-names_an_object(Oid type)
+bool
+shoal_types_names_object(Oid type)
 {
 	switch (type)
 	{
@@ -67,7 +66,7 @@ compute_is_binary(Oid type)
 	Form_pg_type form;
 	bool		result;
 
-	if (!is_built_in(base) || names_an_object(base))
+	if (!is_built_in(base) || shoal_types_names_object(base))
 		return false;
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(base));
 	if (!HeapTupleIsValid(tuple))

@@ -20,4 +20,10 @@ extern bool shoal_types_is_binary(Oid type);
  */
 extern Oid	shoal_types_wire_oid(Oid type);
 
+/*
+ * True for regclass and its kin: their binary form, and what they hash by, is
+ * an OID, which is another object's on another node.
+ */
+extern bool shoal_types_names_object(Oid type);
+
 #endif							/* BASE_TYPES_H */

@@ -39,6 +39,7 @@
 #include "utils/varlena.h"
 
 #include "base/base_compat.h"
+#include "base/base_types.h"
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 
@@ -115,23 +116,8 @@ hash_differs_between_nodes(Oid type)
 	TypeCacheEntry *entry;
 
 	type = getBaseType(type);
-	switch (type)
-	{
-		case REGCLASSOID:
-		case REGCOLLATIONOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-		case REGNAMESPACEOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGROLEOID:
-		case REGTYPEOID:
-			return true;
-		default:
-			break;
-	}
+	if (shoal_types_names_object(type))
+		return true;
 	if (OidIsValid(get_element_type(type)))
 		return hash_differs_between_nodes(get_element_type(type));
 	switch (get_typtype(type))
