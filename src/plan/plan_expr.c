@@ -140,56 +140,49 @@ is_stuck_function(Oid funcid, void *context)
 }
 
 static bool
-stuck_walker(Node *node, bool *volatile_too)
-{
-	if (node == NULL)
-		return false;
-	if (shoal_expr_is_here(node, *volatile_too))
-		return false;
-	if (IsA(node, NextValueExpr))
-		return true;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, stuck_walker,
-								 (void *) volatile_too, 0);
-	if (check_functions_in_node(node, is_stuck_function, NULL))
-		return true;
-	return expression_tree_walker(node, stuck_walker, (void *) volatile_too);
-}
-
-bool
-shoal_expr_is_stuck(Node *node, bool volatile_too)
-{
-	return stuck_walker(node, &volatile_too);
-}
-
-static bool
 is_volatile_function(Oid funcid, void *context)
 {
 	return func_volatile(funcid) == PROVOLATILE_VOLATILE;
 }
 
+/* Which functions are looked for, apart from what becomes a parameter. */
+typedef struct FunctionSearch
+{
+	check_function_callback is_wanted;
+	bool		volatile_too;	/* as for shoal_expr_is_here */
+} FunctionSearch;
+
 static bool
-volatile_walker(Node *node, bool *volatile_too)
+function_walker(Node *node, FunctionSearch *search)
 {
 	if (node == NULL)
 		return false;
-	if (shoal_expr_is_here(node, *volatile_too))
+	if (shoal_expr_is_here(node, search->volatile_too))
 		return false;
 	if (IsA(node, NextValueExpr))
 		return true;
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, volatile_walker,
-								 (void *) volatile_too, 0);
-	if (check_functions_in_node(node, is_volatile_function, NULL))
+		return query_tree_walker((Query *) node, function_walker,
+								 (void *) search, 0);
+	if (check_functions_in_node(node, search->is_wanted, NULL))
 		return true;
-	return expression_tree_walker(node, volatile_walker,
-								  (void *) volatile_too);
+	return expression_tree_walker(node, function_walker, (void *) search);
+}
+
+bool
+shoal_expr_is_stuck(Node *node, bool volatile_too)
+{
+	FunctionSearch search = {is_stuck_function, volatile_too};
+
+	return function_walker(node, &search);
 }
 
 bool
 shoal_expr_is_volatile(Node *node, bool volatile_too)
 {
-	return volatile_walker(node, &volatile_too);
+	FunctionSearch search = {is_volatile_function, volatile_too};
+
+	return function_walker(node, &search);
 }
 
 Node *
