@@ -33,6 +33,37 @@ collect_exec_params(Node *node, Bitmapset **params)
 	return expression_tree_walker(node, collect_exec_params, params);
 }
 
+/*
+ * The expression's value if it is a constant or a parameter that the client
+ * has given, which is nearly always so; these need no expression state.
+ */
+static bool
+known_value(const Expr *expr, const EState *estate, Datum *value, bool *isnull)
+{
+	const ParamListInfo info = estate->es_param_list_info;
+
+	if (IsA(expr, Const))
+	{
+		*value = ((const Const *) expr)->constvalue;
+		*isnull = ((const Const *) expr)->constisnull;
+		return true;
+	}
+	if (IsA(expr, Param) && info && info->paramFetch == NULL)
+	{
+		const Param *param = (const Param *) expr;
+		const ParamExternData *data;
+
+		if (param->paramkind != PARAM_EXTERN || param->paramid < 1 ||
+			param->paramid > info->numParams)
+			return false;
+		data = &info->params[param->paramid - 1];
+		*value = data->value;
+		*isnull = data->isnull;
+		return data->ptype == param->paramtype;
+	}
+	return false;
+}
+
 ShoalRun *
 shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 {
@@ -43,7 +74,7 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 
 	run->frag = frag;
 	run->parent = parent;
-	run->param_states = ExecInitExprList(frag->params, parent);
+	run->param_states = palloc0(sizeof(ExprState *) * Max(n, 1));
 	(void) collect_exec_params((Node *) frag->params, &run->exec_params);
 	run->param_cxt = AllocSetContextCreate(CurrentMemoryContext,
 										   "Shoal parameters",
@@ -59,11 +90,20 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 	call->run_as = frag->run_as;
 	call->cache = true;
 	call->nparams = frag->nsent;
+	call->forward = SHOAL_WIRE_BEST;
+	call->cxt = run->cxt;
 	call->types = palloc(sizeof(Oid) * Max(n, 1));
 	call->values = palloc0(sizeof(Datum) * Max(n, 1));
 	call->nulls = palloc0(sizeof(bool) * Max(n, 1));
 	foreach(lc, frag->params)
-		call->types[foreach_current_index(lc)] = exprType(lfirst(lc));
+	{
+		int			i = foreach_current_index(lc);
+
+		call->types[i] = exprType(lfirst(lc));
+		if (!known_value(lfirst(lc), parent->state, &call->values[i],
+						 &call->nulls[i]))
+			run->param_states[i] = ExecInitExpr(lfirst(lc), parent);
+	}
 	call->owner = CurrentResourceOwner;
 	if (frag->returns_rows)
 		call->desc = desc;
@@ -250,14 +290,12 @@ evaluate_params(ShoalRun *run)
 {
 	ExprContext *econtext = run->parent->ps_ExprContext;
 	MemoryContext old = MemoryContextSwitchTo(run->param_cxt);
-	ListCell   *lc;
 
-	foreach(lc, run->param_states)
+	for (int i = 0; i < list_length(run->frag->params); i++)
 	{
-		int			i = foreach_current_index(lc);
-
-		run->call.values[i] = ExecEvalExpr((ExprState *) lfirst(lc), econtext,
-										   &run->call.nulls[i]);
+		if (run->param_states[i])
+			run->call.values[i] = ExecEvalExpr(run->param_states[i], econtext,
+											   &run->call.nulls[i]);
 	}
 	run->evaluated = true;
 	MemoryContextSwitchTo(old);
@@ -284,7 +322,9 @@ shoal_run_prepare(ShoalRun *run)
 		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
 														  call->types, false),
 									   call->values, call->nulls);
-	call->decoder = call->desc ? shoal_wire_decoder(call->desc) : NULL;
+	call->decoder = NULL;
+	if (call->desc && call->forward == SHOAL_WIRE_BEST)
+		call->decoder = shoal_wire_decoder(call->desc, call->forward);
 	run->affected = 0;
 	run->current = 0;
 	run->merge = NULL;

@@ -275,10 +275,12 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 	}
 	call->snapshot = ps->state->es_snapshot;
 	call->owner = CurrentResourceOwner;
+	call->cxt = CurrentMemoryContext;
+	call->forward = SHOAL_WIRE_BEST;
 	if (state->insert->returns_rows)
 	{
 		call->desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
-		call->decoder = shoal_wire_decoder(call->desc);
+		call->decoder = shoal_wire_decoder(call->desc, SHOAL_WIRE_BEST);
 	}
 }
 

@@ -28,9 +28,27 @@
 typedef struct ShoalDecoder ShoalDecoder;
 typedef struct ShoalEncoder ShoalEncoder;
 
+/* formats of rows from a node: the client's (as in libpq), or the best one */
+#define SHOAL_WIRE_BEST		(-1)
+#define SHOAL_WIRE_TEXT		0
+#define SHOAL_WIRE_BINARY	1
+
+/* True if rows of this type can be had in binary. */
+extern bool shoal_wire_can_binary(TupleDesc desc);
+
+/* True if texts have the same encoding for client, coordinator and nodes. */
+extern bool shoal_wire_same_encoding(void);
+
 /* How to read rows of a type; the decoder lives in the current context. */
-extern ShoalDecoder *shoal_wire_decoder(TupleDesc desc);
+extern ShoalDecoder *shoal_wire_decoder(TupleDesc desc, int format);
 extern bool shoal_wire_decoder_is_binary(const ShoalDecoder *decoder);
+
+/*
+ * Raises 08P01 unless the result has the columns of desc: a node whose schema
+ * differs must not be misread.
+ */
+extern void shoal_wire_check_columns(TupleDesc desc, bool binary,
+									 PGresult *res);
 
 /*
  * Reads the one row of a result; by-reference values are palloc'd in the
@@ -106,7 +124,13 @@ typedef struct ShoalCall
 	bool	   *nulls;
 	ShoalParams *wire;			/* the parameters for nodes, once needed */
 	TupleDesc	desc;			/* rows; NULL: none are wanted */
-	ShoalDecoder *decoder;
+	ShoalDecoder *decoder;		/* NULL while rows are forwarded */
+	int			forward;		/* format in which rows of nodes are handed on
+								 * as they are; SHOAL_WIRE_BEST: decode them */
+	PGresult   *raw;			/* if so, the row that the last call of
+								 * shoal_task_next was about; the slot has no
+								 * values then */
+	MemoryContext cxt;			/* lives as long as the tasks */
 	Snapshot	snapshot;		/* for the local part */
 	ResourceOwner owner;
 } ShoalCall;
@@ -189,7 +213,8 @@ typedef struct ShoalRun
 {
 	const ShoalFragment *frag;
 	PlanState  *parent;
-	List	   *param_states;	/* ExprState * */
+	ExprState **param_states;	/* NULL: a constant or a parameter of the
+								 * client's */
 	Bitmapset  *exec_params;	/* PARAM_EXECs that the parameters use */
 	bool		evaluated;		/* parameters have their values */
 	MemoryContext param_cxt;	/* of the values */
@@ -229,6 +254,19 @@ extern void shoal_run_end(ShoalRun *run, bool reevaluate);
  * not known here.
  */
 extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
+
+/* ---- exec_scan.c ---- */
+
+/*
+ * If the plan node is a Shoal Scan whose rows are a statement's as they are,
+ * and they come from nodes in that format: what runs it.  Asks for the format
+ * if the scan has not started.  Else NULL.
+ */
+extern ShoalRun *shoal_scan_forward(PlanState *ps, int format);
+
+/* ---- exec_forward.c ---- */
+
+extern void shoal_forward_init(void);
 
 /* ---- exec_sink.c: what exec.h does not tell ---- */
 

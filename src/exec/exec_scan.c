@@ -244,9 +244,27 @@ const CustomScanMethods shoal_scan_methods = {
 	.CreateCustomScanState = create_scan_state,
 };
 
+ShoalRun *
+shoal_scan_forward(PlanState *ps, int format)
+{
+	ShoalScanState *state = (ShoalScanState *) ps;
+	ShoalCall  *call;
+
+	if (!IsA(ps, CustomScanState) || state->css.methods != &scan_exec_methods ||
+		ps->ps_ProjInfo || ps->qual || state->keep || state->store)
+		return NULL;
+	call = &state->run->call;
+	if (!state->started && call->desc &&
+		(state->run->frag->sort == NIL || state->run->frag->single_shard) &&
+		(format == SHOAL_WIRE_TEXT || shoal_wire_can_binary(call->desc)))
+		call->forward = format;
+	return call->forward == format ? state->run : NULL;
+}
+
 void
 shoal_exec_init(void)
 {
+	shoal_forward_init();
 	RegisterCustomScanMethods(&shoal_scan_methods);
 	RegisterCustomScanMethods(&shoal_insert_methods);
 }

@@ -65,7 +65,8 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 	}
 	if (call->cache)
 		flags |= SHOAL_SEND_CACHE;
-	if (call->decoder && shoal_wire_decoder_is_binary(call->decoder))
+	if (call->forward == SHOAL_WIRE_BINARY ||
+		(call->decoder && shoal_wire_decoder_is_binary(call->decoder)))
 		flags |= SHOAL_SEND_BINARY;
 
 	conn = shoal_xact_conn(task->node_id, join);
@@ -135,9 +136,24 @@ shoal_task_borrow(TupleTableSlot *dst, TupleTableSlot *src)
 	ExecStoreVirtualTuple(dst);
 }
 
+/* A row of a node in the slot, or as it is. */
+static void
+take_row(ShoalCall *call, PGresult *res, TupleTableSlot *slot)
+{
+	if (call->decoder)
+		shoal_wire_decode(call->decoder, res, slot);
+	else
+	{
+		shoal_wire_check_columns(call->desc,
+								 call->forward == SHOAL_WIRE_BINARY, res);
+		call->raw = res;
+		ExecStoreAllNullTuple(slot);
+	}
+}
+
 /*
- * The next row that came over the connection, decoded into the slot.  At the
- * end (false) the request is gone.
+ * The next row that came over the connection, in the slot.  At the end (false)
+ * the request is gone.
  */
 static bool
 next_remote(ShoalTask *task, TupleTableSlot *slot)
@@ -150,7 +166,7 @@ next_remote(ShoalTask *task, TupleTableSlot *slot)
 		{
 			if (slot == NULL)
 				continue;
-			shoal_wire_decode(task->call->decoder, res, slot);
+			take_row(task->call, res, slot);
 			return true;
 		}
 		task->affected = strtou64(PQcmdTuples(res), NULL, 10);
@@ -164,6 +180,7 @@ shoal_task_next(ShoalTask *task, TupleTableSlot *slot)
 {
 	TupleTableSlot *row = NULL;
 
+	task->call->raw = NULL;
 	if (task->done)
 		return false;
 	if (task->store)
@@ -202,8 +219,11 @@ shoal_task_absorb(ShoalTask *task)
 		return;
 	}
 
-	/* made where the call's description is, to live as long as the task */
-	old = MemoryContextSwitchTo(GetMemoryChunkContext(task->call->decoder));
+	old = MemoryContextSwitchTo(task->call->cxt);
+	/* from now on nothing can be forwarded any more */
+	if (task->call->decoder == NULL)
+		task->call->decoder = shoal_wire_decoder(task->call->desc,
+												 task->call->forward);
 	CurrentResourceOwner = task->call->owner;
 	task->store = tuplestore_begin_heap(false, false, work_mem);
 	task->store_slot = MakeSingleTupleTableSlot(task->call->desc,

@@ -61,8 +61,8 @@ typedef struct TextStyle
 	int			nest_level;
 } TextStyle;
 
-static bool
-session_is_binary(void)
+bool
+shoal_wire_same_encoding(void)
 {
 	return pg_get_client_encoding() == GetDatabaseEncoding();
 }
@@ -126,8 +126,20 @@ style_leave(const TextStyle *style)
 
 /* ---- rows from nodes ---- */
 
+bool
+shoal_wire_can_binary(TupleDesc desc)
+{
+	/* a result is in one format, so one column decides for all */
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!shoal_types_is_binary(TupleDescAttr(desc, i)->atttypid))
+			return false;
+	}
+	return shoal_wire_same_encoding();
+}
+
 ShoalDecoder *
-shoal_wire_decoder(TupleDesc desc)
+shoal_wire_decoder(TupleDesc desc, int format)
 {
 	ShoalDecoder *decoder = palloc0(sizeof(ShoalDecoder));
 
@@ -135,10 +147,8 @@ shoal_wire_decoder(TupleDesc desc)
 	decoder->functions = palloc0(sizeof(FmgrInfo) * Max(desc->natts, 1));
 	decoder->ioparams = palloc0(sizeof(Oid) * Max(desc->natts, 1));
 
-	/* a result is in one format, so one column decides for all */
-	decoder->binary = session_is_binary();
-	for (int i = 0; i < desc->natts && decoder->binary; i++)
-		decoder->binary = shoal_types_is_binary(TupleDescAttr(desc, i)->atttypid);
+	decoder->binary = format == SHOAL_WIRE_BEST ? shoal_wire_can_binary(desc) :
+		format == SHOAL_WIRE_BINARY;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -160,20 +170,19 @@ shoal_wire_decoder_is_binary(const ShoalDecoder *decoder)
 	return decoder->binary;
 }
 
-/* A node whose schema differs must not be misread. */
-static void
-check_columns(ShoalDecoder *decoder, PGresult *res)
+void
+shoal_wire_check_columns(TupleDesc desc, bool binary, PGresult *res)
 {
-	int			natts = decoder->desc->natts;
+	int			natts = desc->natts;
 
 	if (PQnfields(res) != natts)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("node returned %d columns where %d were expected",
 						PQnfields(res), natts)));
-	for (int i = 0; decoder->binary && i < natts; i++)
+	for (int i = 0; binary && i < natts; i++)
 	{
-		Oid			type = TupleDescAttr(decoder->desc, i)->atttypid;
+		Oid			type = TupleDescAttr(desc, i)->atttypid;
 
 		/* binary types have the same OIDs everywhere; domains show their base */
 		if (PQftype(res, i) != type && PQftype(res, i) != getBaseType(type))
@@ -189,7 +198,7 @@ shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
 {
 	int			natts = decoder->desc->natts;
 
-	check_columns(decoder, res);
+	shoal_wire_check_columns(decoder->desc, decoder->binary, res);
 	ExecClearTuple(slot);
 	for (int i = 0; i < natts; i++)
 	{
@@ -232,7 +241,7 @@ ShoalEncoder *
 shoal_wire_encoder(int n, const Oid *types, bool uniform)
 {
 	ShoalEncoder *encoder = palloc0(sizeof(ShoalEncoder));
-	bool		session = session_is_binary();
+	bool		session = shoal_wire_same_encoding();
 
 	encoder->n = n;
 	encoder->types = palloc(sizeof(Oid) * Max(n, 1));

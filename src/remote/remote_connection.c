@@ -302,6 +302,9 @@ shoal_remote_close(ShoalConn *conn)
 	MemoryContextDelete(priv->context);
 }
 
+/* microseconds in which nobody looks again */
+#define TRUST_TIME	100000
+
 /*
  * Whether an idle connection has been closed by the node meanwhile.  One
  * look at the socket, no wait.
@@ -314,6 +317,9 @@ remote_is_dead(ShoalConn *conn)
 
 	if (conn->priv->lost || PQstatus(conn->pg) != CONNECTION_OK)
 		return true;
+	/* a node that has just answered is taken to live, to save the call */
+	if (GetCurrentStatementStartTimestamp() - conn->priv->answered < TRUST_TIME)
+		return false;
 	n = recv(PQsocket(conn->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0)
 		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;

@@ -187,6 +187,7 @@ end_group(ShoalConn *conn)
 	ShoalConnPrivate *priv = conn->priv;
 
 	priv->busy = false;
+	priv->answered = GetCurrentStatementStartTimestamp();
 	if (priv->preparing)
 	{
 		RemoteStatement *stmt = priv->preparing;

@@ -78,6 +78,8 @@ typedef struct ShoalConnPrivate
 
 	/* the group under way */
 	bool		busy;			/* its Sync has not been answered */
+	TimestampTz answered;		/* start of the statement here that was
+								 * answered last */
 	bool		unflushed;		/* libpq holds output back */
 	int			ahead;			/* commands whose answers precede the
 								 * statement's */

@@ -1,0 +1,166 @@
+/*
+ * exec_forward.c
+ *		Rows that go from a node to the client as they are.
+ *
+ * Where the rows of a Shoal Scan are what the client gets, and it wants all
+ * columns in one format, the node is asked for that format and its values are
+ * put into the client's message without becoming Datums in between.
+ *
+ * The executor runs as always, so that row limits of portals, counts and
+ * cursors need no care: the scan hands out an empty row, and a receiver in
+ * front of the client's takes the values from the scan.  Rows that the scan
+ * has read in the usual way (of this node, or because the connection was
+ * needed for something else) pass through that receiver unchanged.
+ *
+ * Text must mean the same to client and node: the settings that output depends
+ * on follow the session to the node, and sessions whose client has another
+ * encoding than the server are left out.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "libpq/pqformat.h"
+#include "tcop/pquery.h"
+#include "utils/portal.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+
+typedef struct ForwardReceiver
+{
+	DestReceiver pub;			/* must be first */
+	DestReceiver *client;		/* core's */
+	ShoalRun   *run;
+	StringInfoData buf;
+} ForwardReceiver;
+
+static ExecutorRun_hook_type previous_run = NULL;
+
+static void
+send_row(StringInfo buf, PGresult *res)
+{
+	int			n = PQnfields(res);
+
+	pq_beginmessage_reuse(buf, 'D');
+	pq_sendint16(buf, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (PQgetisnull(res, 0, i))
+			pq_sendint32(buf, -1);
+		else
+		{
+			int			len = PQgetlength(res, 0, i);
+
+			pq_sendint32(buf, len);
+			pq_sendbytes(buf, PQgetvalue(res, 0, i), len);
+		}
+	}
+	pq_endmessage_reuse(buf);
+}
+
+static bool
+receive_slot(TupleTableSlot *slot, DestReceiver *self)
+{
+	ForwardReceiver *receiver = (ForwardReceiver *) self;
+
+	if (receiver->run->call.raw == NULL)
+		return receiver->client->receiveSlot(slot, receiver->client);
+	send_row(&receiver->buf, receiver->run->call.raw);
+	return true;
+}
+
+static void
+receive_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	DestReceiver *client = ((ForwardReceiver *) self)->client;
+
+	client->rStartup(client, operation, desc);
+}
+
+static void
+receive_shutdown(DestReceiver *self)
+{
+	DestReceiver *client = ((ForwardReceiver *) self)->client;
+
+	client->rShutdown(client);
+}
+
+/* The receiver belongs to the caller's stack. */
+static void
+receive_destroy(DestReceiver *self)
+{
+}
+
+/* The format that the client wants all columns in; SHOAL_WIRE_BEST if none. */
+static int
+client_format(QueryDesc *desc)
+{
+	Portal		portal = ActivePortal;
+	int			natts = desc->tupDesc ? desc->tupDesc->natts : 0;
+
+	if (desc->dest->mydest != DestRemote &&
+		desc->dest->mydest != DestRemoteExecute)
+		return SHOAL_WIRE_BEST;
+	/* the formats of a cursor's FETCH are those of another portal */
+	if (natts == 0 || portal == NULL || portal->queryDesc != desc ||
+		portal->formats == NULL)
+		return SHOAL_WIRE_BEST;
+	for (int i = 1; i < natts; i++)
+	{
+		if (portal->formats[i] != portal->formats[0])
+			return SHOAL_WIRE_BEST;
+	}
+	return shoal_wire_same_encoding() ? portal->formats[0] : SHOAL_WIRE_BEST;
+}
+
+static ShoalRun *
+forwardable(QueryDesc *desc)
+{
+	int			format;
+
+	/* most queries are none of ours */
+	if (desc->planstate == NULL || !IsA(desc->planstate, CustomScanState) ||
+		desc->estate->es_junkFilter != NULL)
+		return NULL;
+	format = client_format(desc);
+	if (format == SHOAL_WIRE_BEST)
+		return NULL;
+	return shoal_scan_forward(desc->planstate, format);
+}
+
+static void
+run(QueryDesc *desc, ScanDirection direction, uint64 count
+	SHOAL_EXECUTE_ONCE_PARAM)
+{
+	ForwardReceiver receiver;
+	ShoalRun   *forward = forwardable(desc);
+
+	if (forward)
+	{
+		receiver.pub.receiveSlot = receive_slot;
+		receiver.pub.rStartup = receive_startup;
+		receiver.pub.rShutdown = receive_shutdown;
+		receiver.pub.rDestroy = receive_destroy;
+		receiver.pub.mydest = desc->dest->mydest;
+		receiver.client = desc->dest;
+		receiver.run = forward;
+		initStringInfo(&receiver.buf);
+		desc->dest = &receiver.pub;
+	}
+	if (previous_run)
+		previous_run(desc, direction, count SHOAL_EXECUTE_ONCE);
+	else
+		standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
+	if (forward)
+	{
+		desc->dest = receiver.client;
+		pfree(receiver.buf.data);
+	}
+}
+
+void
+shoal_forward_init(void)
+{
+	previous_run = ExecutorRun_hook;
+	ExecutorRun_hook = run;
+}
