@@ -2,16 +2,19 @@
 # the row ("direct", a client of that node that names the partition), and on
 # the plain server.
 
+figure router_select '>=0.52' router_throughput router_select
+figure router_select_cpu '<=2.40' router_cpu router_select
+figure router_insert '>=0.60' router_throughput router_insert
+figure router_update '>=0.60' router_throughput router_update
+figure first_query '<=2.20' first_query
+
 tenants=64
 
 router_tables()
 {
-	[ -z "$router_ready" ] || return 0
 	both "CREATE TABLE kv (tenant int, id bigint, value int, filler text, PRIMARY KEY (tenant, id))" &&
 		sql coord "SELECT shoal.create_distributed_table('kv', 'tenant')" >/dev/null &&
-		both "INSERT INTO kv SELECT t, i, i % 100, repeat('x', 80)
-			FROM generate_series(1, $tenants) t, generate_series(1, 5000) i" &&
-		both "VACUUM ANALYZE kv" && compare_tables kv || return 1
+		router_fill || return 1
 
 	# eight tenants of node 1, each in a shard of its own
 	sql coord "SELECT min(t), s.partition_name
@@ -19,7 +22,21 @@ router_tables()
 			ON s.table_name = 'kv'::regclass AND s.shard = shoal.shard_of('kv', t) AND s.node_id = 2
 		GROUP BY 2 ORDER BY 1 LIMIT 8" >"$work/tenants" || return 1
 	[ -s "$work/tenants" ] || return 1
-	router_ready=yes
+	router_scripts router_select '\set id random(1, 5000)
+SELECT value, filler FROM TABLE WHERE tenant = :tenant AND id = :id;'
+	router_scripts router_insert '\set id random(100000, 9000000000000000000)
+INSERT INTO TABLE VALUES (:tenant, :id, 1, '"'$(printf 'x%.0s' {1..80})'"');'
+	router_scripts router_update '\set id random(1, 5000)
+UPDATE TABLE SET value = value + 1 WHERE tenant = :tenant AND id = :id;'
+}
+
+# router_fill: the rows that there are before every benchmark
+router_fill()
+{
+	both "TRUNCATE kv" &&
+		both "INSERT INTO kv SELECT t, i, i % 100, repeat('x', 80)
+			FROM generate_series(1, $tenants) t, generate_series(1, 5000) i" &&
+		both "VACUUM ANALYZE kv"
 }
 
 # router_scripts NAME TEXT: pgbench scripts NAME.shoal.N and NAME.direct.N, one
@@ -29,57 +46,42 @@ router_scripts()
 	local tenant partition n=0
 	while IFS='|' read -r tenant partition; do
 		n=$((n + 1))
-		printf '\\set tenant %s\n%s\n' "$tenant" "${2//TABLE/kv}" >"$work/$1.shoal.$n"
-		printf '\\set tenant %s\n%s\n' "$tenant" "${2//TABLE/$partition}" >"$work/$1.direct.$n"
+		script "$1.shoal.$n" "\\set tenant $tenant"$'\n'"${2//TABLE/kv}"
+		script "$1.direct.$n" "\\set tenant $tenant"$'\n'"${2//TABLE/$partition}"
 	done <"$work/tenants"
 }
 
-# router_measure NAME TARGET
-router_measure()
-{
-	local i direct plain shoal to_direct=() to_plain=()
-	for ((i = 0; i < rounds; i++)); do
-		direct=$(tps node1 "$work/$1".direct.*) && plain=$(tps plain "$work/$1".shoal.*) &&
-			shoal=$(tps coord "$work/$1".shoal.*) || return 1
-		to_direct+=("$(ratio "$shoal" "$direct")")
-		to_plain+=("$(ratio "$shoal" "$plain")")
-	done
-	echo "# $1, last round, per second: Shoal $shoal, direct $direct, plain $plain"
-	report "$1 to direct" "$2" "${to_direct[@]}"
-	report "$1 to plain" - "${to_plain[@]}"
-}
-
-bench_run_router_select()
+# router_check: all sides have the same rows
+router_check()
 {
 	local partition tenant
-	router_tables || return 1
+	once router_tables && compare_tables kv || return 1
 	while IFS='|' read -r tenant partition; do
-		[ "$(sql coord "SELECT count(*), sum(hashtext(t::text)) FROM kv t WHERE tenant = $tenant")" = \
-			"$(sql node1 "SELECT count(*), sum(hashtext(t::text)) FROM $partition t WHERE tenant = $tenant")" ] || {
+		[ "$(sql coord "$(rows_of kv) WHERE tenant = $tenant")" = \
+			"$(sql node1 "$(rows_of "$partition") WHERE tenant = $tenant")" ] || {
 			echo "$partition differs" >&2
 			return 1
 		}
 	done <"$work/tenants"
-	router_scripts router_select '\set id random(1, 5000)
-SELECT value, filler FROM TABLE WHERE tenant = :tenant AND id = :id;'
-	router_measure router_select 0.52
 }
 
-bench_run_router_insert()
+# router_throughput SCRIPT
+router_throughput()
 {
-	router_tables || return 1
-	router_scripts router_insert '\set id random(100000, 9000000000000000000)
-INSERT INTO TABLE VALUES (:tenant, :id, 1, '"'$(printf 'x%.0s' {1..80})'"');'
-	router_measure router_insert 0.60 || return 1
-	both "DELETE FROM kv WHERE id > 5000" && both "VACUUM kv" && compare_tables kv
+	router_check && compare "tps prepared coord $1.shoal" "tps prepared node1 $1.direct" || return 1
+	case $1 in
+		router_select) ;;
+		*) router_fill ;;
+	esac
 }
 
-bench_run_router_update()
+router_cpu()
 {
-	router_tables || return 1
-	router_scripts router_update '\set id random(1, 5000)
-UPDATE TABLE SET value = value + 1 WHERE tenant = :tenant AND id = :id;'
-	router_measure router_update 0.60
-	# value differs by side now
-	both "UPDATE kv SET value = id % 100" && both "VACUUM FULL kv" && compare_tables kv
+	router_check && compare "cpu prepared coord $1.shoal" "cpu prepared node1 $1.direct"
+}
+
+first_query()
+{
+	router_check &&
+		compare "latency simple coord router_select.shoal -C" "latency simple plain router_select.shoal -C"
 }

@@ -1,0 +1,71 @@
+# Loading a large table, and reading all of it; the other side is the plain
+# server with its parallel workers.
+
+figure copy '>=1.10' large_copy
+figure scan_count '>=1.00' large_query 'SELECT count(*) FROM big'
+figure scan_sum '>=1.00' large_query 'SELECT sum(id), avg(kind), max(made) FROM big'
+figure scan_group '>=1.00' large_query \
+	'SELECT kind, count(*), sum(id), avg(region) FROM big GROUP BY kind'
+figure scan_topn '>=1.00' large_query 'SELECT * FROM big ORDER BY filler, id LIMIT 10'
+figure join_reference '>=1.00' large_query \
+	'SELECT r.name, count(*), sum(b.id) FROM big b JOIN region r USING (region) GROUP BY r.name'
+figure join_key '>=1.50' large_query \
+	'SELECT a.rating, count(*), sum(b.kind) FROM big b JOIN account a USING (customer) GROUP BY a.rating'
+figure group_key '>=1.50' large_query \
+	'SELECT customer, count(*), sum(id) FROM big GROUP BY customer ORDER BY 3 DESC, 1 LIMIT 10'
+figure group_key_rows '>=1.50' large_query 'SELECT customer, count(*), sum(id) FROM big GROUP BY customer'
+
+customers=$((rows / 10))
+
+# The rows, of about 100 bytes, in a file; a shorter file for COPY.
+large_files()
+{
+	sql plain "COPY (SELECT 1 + i * 7919 % $customers, i, i % 1000, i % 50, now()::timestamp(0),
+		md5(i::text) || left(md5((-i)::text), 24)
+		FROM generate_series(1, $rows::bigint) i) TO STDOUT" >"$work/rows" &&
+		head -n $((rows * 2 / 5)) "$work/rows" >"$work/rows_to_copy"
+}
+
+large_table="CREATE TABLE big (customer bigint, id bigint, kind int, region int, made timestamp, filler text)"
+
+large_tables()
+{
+	large_files && both "$large_table" && sql coord "SELECT shoal.create_distributed_table('big', 'customer')" >/dev/null
+}
+
+# large_load SIDE TABLE FILE
+large_load() { sql "$1" "\\copy $2 FROM '$work/$3'"; }
+
+large_others()
+{
+	both "CREATE TABLE account (customer bigint PRIMARY KEY, rating int, name text);
+		CREATE TABLE region (region int PRIMARY KEY, name text)" &&
+		sql coord "SELECT shoal.create_distributed_table('account', 'customer');
+			SELECT shoal.create_reference_table('region')" >/dev/null &&
+		both "INSERT INTO account SELECT i, i % 100, 'customer ' || i FROM generate_series(1, $customers) i;
+			INSERT INTO region SELECT i, 'region ' || i FROM generate_series(0, 49) i" &&
+		both 'VACUUM ANALYZE account, region' && compare_tables account && compare_tables region
+}
+
+large_filled()
+{
+	once large_tables && once large_others && both 'TRUNCATE big' &&
+		large_load plain big rows && large_load coord big rows &&
+		both 'VACUUM ANALYZE big' && compare_tables big
+}
+
+# copy_time SIDE
+copy_time() { sql "$1" 'TRUNCATE big' && timed large_load "$1" big rows_to_copy; }
+
+large_copy()
+{
+	once large_tables && compare 'copy_time plain' 'copy_time coord' 3 && compare_tables big
+}
+
+# large_query QUERY
+large_query()
+{
+	once large_filled && same plain coord "$1" || return 1
+	script "$name" "$1;"
+	compare "query_time plain $name" "query_time coord $name"
+}
