@@ -1,6 +1,11 @@
 --
 -- Functions that the tests of DDL use (run this before any of them).
 --
+-- "twins" has set it
+SET shoal.forward_ddl = off;
+ALTER DATABASE shoal_n3 RESET shoal.enable_shard_scan;
+RESET shoal.forward_ddl;
+
 -- what a query says on each node
 CREATE FUNCTION public.everywhere(query text) RETURNS text LANGUAGE sql AS
 $$ SELECT string_agg(coalesce(result, '-'), ' ' ORDER BY node_id) FROM shoal.run_on_nodes(query) $$;

@@ -50,9 +50,10 @@ SELECT shoal.shard_of('item', a), count(*) FROM twin GROUP BY 1 ORDER BY 1;
 /*shoal 910:1*/ SELECT count(*) FROM item;
 /*shoal nonsense*/ SELECT count(*) FROM item;
 
--- a coordinator's session
+-- a coordinator's session; small tables are planned as large ones are
 \c -reuse-previous=on "options=-cshoal.origin=1"
 SET shoal.forward_ddl = off;
+SET shoal.enable_shard_scan = off;
 SET search_path = scope;
 /*shoal 910:1*/ SELECT count(*), count(*) FILTER (WHERE shoal.shard_of('item', a) <> 1) AS wrong FROM item;
 /*shoal 910:1-2*/ SELECT count(*), count(*) FILTER (WHERE shoal.shard_of('item', a) NOT IN (1, 2)) AS wrong FROM item;
@@ -174,7 +175,9 @@ RESET ROLE;
 /*shoal 910:1 partial*/ SELECT n, count(*), avg(a), sum(v) FROM part GROUP BY n ORDER BY n;
 /*shoal 910:1 partial*/ SELECT min(a), max(a) FROM item;
 /*shoal 910:1-2 partial*/ SELECT avg(a), bool_and(a > 0) FROM item WHERE false;
+SET enable_partitionwise_aggregate = on;
 /*shoal 910:1-2 partial*/ EXPLAIN (VERBOSE, COSTS OFF) SELECT n % 2, avg(v) FROM part GROUP BY 1 ORDER BY 1;
+RESET enable_partitionwise_aggregate;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

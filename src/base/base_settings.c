@@ -23,6 +23,7 @@ bool		shoal_enable_local = true;
 bool		shoal_enable_router = true;
 bool		shoal_enable_push = true;
 bool		shoal_enable_partitionwise = true;
+bool		shoal_enable_shard_scan = true;
 int			shoal_batch_size = 500;
 
 static void
@@ -81,6 +82,9 @@ shoal_settings_init(void)
 	define_switch("shoal.enable_partitionwise",
 				  "Lets nodes join and aggregate shard by shard.",
 				  &shoal_enable_partitionwise);
+	define_switch("shoal.enable_shard_scan",
+				  "Lets nodes plan a small table as one, whatever the number of its shards.",
+				  &shoal_enable_shard_scan);
 
 	MarkGUCPrefixReserved("shoal");
 }

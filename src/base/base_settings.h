@@ -43,6 +43,12 @@ extern bool shoal_enable_push;
  */
 extern bool shoal_enable_partitionwise;
 
+/*
+ * shoal.enable_shard_scan: fragments over several shards read small tables by
+ * a Shard Scan
+ */
+extern bool shoal_enable_shard_scan;
+
 /* shoal.batch_size: rows per statement when rows are sent by INSERT */
 extern int	shoal_batch_size;
 

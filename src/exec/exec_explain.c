@@ -95,7 +95,8 @@ fetch_plan(ShoalTask *task, ExplainState *es)
 		return lines;
 	}
 
-	res = shoal_remote_query(shoal_xact_conn(task->node_id, 0), sql,
+	/* a transaction just for this would cost a second round trip */
+	res = shoal_remote_query(shoal_xact_conn_outside(task->node_id), sql,
 							 call.wire);
 	shoal_task_return(&saved);
 	for (int i = 0; i < PQntuples(res); i++)

@@ -110,15 +110,13 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 
 static PlannedStmt *
 plan_select(Query *query, const char *query_string, int cursor_options,
-			ParamListInfo params)
+			ParamListInfo params, const ShoalTables *tables)
 {
-	ShoalTables tables;
 	ShoalAnalysis analysis;
 	ShoalShape *whole = &analysis.whole;
 
-	shoal_rewrite_find_tables(query, &tables);
-	if ((!tables.sharded && !tables.writes_reference) ||
-		(tables.all_local && shoal_enable_local))
+	if ((!tables->sharded && !tables->writes_reference) ||
+		(tables->all_local && shoal_enable_local))
 		return plan_by_core(query, query_string, cursor_options, params);
 
 	shoal_shape_analyze(query, &analysis);
@@ -142,20 +140,29 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 	return plan_with_parts(query, query_string, cursor_options, params);
 }
 
+/* A subquery that a write is left with, of whichever tables. */
 static PlannedStmt *
-plan_write(Query *query, const char *query_string, int cursor_options,
-		   ParamListInfo params)
+plan_select_of_write(Query *query, const char *query_string,
+					 int cursor_options, ParamListInfo params)
 {
-	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	ShoalTables tables;
 
 	shoal_rewrite_find_tables(query, &tables);
-	if (tables.all_local && shoal_enable_local)
+	return plan_select(query, query_string, cursor_options, params, &tables);
+}
+
+static PlannedStmt *
+plan_write(Query *query, const char *query_string, int cursor_options,
+		   ParamListInfo params, const ShoalTables *tables)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+
+	if (tables->all_local && shoal_enable_local)
 		return plan_by_core(query, query_string, cursor_options, params);
 	if (shoal_meta_table(target->relid) == NULL)
 		return plan_with_parts(query, query_string, cursor_options, params);
 	return shoal_write_plan(query, query_string, cursor_options, params,
-							&tables);
+							tables);
 }
 
 /* An unmarked query inside a fragment: a function on the node. */
@@ -172,7 +179,7 @@ check_inside_fragment(const ShoalTables *tables)
 /* A planner call inside another one has nothing to do with its parts. */
 static PlannedStmt *
 plan_statement(Query *query, const char *query_string, int cursor_options,
-			   ParamListInfo params)
+			   ParamListInfo params, const ShoalTables *tables)
 {
 	ShoalPlanning *outer = shoal_planning;
 	PlannedStmt *stmt;
@@ -181,9 +188,11 @@ plan_statement(Query *query, const char *query_string, int cursor_options,
 	PG_TRY();
 	{
 		if (query->commandType == CMD_SELECT)
-			stmt = plan_select(query, query_string, cursor_options, params);
+			stmt = plan_select(query, query_string, cursor_options, params,
+							   tables);
 		else
-			stmt = plan_write(query, query_string, cursor_options, params);
+			stmt = plan_write(query, query_string, cursor_options, params,
+							  tables);
 	}
 	PG_FINALLY();
 	{
@@ -223,14 +232,18 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	if (!tables.sharded && !tables.writes_reference)
 		return plan_by_core(query, query_string, cursor_options, params);
 	if (tables.with)
+	{
 		shoal_rewrite_drop_idle_ctes(query);
+		shoal_rewrite_find_tables(query, &tables);
+	}
 	if (tables.tableoid)
 		query = shoal_rewrite_tableoid(query);
 	if (shoal_origin > 0)
 		check_inside_fragment(&tables);
 	shoal_query_flatten_groups(query);
 
-	return plan_statement(query, query_string, cursor_options, params);
+	return plan_statement(query, query_string, cursor_options, params,
+						  &tables);
 }
 
 static void
@@ -249,5 +262,5 @@ shoal_plan_init(void)
 	planner_hook = shoal_planner;
 	next_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = shoal_pathlist;
-	shoal_write_select_planner = plan_select;
+	shoal_write_select_planner = plan_select_of_write;
 }

@@ -276,6 +276,7 @@ remote_open(const RemoteTarget *target, bool separate)
 	priv->separate = separate;
 	priv->opened_in = GetCurrentSubTransactionId();
 	priv->backend_pid = PQbackendPID(pg);
+	priv->many_pos = -1;
 	initStringInfo(&priv->pending);
 	initStringInfo(&priv->deallocate);
 	initStringInfo(&priv->copy_buffer);
@@ -294,6 +295,7 @@ shoal_remote_close(ShoalConn *conn)
 		priv->active->conn = NULL;
 	priv->active = NULL;
 	remote_forget_group(conn);
+	remote_wait_forget(conn);
 	if (priv->wait_set)
 		FreeWaitEventSet(priv->wait_set);
 	PQfinish(conn->pg);

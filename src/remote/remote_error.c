@@ -96,6 +96,7 @@ remote_lost(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
+	remote_wait_forget(conn);
 	priv->lost = true;
 	priv->busy = false;
 	priv->unflushed = false;

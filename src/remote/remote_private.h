@@ -101,8 +101,10 @@ typedef struct ShoalConnPrivate
 	bool		settings_unsure;	/* some were sent in a transaction that
 									 * may roll back */
 
-	WaitEventSet *wait_set;
+	WaitEventSet *wait_set;		/* to wait for this connection alone */
 	uint32		wait_events;
+	int			many_pos;		/* in the set for several, -1: not there */
+	uint32		many_events;
 } ShoalConnPrivate;
 
 struct ShoalRequest
@@ -129,6 +131,7 @@ extern bool remote_wait(ShoalConn *conn, bool interruptible,
 						TimestampTz deadline);
 extern bool remote_flush(ShoalConn *conn, bool interruptible,
 						 TimestampTz deadline);
+extern void remote_wait_forget(ShoalConn *conn);
 
 /* remote_group.c */
 extern bool remote_launch(ShoalConn *conn, const char *sql,

@@ -3,8 +3,9 @@
  *		Waiting for nodes.
  *
  * Each connection keeps a wait set of its own (latch, postmaster, socket), so
- * that a wait is one system call.  A wait for several connections makes one
- * for the occasion.
+ * that a wait is one system call.  There is one more for waits for several
+ * connections: it has those of the last such wait, or more than are asked for
+ * now, and is made anew when one is missing, or one speaks that nobody asked.
  *
  * Waits either serve interrupts (and so may raise), or are for transaction
  * callbacks: these give up instead when the user or the administrator asks,
@@ -142,57 +143,121 @@ shoal_remote_ready(ShoalRequest *req)
 	return can_go_on(req);
 }
 
+/* ---- waits for several connections ---- */
+
+static WaitEventSet *many_set = NULL;
+static ShoalConn **many = NULL; /* its connections, by position */
+static int	nmany = 0;
+
+static void
+drop_many(void)
+{
+	for (int i = 0; i < nmany; i++)
+		many[i]->priv->many_pos = -1;
+	nmany = 0;
+	if (many_set)
+		FreeWaitEventSet(many_set);
+	many_set = NULL;
+}
+
+/* A connection is going away. */
+void
+remote_wait_forget(ShoalConn *conn)
+{
+	if (conn->priv->many_pos >= 0)
+		drop_many();
+}
+
+/* Makes the set for these connections. */
+static void
+make_many(ShoalRequest **reqs, int n)
+{
+	drop_many();
+	if (many)
+		pfree(many);
+	many = NULL;
+	many = MemoryContextAlloc(TopMemoryContext, n * sizeof(ShoalConn *));
+	many_set = shoal_create_wait_set(n + 2);
+	for (int i = 0; i < n; i++)
+	{
+		ShoalConnPrivate *priv;
+
+		if (reqs[i] == NULL)
+			continue;
+		priv = reqs[i]->conn->priv;
+		priv->many_events = events_wanted(&priv->pub);
+		priv->many_pos = AddWaitEventToSet(many_set, priv->many_events,
+										   PQsocket(priv->pub.pg), NULL, NULL);
+		many[nmany++] = &priv->pub;
+	}
+	AddWaitEventToSet(many_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(many_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+					  NULL);
+}
+
+/* Makes the set one that has all connections of the requests. */
+static void
+prepare_many(ShoalRequest **reqs, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (reqs[i] != NULL && reqs[i]->conn->priv->many_pos < 0)
+		{
+			make_many(reqs, n);
+			return;
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		ShoalConnPrivate *priv = reqs[i] ? reqs[i]->conn->priv : NULL;
+
+		if (priv && priv->many_events != events_wanted(&priv->pub))
+		{
+			priv->many_events = events_wanted(&priv->pub);
+			ModifyWaitEvent(many_set, priv->many_pos, priv->many_events, NULL);
+		}
+	}
+}
+
 /*
  * Waits once for any of the requests' connections; reads and writes.  Returns
  * the index of one that was lost, else -1.
  */
 static int
-wait_in_set(WaitEventSet *set, ShoalRequest **reqs, int n)
+wait_once(ShoalRequest **reqs, int n)
 {
 	WaitEvent	event;
-	ShoalRequest **slot;
+	int			waiting = 0;
+	int			last = 0;
 
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		if (reqs[i] != NULL)
-			AddWaitEventToSet(set, events_wanted(reqs[i]->conn),
-							  PQsocket(reqs[i]->conn->pg), NULL, &reqs[i]);
+		{
+			waiting++;
+			last = i;
+		}
 	}
+	if (waiting == 1)
+		return remote_wait(reqs[last]->conn, true, 0) ? -1 : last;
 
-	if (WaitEventSetWait(set, -1, &event, 1, PG_WAIT_EXTENSION) == 0)
+	prepare_many(reqs, n);
+	if (WaitEventSetWait(many_set, -1, &event, 1, PG_WAIT_EXTENSION) == 0)
 		return -1;
 	if (event.events & WL_LATCH_SET)
 	{
 		serve_interrupts(true);
 		return -1;
 	}
-	slot = event.user_data;
-	if (push_output((*slot)->conn) && PQconsumeInput((*slot)->conn->pg))
-		return -1;
-	return slot - reqs;
-}
-
-/* The same with a set for the occasion, which also an error frees. */
-static int
-wait_once(ShoalRequest **reqs, int n)
-{
-	WaitEventSet *set = shoal_create_wait_set(n + 2);
-	int			lost;
-
-	PG_TRY();
+	for (int i = 0; i < n; i++)
 	{
-		lost = wait_in_set(set, reqs, n);
+		ShoalConn  *conn = reqs[i] ? reqs[i]->conn : NULL;
+
+		if (conn && conn->priv->many_pos == event.pos)
+			return push_output(conn) && PQconsumeInput(conn->pg) ? -1 : i;
 	}
-	PG_CATCH();
-	{
-		FreeWaitEventSet(set);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	FreeWaitEventSet(set);
-	return lost;
+	drop_many();
+	return -1;
 }
 
 int

@@ -6,6 +6,7 @@
 #define SCOPE_INTERNAL_H
 
 #include "nodes/parsenodes.h"
+#include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
 #include "storage/lockdefs.h"
 
@@ -50,14 +51,47 @@ extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 
 extern void shoal_scope_children_init(void);
 
+/* ---- scope_scan.c ---- */
+
+/* A table that is planned as one relation, read by a Shard Scan. */
+typedef struct ShoalSmallTable
+{
+	Oid			relid;
+	int			pages;			/* of all shards in scope */
+	double		rows;
+	bool		unsure;			/* the catalogs do not tell its size */
+} ShoalSmallTable;
+
+/* True if the query changes and locks nothing and has no system columns. */
+extern bool shoal_scope_only_reads(Query *query);
+
+/*
+ * The size of some shards of a table, whose partitions it locks; NULL if it is
+ * too large for a Shard Scan, or a partition is not here or differs.
+ */
+extern ShoalSmallTable *shoal_scope_measure(Oid relid, const Bitmapset *shards);
+
+/*
+ * For the planner's hooks: what the relation is like, and (in the place of its
+ * other paths) how to read it.
+ */
+extern void shoal_scope_describe_small(const ShoalSmallTable *small,
+									   PlannerInfo *root, RelOptInfo *rel);
+extern void shoal_scope_small_path(PlannerInfo *root, RelOptInfo *rel,
+								   const Bitmapset *shards);
+
+extern void shoal_scope_scan_init(void);
+
 /* ---- scope_substitute.c ---- */
 
 /*
  * Prepares a query for its scope: checks that the scope's shards are here, and
  * for a scope of one shard puts partitions in the places of their parents
- * where that is safe.
+ * where that is safe; for several turns the range-table entries of small tables into
+ * ones of plain tables, to be read by a Shard Scan, and returns those tables
+ * (ShoalSmallTable).
  */
-extern void shoal_scope_substitute(Query *query, const ShoalScope *scope);
+extern List *shoal_scope_substitute(Query *query, const ShoalScope *scope);
 
 /* ---- scope_partial.c ---- */
 

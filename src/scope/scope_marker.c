@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 
 #include "base/base_settings.h"
 #include "scope/scope.h"
@@ -26,6 +27,14 @@
 
 /* more shards than any group may have; keeps a bad marker from eating memory */
 #define MAX_SHARD 1000000
+
+static void
+append_number(StringInfo buf, int number)
+{
+	char		digits[12];
+
+	appendBinaryStringInfo(buf, digits, pg_ltoa(number, digits));
+}
 
 char *
 shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial)
@@ -41,7 +50,8 @@ shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial)
 		appendStringInfoString(&buf, "local");
 	else
 	{
-		appendStringInfo(&buf, "%d:", group_id);
+		append_number(&buf, group_id);
+		appendStringInfoChar(&buf, ':');
 		first = bms_next_member(shards, -1);
 		while (first >= 0)
 		{
@@ -50,9 +60,14 @@ shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial)
 			for (last = first; next == last + 1; last = next,
 				 next = bms_next_member(shards, last))
 				 /* find the end of the range */ ;
-			appendStringInfo(&buf, comma ? ",%d" : "%d", first);
+			if (comma)
+				appendStringInfoChar(&buf, ',');
+			append_number(&buf, first);
 			if (last > first)
-				appendStringInfo(&buf, "-%d", last);
+			{
+				appendStringInfoChar(&buf, '-');
+				append_number(&buf, last);
+			}
 			comma = true;
 			first = next;
 		}

@@ -9,14 +9,21 @@
  * Partitions out of scope are marked as dummy (proven empty) relations as soon
  * as the planner makes them known to itself; joins, aggregates, UPDATE and
  * DELETE through the parent then leave them out.
+ *
+ * At that moment it is also known how large the others are, and core has not
+ * asked yet whether to join and aggregate partition by partition.  That is
+ * turned on for tables whose rows are worth the planning and starting of so
+ * many small joins.
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
@@ -30,30 +37,77 @@ typedef struct ActiveScope
 {
 	const ShoalScope *scope;	/* NULL: a run that has none */
 	struct ActiveScope *outer;
+	List	   *small;			/* ShoalSmallTable: read by a Shard Scan */
 } ActiveScope;
+
+/* Pages of a partition from which on partitionwise plans pay. */
+#define PARTITIONWISE_PAGES 64
 
 static ActiveScope *active_scopes = NULL;
 
 static get_relation_info_hook_type previous_relation_info_hook = NULL;
+static set_rel_pathlist_hook_type previous_pathlist_hook = NULL;
 static planner_hook_type previous_planner_hook = NULL;
 
+/* The small table that a relation of the query stands for, NULL if none. */
+static const ShoalSmallTable *
+small_table(PlannerInfo *root, RelOptInfo *rel)
+{
+	RangeTblEntry *rte;
+	ListCell   *lc;
+
+	if (active_scopes == NULL || active_scopes->small == NIL ||
+		!IS_SIMPLE_REL(rel) || rel->rtekind != RTE_RELATION)
+		return NULL;
+	rte = planner_rt_fetch(rel->relid, root);
+	if (rte->inh || rte->relkind != RELKIND_RELATION)
+		return NULL;
+	foreach(lc, active_scopes->small)
+	{
+		const ShoalSmallTable *small = lfirst(lc);
+
+		if (small->relid == rte->relid)
+			return small;
+	}
+	return NULL;
+}
+
 static void
-hide_relation(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+look_at_relation(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 {
 	const ShoalScope *scope = active_scopes ? active_scopes->scope : NULL;
+	const ShoalSmallTable *small;
 	int			group_id;
 	int			shard;
 
 	if (previous_relation_info_hook)
 		previous_relation_info_hook(root, relid, inhparent, rel);
 
-	/* only what is reached through a parent */
-	if (scope == NULL || rel->reloptkind != RELOPT_OTHER_MEMBER_REL)
+	if (scope == NULL)
 		return;
-	if (shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id,
-								   &shard) &&
-		group_id == scope->group_id && !bms_is_member(shard, scope->shards))
+	if ((small = small_table(root, rel)) != NULL)
+		shoal_scope_describe_small(small, root, rel);
+
+	/* only what is reached through a parent */
+	if (rel->reloptkind != RELOPT_OTHER_MEMBER_REL ||
+		!shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id,
+									&shard) ||
+		group_id != scope->group_id)
+		return;
+	if (!bms_is_member(shard, scope->shards))
 		mark_dummy_rel(rel);
+	else if (rel->pages >= PARTITIONWISE_PAGES && shoal_enable_partitionwise &&
+			 bms_membership(scope->shards) == BMS_MULTIPLE)
+		enable_partitionwise_join = enable_partitionwise_aggregate = true;
+}
+
+static void
+add_paths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	if (previous_pathlist_hook)
+		previous_pathlist_hook(root, rel, rti, rte);
+	if (small_table(root, rel) != NULL)
+		shoal_scope_small_path(root, rel, active_scopes->scope->shards);
 }
 
 static PlannedStmt *
@@ -69,17 +123,13 @@ plan_by_core(Query *query, const char *query_string, int cursor_options,
 /* The planner with the scope, or none, in force. */
 static PlannedStmt *
 plan_in_scope(Query *query, const char *query_string, int cursor_options,
-			  ParamListInfo params, const ShoalScope *scope)
+			  ParamListInfo params, const ShoalScope *scope, List *small)
 {
-	ActiveScope active = {scope, active_scopes};
+	ActiveScope active = {scope, active_scopes, small};
 	bool		partitionwise_join = enable_partitionwise_join;
 	bool		partitionwise_aggregate = enable_partitionwise_aggregate;
 	PlannedStmt *stmt;
 
-	/* tables of a group are joined shard by shard, in smaller hash tables */
-	if (scope && shoal_enable_partitionwise &&
-		bms_membership(scope->shards) == BMS_MULTIPLE)
-		enable_partitionwise_join = enable_partitionwise_aggregate = true;
 	active_scopes = &active;
 	PG_TRY();
 	{
@@ -102,7 +152,8 @@ plan_without_scope(Query *query, const char *query_string, int cursor_options,
 {
 	if (active_scopes == NULL)
 		return plan_by_core(query, query_string, cursor_options, params);
-	return plan_in_scope(query, query_string, cursor_options, params, NULL);
+	return plan_in_scope(query, query_string, cursor_options, params, NULL,
+						 NIL);
 }
 
 PlannedStmt *
@@ -118,9 +169,10 @@ shoal_scope_plan(Query *query, const char *query_string, int cursor_options,
 		stmt = plan_without_scope(query, query_string, cursor_options, params);
 	else
 	{
-		shoal_scope_substitute(query, scope);
+		List	   *small = shoal_scope_substitute(query, scope);
+
 		stmt = plan_in_scope(query, query_string, cursor_options, params,
-							 scope);
+							 scope, small);
 	}
 	if (partial)
 		shoal_scope_partial_finish(stmt);
@@ -131,11 +183,14 @@ void
 shoal_scope_init(void)
 {
 	previous_relation_info_hook = get_relation_info_hook;
-	get_relation_info_hook = hide_relation;
+	get_relation_info_hook = look_at_relation;
+	previous_pathlist_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = add_paths;
 
 	/* the hook of the plan layer comes before this one */
 	previous_planner_hook = planner_hook;
 	planner_hook = plan_without_scope;
 	shoal_scope_children_init();
 	shoal_scope_local_init();
+	shoal_scope_scan_init();
 }

@@ -32,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "scope/scope_internal.h"
@@ -40,6 +41,8 @@ typedef struct SubstituteContext
 {
 	const ShoalScope *scope;
 	int			shard;			/* the only one; -1 if there are more or none */
+	bool		several;		/* may tables be read by a Shard Scan? */
+	List	   *small;			/* ShoalSmallTable: those that are */
 } SubstituteContext;
 
 static void
@@ -225,6 +228,32 @@ is_used(Query *query, int rti)
 		refers_to_walker((Node *) query->jointree, &rti);
 }
 
+/* Has a table planned as one relation if it is small. */
+static void
+make_one_relation(RangeTblEntry *rte, SubstituteContext *context)
+{
+	ShoalSmallTable *small = NULL;
+	ListCell   *lc;
+
+	if (!rte->inh || rte->tablesample != NULL ||
+		!shoal_scope_children(rte->relid)->by_hash)
+		return;
+	foreach(lc, context->small)
+	{
+		if (((ShoalSmallTable *) lfirst(lc))->relid == rte->relid)
+			small = lfirst(lc);
+	}
+	if (small == NULL)
+	{
+		small = shoal_scope_measure(rte->relid, context->scope->shards);
+		if (small == NULL)
+			return;
+		context->small = lappend(context->small, small);
+	}
+	rte->inh = false;
+	rte->relkind = RELKIND_RELATION;
+}
+
 static void
 process_query(Query *query, SubstituteContext *context)
 {
@@ -254,6 +283,8 @@ process_query(Query *query, SubstituteContext *context)
 		if (rte->relkind != RELKIND_PARTITIONED_TABLE)
 			continue;
 		check_shards(rte->relid, context->scope);
+		if (context->several)
+			make_one_relation(rte, context);
 		if (context->shard < 0 || !can_substitute(query, rti, table))
 			continue;
 		child = shoal_scope_lock_child(rte->relid, context->shard,
@@ -276,7 +307,7 @@ substitute_walker(Node *node, SubstituteContext *context)
 	return expression_tree_walker(node, substitute_walker, context);
 }
 
-void
+List *
 shoal_scope_substitute(Query *query, const ShoalScope *scope)
 {
 	const ShoalGroup *group = shoal_meta_find_group(scope->group_id);
@@ -294,7 +325,11 @@ shoal_scope_substitute(Query *query, const ShoalScope *scope)
 		raise_not_here(group->group_id, 0);
 
 	context.scope = scope;
+	context.small = NIL;
 	if (!bms_get_singleton_member(scope->shards, &context.shard))
 		context.shard = -1;
+	context.several = shoal_enable_shard_scan && context.shard < 0 &&
+		!bms_is_empty(scope->shards) && shoal_scope_only_reads(query);
 	substitute_walker((Node *) query, &context);
+	return context.small;
 }

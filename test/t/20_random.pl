@@ -11,6 +11,10 @@ use Test::More;
 my $cluster = ShoalTest->new(nodes => 2, conf => ['jit=off']);
 my $random = "$FindBin::Bin/../random";
 
+# both ways of planning fragments on small tables
+$cluster->sql(2, 'ALTER SYSTEM SET shoal.enable_shard_scan = off');
+$cluster->sql(2, 'SELECT pg_reload_conf()');
+
 sub run_random
 {
 	my ($name, @arg) = @_;
