@@ -4,6 +4,7 @@
 
 figure router_select '>=0.52' router_throughput router_select
 figure router_select_cpu '<=2.40' router_cpu router_select
+figure router_limit - router_limit
 figure router_insert '>=0.60' router_throughput router_insert
 figure router_update '>=0.60' router_throughput router_update
 figure first_query '<=2.20' first_query
@@ -78,6 +79,23 @@ router_throughput()
 router_cpu()
 {
 	router_check && compare "cpu prepared coord $1.shoal" "cpu prepared node1 $1.direct"
+}
+
+# start_relay: relay.c between clients and node 1
+start_relay()
+{
+	relay_port=$(free_ports 1)
+	${CC:-cc} -O2 -o "$work/relay" "$here/relay.c" || return 1
+	"$work/relay" "$relay_port" $((base + 1)) &
+	sleep 0.5
+}
+
+# what is left of direct's throughput when each message goes through one more
+# process, which does nothing with it
+router_limit()
+{
+	router_check && once start_relay &&
+		compare "tps prepared relay router_select.direct" "tps prepared node1 router_select.direct"
 }
 
 first_query()

@@ -56,6 +56,7 @@ at()
 	case $server in
 		coord) port=$base ;;
 		plain) port=$plain_port ;;
+		relay) port=$relay_port ;;
 		node*) port=$((base + ${server#node})) ;;
 	esac
 	[ "$server" = "$1" ] || database=${1#*:}
