@@ -59,7 +59,7 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 
 	if (call->writes)
 	{
-		join = SHOAL_JOIN_WRITE;
+		join = SHOAL_JOIN_WRITE | SHOAL_JOIN_TOLD;
 		if (many || !call->alone)
 			join |= SHOAL_JOIN_BLOCK;
 	}

@@ -20,6 +20,9 @@
 
 typedef struct ShoalRequest ShoalRequest;
 
+/* the parameter status by which a node tells of its transaction's id */
+#define SHOAL_XID_STATUS	"shoal_xid"
+
 typedef struct ShoalConn
 {
 	int			node_id;
@@ -29,7 +32,10 @@ typedef struct ShoalConn
 	/* owned by xact: */
 	int			xact_level;		/* 0: no transaction open there, else nesting
 								 * level reached (1: BEGIN, 2: one savepoint) */
-	bool		xact_wrote;		/* wrote in the current transaction */
+	bool		xact_wrote;		/* may have written in the current transaction */
+	bool		xact_untold;	/* so by a statement of which the node would not
+								 * tell whether it did */
+	uint32		xact_xid;		/* shoal_remote_told_xid when it began */
 	bool		xact_prepared;	/* the node has answered PREPARE TRANSACTION
 								 * (set by remote, reset by xact) */
 	bool		xact_broken;	/* must not be reused after this transaction */
@@ -151,6 +157,12 @@ extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
  * on the connections and drains them; then a command may be NULL.
  */
 extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
+
+/*
+ * The last transaction id that the node has told of (see xact_told.c), 0 if
+ * none.  Up to date when a statement's end has been read.
+ */
+extern uint32 shoal_remote_told_xid(ShoalConn *conn);
 
 /* Closes a connection and forgets it. */
 extern void shoal_remote_close(ShoalConn *conn);

@@ -196,6 +196,14 @@ shoal_remote_tidy(ShoalConn *conn)
 		remote_throw_away(conn);
 }
 
+uint32
+shoal_remote_told_xid(ShoalConn *conn)
+{
+	const char *xid = PQparameterStatus(conn->pg, SHOAL_XID_STATUS);
+
+	return xid ? (uint32) strtoul(xid, NULL, 10) : 0;
+}
+
 ShoalConn *
 shoal_remote_request_conn(ShoalRequest *req)
 {

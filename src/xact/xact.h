@@ -17,6 +17,8 @@
 #define SHOAL_JOIN_WRITE	0x01	/* the statement may change data there */
 #define SHOAL_JOIN_BLOCK	0x02	/* always open a transaction, even if the
 									 * statement could commit by itself */
+#define SHOAL_JOIN_TOLD		0x04	/* with WRITE: the node tells whether the
+									 * statement has written (xact_told.c) */
 
 /*
  * The connection to a node, part of the current transaction and ready for the

@@ -4,6 +4,7 @@
  *
  * Before the local commit every node that is part of the transaction has
  * either committed (it only read, or it is the only writer) or is prepared.
+ * Nodes tell themselves whether they wrote (xact_told.c).
  * Then the commit records are part of the local transaction, whose commit is
  * the decision: from there on nothing may fail, and what cannot be told to a
  * node now is told later by shoal.recover_prepared_transactions(), from the
@@ -44,7 +45,18 @@ end_on(ShoalConn *conn)
 {
 	conn->xact_level = 0;
 	conn->xact_wrote = false;
+	conn->xact_untold = false;
 	conn->xact_prepared = false;
+}
+
+/*
+ * Whether the node's part has to be committed along with the others'.  A
+ * statement that found nothing to change has not made it a writer.
+ */
+static bool
+is_writer(ShoalConn *conn)
+{
+	return conn->xact_untold || shoal_remote_told_xid(conn) != conn->xact_xid;
 }
 
 /* A connection that has failed can't commit what it did before. */
@@ -107,7 +119,7 @@ commit_two_phase(List *conns)
 		ShoalConn  *conn = lfirst(lc);
 		Prepared   *part;
 
-		if (!conn->xact_wrote)
+		if (!is_writer(conn))
 		{
 			sqls = lappend(sqls, "COMMIT");
 			continue;
@@ -157,7 +169,7 @@ xact_before_commit(void)
 
 	foreach(lc, conns)
 	{
-		writers += ((ShoalConn *) lfirst(lc))->xact_wrote ? 1 : 0;
+		writers += is_writer(lfirst(lc)) ? 1 : 0;
 		commits = lappend(commits, "COMMIT");
 	}
 	if (writers > 1 ||

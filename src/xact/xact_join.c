@@ -91,6 +91,8 @@ queue_begin(ShoalConn *conn)
 	shoal_remote_queue(conn, command);
 	conn->xact_level = 1;
 	conn->xact_wrote = false;
+	conn->xact_untold = false;
+	conn->xact_xid = shoal_remote_told_xid(conn);
 	conn->xact_prepared = false;
 }
 
@@ -146,7 +148,11 @@ shoal_xact_conn(int node_id, int flags)
 						node_id)));
 	queue_savepoints(conn, GetCurrentTransactionNestLevel());
 	if (flags & SHOAL_JOIN_WRITE)
+	{
 		conn->xact_wrote = true;
+		if (!(flags & SHOAL_JOIN_TOLD))
+			conn->xact_untold = true;
+	}
 	return conn;
 }
 

@@ -39,4 +39,7 @@ extern bool xact_record_exists(const char *gid);
 extern List *xact_record_list(void);
 extern void xact_record_delete(List *gids);
 
+/* xact_told.c */
+extern void xact_tell_xid(void);
+
 #endif							/* XACT_PRIVATE_H */

@@ -52,6 +52,7 @@ count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 	else
 		standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
 	depth--;
+	xact_tell_xid();
 }
 
 /* AFTER triggers run here: at another depth than the statement itself */
@@ -64,6 +65,7 @@ count_finish(QueryDesc *desc)
 	else
 		standard_ExecutorFinish(desc);
 	depth -= 2;
+	xact_tell_xid();
 }
 
 void

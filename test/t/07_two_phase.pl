@@ -64,6 +64,15 @@ $lock->q('ROLLBACK');
 is($w->answer('Z'), 'C(UPDATE 1000) Z(I)', 'commit goes on');
 recovered(0, 1000, 'no fault');
 
+# A node where a statement finds nothing to change is no writer: one phase is
+# enough, which asks for no record.
+$lock = ShoalWire->new($cluster->port(0));
+$lock->q('BEGIN; LOCK TABLE shoal.commit_record IN SHARE MODE');
+$w->q("SET statement_timeout = '10s'");
+like($w->q('UPDATE t SET c = 1 WHERE a + 0 = 7'), qr/UPDATE 1/, 'one writer among the nodes of a statement');
+$lock->q('ROLLBACK');
+recovered(0, 1000, 'one writer');
+
 prepare_update(2);
 $w->cancel;
 like($w->answer('Z'), qr/E\(57014\)/, 'cancel before the decision');
