@@ -25,6 +25,7 @@ bool		shoal_enable_push = true;
 bool		shoal_enable_partitionwise = true;
 bool		shoal_enable_shard_scan = true;
 int			shoal_batch_size = 500;
+int			shoal_processors = 0;
 
 static void
 define_switch(const char *name, const char *short_desc, bool *variable)
@@ -67,6 +68,11 @@ shoal_settings_init(void)
 							"Number of rows sent to a node in one INSERT.",
 							NULL, &shoal_batch_size, 500, 1, 10000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.processors",
+							"Number of processors that nodes on this machine share; 0 counts them.",
+							"Nodes of one machine divide them when they work on a query in parallel.",
+							&shoal_processors, 0, 0, INT_MAX,
+							PGC_SUSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	define_switch("shoal.forward_ddl",
 				  "Runs this session's schema changes on all nodes.",
 				  &shoal_forward_ddl);

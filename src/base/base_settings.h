@@ -52,6 +52,12 @@ extern bool shoal_enable_shard_scan;
 /* shoal.batch_size: rows per statement when rows are sent by INSERT */
 extern int	shoal_batch_size;
 
+/*
+ * shoal.processors: processors of this machine, for the parallel workers of
+ * fragments where several nodes share it; 0: as many as there are
+ */
+extern int	shoal_processors;
+
 /* Defines all of them.  Called once, from _PG_init. */
 extern void shoal_settings_init(void);
 

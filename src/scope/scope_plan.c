@@ -14,12 +14,19 @@
  * asked yet whether to join and aggregate partition by partition.  That is
  * turned on for tables whose rows are worth the planning and starting of so
  * many small joins.
+ *
+ * All nodes work on a query over several shards at once.  Nodes that run on
+ * one machine share its processors: each gets no more parallel workers than its
+ * part of them can serve, or they would just wait for each other.
  */
 #include "postgres.h"
+
+#include <unistd.h>
 
 #include "catalog/pg_class.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
@@ -120,6 +127,51 @@ plan_by_core(Query *query, const char *query_string, int cursor_options,
 	return standard_planner(query, query_string, cursor_options, params);
 }
 
+/* Number of nodes on this node's machine that hold shards of a group. */
+static int
+nodes_beside(int group_id)
+{
+	const ShoalGroup *group = shoal_meta_group(group_id);
+	const ShoalNode *here = shoal_meta_node(shoal_meta_local_node_id());
+	Bitmapset  *seen = NULL;
+	int			count = 0;
+	int			shard;
+
+	if (group == NULL || here == NULL)
+		return 0;
+	for (shard = 0; shard < group->shard_count; shard++)
+	{
+		int			node_id = group->primary[shard];
+		const ShoalNode *node;
+
+		if (bms_is_member(node_id, seen))
+			continue;
+		seen = bms_add_member(seen, node_id);
+		node = shoal_meta_node(node_id);
+		if (node && strcmp(node->host, here->host) == 0)
+			count++;
+	}
+	bms_free(seen);
+	return count;
+}
+
+/* Parallel workers for a query that sees the scope. */
+static int
+workers_in_scope(const ShoalScope *scope)
+{
+	int			processors = shoal_processors;
+	int			nodes;
+
+	if (scope == NULL || max_parallel_workers_per_gather == 0 ||
+		bms_membership(scope->shards) != BMS_MULTIPLE ||
+		(nodes = nodes_beside(scope->group_id)) < 2)
+		return max_parallel_workers_per_gather;
+	if (processors == 0)
+		processors = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	return Max(0, Min(max_parallel_workers_per_gather,
+					  processors / nodes - 1));
+}
+
 /* The planner with the scope, or none, in force. */
 static PlannedStmt *
 plan_in_scope(Query *query, const char *query_string, int cursor_options,
@@ -128,8 +180,10 @@ plan_in_scope(Query *query, const char *query_string, int cursor_options,
 	ActiveScope active = {scope, active_scopes, small};
 	bool		partitionwise_join = enable_partitionwise_join;
 	bool		partitionwise_aggregate = enable_partitionwise_aggregate;
+	int			workers = max_parallel_workers_per_gather;
 	PlannedStmt *stmt;
 
+	max_parallel_workers_per_gather = workers_in_scope(scope);
 	active_scopes = &active;
 	PG_TRY();
 	{
@@ -140,6 +194,7 @@ plan_in_scope(Query *query, const char *query_string, int cursor_options,
 		active_scopes = active.outer;
 		enable_partitionwise_join = partitionwise_join;
 		enable_partitionwise_aggregate = partitionwise_aggregate;
+		max_parallel_workers_per_gather = workers;
 	}
 	PG_END_TRY();
 	return stmt;
