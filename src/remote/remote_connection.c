@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "access/xact.h"
+#include "libpq/pqcomm.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -90,21 +91,30 @@ add_conninfo(RemoteOptions *options)
  * The node's own timeouts are off: it is the coordinator who ends statements,
  * and whose transaction may be idle there for good reason.
  */
-static char *
-session_options(const char *user)
+static void
+append_session_options(StringInfo buf, const char *user)
 {
-	return psprintf("-c shoal.origin=%d -c shoal.origin_proof=%s -c statement_timeout=0"
-					" -c idle_in_transaction_session_timeout=0"
-					" -c idle_session_timeout=0"
-					" -c default_transaction_isolation=read\\ committed"
-					" -c default_transaction_read_only=off"
-					" -c default_transaction_deferrable=off",
-					Max(shoal_meta_local_node_id(), 1),
-					shoal_meta_origin_proof(user));
+	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_proof=%s -c statement_timeout=0"
+					 " -c idle_in_transaction_session_timeout=0"
+					 " -c idle_session_timeout=0"
+					 " -c default_transaction_isolation=read\\ committed"
+					 " -c default_transaction_read_only=off"
+					 " -c default_transaction_deferrable=off",
+					 Max(shoal_meta_local_node_id(), 1),
+					 shoal_meta_origin_proof(user));
+}
+
+/* Whether it is this machine, and nobody can listen in between. */
+static bool
+is_loopback(const char *host)
+{
+	return is_unixsock_path(host) || strcmp(host, "localhost") == 0 ||
+		strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
 }
 
 static void
-collect_options(RemoteOptions *options, const RemoteTarget *target)
+collect_options(RemoteOptions *options, const RemoteTarget *target,
+				const char *session_options)
 {
 	options->n = 0;
 	options->timeout = CONNECT_TIMEOUT;
@@ -114,6 +124,12 @@ collect_options(RemoteOptions *options, const RemoteTarget *target)
 	add_option(options, "keepalives_interval", "5");
 	add_option(options, "keepalives_count", "3");
 	add_option(options, "tcp_user_timeout", "30000");
+	if (is_loopback(target->host))
+	{
+		/* ciphers are for when the node insists */
+		add_option(options, "sslmode", "allow");
+		add_option(options, "gssencmode", "disable");
+	}
 	add_conninfo(options);
 	/* copies, for it is kept for cancelling */
 	add_option(options, "host", pstrdup(target->host));
@@ -123,7 +139,7 @@ collect_options(RemoteOptions *options, const RemoteTarget *target)
 	if (target->password)
 		add_option(options, "password", pstrdup(target->password));
 	add_option(options, "client_encoding", GetDatabaseEncodingName());
-	add_option(options, "options", session_options(target->user));
+	add_option(options, "options", session_options);
 	add_option(options, "application_name", "shoal");
 }
 
@@ -254,6 +270,9 @@ remote_open(const RemoteTarget *target, bool separate)
 	MemoryContext old;
 	MemoryContext context;
 	RemoteOptions *options;
+	RemoteSettings *settings;
+	StringInfoData session_options;
+	bool		settings_known;
 	ShoalConnPrivate *priv;
 	PGconn	   *pg;
 
@@ -262,7 +281,10 @@ remote_open(const RemoteTarget *target, bool separate)
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	options = palloc(sizeof(RemoteOptions));
-	collect_options(options, target);
+	initStringInfo(&session_options);
+	append_session_options(&session_options, target->user);
+	settings = remote_settings_begin(context, &session_options, &settings_known);
+	collect_options(options, target, session_options.data);
 	pg = connect_to(target, options);
 	MemoryContextSetParent(context, TopMemoryContext);
 
@@ -280,7 +302,8 @@ remote_open(const RemoteTarget *target, bool separate)
 	initStringInfo(&priv->pending);
 	initStringInfo(&priv->deallocate);
 	initStringInfo(&priv->copy_buffer);
-	priv->settings = remote_settings_create(context);
+	priv->settings = settings;
+	priv->settings_known = settings_known;
 	PQsetNoticeReceiver(pg, remote_receive_notice, &priv->pub);
 	MemoryContextSwitchTo(old);
 	return &priv->pub;

@@ -154,7 +154,8 @@ extern void remote_statement_drop_all(ShoalConn *conn);
 extern void remote_statement_init(void);
 
 /* remote_settings.c */
-extern RemoteSettings *remote_settings_create(MemoryContext context);
+extern RemoteSettings *remote_settings_begin(MemoryContext context,
+											 StringInfo options, bool *known);
 extern const char *remote_settings_changes(ShoalConn *conn);
 
 /* remote_copy.c */

@@ -9,6 +9,9 @@
  * results (or how long a statement may wait for locks), every setting with a
  * dot in its name follows if somebody set it: row-level security policies use
  * them, and so do extensions.
+ *
+ * A new connection is told the fixed list in its startup packet, which costs
+ * the node next to nothing; changes go as one SELECT of set_config().
  */
 #include "postgres.h"
 
@@ -110,16 +113,6 @@ struct RemoteSettings
 	CustomValue *custom;
 };
 
-RemoteSettings *
-remote_settings_create(MemoryContext context)
-{
-	RemoteSettings *settings = MemoryContextAllocZero(context,
-													  sizeof(RemoteSettings));
-
-	settings->context = context;
-	return settings;
-}
-
 static void
 keep_string(MemoryContext context, char **slot, const char *value)
 {
@@ -185,19 +178,70 @@ append_setting(StringInfo buf, const char *name, const char *value)
 }
 
 /*
- * A built-in setting.  pg_catalog comes first where the session names it
- * elsewhere in the path: texts that Shoal makes leave its names unqualified.
+ * Value of a built-in setting.  pg_catalog comes first where the session names
+ * it elsewhere in the path: texts that Shoal makes leave its names unqualified.
  */
-static void
-append_builtin(StringInfo buf, const char *name)
+static const char *
+builtin_value(const char *name)
 {
 	const char *value = GetConfigOption(name, false, false);
 
 	if (strcmp(name, "search_path") == 0 &&
 		strstr(value, "pg_catalog") != NULL &&
 		strncmp(value, "pg_catalog", 10) != 0)
-		value = psprintf("pg_catalog, %s", value);
-	append_setting(buf, name, value);
+		return psprintf("pg_catalog, %s", value);
+	return value;
+}
+
+/* An option of a startup packet, quoted for its "options". */
+static void
+append_option(StringInfo buf, const char *name, const char *value)
+{
+	appendStringInfo(buf, " -c %s=", name);
+	for (; *value; value++)
+	{
+		if (*value == '\\' || isspace((unsigned char) *value))
+			appendStringInfoChar(buf, '\\');
+		appendStringInfoChar(buf, *value);
+	}
+}
+
+/* What a server reads of a startup packet, less room for the rest of it. */
+#define MAX_OPTIONS_LENGTH 8000
+
+/*
+ * What a connection that is about to be made will have been told, allocated in
+ * the context; appends to the options of its startup packet what tells it.
+ * *known is false if that can't be all, and changes have to be sent.
+ */
+RemoteSettings *
+remote_settings_begin(MemoryContext context, StringInfo options, bool *known)
+{
+	RemoteSettings *settings = MemoryContextAllocZero(context,
+													  sizeof(RemoteSettings));
+	int			before = options->len;
+	const char *done = "";
+
+	settings->context = context;
+	for (int i = 0; i < lengthof(followed); i++)
+	{
+		(void) setting_differs(settings, i);
+		if (followed[i].variable == (void *) &SessionReplicationRole ||
+			strcmp(followed[i].name, done) == 0)
+			continue;
+		done = followed[i].name;
+		append_option(options, done, builtin_value(done));
+	}
+	append_option(options, "role", "none");
+
+	*known = SessionReplicationRole == SESSION_REPLICATION_ROLE_ORIGIN &&
+		options->len <= MAX_OPTIONS_LENGTH;
+	if (!*known)
+	{
+		options->len = before;
+		options->data[before] = '\0';
+	}
+	return settings;
 }
 
 /* ---- settings with a dot ---- */
@@ -383,7 +427,8 @@ remote_settings_changes(ShoalConn *conn)
 				continue;
 			settings->replica = true;
 		}
-		append_builtin(&buf, followed[i].name);
+		append_setting(&buf, followed[i].name,
+					   builtin_value(followed[i].name));
 		done = followed[i].name;
 	}
 	append_custom(&buf, settings, all_again);
