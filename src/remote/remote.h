@@ -143,7 +143,10 @@ extern void shoal_remote_exec_each(List *conns, List *sqls);
 extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
 									const ShoalParams *params);
 
-/* COPY ... FROM STDIN: several connections may be in it at the same time. */
+/*
+ * COPY ... FROM STDIN: several connections may be in it at the same time.
+ * Data is sent as it is handed over, one message each: collect some first.
+ */
 extern void shoal_remote_copy_begin(ShoalConn *conn, const char *sql);
 extern void shoal_remote_copy_data(ShoalConn *conn, const char *data, int len);
 extern void shoal_remote_copy_finish(ShoalConn *conn);	/* no more data; does

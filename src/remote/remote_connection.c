@@ -301,7 +301,6 @@ remote_open(const RemoteTarget *target, bool separate)
 	priv->many_pos = -1;
 	initStringInfo(&priv->pending);
 	initStringInfo(&priv->deallocate);
-	initStringInfo(&priv->copy_buffer);
 	priv->settings = settings;
 	priv->settings_known = settings_known;
 	PQsetNoticeReceiver(pg, remote_receive_notice, &priv->pub);

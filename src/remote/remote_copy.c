@@ -5,17 +5,14 @@
  * libpq has no COPY in pipeline mode, so the connection leaves it for the
  * time; queued commands and settings go ahead in the same text.  The node's
  * answer to the command is awaited only when data is sent, so that several
- * connections can be started without a round trip each.  Data is collected
- * into larger messages, and the sender waits when the node does not keep up.
+ * connections can be started without a round trip each.  The sender waits when
+ * the node does not keep up.
  */
 #include "postgres.h"
 
 #include "base/base_compat.h"
 #include "remote/remote.h"
 #include "remote/remote_private.h"
-
-/* data is handed to libpq in pieces of at least this size */
-#define COPY_PIECE	(32 * 1024)
 
 /* Waits for the next result outside pipeline mode. */
 static PGresult *
@@ -87,7 +84,6 @@ void
 shoal_remote_copy_begin(ShoalConn *conn, const char *sql)
 {
 	send_simple(conn, sql);
-	resetStringInfo(&conn->priv->copy_buffer);
 }
 
 /* Waits until the node is ready for data. */
@@ -119,44 +115,25 @@ await_copy_in(ShoalConn *conn)
 	}
 }
 
-/* Hands collected data to libpq and waits until most of it is under way. */
-static void
-send_piece(ShoalConn *conn)
+void
+shoal_remote_copy_data(ShoalConn *conn, const char *data, int len)
 {
-	ShoalConnPrivate *priv = conn->priv;
-
 	await_copy_in(conn);
-	if (priv->copy_buffer.len == 0)
+	if (len == 0)
 		return;
-	if (PQputCopyData(conn->pg, priv->copy_buffer.data,
-					  priv->copy_buffer.len) <= 0)
+	if (PQputCopyData(conn->pg, data, len) <= 0 ||
+		!remote_flush(conn, true, 0))
 	{
 		/* the node has ended the COPY: it says why */
 		finish_simple(conn);
 		remote_raise_lost(conn);
 	}
-	resetStringInfo(&priv->copy_buffer);
-	if (!remote_flush(conn, true, 0))
-	{
-		finish_simple(conn);
-		remote_raise_lost(conn);
-	}
-}
-
-void
-shoal_remote_copy_data(ShoalConn *conn, const char *data, int len)
-{
-	StringInfo	buffer = &conn->priv->copy_buffer;
-
-	appendBinaryStringInfo(buffer, data, len);
-	if (buffer->len >= COPY_PIECE)
-		send_piece(conn);
 }
 
 void
 shoal_remote_copy_finish(ShoalConn *conn)
 {
-	send_piece(conn);
+	await_copy_in(conn);
 	if (PQputCopyEnd(conn->pg, NULL) > 0)
 		remote_flush(conn, true, 0);
 	conn->priv->copy = REMOTE_COPY_FINISHED;

@@ -90,7 +90,6 @@ typedef struct ShoalConnPrivate
 	PGresult   *error;			/* first error of the group */
 
 	RemoteCopy	copy;
-	StringInfoData copy_buffer;
 
 	HTAB	   *statements;
 	dlist_head	lru;			/* most recently used first */
