@@ -2,7 +2,8 @@
  * exec_copy.c
  *		COPY FROM into Shoal tables.
  *
- * The input is read and split into lines and fields by core's COPY code.  The
+ * The input is read and split into lines and fields by core's COPY code, or
+ * if it is the client's in text format by exec_stdin.c.  The
  * fast way decodes only the key columns and forwards each line as it came
  * (converted to the server's encoding) with the options it was given: the
  * nodes do the rest.  Where the line does not have the whole row, or not in a
@@ -23,6 +24,7 @@
 #include "commands/copyfrom_internal.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -32,6 +34,8 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -49,6 +53,8 @@ typedef struct CopyJob
 	const ShoalTable *table;
 	List	   *where;			/* implicitly ANDed, planned */
 	CopyFromState cstate;
+	ShoalStdin *input;			/* NULL: core reads it */
+	int			field_of_key[PARTITION_MAX_KEYS];	/* of a line, if forwarded */
 	bool		read_ahead;		/* functions might run queries */
 	EState	   *estate;
 	ShoalSink  *sink;
@@ -301,8 +307,30 @@ read_field(CopyJob *job, int attnum, char *field, bool *isnull)
 	return value;
 }
 
+/* The shard of a line with these values of the key columns. */
+static int
+shard_of_fields(CopyJob *job, char **fields)
+{
+	const ShoalTable *table = job->table;
+	Datum		values[PARTITION_MAX_KEYS];
+	bool		nulls[PARTITION_MAX_KEYS];
+	MemoryContext old;
+	int			shard;
+
+	if (table->kind != SHOAL_KIND_DISTRIBUTED)
+		return 0;
+	ResetPerTupleExprContext(job->estate);
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
+	for (int key = 0; key < table->nkeys; key++)
+		values[key] = read_field(job, table->keyattr[key], fields[key],
+								 &nulls[key]);
+	shard = shoal_meta_shard_of(table, values, nulls, table->keytype);
+	MemoryContextSwitchTo(old);
+	return shard;
+}
+
 static void
-check_field_count(CopyJob *job, int nfields)
+check_no_more_fields(CopyJob *job, int nfields)
 {
 	List	   *attnums = job->cstate->attnumlist;
 
@@ -310,6 +338,13 @@ check_field_count(CopyJob *job, int nfields)
 		ereport(ERROR,
 				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
 				 errmsg("extra data after last expected column")));
+}
+
+static void
+check_no_less_fields(CopyJob *job, int nfields)
+{
+	List	   *attnums = job->cstate->attnumlist;
+
 	if (nfields < list_length(attnums))
 	{
 		int			att = list_nth_int(attnums, nfields) - 1;
@@ -322,49 +357,117 @@ check_field_count(CopyJob *job, int nfields)
 }
 
 static void
-forward_lines(CopyJob *job)
+find_key_fields(CopyJob *job)
 {
-	CopyFromState cstate = job->cstate;
-	const ShoalTable *table = job->table;
-	int			field_of_key[PARTITION_MAX_KEYS];
-	char	  **fields;
-	int			nfields;
-
-	for (int key = 0; key < table->nkeys; key++)
+	for (int key = 0; key < job->table->nkeys; key++)
 	{
 		ListCell   *lc;
 
-		foreach(lc, cstate->attnumlist)
+		foreach(lc, job->cstate->attnumlist)
 		{
-			if (lfirst_int(lc) == table->keyattr[key])
-				field_of_key[key] = foreach_current_index(lc);
+			if (lfirst_int(lc) == job->table->keyattr[key])
+				job->field_of_key[key] = foreach_current_index(lc);
 		}
 	}
+}
+
+/* Lines that core reads. */
+static void
+forward_lines(CopyJob *job)
+{
+	CopyFromState cstate = job->cstate;
+	char	   *key_fields[PARTITION_MAX_KEYS];
+	char	  **fields;
+	int			nfields;
 
 	while (NextCopyFromRawFields(cstate, &fields, &nfields))
 	{
-		int			shard = 0;
+		int			shard;
 
 		CHECK_FOR_INTERRUPTS();
-		check_field_count(job, nfields);
-		if (table->kind == SHOAL_KIND_DISTRIBUTED)
+		check_no_more_fields(job, nfields);
+		for (int key = 0; key < job->table->nkeys; key++)
 		{
-			Datum		values[PARTITION_MAX_KEYS];
-			bool		nulls[PARTITION_MAX_KEYS];
-			MemoryContext old;
-
-			ResetPerTupleExprContext(job->estate);
-			old = MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
-			for (int key = 0; key < table->nkeys; key++)
-				values[key] = read_field(job, table->keyattr[key],
-										 fields[field_of_key[key]],
-										 &nulls[key]);
-			shard = shoal_meta_shard_of(table, values, nulls, table->keytype);
-			MemoryContextSwitchTo(old);
+			if (job->field_of_key[key] >= nfields)
+				check_no_less_fields(job, nfields);
+			key_fields[key] = fields[job->field_of_key[key]];
 		}
+		/* a value that is wrong counts before one that is missing */
+		shard = shard_of_fields(job, key_fields);
+		check_no_less_fields(job, nfields);
 		shoal_sink_at_line(job->sink, cstate->cur_lineno);
 		shoal_sink_line(job->sink, shard, cstate->line_buf.data,
 						cstate->line_buf.len);
+	}
+}
+
+/*
+ * A line of the client's as it was sent.  False if core has to read it, as a
+ * key is not written as its input function wants it.
+ */
+static bool
+forward_client_line(CopyJob *job, char *line, int len, bool escapes)
+{
+	CopyFromState cstate = job->cstate;
+	CopyFormatOptions *opts = &cstate->opts;
+	int			nkeys = job->table->nkeys;
+	char	   *fields[PARTITION_MAX_KEYS];
+	char		after[PARTITION_MAX_KEYS];
+	int			lens[PARTITION_MAX_KEYS];
+	int			nfields;
+	int			shard;
+
+	nfields = shoal_stdin_fields(line, len, opts->delim[0], escapes, nkeys,
+								 job->field_of_key, fields, lens);
+	if (nfields != list_length(cstate->attnumlist))
+		return false;
+	for (int key = 0; key < nkeys; key++)
+	{
+		if (lens[key] == opts->null_print_len &&
+			memcmp(fields[key], opts->null_print, lens[key]) == 0)
+			fields[key] = NULL;
+		else if (escapes && memchr(fields[key], '\\', lens[key]) != NULL)
+			return false;
+	}
+
+	cstate->cur_lineno++;
+	/* with the line's end, as core does: it is in what the error shows */
+	pg_verify_mbstr(cstate->file_encoding, line, len + (line[len] == '\n'),
+					false);
+	for (int key = 0; key < nkeys; key++)
+	{
+		if (fields[key] == NULL)
+			continue;
+		after[key] = fields[key][lens[key]];
+		fields[key][lens[key]] = '\0';
+	}
+	shard = shard_of_fields(job, fields);
+	for (int key = 0; key < nkeys; key++)
+	{
+		if (fields[key] != NULL)
+			fields[key][lens[key]] = after[key];
+	}
+	shoal_sink_at_line(job->sink, cstate->cur_lineno);
+	shoal_sink_line(job->sink, shard, line, len);
+	return true;
+}
+
+/* As many lines of the client's as need not be read by core. */
+static void
+forward_client_lines(CopyJob *job)
+{
+	char	   *line;
+	int			len;
+	bool		escapes;
+
+	while (shoal_stdin_line(job->input, &line, &len, &escapes) == SHOAL_STDIN_LINE)
+	{
+		if (!forward_client_line(job, line, len, escapes))
+		{
+			shoal_stdin_unread(job->input, line);
+			break;
+		}
+		job->cstate->eol_type = EOL_NL;
 	}
 }
 
@@ -471,14 +574,41 @@ run_copy(CopyJob *job, bool forward)
 	job->callback.previous = error_context_stack;
 	error_context_stack = &job->callback;
 	if (forward)
+	{
+		find_key_fields(job);
+		if (job->input && !job->cstate->need_transcoding)
+			forward_client_lines(job);
 		forward_lines(job);
+	}
 	else
 		forward_rows(job, all);
+	if (job->input)
+		shoal_stdin_close(job->input);
 	error_context_stack = job->callback.previous;
 
 	rows = shoal_sink_close(job->sink);
 	FreeExecutorState(job->estate);
 	return rows;
+}
+
+/* Whether the client is to send lines in COPY's text format. */
+static bool
+client_sends_text(const CopyStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->filename != NULL || whereToSendOutput != DestRemote)
+		return false;
+	foreach(lc, stmt->options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		if (strcmp(option->defname, "header") == 0 ||
+			(strcmp(option->defname, "format") == 0 &&
+			 strcmp(defGetString(option), "text") != 0))
+			return false;
+	}
+	return true;
 }
 
 uint64
@@ -514,9 +644,14 @@ shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
 									  stmt->attlist));
 	forward = check_options(&job, stmt->options);
 
+	if (client_sends_text(stmt))
+		job.input = shoal_stdin_open();
 	job.cstate = BeginCopyFrom(pstate, job.rel, NULL, stmt->filename,
-							   stmt->is_program, NULL, stmt->attlist,
-							   stmt->options);
+							   stmt->is_program,
+							   job.input ? shoal_stdin_read : NULL,
+							   stmt->attlist, stmt->options);
+	if (job.input)
+		shoal_stdin_start(job.input, list_length(job.cstate->attnumlist));
 	rows = run_copy(&job, forward);
 	EndCopyFrom(job.cstate);
 	table_close(job.rel, NoLock);

@@ -273,6 +273,34 @@ extern void shoal_forward_init(void);
 /* Number of the input line that the next sink_line is about, for errors. */
 extern void shoal_sink_at_line(ShoalSink *sink, uint64 lineno);
 
+/* ---- exec_stdin.c: text that the client sends for COPY ---- */
+
+typedef struct ShoalStdin ShoalStdin;
+
+typedef enum ShoalStdinResult
+{
+	SHOAL_STDIN_LINE,
+	SHOAL_STDIN_END,
+	SHOAL_STDIN_OTHER			/* one for core, which reads from its start */
+} ShoalStdinResult;
+
+/* In the current context.  Errors: protocol violations, a lost client. */
+extern ShoalStdin *shoal_stdin_open(void);
+extern void shoal_stdin_start(ShoalStdin *input, int ncolumns);
+extern int	shoal_stdin_read(void *outbuf, int minread, int maxread);
+extern ShoalStdinResult shoal_stdin_line(ShoalStdin *input, char **line,
+										 int *len, bool *escapes);
+extern void shoal_stdin_unread(ShoalStdin *input, const char *line);
+extern void shoal_stdin_close(ShoalStdin *input);
+
+/*
+ * Number of a line's fields; finds those that are wanted, by their positions
+ * from 0 on, as they stand in the line.
+ */
+extern int	shoal_stdin_fields(char *line, int len, char delimiter,
+							   bool escapes, int nwanted, const int *wanted,
+							   char **fields, int *lens);
+
 /* ---- exec_explain.c ---- */
 
 struct ExplainState;

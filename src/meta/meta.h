@@ -60,6 +60,7 @@ typedef struct ShoalTable
 	int			group_id;
 
 	/* the rest is set for distributed tables only, in key order */
+	int			shard_count;	/* of its group */
 	int			nkeys;
 	AttrNumber	keyattr[PARTITION_MAX_KEYS];
 	Oid			keytype[PARTITION_MAX_KEYS];	/* the column's type */

@@ -390,7 +390,10 @@ read_table(Oid relid, ShoalTable *table)
 	if (found && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return false;
 	if (found && table->kind == SHOAL_KIND_DISTRIBUTED)
+	{
+		table->shard_count = shoal_meta_group(table->group_id)->shard_count;
 		read_keys(table, relid);
+	}
 	return found;
 }
 

@@ -145,7 +145,6 @@ int
 shoal_meta_shard_of(const ShoalTable *table, const Datum *values,
 					const bool *nulls, const Oid *types)
 {
-	const ShoalGroup *group;
 	FmgrInfo   *found[PARTITION_MAX_KEYS] = {NULL};
 	FmgrInfo	array[PARTITION_MAX_KEYS];
 	FmgrInfo   *funcs;
@@ -154,7 +153,6 @@ shoal_meta_shard_of(const ShoalTable *table, const Datum *values,
 	if (table->kind != SHOAL_KIND_DISTRIBUTED)
 		return 0;
 	check_key(table);
-	group = shoal_meta_group(table->group_id);
 
 	prepare_functions();
 	for (int i = 0; i < table->nkeys; i++)
@@ -191,7 +189,7 @@ shoal_meta_shard_of(const ShoalTable *table, const Datum *values,
 		for (int i = 0; i < table->nkeys; i++)
 			*found[i] = array[i];
 	}
-	return (int) (hash % (uint64) group->shard_count);
+	return (int) (hash % (uint64) table->shard_count);
 }
 
 /*

@@ -167,6 +167,14 @@ same('COPY FROM, bad key', copy('COPY t (a, b) FROM STDIN', ['d', "7011\tx\nfoo\
 same('COPY FROM, duplicate key', copy('COPY t (a, b) FROM STDIN', ['d', "7011\tx\n1\ty\n"], ['c']), $left);
 same('COPY FROM, bad other column', copy('COPY t (a, c) FROM STDIN', ['d', "7011\t1\n7012\t1\n7013\tz\n7014\t1\n"], ['c']), $left);
 same('COPY FROM, extra column', copy('COPY t (a, c) FROM STDIN', ['d', "7011\t1\t2\n"], ['c']), $left);
+for my $data ("7081\tx\n7082\ty", "7081\tx\r\n7082\ty\r\n", "7081\tx\n7082\ty\r\n", "7081\ta\\\nb\n7082\tc\\\\\n7083\td\n",
+	"7081\tx\n\\67082\ty\n70\\x38\x33\tz\n7084\t\\.\n", "7081\tx\n\\.\n7082\ty\n", "7081\tx\n\\.x\n", "7081\tx\n7082\n", "7081\tx\n\n7082\tx\n",
+	"7081\tx\n\\N\tx\n", "7081\tx\n7082\t\xc3\n", "7081\tx\n7082\ta\0b\n", "7081\tx\n7082\t\\x\\101\\tb\n", "\n", "\\.\n", '')
+{
+	(my $name = $data) =~ s/[^\\ -~]/'<' . ord($&) . '>'/ge;
+	same("COPY FROM, $name", copy('COPY t (a, b) FROM STDIN', ['d', $data], ['c']), $left);
+	same("COPY FROM, byte by byte, $name", copy('COPY t (a, b) FROM STDIN', ['H'], ['S'], (map { ['d', $_] } split //, $data), ['d', ''], ['c']), $left);
+}
 same('COPY FROM, CSV', copy('COPY t (a, b) FROM STDIN (FORMAT csv, HEADER, NULL \'-\')',
 	['d', qq{a,b\n7021,"x\ny"\n7022,-\n7023,"a ""q"""\n}], ['c']), $left);
 same('COPY FROM, a line that ends with \\.', copy('COPY t (a, b) FROM STDIN', ['d', "7031\tx\n\\.\n"], ['c']), $left);
@@ -194,4 +202,6 @@ for my $node (0 .. 2)
 	is($cluster->sql($node, "SELECT count(*) FROM pg_prepared_xacts"), '0', "nothing is prepared on node $node");
 }
 
+# ends the sessions
+same('COPY FROM, another message', [['Q', 'COPY t (a, b) FROM STDIN'], 'G'], [['d', "7081\tx\n"], ['D', 'S', '']]);
 done_testing();
