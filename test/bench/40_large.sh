@@ -2,6 +2,7 @@
 # server with its parallel workers.
 
 figure copy '>=1.10' large_copy
+figure copy_limit - large_copy_limit
 figure scan_count '>=1.00' large_query 'SELECT count(*) FROM big'
 figure scan_sum '>=1.00' large_query 'SELECT sum(id), avg(kind), max(made) FROM big'
 figure scan_group '>=1.00' large_query \
@@ -60,6 +61,35 @@ copy_time() { sql "$1" 'TRUNCATE big' && timed large_load "$1" big rows_to_copy;
 large_copy()
 {
 	once large_tables && compare 'copy_time plain' 'copy_time coord' 3 && compare_tables big
+}
+
+# What the nodes' servers do by themselves: no Shoal, half of the rows each, at
+# the same time, into as many partitions as a node has shards.
+alone_tables()
+{
+	local node
+	split -n l/2 "$work/rows_to_copy" "$work/half." || return 1
+	for node in node1 node2; do
+		sql "$node" 'CREATE DATABASE alone' && sql "$node:alone" "$large_table PARTITION BY HASH (customer)" &&
+			partitions "$node:alone" big 16 || return 1
+	done
+}
+
+alone_load()
+{
+	large_load node1:alone big half.aa &
+	local pid=$!
+	large_load node2:alone big half.ab && wait $pid
+}
+
+alone_time()
+{
+	sql node1:alone 'TRUNCATE big' && sql node2:alone 'TRUNCATE big' && timed alone_load
+}
+
+large_copy_limit()
+{
+	once large_tables && once alone_tables && compare 'copy_time plain' alone_time 3
 }
 
 # large_query QUERY
