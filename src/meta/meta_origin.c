@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_memory.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "meta/meta_tables.h"
@@ -99,4 +100,5 @@ shoal_meta_check_origin(void)
 				 errmsg("this session was not opened by a node of the cluster"),
 				 errhint("\"%s\" is set by Shoal; connect without it.", "shoal.origin")));
 	shoal_origin = shoal_claimed_origin;
+	shoal_memory_keep();
 }

@@ -396,7 +396,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	Query	   *copy;
 
 	copy = externalize_query(query, &params,
-							 shape->kind == SHOAL_SHAPE_SHARDED && shape->single);
+							 shape->kind == SHOAL_SHAPE_SHARDED);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);

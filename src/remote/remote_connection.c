@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_memory.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "remote/remote.h"
@@ -275,6 +276,8 @@ remote_open(const RemoteTarget *target, bool separate)
 	bool		settings_known;
 	ShoalConnPrivate *priv;
 	PGconn	   *pg;
+
+	shoal_memory_keep();
 
 	/* the current context's until the connection is there */
 	context = AllocSetContextCreate(CurrentMemoryContext, "Shoal connection",
