@@ -120,6 +120,31 @@ shoal_types_is_binary(Oid type)
 	return is_binary;
 }
 
+bool
+shoal_types_text_is_fixed(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case UUIDOID:
+		case JSONOID:
+		case JSONBOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 Oid
 shoal_types_wire_oid(Oid type)
 {

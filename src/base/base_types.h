@@ -13,6 +13,9 @@
  */
 extern bool shoal_types_is_binary(Oid type);
 
+/* False if settings (DateStyle, ...) might make a difference to its text. */
+extern bool shoal_types_text_is_fixed(Oid type);
+
 /*
  * The type OID to declare for a parameter of that type on a node: the type's
  * own where it is built in, InvalidOid (let the node infer it from a cast)

@@ -14,7 +14,9 @@
  *
  * Text must mean the same to client and node: the settings that output depends
  * on follow the session to the node, and sessions whose client has another
- * encoding than the server are left out.
+ * encoding than the server are left out.  Between the rows of a portal with a
+ * row limit the settings may change, so then only text that depends on none is
+ * taken as it is.
  */
 #include "postgres.h"
 
@@ -24,6 +26,7 @@
 #include "utils/portal.h"
 
 #include "base/base_compat.h"
+#include "base/base_types.h"
 #include "exec/exec_internal.h"
 
 typedef struct ForwardReceiver
@@ -91,9 +94,23 @@ receive_destroy(DestReceiver *self)
 {
 }
 
-/* The format that the client wants all columns in; SHOAL_WIRE_BEST if none. */
+static bool
+text_is_fixed(TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!shoal_types_text_is_fixed(TupleDescAttr(desc, i)->atttypid))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The format that the client wants all columns in, and that can be asked of
+ * the node; SHOAL_WIRE_BEST if there is none.
+ */
 static int
-client_format(QueryDesc *desc)
+client_format(QueryDesc *desc, bool all_rows)
 {
 	Portal		portal = ActivePortal;
 	int			natts = desc->tupDesc ? desc->tupDesc->natts : 0;
@@ -110,11 +127,16 @@ client_format(QueryDesc *desc)
 		if (portal->formats[i] != portal->formats[0])
 			return SHOAL_WIRE_BEST;
 	}
-	return shoal_wire_same_encoding() ? portal->formats[0] : SHOAL_WIRE_BEST;
+	if (!shoal_wire_same_encoding())
+		return SHOAL_WIRE_BEST;
+	if (portal->formats[0] == SHOAL_WIRE_TEXT && !all_rows &&
+		!text_is_fixed(desc->tupDesc))
+		return SHOAL_WIRE_BEST;
+	return portal->formats[0];
 }
 
 static ShoalRun *
-forwardable(QueryDesc *desc)
+forwardable(QueryDesc *desc, bool all_rows)
 {
 	int			format;
 
@@ -122,7 +144,7 @@ forwardable(QueryDesc *desc)
 	if (desc->planstate == NULL || !IsA(desc->planstate, CustomScanState) ||
 		desc->estate->es_junkFilter != NULL)
 		return NULL;
-	format = client_format(desc);
+	format = client_format(desc, all_rows);
 	if (format == SHOAL_WIRE_BEST)
 		return NULL;
 	return shoal_scan_forward(desc->planstate, format);
@@ -133,7 +155,7 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 	SHOAL_EXECUTE_ONCE_PARAM)
 {
 	ForwardReceiver receiver;
-	ShoalRun   *forward = forwardable(desc);
+	ShoalRun   *forward = forwardable(desc, count == 0);
 
 	if (forward)
 	{

@@ -98,6 +98,35 @@ for my $k (1 .. 8)
 		['values', 3000 + $k, 'p', 4000 + $k, 'q'], ['ins', 1, '', undef]);
 }
 
+# ---- rows that pass through as they are ----
+
+my @formats = (0, 1, [0, 1, 0, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]);
+for my $sql ('SELECT a, b, c, d, ts FROM t WHERE a = 7', 'SELECT * FROM t WHERE a BETWEEN 10 AND 13 ORDER BY a', 'SELECT b, a, ts, d, c FROM t WHERE a = 1 AND false',
+	'SELECT a, b, NULL::text, d, ts FROM t WHERE a = 9', 'SELECT a, $$x$$::text, c, d / 3, ts FROM t WHERE a = 9',
+	'UPDATE t SET c = c + 1 WHERE a = 11 RETURNING a, b, c, d, ts', 'SELECT a, b, c, d, ts FROM t WHERE a = 11 FOR UPDATE')
+{
+	same("formats: $sql", (map { [['P', '', $sql], ['B', '', '', [], result => $_], ['D', 'P', ''], ['E', ''], $sync] } @formats), query($sql));
+	same("formats and row limits: $sql", map { [['P', '', $sql], ['B', '', '', [], result => $_], ['E', '', 1], ['E', '', 1], ['E', '', 0], $sync] } @formats);
+}
+for my $result (0, 1)
+{
+	same("portals of one node's rows take turns, format $result", query('BEGIN'),
+		[['P', 'f1', 'SELECT a, b, d FROM t WHERE a = 5 OR (a > 4 AND a < 6)'], ['P', 'f2', 'SELECT x.a, y.b, y.ts FROM t x JOIN t y USING (a) WHERE a = 5'],
+		['P', 'f3', 'SELECT a, d, ts FROM t WHERE a < 30'],
+		(map { ['B', $_, $_, [], result => $result] } 'f1', 'f2', 'f3'), ['E', 'f1', 1], ['E', 'f2', 1], ['E', 'f1', 1], ['E', 'f2'], ['E', 'f1'], ['E', 'f3'], $sync], query('COMMIT'));
+	same("settings change between the rows of a portal, format $result", query('BEGIN'),
+		[['P', 's', 'SELECT ts, x.d FROM t JOIN generate_series(1, 6) x(d) ON true WHERE a = 8'], ['B', 's', 's', [], result => $result], ['E', 's', 2], $sync],
+		query("SET LOCAL TimeZone = 'Asia/Tokyo'"), [['E', 's', 2], $sync], query("SET LOCAL DateStyle = 'German'"), [['E', 's'], $sync],
+		query('COMMIT'), [pbe('SELECT ts, d FROM t WHERE a = 1'), $sync]);
+	same("a cursor, format $result", query('BEGIN'), query('DECLARE c CURSOR FOR SELECT a, b, ts FROM t WHERE a = 5'),
+		[['P', '', 'FETCH c'], ['B', '', '', [], result => $result], ['E', ''], $sync], query('FETCH c'), query('COMMIT'));
+}
+same('another encoding', query("UPDATE t SET b = E'gr\\u00fc\\u00dfe' WHERE a = 12"), query("SET client_encoding = 'latin1'"),
+	(map { [['P', '', 'SELECT a, b FROM t WHERE a = 12'], ['B', '', '', [], result => $_], ['E', ''], $sync] } 0, 1),
+	query('SELECT a, b FROM t WHERE a = 12'), query('RESET client_encoding'), query('SELECT a, b FROM t WHERE a = 12'));
+same('an error after some rows', query('SELECT a, 1 / (a - 4) FROM t WHERE a = 4'), query('SELECT a, 1 / (a - 4) FROM t WHERE a = 3'),
+	query('SELECT a, 1 / (nullif(a, 4)) FROM t WHERE a = 4'));
+
 # ---- portals ----
 
 same('portals go on after other statements', query('BEGIN'),

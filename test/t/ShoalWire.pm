@@ -41,7 +41,7 @@ my %pack = (
 	B => sub { my ($portal, $name, $values, %arg) = @_; $values //= [];
 		return "$portal\0$name\0" . pack('n n', 1, $arg{format} // 0) .
 			pack('n', scalar @$values) . join('', map { text($_) } @$values) .
-			pack('n n', 1, $arg{result} // 0) },
+			(ref $arg{result} ? pack('n n*', scalar @{ $arg{result} }, @{ $arg{result} }) : pack('n n', 1, $arg{result} // 0)) },
 	D => sub { return "$_[0]$_[1]\0" },
 	C => sub { return "$_[0]$_[1]\0" },
 	E => sub { return "$_[0]\0" . pack('N', $_[1] // 0) },
