@@ -4,9 +4,11 @@
 
 figure router_select '>=0.52' router_throughput router_select
 figure router_select_cpu '<=2.40' router_cpu router_select
-figure router_limit - router_limit
+figure router_select_limit - router_limit router_select
 figure router_insert '>=0.60' router_throughput router_insert
+figure router_insert_limit - router_limit router_insert
 figure router_update '>=0.60' router_throughput router_update
+figure router_update_limit - router_limit router_update
 figure first_query '<=2.20' first_query
 
 tenants=64
@@ -66,15 +68,18 @@ router_check()
 	done <"$work/tenants"
 }
 
-# router_throughput SCRIPT
-router_throughput()
+# router_compare SIDE SCRIPT KIND: to direct; SIDE runs SCRIPT.KIND
+router_compare()
 {
-	router_check && compare "tps prepared coord $1.shoal" "tps prepared node1 $1.direct" || return 1
-	case $1 in
+	compare "tps prepared $1 $2.$3" "tps prepared node1 $2.direct" || return 1
+	case $2 in
 		router_select) ;;
 		*) router_fill ;;
 	esac
 }
+
+# router_throughput SCRIPT
+router_throughput() { router_check && router_compare coord "$1" shoal; }
 
 router_cpu()
 {
@@ -90,13 +95,9 @@ start_relay()
 	sleep 0.5
 }
 
-# what is left of direct's throughput when each message goes through one more
-# process, which does nothing with it
-router_limit()
-{
-	router_check && once start_relay &&
-		compare "tps prepared relay router_select.direct" "tps prepared node1 router_select.direct"
-}
+# router_limit SCRIPT: what is left of direct's throughput when each message
+# goes through one more process, which does nothing with it
+router_limit() { router_check && once start_relay && router_compare relay "$1" direct; }
 
 first_query()
 {

@@ -3,7 +3,43 @@
 
 figure tpcb '>=0.50' tpcb simple
 figure tpcb_prepared '>=0.50' tpcb prepared
+figure tpcb_limit - tpcb_limit
 figure sysbench '>=0.35' sysbench_run
+figure sysbench_limit - sysbench_limit
+
+#
+# The limits: both nodes' servers at once, without Shoal, do what a transaction
+# needs of them: each has half of the rows in as many partitions as it has
+# shards of a table, statements that no shard can be told from go to both, each
+# of the others to one.  There is no coordinator, and both nodes commit by
+# themselves.
+#
+
+# half_database NAME
+half_database() { sql node1 "CREATE DATABASE $1" && sql node2 "CREATE DATABASE $1"; }
+
+# half_table DATABASE TABLE COLUMNS HASHED ROWS: ROWS is a query on plain with
+# HALF where it says which rows
+half_table()
+{
+	local node
+	for node in 1 2; do
+		sql "node$node:$1" "CREATE TABLE $2 ($3) PARTITION BY HASH ($4)" &&
+			partitions "node$node:$1" "$2" 16 &&
+			sql plain "COPY (${5//HALF/% 2 = $((node - 1))}) TO STDOUT" |
+			sql "node$node:$1" "COPY $2 FROM STDIN" && sql "node$node:$1" "VACUUM ANALYZE $2" || return 1
+	done
+}
+
+# half_rates COMMAND...: runs it for node1 and node2 at the same time, prints
+# the mean of what it printed
+half_rates()
+{
+	local a pid
+	"$@" node1 >"$work/rate1" &
+	pid=$!
+	a=$("$@" node2) && wait $pid && awk -v a="$a" '{ print (a + $1) / 2 }' "$work/rate1"
+}
 
 #
 # TPC-B.  The tables are distributed by bid, which their keys get as a second
@@ -58,6 +94,30 @@ tpcb()
 		tpcb_balance coord && tpcb_balance plain
 }
 
+tpcb_half()
+{
+	once tpcb_start && half_database tpcb &&
+		half_table tpcb pgbench_branches 'bid int PRIMARY KEY, bbalance int, filler char(88)' bid \
+			'SELECT * FROM pgbench_branches WHERE bid HALF' &&
+		half_table tpcb pgbench_tellers 'tid int, bid int, tbalance int, filler char(84), PRIMARY KEY (tid, bid)' bid \
+			'SELECT * FROM pgbench_tellers WHERE bid HALF' &&
+		half_table tpcb pgbench_accounts 'aid int, bid int, abalance int, filler char(84), PRIMARY KEY (aid, bid)' bid \
+			'SELECT * FROM pgbench_accounts WHERE bid HALF' &&
+		half_table tpcb pgbench_history 'tid int, bid int, aid int, delta int, mtime timestamp, filler char(22)' bid \
+			'SELECT * FROM pgbench_history WHERE bid HALF' &&
+		"$BINDIR/pgbench" --show-script=tpcb-like 2>&1 | grep -v '^--' >"$work/tpcb_both" &&
+		grep -v 'UPDATE pgbench_branches\|INSERT' "$work/tpcb_both" >"$work/tpcb_other"
+}
+
+# tpcb_half_tps NODE
+tpcb_half_tps()
+{
+	at "$1:tpcb" "$BINDIR/pgbench" -n -M prepared -D scale=$tpcb_scale -f "$work/tpcb_both" -f "$work/tpcb_other" \
+		-c "$clients" -j 1 -T "$seconds" 2>/dev/null | awk '/^tps = / && !n++ { print $3 }'
+}
+
+tpcb_limit() { once tpcb_half && compare 'half_rates tpcb_half_tps' 'tpcb_tps prepared plain'; }
+
 #
 # sysbench.  Keys are chosen evenly from many rows, as deadlocks over several
 # nodes end only by a timeout.
@@ -103,3 +163,23 @@ sysbench_tps()
 }
 
 sysbench_run() { once sysbench_start && compare "sysbench_tps coord" "sysbench_tps plain"; }
+
+sysbench_half()
+{
+	local i
+	once sysbench_start && half_database sysbench || return 1
+	for ((i = 1; i <= sysbench_tables; i++)); do
+		half_table sysbench "sbtest$i" 'id int PRIMARY KEY, k int, c char(120), pad char(60)' id \
+			"SELECT * FROM sbtest$i WHERE id HALF" &&
+			sql node1:sysbench "CREATE INDEX ON sbtest$i (k)" && sql node2:sysbench "CREATE INDEX ON sbtest$i (k)" || return 1
+	done
+}
+
+# sysbench_half_tps NODE: half of the selects and of the four writes
+sysbench_half_tps()
+{
+	at "$1:sysbench" sysbench_command run --time="$seconds" --point-selects=5 --delete-inserts=0 2>/dev/null |
+		awk '/^ *transactions:/ { sub(/\(/, "", $3); print $3 }'
+}
+
+sysbench_limit() { once sysbench_half && compare 'half_rates sysbench_half_tps' 'sysbench_tps plain'; }
