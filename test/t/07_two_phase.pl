@@ -69,9 +69,9 @@ recovered(0, 1000, 'no fault');
 $lock = ShoalWire->new($cluster->port(0));
 $lock->q('BEGIN; LOCK TABLE shoal.commit_record IN SHARE MODE');
 $w->q("SET statement_timeout = '10s'");
-like($w->q('UPDATE t SET c = 1 WHERE a + 0 = 7'), qr/UPDATE 1/, 'one writer among the nodes of a statement');
+is($w->run(['Q', 'UPDATE t SET c = 1 WHERE a + 0 = 7']), 'C(UPDATE 1) Z(I)', 'one writer among the nodes of a statement');
 $lock->q('ROLLBACK');
-recovered(0, 1000, 'one writer');
+recovered(0, 1, 'one writer');
 
 prepare_update(2);
 $w->cancel;
