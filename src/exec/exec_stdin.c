@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "tcop/dest.h"
 #include "utils/backend_progress.h"
+#include "utils/memutils.h"
 
 #include "exec/exec_internal.h"
 

@@ -7,6 +7,10 @@ figure tpcb_limit - tpcb_limit
 figure sysbench '>=0.35' sysbench_run
 figure sysbench_limit - sysbench_limit
 
+# Plans of nodes are custom ones five times for each statement of each session:
+# it takes seconds until that is over.
+programs_seconds=$((seconds * 3))
+
 #
 # The limits: both nodes' servers at once, without Shoal, do what a transaction
 # needs of them: each has half of the rows in as many partitions as it has
@@ -85,12 +89,12 @@ tpcb_start()
 	tpcb_tables && tpcb_check
 }
 
-tpcb_tps() { run_pgbench "$2" -M "$1" -b tpcb-like -c "$clients" -j 2 -T "$seconds" && bench_tps; }
+tpcb_tps() { run_pgbench "$2" -M "$1" -b tpcb-like -c "$clients" -j 2 -T "$programs_seconds" && bench_tps; }
 
 # tpcb MODE
 tpcb()
 {
-	once tpcb_start && compare "tpcb_tps $1 coord" "tpcb_tps $1 plain" &&
+	once tpcb_start && compare "tpcb_tps $1 coord" "tpcb_tps $1 plain" 3 &&
 		tpcb_balance coord && tpcb_balance plain
 }
 
@@ -113,10 +117,10 @@ tpcb_half()
 tpcb_half_tps()
 {
 	at "$1:tpcb" "$BINDIR/pgbench" -n -M prepared -D scale=$tpcb_scale -f "$work/tpcb_both" -f "$work/tpcb_other" \
-		-c "$clients" -j 1 -T "$seconds" 2>/dev/null | awk '/^tps = / && !n++ { print $3 }'
+		-c "$clients" -j 1 -T "$programs_seconds" 2>/dev/null | awk '/^tps = / && !n++ { print $3 }'
 }
 
-tpcb_limit() { once tpcb_half && compare 'half_rates tpcb_half_tps' 'tpcb_tps prepared plain'; }
+tpcb_limit() { once tpcb_half && compare 'half_rates tpcb_half_tps' 'tpcb_tps prepared plain' 3; }
 
 #
 # sysbench.  Keys are chosen evenly from many rows, as deadlocks over several
@@ -158,11 +162,11 @@ sysbench_start()
 
 sysbench_tps()
 {
-	sysbench_at "$1" run --time="$seconds" &&
+	sysbench_at "$1" run --time="$programs_seconds" &&
 		awk '/^ *transactions:/ { sub(/\(/, "", $3); print $3 }' "$work/sysbench"
 }
 
-sysbench_run() { once sysbench_start && compare "sysbench_tps coord" "sysbench_tps plain"; }
+sysbench_run() { once sysbench_start && compare "sysbench_tps coord" "sysbench_tps plain" 3; }
 
 sysbench_half()
 {
@@ -178,8 +182,8 @@ sysbench_half()
 # sysbench_half_tps NODE: half of the selects and of the four writes
 sysbench_half_tps()
 {
-	at "$1:sysbench" sysbench_command run --time="$seconds" --point-selects=5 --delete-inserts=0 2>/dev/null |
+	at "$1:sysbench" sysbench_command run --time="$programs_seconds" --point-selects=5 --delete-inserts=0 2>/dev/null |
 		awk '/^ *transactions:/ { sub(/\(/, "", $3); print $3 }'
 }
 
-sysbench_limit() { once sysbench_half && compare 'half_rates sysbench_half_tps' 'sysbench_tps plain'; }
+sysbench_limit() { once sysbench_half && compare 'half_rates sysbench_half_tps' 'sysbench_tps plain' 3; }
