@@ -190,10 +190,13 @@ batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
 	if (arrays)
 	{
 		appendStringInfoString(&sql, "SELECT * FROM ROWS FROM (");
+		/* character without a length would mean character(1) */
 		for (int col = 0; col < state->ncolumns; col++)
 			appendStringInfo(&sql, "%spg_catalog.unnest($%d::%s)",
 							 col > 0 ? ", " : "", ++param,
-							 format_type_be_qualified(state->array_types[col]));
+							 format_type_extended(state->array_types[col], -1,
+												  FORMAT_TYPE_TYPEMOD_GIVEN |
+												  FORMAT_TYPE_FORCE_QUALIFY));
 		appendStringInfoString(&sql, ") shoal_rows");
 	}
 	else
