@@ -16,6 +16,13 @@ SELECT shoal.create_reference_table('r');
 INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 3000) i;
 INSERT INTO r VALUES (1, 'one'), (2, 'two');
 
+-- rows that had to be put aside, on disk
+SET work_mem = '64kB';
+SET enable_mergejoin = off;
+SELECT count(*), min(length(a.v)) FROM t a, t b WHERE a.k % 300 = b.k % 1000 AND (b.k % 7) < 10;
+RESET work_mem;
+RESET enable_mergejoin;
+
 -- Where shards are depends on what other tests have made.
 CREATE FUNCTION plan(query text, options text = '') RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

@@ -79,4 +79,31 @@ BEGIN
 	DROP TABLE keyed;
 END $$;
 SELECT * FROM keys();
+
+-- parts of columns, several of one column in one statement
+CREATE DOMAIN pairs AS pair[] CHECK (array_length(VALUE, 1) < 4);
+CREATE TABLE parts_plain (k int PRIMARY KEY, f int[], p pair, pp pair[], d pairs);
+CREATE TABLE parts_dist (LIKE parts_plain INCLUDING ALL);
+CREATE TABLE parts_more (LIKE parts_plain);
+SELECT shoal.create_distributed_table('parts_dist', 'k', shard_count => 6), shoal.create_distributed_table('parts_more', 'k', colocate_with => 'parts_dist');
+CREATE FUNCTION assign(t text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format($q$
+		INSERT INTO %1$I (k, f[1], f[2]) VALUES (1, 10, 20);
+		INSERT INTO %1$I (p.b, k, p.a) VALUES ('x', 2, 10);
+		INSERT INTO %1$I (k, pp[1].a, pp[1].b, d[1].a, d[2].b) VALUES (3, 10, 'x', 1, 'd'), (4, 11, 'y', 2, 'e');
+		INSERT INTO %1$I (k, d[1].a, d[2].b, d[1].b) VALUES (5, 1, 'd', 'z');
+		INSERT INTO %1$I (k, f[1:2], f[4]) SELECT i, ARRAY[i, i + 1], 4 FROM generate_series(6, 7) i;
+		INSERT INTO %1$I (f[1], k, p.b, f[3], p.a) SELECT 1, k + 100, 'c', k, f[1] FROM %1$I;
+		INSERT INTO %1$I (k, p.a) VALUES (7, 1) ON CONFLICT (k) DO UPDATE SET p.a = 2, p.b = 'q', f[2] = 7, f[3] = 8;
+		UPDATE %1$I SET p.a = 5, p.b = 'z', f[1] = 100, f[2] = 200 WHERE k = 1;
+		UPDATE %1$I SET (p.a, p.b) = (SELECT 77, 'w'), f[3] = 1, d[1].a = 5, d[1].b = 'u' WHERE k = 2;
+		UPDATE %1$I SET (p.a, f[1]) = (k, 12), f[3] = 1 WHERE k IN (3, 4, 5)$q$, t);
+END $$;
+SELECT assign('parts_plain'), assign('parts_dist');
+SELECT * FROM parts_plain EXCEPT ALL SELECT * FROM parts_dist;
+SELECT count(*), count(f[3]), count(DISTINCT p), count((d[1]).b) FROM parts_dist;
+INSERT INTO parts_more (k, f[2], f[1], p.b, p.a) SELECT k, 2, f[1], 'm', k FROM parts_dist;
+SELECT k, 2, f[1], 'm', k FROM parts_plain EXCEPT ALL SELECT k, f[2], f[1], (p).b, (p).a FROM parts_more;
+INSERT INTO parts_dist (k, d[1].a, d[4].b) VALUES (50, 1, 'x');
 DROP SCHEMA types CASCADE;

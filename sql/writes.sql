@@ -66,6 +66,7 @@ SET search_path = dist;
 UPDATE orders SET customer_id = 1 WHERE customer_id = 2;
 UPDATE orders o SET amount = 1 FROM events e WHERE e.n = o.order_id;
 UPDATE products SET price = random();
+WITH x AS (SELECT 'n' AS n) INSERT INTO customers (customer_id, name) VALUES (7, 'a') ON CONFLICT (customer_id) DO UPDATE SET name = (SELECT n FROM x);
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM orders WHERE customer_id = 5 FOR UPDATE;
 MOVE 1 IN c;

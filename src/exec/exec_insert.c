@@ -169,8 +169,7 @@ static TupleTableSlot *
 next_row(RowSource *source)
 {
 	if (source->store &&
-		tuplestore_gettupleslot(source->store, true, false,
-								source->store_slot))
+		shoal_task_stored(source->store, source->store_slot))
 		return source->store_slot;
 	return child_row(source);
 }
@@ -820,7 +819,7 @@ insert_next(ScanState *ss)
 	if (!state->done)
 		insert_all(state);
 	if (state->rows == NULL ||
-		!tuplestore_gettupleslot(state->rows, true, false, state->rows_slot))
+		!shoal_task_stored(state->rows, state->rows_slot))
 		return ExecClearTuple(slot);
 	shoal_task_borrow(slot, state->rows_slot);
 	return slot;

@@ -196,6 +196,10 @@ extern int	shoal_task_pick(ShoalTask *tasks, int n, int last);
 /* Ends a task: unread rows of a SELECT are dropped, writes run to the end. */
 extern void shoal_task_end(ShoalTask *task);
 
+/* The store's next row in the slot, NULL at the end; in any context. */
+extern TupleTableSlot *shoal_task_stored(Tuplestorestate *store,
+										 TupleTableSlot *slot);
+
 /* The src slot's values in a virtual slot, not copied. */
 extern void shoal_task_borrow(TupleTableSlot *dst, TupleTableSlot *src);
 

@@ -333,12 +333,7 @@ TupleTableSlot *
 shoal_local_next(ShoalLocal *local)
 {
 	if (local->store)
-	{
-		if (tuplestore_gettupleslot(local->store, true, false,
-									local->store_slot))
-			return local->store_slot;
-		return NULL;
-	}
+		return shoal_task_stored(local->store, local->store_slot);
 	if (local->query_desc == NULL)
 		return NULL;
 

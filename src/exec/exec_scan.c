@@ -124,7 +124,7 @@ scan_next(ScanState *ss)
 		scan_start(state);
 
 	if (state->store &&
-		tuplestore_gettupleslot(state->store, true, false, state->store_slot))
+		shoal_task_stored(state->store, state->store_slot))
 	{
 		shoal_task_borrow(slot, state->store_slot);
 		return slot;

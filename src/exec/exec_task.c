@@ -175,6 +175,17 @@ next_remote(ShoalTask *task, TupleTableSlot *slot)
 	return false;
 }
 
+TupleTableSlot *
+shoal_task_stored(Tuplestorestate *store, TupleTableSlot *slot)
+{
+	/* a tuple that was on disk is the slot's to free */
+	MemoryContext old = MemoryContextSwitchTo(slot->tts_mcxt);
+	bool		found = tuplestore_gettupleslot(store, true, false, slot);
+
+	MemoryContextSwitchTo(old);
+	return found ? slot : NULL;
+}
+
 bool
 shoal_task_next(ShoalTask *task, TupleTableSlot *slot)
 {
@@ -184,11 +195,7 @@ shoal_task_next(ShoalTask *task, TupleTableSlot *slot)
 	if (task->done)
 		return false;
 	if (task->store)
-	{
-		if (tuplestore_gettupleslot(task->store, true, false,
-									task->store_slot))
-			row = task->store_slot;
-	}
+		row = shoal_task_stored(task->store, task->store_slot);
 	else if (task->run)
 		row = shoal_local_next(task->run);
 	else if (task->req && next_remote(task, slot))

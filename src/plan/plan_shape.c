@@ -33,6 +33,7 @@
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
+#include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_key.h"
 #include "plan/plan_shape.h"
@@ -983,6 +984,9 @@ shape_of_upper(Level *level, const ShoalShape *from)
 	}
 	if (shoal_expr_is_stuck((Node *) others, false))
 		return shape_none("a function that has to run on this node");
+	/* the rows of an INSERT, which has no text outside of one */
+	if (query->commandType == CMD_SELECT && shoal_assign_any(query->targetList))
+		return shape_none("an assignment to part of a column");
 	shape_with_sublinks(level, (Node *) others, row_checks(query), &whole);
 	if (whole.kind == SHOAL_SHAPE_SHARDED)
 		whole.keys = keys_in_targetlist(level, from, NIL,
@@ -1102,7 +1106,10 @@ shoal_shape_fits_row(Query *query, Node *exprs, const char **reason)
 										  query->resultRelation);
 
 	if (query->cteList && checkExprHasSubLink(exprs))
-		shape = shape_none("a subquery and WITH");
+	{
+		*reason = "a subquery and WITH";
+		return false;
+	}
 	level.query = query;
 	level.from = shape;
 	shape_with_sublinks(&level, exprs, row_checks(query), &shape);

@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
 #include "plan/plan_split.h"
@@ -429,7 +430,8 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	ListCell   *lc;
 
 	if (shoal_expr_is_volatile((Node *) query->targetList, false) ||
-		shoal_expr_is_stuck((Node *) query->targetList, false))
+		shoal_expr_is_stuck((Node *) query->targetList, false) ||
+		shoal_assign_any(query->targetList))
 		return false;
 
 	/* is it order, DISTINCT and LIMIT alone that need all shards? */

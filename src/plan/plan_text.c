@@ -34,6 +34,7 @@
 #include "base/base_compat.h"
 #include "base/base_types.h"
 #include "meta/meta.h"
+#include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_text.h"
 
@@ -344,6 +345,11 @@ fix_rtes_walker(Node *node, void *context)
 		if (query->resultRelation > 0)
 			rt_fetch(query->resultRelation, query->rtable)->inFromCl = false;
 		name_locked_views(query);
+		if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
+			query->targetList = shoal_assign_split(query->targetList);
+		if (query->onConflict)
+			query->onConflict->onConflictSet =
+				shoal_assign_split(query->onConflict->onConflictSet);
 		return query_tree_walker((Query *) node, fix_rtes_walker, context,
 								 QTW_EXAMINE_RTES_BEFORE);
 	}

@@ -27,6 +27,7 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
+#include "plan/plan_assign.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
@@ -290,6 +291,7 @@ is_colocated_select(Query *query, const ShoalTable *table, ShoalShape *shape)
 		return false;
 	rte = rt_fetch(ref->rtindex, query->rtable);
 	if (rte->rtekind != RTE_SUBQUERY || query->hasSubLinks ||
+		shoal_assign_any(query->targetList) ||
 		shoal_expr_is_stuck((Node *) query->targetList, false) ||
 		shoal_expr_is_stuck((Node *) query->onConflict, false) ||
 		shoal_expr_is_stuck((Node *) query->returningList, false))

@@ -1,0 +1,19 @@
+/*
+ * plan_assign.h
+ *		Assignments to parts of columns.
+ */
+#ifndef PLAN_ASSIGN_H
+#define PLAN_ASSIGN_H
+
+#include "nodes/pg_list.h"
+
+/* Does any target of an INSERT or UPDATE set part of a column only? */
+extern bool shoal_assign_any(List *targetlist);
+
+/*
+ * The targets with one entry for each part of a column that is set, as the
+ * deparser wants it.  Shares what it does not change.
+ */
+extern List *shoal_assign_split(List *targetlist);
+
+#endif							/* PLAN_ASSIGN_H */
