@@ -9,7 +9,7 @@ figure sysbench_limit - sysbench_limit
 
 # Plans of nodes are custom ones five times for each statement of each session:
 # it takes seconds until that is over.
-programs_seconds=$((seconds * 3))
+programs_seconds=$((seconds * 2))
 
 #
 # The limits: both nodes' servers at once, without Shoal, do what a transaction
