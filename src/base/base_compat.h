@@ -257,6 +257,14 @@ extern void shoal_var_move_group(Var *var, int rti);
 #define shoal_rte_set_group_exprs(rte, exprs) ((void) (exprs))
 #endif
 
+/* RETURNING old.x, from 18 on */
+#if PG_VERSION_NUM >= 180000
+#define shoal_expr_returns_old_or_new(node) \
+	contain_vars_returning_old_or_new(node)
+#else
+#define shoal_expr_returns_old_or_new(node) false
+#endif
+
 static inline void
 shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 {

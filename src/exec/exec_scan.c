@@ -45,6 +45,10 @@ shoal_scan_is_top(PlanState *ps)
 	{
 		if (plan == ps->plan)
 			return true;
+		/* what is below another write makes its rows */
+		if (IsA(plan, CustomScan) &&
+			((CustomScan *) plan)->methods == &shoal_insert_methods)
+			return false;
 	}
 	return false;
 }

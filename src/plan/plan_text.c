@@ -318,6 +318,20 @@ name_locked_views(Query *query)
 	}
 }
 
+/* What a rule's action reads is not marked as being in FROM. */
+static void
+show_sources(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->jointree->fromlist)
+	{
+		if (IsA(lfirst(lc), RangeTblRef))
+			rt_fetch(((RangeTblRef *) lfirst(lc))->rtindex,
+					 query->rtable)->inFromCl = true;
+	}
+}
+
 /* Prepares range table entries for printing, in place. */
 static bool
 fix_rtes_walker(Node *node, void *context)
@@ -342,6 +356,8 @@ fix_rtes_walker(Node *node, void *context)
 		Query	   *query = (Query *) node;
 
 		/* a view's table that became the target is not to be printed twice */
+		if (query->commandType == CMD_UPDATE || query->commandType == CMD_DELETE)
+			show_sources(query);
 		if (query->resultRelation > 0)
 			rt_fetch(query->resultRelation, query->rtable)->inFromCl = false;
 		name_locked_views(query);

@@ -30,6 +30,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_move.h"
 #include "plan/plan_part.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_step.h"
@@ -129,32 +130,6 @@ reads_ctid_walker(Node *node, Index *target)
 	return expression_tree_walker(node, reads_ctid_walker, (void *) target);
 }
 
-static void
-check_key_update(Query *query, List *targetlist, const ShoalTable *table)
-{
-	ListCell   *lc;
-
-	foreach(lc, targetlist)
-	{
-		TargetEntry *tle = (TargetEntry *) lfirst(lc);
-
-		if (tle->resjunk)
-			continue;
-		for (int i = 0; i < table->nkeys; i++)
-		{
-			Var		   *var = (Var *) shoal_expr_strip((Node *) tle->expr);
-
-			if (tle->resno != table->keyattr[i])
-				continue;
-			if (IsA(var, Var) && var->varno == query->resultRelation &&
-				var->varattno == table->keyattr[i])
-				continue;
-			refuse("updating the distribution column", NULL,
-				   "Delete the row and insert it again.");
-		}
-	}
-}
-
 /* The write's fragment above the plan of a step, whose one row it reads. */
 static PlannedStmt *
 plan_after_step(Query *query, ShoalFragment *frag, Query *step,
@@ -205,8 +180,9 @@ is_doable(const ShoalTable *table, const ShoalAnalysis *analysis)
 									SHOAL_SHAPE_ANY : SHOAL_SHAPE_SHARDED);
 }
 
+/* what: the statement as the user knows it */
 static PlannedStmt *
-plan_update_delete(Query *query, const ShoalTable *table,
+plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 				   const char *query_string, int cursor_options,
 				   ParamListInfo params)
 {
@@ -215,14 +191,11 @@ plan_update_delete(Query *query, const ShoalTable *table,
 	Index		target = query->resultRelation;
 	Query	   *step = NULL;
 	Query	   *rest;
-	const char *what = query->commandType == CMD_UPDATE ? "this UPDATE" : "this DELETE";
 
 	check_with_check_options(query);
 	if (has_current_of((Node *) query->jointree, NULL))
 		refuse("WHERE CURRENT OF", NULL,
 			   "Name the row by its key; FOR UPDATE in the cursor's query keeps it locked.");
-	if (query->commandType == CMD_UPDATE)
-		check_key_update(query, query->targetList, table);
 	shoal_shape_analyze(query, &analysis);
 	if (!is_doable(table, &analysis) &&
 		(step = shoal_step_extract(query, &rest)) != NULL)
@@ -429,63 +402,37 @@ cut_insert_text(Query *query, ShoalInsert *insert)
 	insert->tail = pstrdup(found + values.len);
 }
 
+/* What a Shoal Insert node needs to know of an INSERT; its columns in order. */
+static void
+describe_insert(Query *query, ShoalInsert *insert)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	Relation	rel = RelationIdGetRelation(target->relid);
+	ListCell   *lc;
+
+	insert->relid = target->relid;
+	insert->use_copy = !query->onConflict && !query->returningList &&
+		!rel->rd_rel->relrowsecurity;
+	insert->returns_rows = (query->returningList != NIL);
+	RelationClose(rel);
+	foreach(lc, query->targetList)
+		insert->attnums = lappend_int(insert->attnums,
+									  ((TargetEntry *) lfirst(lc))->resno);
+	cut_insert_text(query, insert);
+}
+
 /* Puts a Shoal Insert node on top of the plan for the rows. */
 static PlannedStmt *
-plan_routed_insert(Query *query, const ShoalTable *table,
-				   const char *query_string, int cursor_options,
-				   ParamListInfo params)
+put_insert_on_top(Query *query, ShoalInsert *insert, PlannedStmt *stmt)
 {
-	ShoalInsert insert = {0};
-	Query	   *select = copyObject(query);
-	PlannedStmt *stmt;
 	CustomScan *cscan;
 	RangeTblEntry *rte;
-	Relation	rel;
 	List	   *names;
 	List	   *types;
 	List	   *typmods;
 	List	   *collations;
 	ShoalPart	part = {0};
 	ShoalPlanning planning = {0};
-	ListCell   *lc;
-
-	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
-		shoal_expr_is_stuck((Node *) query->returningList, false))
-		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
-			   "Leave the function out of ON CONFLICT and RETURNING.");
-
-	rel = RelationIdGetRelation(table->relid);
-	insert.relid = table->relid;
-	insert.use_copy = !query->onConflict && !query->returningList &&
-		!rel->rd_rel->relrowsecurity;
-	insert.returns_rows = (query->returningList != NIL);
-	RelationClose(rel);
-	cut_insert_text(query, &insert);
-
-	select->commandType = CMD_SELECT;
-	select->resultRelation = 0;
-	select->onConflict = NULL;
-	select->returningList = NIL;
-	select->withCheckOptions = NIL;
-	select->override = OVERRIDING_NOT_SET;
-	foreach(lc, select->targetList)
-	{
-		TargetEntry *tle = (TargetEntry *) lfirst(lc);
-
-		insert.attnums = lappend_int(insert.attnums, tle->resno);
-		tle->resno = list_length(insert.attnums);
-	}
-
-	/* an INSERT's source is not marked as being in FROM; the deparser cares */
-	foreach(lc, select->rtable)
-	{
-		RangeTblEntry *source = (RangeTblEntry *) lfirst(lc);
-
-		if (source->rtekind == RTE_SUBQUERY || source->rtekind == RTE_VALUES)
-			source->inFromCl = true;
-	}
-	stmt = shoal_write_select_planner(select, query_string,
-									  cursor_options & ~CURSOR_OPT_SCROLL, params);
 
 	shoal_part_columns(query->returningList, &names, &types, &typmods,
 					   &collations);
@@ -497,18 +444,78 @@ plan_routed_insert(Query *query, const ShoalTable *table,
 	cscan = shoal_part_make_scan(NULL, list_length(stmt->rtable), names, types,
 								 typmods, collations);
 	cscan->methods = GetCustomScanMethods(SHOAL_INSERT, false);
-	shoal_insert_store(cscan, &insert);
+	shoal_insert_store(cscan, insert);
 	cscan->scan.plan.startup_cost = stmt->planTree->startup_cost;
 	cscan->scan.plan.total_cost = stmt->planTree->total_cost;
-	cscan->scan.plan.plan_rows = insert.returns_rows ? stmt->planTree->plan_rows : 0;
+	cscan->scan.plan.plan_rows = insert->returns_rows ? stmt->planTree->plan_rows : 0;
 	outerPlan(cscan) = stmt->planTree;
 	stmt->planTree = (Plan *) cscan;
 	stmt->commandType = CMD_INSERT;
-	stmt->hasReturning = insert.returns_rows;
+	stmt->hasReturning = insert->returns_rows;
 	stmt->canSetTag = query->canSetTag;
 	stmt->parallelModeNeeded = false;
-	if (!list_member_oid(stmt->relationOids, table->relid))
-		stmt->relationOids = lappend_oid(stmt->relationOids, table->relid);
+	if (!list_member_oid(stmt->relationOids, insert->relid))
+		stmt->relationOids = lappend_oid(stmt->relationOids, insert->relid);
+	return stmt;
+}
+
+/* An INSERT of rows that are made here. */
+static PlannedStmt *
+plan_routed_insert(Query *query, const ShoalTable *table,
+				   const char *query_string, int cursor_options,
+				   ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Query	   *select = copyObject(query);
+	PlannedStmt *stmt;
+	ListCell   *lc;
+
+	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
+		shoal_expr_is_stuck((Node *) query->returningList, false))
+		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
+			   "Leave the function out of ON CONFLICT and RETURNING.");
+
+	describe_insert(query, &insert);
+	select->commandType = CMD_SELECT;
+	select->resultRelation = 0;
+	select->onConflict = NULL;
+	select->returningList = NIL;
+	select->withCheckOptions = NIL;
+	select->override = OVERRIDING_NOT_SET;
+	foreach(lc, select->targetList)
+		((TargetEntry *) lfirst(lc))->resno = foreach_current_index(lc) + 1;
+
+	/* an INSERT's source is not marked as being in FROM; the deparser cares */
+	foreach(lc, select->rtable)
+	{
+		RangeTblEntry *source = (RangeTblEntry *) lfirst(lc);
+
+		if (source->rtekind == RTE_SUBQUERY || source->rtekind == RTE_VALUES)
+			source->inFromCl = true;
+	}
+	stmt = shoal_write_select_planner(select, query_string,
+									  cursor_options & ~CURSOR_OPT_SCROLL, params);
+	return put_insert_on_top(query, &insert, stmt);
+}
+
+/* An UPDATE of the key: its rows are deleted where they are and inserted anew. */
+static PlannedStmt *
+plan_key_update(Query *query, const ShoalTable *table,
+				const char *query_string, int cursor_options,
+				ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Query	   *removal;
+	Query	   *insertion;
+	PlannedStmt *stmt;
+
+	check_with_check_options(query);
+	shoal_move_split(query, &removal, &insertion);
+	describe_insert(insertion, &insert);
+	stmt = plan_update_delete(removal, "this UPDATE", table, query_string,
+							  cursor_options, params);
+	stmt = put_insert_on_top(insertion, &insert, stmt);
+	stmt->commandType = CMD_UPDATE;
 	return stmt;
 }
 
@@ -521,8 +528,10 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 
 	check_with_check_options(query);
 	check_subqueries_of_row(query);
-	if (query->onConflict)
-		check_key_update(query, query->onConflict->onConflictSet, table);
+	if (query->onConflict &&
+		shoal_move_is_needed(query, query->onConflict->onConflictSet, table))
+		refuse("updating the distribution column in ON CONFLICT", NULL,
+			   "Delete the row and insert it again.");
 	if (is_single_row(query))
 	{
 		if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
@@ -572,8 +581,13 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 			return plan_insert(query, table, query_string, cursor_options,
 							   params);
 		case CMD_UPDATE:
+			if (shoal_move_is_needed(query, query->targetList, table))
+				return plan_key_update(query, table, query_string,
+									   cursor_options, params);
+			return plan_update_delete(query, "this UPDATE", table, query_string,
+									  cursor_options, params);
 		case CMD_DELETE:
-			return plan_update_delete(query, table, query_string,
+			return plan_update_delete(query, "this DELETE", table, query_string,
 									  cursor_options, params);
 		default:
 			refuse("MERGE into a Shoal table", NULL,
