@@ -493,8 +493,8 @@ shoal_text_compile_insert(Query *query, Oid relid)
 	copy->targetList = NIL;
 	copy = (Query *) shoal_text_externalize((Node *) copy, &params, false);
 	copy->targetList = targets;
-	if (copy->override == OVERRIDING_NOT_SET)
-		copy->override = OVERRIDING_SYSTEM_VALUE;
+	/* the rewriter has seen to OVERRIDING USER VALUE */
+	copy->override = OVERRIDING_SYSTEM_VALUE;
 
 	frag->nsent = list_length(params);
 	frag->command = CMD_INSERT;

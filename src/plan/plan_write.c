@@ -392,8 +392,8 @@ cut_insert_text(Query *query, ShoalInsert *insert)
 	copy = (Query *) shoal_text_externalize((Node *) copy, &insert->tail_params,
 											false);
 	copy->targetList = targets;
-	if (copy->override == OVERRIDING_NOT_SET)
-		copy->override = OVERRIDING_SYSTEM_VALUE;
+	/* the rewriter has seen to OVERRIDING USER VALUE */
+	copy->override = OVERRIDING_SYSTEM_VALUE;
 	text = shoal_text_deparse(copy);
 	found = strstr(text, values.data);
 	if (found == NULL)

@@ -90,7 +90,8 @@ add_conninfo(RemoteOptions *options)
 
 /*
  * The node's own timeouts are off: it is the coordinator who ends statements,
- * and whose transaction may be idle there for good reason.
+ * and whose transaction may be idle there for good reason.  Bodies of functions
+ * are checked where the user is: they may need what only that node has.
  */
 static void
 append_session_options(StringInfo buf, const char *user)
@@ -98,6 +99,7 @@ append_session_options(StringInfo buf, const char *user)
 	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_proof=%s -c statement_timeout=0"
 					 " -c idle_in_transaction_session_timeout=0"
 					 " -c idle_session_timeout=0"
+					 " -c check_function_bodies=off"
 					 " -c default_transaction_isolation=read\\ committed"
 					 " -c default_transaction_read_only=off"
 					 " -c default_transaction_deferrable=off",

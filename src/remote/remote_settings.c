@@ -81,7 +81,6 @@ static const struct
 	{"row_security", SETTING_BOOL, &row_security},
 	{"lock_timeout", SETTING_INT, &LockTimeout},
 	{"synchronous_commit", SETTING_INT, &synchronous_commit},
-	{"check_function_bodies", SETTING_BOOL, &check_function_bodies},
 	{"default_tablespace", SETTING_STRING, &default_tablespace},
 	{"default_table_access_method", SETTING_STRING, &default_table_access_method},
 	{"default_toast_compression", SETTING_INT, &default_toast_compression},
