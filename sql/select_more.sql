@@ -127,3 +127,8 @@ ROLLBACK;
 DROP VIEW dist.named;
 DELETE FROM dist.customers WHERE ctid = '(0,1)';
 UPDATE dist.regions SET title = 'x' WHERE region IN (SELECT region FROM dist.regions LIMIT 2);
+
+-- an alias of USING names the columns of its row
+SET search_path = dist;
+SELECT row_to_json(x.*) FROM orders JOIN customers USING (customer_id) AS x WHERE customer_id = 3 LIMIT 1;
+SELECT count(DISTINCT to_json(x)::text) > 1 FROM orders JOIN customers USING (customer_id) AS x WHERE to_json(x)::text LIKE '{"customer_id":%';

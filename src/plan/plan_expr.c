@@ -145,6 +145,27 @@ is_volatile_function(Oid funcid, void *context)
 	return func_volatile(funcid) == PROVOLATILE_VOLATILE;
 }
 
+/*
+ * A row whose columns have names that its text would lose: that of an alias of
+ * JOIN ... USING.
+ */
+static bool
+is_named_row(Node *node)
+{
+	RowExpr    *row = (RowExpr *) node;
+	ListCell   *lc;
+
+	if (!IsA(node, RowExpr) || row->row_typeid != RECORDOID)
+		return false;
+	foreach(lc, row->colnames)
+	{
+		if (strcmp(strVal(lfirst(lc)),
+				   psprintf("f%d", foreach_current_index(lc) + 1)) != 0)
+			return true;
+	}
+	return false;
+}
+
 /* Which functions are looked for, apart from what becomes a parameter. */
 typedef struct FunctionSearch
 {
@@ -159,7 +180,7 @@ function_walker(Node *node, FunctionSearch *search)
 		return false;
 	if (shoal_expr_is_here(node, search->volatile_too))
 		return false;
-	if (IsA(node, NextValueExpr))
+	if (IsA(node, NextValueExpr) || is_named_row(node))
 		return true;
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, function_walker,

@@ -493,8 +493,9 @@ shoal_text_compile_insert(Query *query, Oid relid)
 	copy->targetList = NIL;
 	copy = (Query *) shoal_text_externalize((Node *) copy, &params, false);
 	copy->targetList = targets;
-	/* the rewriter has seen to OVERRIDING USER VALUE */
-	copy->override = OVERRIDING_SYSTEM_VALUE;
+	/* the rewriter has seen to OVERRIDING USER VALUE; DEFAULT VALUES has none */
+	copy->override = copy->targetList ? OVERRIDING_SYSTEM_VALUE :
+		OVERRIDING_NOT_SET;
 
 	frag->nsent = list_length(params);
 	frag->command = CMD_INSERT;
