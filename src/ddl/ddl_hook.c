@@ -20,12 +20,14 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
+#include "xact/xact.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 
@@ -215,6 +217,33 @@ run_explain(ShoalUtility *call)
 	shoal_ddl_core(call);
 }
 
+/* ---- SET CONSTRAINTS ---- */
+
+static void
+run_set_constraints(ShoalUtility *call)
+{
+	ConstraintsSetStmt *stmt = (ConstraintsSetStmt *) call->stmt;
+	StringInfoData sql;
+	ListCell   *lc;
+
+	shoal_ddl_core(call);
+	if (shoal_origin > 0)
+		return;
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SET CONSTRAINTS");
+	foreach(lc, stmt->constraints)
+	{
+		RangeVar   *name = (RangeVar *) lfirst(lc);
+
+		appendStringInfo(&sql, "%s %s", foreach_current_index(lc) ? "," : "",
+						 quote_qualified_identifier(name->schemaname,
+													name->relname));
+	}
+	appendStringInfo(&sql, "%s %s", stmt->constraints ? "" : " ALL",
+					 stmt->deferred ? "DEFERRED" : "IMMEDIATE");
+	shoal_xact_set_constraints(sql.data);
+}
+
 /* ---- dispatch ---- */
 
 /* Who handles a kind of statement; NULL: nobody here. */
@@ -237,6 +266,8 @@ handler_of(NodeTag tag)
 			return shoal_ddl_run_reindex;
 		case T_ExplainStmt:
 			return run_explain;
+		case T_ConstraintsSetStmt:
+			return run_set_constraints;
 
 			/* objects of this database */
 		case T_AlterCollationStmt:

@@ -54,6 +54,12 @@ extern bool shoal_xact_is_single(void);
 extern void shoal_xact_run(const char *sql, List *node_ids);
 
 /*
+ * Runs a SET CONSTRAINTS command on all nodes of this transaction, also those
+ * that join it later.
+ */
+extern void shoal_xact_set_constraints(const char *sql);
+
+/*
  * Serialises schema and metadata changes of the whole cluster until the end
  * of the transaction (on the lowest node).  Nothing to do in
  * a one-node cluster.

@@ -29,10 +29,12 @@ on_xact(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			xact_after_commit();
 			xact_single_reset();
+			xact_constraints_reset();
 			break;
 		case XACT_EVENT_ABORT:
 			xact_after_abort();
 			xact_single_reset();
+			xact_constraints_reset();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			refuse_prepare();
@@ -41,6 +43,7 @@ on_xact(XactEvent event, void *arg)
 			/* nothing is open, but connections may have been used */
 			xact_after_commit();
 			xact_single_reset();
+			xact_constraints_reset();
 			break;
 		default:
 			break;
@@ -58,9 +61,11 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			xact_commit_sub(GetCurrentTransactionNestLevel());
+			xact_constraints_end_sub(GetCurrentTransactionNestLevel(), true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			xact_abort_sub(GetCurrentTransactionNestLevel());
+			xact_constraints_end_sub(GetCurrentTransactionNestLevel(), false);
 			xact_single_abort_sub();
 			break;
 		default:

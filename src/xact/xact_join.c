@@ -94,6 +94,7 @@ queue_begin(ShoalConn *conn)
 	conn->xact_untold = false;
 	conn->xact_xid = shoal_remote_told_xid(conn);
 	conn->xact_prepared = false;
+	xact_queue_constraints(conn, 1);
 }
 
 static void
@@ -106,6 +107,7 @@ queue_savepoints(ShoalConn *conn, int level)
 		snprintf(command, sizeof(command), "SAVEPOINT shoal_%d",
 				 ++conn->xact_level);
 		shoal_remote_queue(conn, command);
+		xact_queue_constraints(conn, conn->xact_level);
 	}
 }
 

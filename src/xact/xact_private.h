@@ -24,6 +24,11 @@ extern void xact_single_abort_sub(void);
 /* xact_serializable.c */
 extern void xact_check_serializable(List *conns);
 
+/* xact_constraints.c */
+extern void xact_queue_constraints(ShoalConn *conn, int level);
+extern void xact_constraints_end_sub(int level, bool commit);
+extern void xact_constraints_reset(void);
+
 /* xact_commit.c */
 extern void xact_before_commit(void);
 extern void xact_after_commit(void);

@@ -1,0 +1,63 @@
+--
+-- Constraints whose check is deferred, here and on the nodes.
+--
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+CREATE SCHEMA later;
+SET search_path = later;
+CREATE TABLE parent (k int, n int, PRIMARY KEY (k, n));
+CREATE TABLE child (k int, n int, p int);
+SELECT shoal.create_distributed_table('parent', 'k', shard_count => 6), shoal.create_distributed_table('child', 'k', colocate_with => 'parent');
+ALTER TABLE child ADD CONSTRAINT child_parent FOREIGN KEY (k, p) REFERENCES parent DEFERRABLE;
+ALTER TABLE child ADD CONSTRAINT child_unique UNIQUE (k, n) DEFERRABLE INITIALLY DEFERRED;
+
+-- at once unless told otherwise
+INSERT INTO child VALUES (1, 1, 1);
+-- nodes that join later hear of it
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+INSERT INTO child SELECT i, 1, 1 FROM generate_series(1, 10) i;
+INSERT INTO parent SELECT i, 1 FROM generate_series(1, 10) i;
+COMMIT;
+SELECT count(*) FROM child;
+-- so do those that are there; making it immediate checks
+BEGIN;
+INSERT INTO parent VALUES (20, 1), (21, 1), (22, 1);
+SET CONSTRAINTS child_parent DEFERRED;
+INSERT INTO child VALUES (20, 2, 2), (21, 2, 2), (22, 2, 2);
+SAVEPOINT s;
+SET CONSTRAINTS child_parent IMMEDIATE;
+ROLLBACK TO s;
+INSERT INTO parent VALUES (20, 2), (21, 2), (22, 2);
+SET CONSTRAINTS later.child_parent, child_unique IMMEDIATE;
+INSERT INTO child VALUES (20, 2, 2);
+ROLLBACK;
+-- fails in the end
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+INSERT INTO child VALUES (30, 2, 2);
+INSERT INTO child VALUES (31, 2, 2);
+COMMIT;
+SELECT count(*) FROM child WHERE k >= 20;
+-- what a savepoint takes back does not count
+BEGIN;
+SAVEPOINT s;
+SET CONSTRAINTS ALL DEFERRED;
+ROLLBACK TO s;
+INSERT INTO child VALUES (40, 2, 2);
+ROLLBACK;
+BEGIN;
+SAVEPOINT s;
+SET CONSTRAINTS ALL DEFERRED;
+RELEASE s;
+INSERT INTO child VALUES (40, 2, 2);
+INSERT INTO parent VALUES (40, 2);
+COMMIT;
+SELECT * FROM child WHERE k = 40;
+-- outside of a transaction, and of what is not there
+SET CONSTRAINTS ALL DEFERRED;
+INSERT INTO child VALUES (50, 2, 2);
+BEGIN;
+SET CONSTRAINTS nothing DEFERRED;
+ROLLBACK;
+DROP SCHEMA later CASCADE;
