@@ -40,6 +40,9 @@
 #include "remote/remote.h"
 #include "ops/ops.h"
 
+/* bytes of a table's rows that are sent at once */
+#define COPY_PIECE	(32 * 1024)
+
 PG_FUNCTION_INFO_V1(shoal_run_script);
 
 /* ---- the local schema ---- */
@@ -516,7 +519,7 @@ shoal_ops_copy_rows(ShoalConn *conn, Oid relid)
 	char	   *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 												   get_rel_name(relid));
 	char	   *columns = stored_columns(relid);
-	StringInfoData line;
+	StringInfoData rows;
 	Portal		portal;
 
 	if (*columns == '\0')
@@ -531,7 +534,7 @@ shoal_ops_copy_rows(ShoalConn *conn, Oid relid)
 									   .read_only = false
 								   });
 	shoal_scope_leave_local();
-	initStringInfo(&line);
+	initStringInfo(&rows);
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -540,23 +543,27 @@ shoal_ops_copy_rows(ShoalConn *conn, Oid relid)
 		{
 			TupleDesc	desc = SPI_tuptable->tupdesc;
 
-			resetStringInfo(&line);
 			for (int col = 1; col <= desc->natts; col++)
 			{
 				char	   *value = SPI_getvalue(SPI_tuptable->vals[row], desc, col);
 
 				if (col > 1)
-					appendStringInfoChar(&line, '\t');
-				append_copy_value(&line, value);
+					appendStringInfoChar(&rows, '\t');
+				append_copy_value(&rows, value);
 				if (value)
 					pfree(value);
 			}
-			appendStringInfoChar(&line, '\n');
-			shoal_remote_copy_data(conn, line.data, line.len);
+			appendStringInfoChar(&rows, '\n');
+			if (rows.len >= COPY_PIECE)
+			{
+				shoal_remote_copy_data(conn, rows.data, rows.len);
+				resetStringInfo(&rows);
+			}
 		}
 		SPI_freetuptable(SPI_tuptable);
 	} while (SPI_processed > 0);
 	SPI_cursor_close(portal);
+	shoal_remote_copy_data(conn, rows.data, rows.len);
 	shoal_remote_copy_end(conn);
 	shoal_ops_run_on(conn, "SET LOCAL session_replication_role = DEFAULT");
 }

@@ -26,7 +26,6 @@
 #include "catalog/pg_class.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
-#include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
