@@ -22,6 +22,8 @@ bool		shoal_forward_ddl = true;
 bool		shoal_enable_local = true;
 bool		shoal_enable_router = true;
 bool		shoal_enable_push = true;
+bool		shoal_enable_move = true;
+int			shoal_move_threshold = 64;
 bool		shoal_enable_partitionwise = true;
 bool		shoal_enable_shard_scan = true;
 int			shoal_batch_size = 500;
@@ -85,6 +87,14 @@ shoal_settings_init(void)
 	define_switch("shoal.enable_push",
 				  "Lets the planner push joins and aggregates to the nodes.",
 				  &shoal_enable_push);
+	define_switch("shoal.enable_move",
+				  "Moves rows from node to node where tables meet on other columns than their distribution columns.",
+				  &shoal_enable_move);
+	DefineCustomIntVariable("shoal.move_threshold",
+							"Size of a query's tables from which on rows are moved from node to node.",
+							"Smaller ones are read by the coordinator.",
+							&shoal_move_threshold, 64, 0, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	define_switch("shoal.enable_partitionwise",
 				  "Lets nodes join and aggregate shard by shard.",
 				  &shoal_enable_partitionwise);

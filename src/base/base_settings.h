@@ -38,6 +38,13 @@ extern bool shoal_enable_router;
 extern bool shoal_enable_push;
 
 /*
+ * shoal.enable_move, shoal.move_threshold (kB of the tables' rows): moving rows
+ * from node to node
+ */
+extern bool shoal_enable_move;
+extern int	shoal_move_threshold;
+
+/*
  * shoal.enable_partitionwise: fragments over several shards are planned with
  * core's partitionwise joins and aggregates
  */

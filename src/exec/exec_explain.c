@@ -20,10 +20,12 @@
 #include "nodes/params.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_expr.h"
 #include "xact/xact.h"
 
 /* True if an expression can't be evaluated without running something. */
@@ -39,6 +41,8 @@ needs_execution(Node *node, ParamListInfo params)
 	{
 		Param	   *param = (Param *) node;
 
+		if (shoal_expr_is_slot(node))
+			return false;
 		return param->paramkind != PARAM_EXTERN || params == NULL ||
 			param->paramid > params->numParams;
 	}
@@ -236,6 +240,31 @@ show_tasks(ShoalRun *run, ExplainState *es)
 							es);
 }
 
+/* One line for each move: to where, how many rows, by which query. */
+static void
+show_moves(const ShoalFragment *frag, ExplainState *es)
+{
+	ListCell   *lc;
+
+	foreach(lc, frag->moves)
+	{
+		ShoalFragmentMove *move = (ShoalFragmentMove *) lfirst(lc);
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		if (OidIsValid(move->relid))
+			appendStringInfo(&buf, "by the key of %s",
+							 quote_identifier(get_rel_name(move->relid)));
+		else
+			appendStringInfoString(&buf, "to every node");
+		if (es->costs)
+			appendStringInfo(&buf, " (rows=%.0f)", move->rows);
+		appendStringInfo(&buf, ": %s", one_line(move->source->text));
+		ExplainPropertyText("Move", buf.data, es);
+		show_moves(move->source, es);
+	}
+}
+
 void
 shoal_explain_fragment(ShoalRun *run, ExplainState *es)
 {
@@ -256,6 +285,7 @@ shoal_explain_fragment(ShoalRun *run, ExplainState *es)
 		show_tasks(run, es);
 	if (frag->sort != NIL && run->call.desc)
 		show_merge_key(run, es);
+	show_moves(frag, es);
 	ExplainPropertyText("Query", one_line(frag->text), es);
 	if (run->ntasks > 0 &&
 		((run->parent->state->es_top_eflags & EXEC_FLAG_EXPLAIN_ONLY) ||

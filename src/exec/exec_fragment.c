@@ -7,6 +7,9 @@
  * starts.  Parameters are evaluated once, then both pick the shards and travel
  * with the text.  All remote tasks are under way before the local one runs.
  *
+ * Rows that a fragment needs on its nodes and other nodes have are moved there
+ * when the fragment starts, by fragments of their own.
+ *
  * A write to a reference table runs on every node, on the lowest first and
  * then, once that has succeeded, on the others: two sessions that write the
  * same row meet on the first node and cannot lock each other out.
@@ -17,11 +20,15 @@
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
+#include "exec/exec_rowfile.h"
+#include "exec/exec_scatter.h"
+#include "plan/plan_expr.h"
 
 static bool
 collect_exec_params(Node *node, Bitmapset **params)
@@ -64,6 +71,27 @@ known_value(const Expr *expr, const EState *estate, Datum *value, bool *isnull)
 	return false;
 }
 
+/* Runs of the fragments that move rows for this one. */
+static void
+init_moves(ShoalRun *run)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(1);
+	ListCell   *lc;
+
+	TupleDescInitEntry(desc, 1, "rows", INT8OID, -1, 0);
+	run->moves = palloc(sizeof(ShoalRun *) * list_length(run->frag->moves));
+	foreach(lc, run->frag->moves)
+	{
+		ShoalFragmentMove *move = (ShoalFragmentMove *) lfirst(lc);
+
+		run->moves[foreach_current_index(lc)] =
+			shoal_run_init(move->source, run->parent, desc);
+	}
+
+	/* what the node expects of the rows is in a parameter: plan each time */
+	run->call.cache = false;
+}
+
 ShoalRun *
 shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 {
@@ -100,13 +128,17 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 		int			i = foreach_current_index(lc);
 
 		call->types[i] = exprType(lfirst(lc));
-		if (!known_value(lfirst(lc), parent->state, &call->values[i],
-						 &call->nulls[i]))
+		if (shoal_expr_is_slot(lfirst(lc)))
+			call->nulls[i] = true;	/* until rows are moved */
+		else if (!known_value(lfirst(lc), parent->state, &call->values[i],
+							  &call->nulls[i]))
 			run->param_states[i] = ExecInitExpr(lfirst(lc), parent);
 	}
 	call->owner = CurrentResourceOwner;
 	if (frag->returns_rows)
 		call->desc = desc;
+	if (frag->moves)
+		init_moves(run);
 	return run;
 }
 
@@ -301,27 +333,121 @@ evaluate_params(ShoalRun *run)
 	MemoryContextSwitchTo(old);
 }
 
+/* The parameters as they travel, if they have to. */
+static void
+encode_params(ShoalRun *run)
+{
+	ShoalCall  *call = &run->call;
+	bool		any_remote = false;
+
+	for (int i = 0; i < run->ntasks; i++)
+		any_remote |= !run->tasks[i].local;
+	call->wire = NULL;
+	if (any_remote && call->nparams > 0)
+		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
+														  call->types, false),
+									   call->values, call->nulls);
+}
+
+/* ---- rows that are moved before ---- */
+
+/* Where rows go: a spec for those who send them. */
+static char *
+targets_of_move(ShoalRun *run, const ShoalFragmentMove *move, char *token)
+{
+	const ShoalGroup *group;
+	Bitmapset  *nodes = NULL;
+	int		   *targets;
+
+	if (!OidIsValid(move->relid))
+	{
+		targets = palloc(sizeof(int) * run->ntasks);
+		for (int i = 0; i < run->ntasks; i++)
+			targets[i] = run->tasks[i].node_id;
+		return shoal_scatter_spec(token, targets, run->ntasks, NULL, 0);
+	}
+
+	/* shards of nodes that the fragment does not run on need none */
+	for (int i = 0; i < run->ntasks; i++)
+		nodes = bms_add_member(nodes, run->tasks[i].node_id);
+	group = shoal_meta_group(shoal_meta_table(move->relid)->group_id);
+	targets = palloc(sizeof(int) * group->shard_count);
+	for (int i = 0; i < group->shard_count; i++)
+		targets[i] = bms_is_member(group->primary[i], nodes) ?
+			group->primary[i] : 0;
+	return shoal_scatter_spec(token, targets, group->shard_count,
+							  quote_qualified_identifier(get_namespace_name(get_rel_namespace(move->relid)),
+														 get_rel_name(move->relid)),
+							  1);
+}
+
+static void
+run_move(ShoalRun *run, const ShoalFragmentMove *move, ShoalRun *source)
+{
+	char	   *token = shoal_rowfile_token();
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(source->call.desc,
+													&TTSOpsVirtual);
+	int		   *senders;
+	int			nsenders = 0;
+	double		rows = 0;
+
+	source->call.values[move->source_param] =
+		CStringGetTextDatum(targets_of_move(run, move, token));
+	source->call.nulls[move->source_param] = false;
+	shoal_run_start(source);
+	senders = palloc(sizeof(int) * source->ntasks);
+	while (shoal_run_next(source, slot))
+	{
+		int64		sent;
+
+		slot_getallattrs(slot);
+		sent = DatumGetInt64(slot->tts_values[0]);
+		if (sent > 0)
+			senders[nsenders++] = source->tasks[source->current].node_id;
+		rows += sent;
+	}
+	shoal_run_end(source, false);
+	ExecDropSingleTupleTableSlot(slot);
+	if (OidIsValid(move->relid))
+		rows /= Max(run->ntasks, 1);
+	run->call.values[move->spec_param] =
+		CStringGetTextDatum(shoal_moved_spec(token, rows, senders, nsenders));
+	run->call.nulls[move->spec_param] = false;
+}
+
+/* Before rows are moved, EXPLAIN is to see how many are expected. */
+static void
+expect_moves(ShoalRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->frag->moves)
+	{
+		ShoalFragmentMove *move = (ShoalFragmentMove *) lfirst(lc);
+		double		rows = move->rows;
+
+		if (OidIsValid(move->relid))
+			rows /= Max(run->ntasks, 1);
+		run->call.values[move->spec_param] =
+			CStringGetTextDatum(shoal_moved_spec("", rows, NULL, 0));
+		run->call.nulls[move->spec_param] = false;
+	}
+}
+
 void
 shoal_run_prepare(ShoalRun *run)
 {
 	ShoalCall  *call = &run->call;
 	MemoryContext old;
-	bool		any_remote = false;
 
 	if (!run->evaluated)
 		evaluate_params(run);
 	MemoryContextReset(run->cxt);
 	old = MemoryContextSwitchTo(run->cxt);
 	make_tasks(run);
-	for (int i = 0; i < run->ntasks; i++)
-		any_remote |= !run->tasks[i].local;
-
 	call->snapshot = run->parent->state->es_snapshot;
-	call->wire = NULL;
-	if (any_remote && call->nparams > 0)
-		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
-														  call->types, false),
-									   call->values, call->nulls);
+	expect_moves(run);
+	encode_params(run);
 	call->decoder = NULL;
 	if (call->desc && call->forward == SHOAL_WIRE_BEST)
 		call->decoder = shoal_wire_decoder(call->desc, call->forward);
@@ -352,9 +478,15 @@ void
 shoal_run_start(ShoalRun *run)
 {
 	MemoryContext old;
+	ListCell   *lc;
 
 	shoal_run_prepare(run);
 	old = MemoryContextSwitchTo(run->cxt);
+	foreach(lc, run->frag->moves)
+		run_move(run, (ShoalFragmentMove *) lfirst(lc),
+				 run->moves[foreach_current_index(lc)]);
+	if (run->frag->moves)
+		encode_params(run);
 	if (run->frag->every_node)
 		start_every_node(run);
 	else
@@ -414,6 +546,8 @@ shoal_run_end(ShoalRun *run, bool reevaluate)
 	MemoryContextReset(run->cxt);
 	if (reevaluate)
 	{
+		for (int i = 0; i < list_length(run->frag->moves); i++)
+			shoal_run_end(run->moves[i], true);
 		run->evaluated = false;
 		MemoryContextReset(run->param_cxt);
 	}

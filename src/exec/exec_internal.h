@@ -229,6 +229,7 @@ typedef struct ShoalRun
 	int			nshards;		/* shards over all tasks */
 	int			current;		/* index of the task being read */
 	ShoalMerge *merge;
+	struct ShoalRun **moves;	/* parallel to frag->moves */
 	uint64		affected;		/* once all rows are read */
 } ShoalRun;
 
@@ -305,6 +306,12 @@ extern int	shoal_stdin_fields(char *line, int len, char delimiter,
 							   bool escapes, int nwanted, const int *wanted,
 							   char **fields, int *lens);
 
+/* ---- exec_moved.c: rows that were moved to this node ---- */
+
+/* The argument of shoal.moved_rows: all rows, and the nodes that sent some. */
+extern char *shoal_moved_spec(const char *token, double rows,
+							  const int *senders, int nsenders);
+
 /* ---- exec_explain.c ---- */
 
 struct ExplainState;
@@ -317,6 +324,7 @@ extern void shoal_explain_insert(const ShoalInsert *insert,
 
 extern const CustomScanMethods shoal_scan_methods;
 extern const CustomScanMethods shoal_insert_methods;
+extern const CustomScanMethods shoal_moved_methods;
 
 /*
  * True if the rows that the node affects are what its statement reports: the

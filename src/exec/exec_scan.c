@@ -271,4 +271,5 @@ shoal_exec_init(void)
 	shoal_forward_init();
 	RegisterCustomScanMethods(&shoal_scan_methods);
 	RegisterCustomScanMethods(&shoal_insert_methods);
+	RegisterCustomScanMethods(&shoal_moved_methods);
 }

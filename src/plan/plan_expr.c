@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -26,11 +27,36 @@
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
 
+/* Numbers of slots begin here: above those of a subquery's columns. */
+#define SLOT_BASE	1000000
+
 /* A parameter that has one value while the fragment runs. */
 static bool
 is_value(Param *param)
 {
-	return param->paramkind == PARAM_EXTERN || param->paramkind == PARAM_EXEC;
+	return param->paramkind == PARAM_EXTERN || param->paramkind == PARAM_EXEC ||
+		shoal_expr_is_slot((Node *) param);
+}
+
+Node *
+shoal_expr_make_slot(int number)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_SUBLINK;
+	param->paramid = SLOT_BASE + number;
+	param->paramtype = TEXTOID;
+	param->paramtypmod = -1;
+	param->paramcollid = DEFAULT_COLLATION_OID;
+	param->location = -1;
+	return (Node *) param;
+}
+
+bool
+shoal_expr_is_slot(Node *node)
+{
+	return IsA(node, Param) && ((Param *) node)->paramkind == PARAM_SUBLINK &&
+		((Param *) node)->paramid >= SLOT_BASE;
 }
 
 static bool
@@ -277,6 +303,20 @@ locks_rows_walker(Node *node, void *context)
 		return ((Query *) node)->rowMarks != NIL ||
 			query_tree_walker((Query *) node, locks_rows_walker, context, 0);
 	return expression_tree_walker(node, locks_rows_walker, context);
+}
+
+static bool
+params_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, Param) || expression_tree_walker(node, params_walker, context);
+}
+
+bool
+shoal_expr_has_params(Node *node)
+{
+	return params_walker(node, NULL);
 }
 
 bool

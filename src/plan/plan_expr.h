@@ -49,4 +49,14 @@ extern bool shoal_expr_are_sendable(List *types);
 /* Does the query, or one inside of it, have FOR UPDATE or the like? */
 extern bool shoal_expr_locks_rows(Node *node);
 
+/* Is there a parameter in it, of whatever kind? */
+extern bool shoal_expr_has_params(Node *node);
+
+/*
+ * A slot: a text parameter of a fragment whose value is known only when rows
+ * have been moved for it.  Numbers are the planner's.
+ */
+extern Node *shoal_expr_make_slot(int number);
+extern bool shoal_expr_is_slot(Node *node);
+
 #endif							/* PLAN_EXPR_H */

@@ -3,7 +3,8 @@
  *		Storing fragments and row routing in CustomScan nodes.
  *
  * custom_exprs holds the parameter expressions, so that core's handling of
- * plan trees (constant folding done, references fixed) applies to them;
+ * plan trees (constant folding done, references fixed) applies to them: the
+ * fragment's own, then those of the fragments that move rows for it.
  * custom_private holds everything else as a list of plain value nodes in the
  * order in which the functions below write and read them.
  */
@@ -63,14 +64,55 @@ lists_to_sort(List *lists)
 	return result;
 }
 
-/*
- * Writes the fragment into the node's lists.  Nothing is copied; the fragment
- * must not be changed afterwards.
- */
-void
-shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag)
+static List *fragment_to_lists(const ShoalFragment *frag, List **exprs);
+static ShoalFragment *lists_to_fragment(List *lists, List *exprs, int *nexprs);
+
+static List *
+moves_to_lists(List *moves, List **exprs)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, moves)
+	{
+		ShoalFragmentMove *move = (ShoalFragmentMove *) lfirst(lc);
+
+		result = lappend(result,
+						 list_make4(list_make2_int(move->source_param,
+												   move->spec_param),
+									list_make1_oid(move->relid),
+									makeFloat(psprintf("%.0f", move->rows)),
+									fragment_to_lists(move->source, exprs)));
+	}
+	return result;
+}
+
+static List *
+lists_to_moves(List *lists, List *exprs, int *nexprs)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, lists)
+	{
+		List	   *list = (List *) lfirst(lc);
+		ShoalFragmentMove *move = palloc(sizeof(ShoalFragmentMove));
+
+		move->source_param = linitial_int((List *) linitial(list));
+		move->spec_param = lsecond_int((List *) linitial(list));
+		move->relid = linitial_oid((List *) lsecond(list));
+		move->rows = floatVal(lthird(list));
+		move->source = lists_to_fragment((List *) lfourth(list), exprs, nexprs);
+		result = lappend(result, move);
+	}
+	return result;
+}
+
+static List *
+fragment_to_lists(const ShoalFragment *frag, List **exprs)
 {
 	List	   *numbers = NIL;
+	List	   *result;
 
 	numbers = lappend_int(numbers, frag->group_id);
 	numbers = lappend_int(numbers, (int) frag->command);
@@ -80,32 +122,29 @@ shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag)
 	numbers = lappend_int(numbers, frag->single_shard);
 	numbers = lappend_int(numbers, frag->nsent);
 	numbers = lappend_int(numbers, frag->locks_rows);
+	numbers = lappend_int(numbers, list_length(frag->params));
 
-	cscan->custom_exprs = frag->params;
-	cscan->custom_private = list_make3(string_node(frag->text),
-									   numbers,
-									   list_make2_oid(frag->pin_relid,
-													  frag->run_as));
-	cscan->custom_private = lappend(cscan->custom_private, frag->pins);
-	cscan->custom_private = lappend(cscan->custom_private, frag->pin_is_array);
-	cscan->custom_private = lappend(cscan->custom_private,
-									sort_to_lists(frag->sort));
-	cscan->custom_private = lappend(cscan->custom_private,
-									string_node(frag->way));
-	cscan->custom_private = lappend(cscan->custom_private,
-									string_node(frag->reason));
+	*exprs = list_concat(*exprs, frag->params);
+	result = list_make5(string_node(frag->text),
+						numbers,
+						list_make2_oid(frag->pin_relid, frag->run_as),
+						frag->pins,
+						frag->pin_is_array);
+	result = lappend(result, sort_to_lists(frag->sort));
+	result = lappend(result, string_node(frag->way));
+	result = lappend(result, string_node(frag->reason));
+	return lappend(result, moves_to_lists(frag->moves, exprs));
 }
 
-/* Reads it back, palloc'd in the current context; shares the node's lists. */
-ShoalFragment *
-shoal_fragment_load(CustomScan *cscan)
+/* nexprs: how many of the expressions belong to what has been read before. */
+static ShoalFragment *
+lists_to_fragment(List *lists, List *exprs, int *nexprs)
 {
 	ShoalFragment *frag = palloc0(sizeof(ShoalFragment));
-	List	   *private = cscan->custom_private;
-	List	   *numbers = (List *) lsecond(private);
+	List	   *numbers = (List *) lsecond(lists);
+	int			nparams = list_nth_int(numbers, 8);
 
-	frag->params = cscan->custom_exprs;
-	frag->text = node_string(linitial(private));
+	frag->text = node_string(linitial(lists));
 	frag->group_id = list_nth_int(numbers, 0);
 	frag->command = (CmdType) list_nth_int(numbers, 1);
 	frag->returns_rows = list_nth_int(numbers, 2);
@@ -114,14 +153,44 @@ shoal_fragment_load(CustomScan *cscan)
 	frag->single_shard = list_nth_int(numbers, 5);
 	frag->nsent = list_nth_int(numbers, 6);
 	frag->locks_rows = list_nth_int(numbers, 7);
-	frag->pin_relid = linitial_oid((List *) lthird(private));
-	frag->run_as = lsecond_oid((List *) lthird(private));
-	frag->pins = (List *) list_nth(private, 3);
-	frag->pin_is_array = (List *) list_nth(private, 4);
-	frag->sort = lists_to_sort((List *) list_nth(private, 5));
-	frag->way = node_string(list_nth(private, 6));
-	frag->reason = node_string(list_nth(private, 7));
+	if (*nexprs == 0 && nparams == list_length(exprs))
+		frag->params = exprs;
+	else
+	{
+		for (int i = 0; i < nparams; i++)
+			frag->params = lappend(frag->params, list_nth(exprs, *nexprs + i));
+	}
+	*nexprs += nparams;
+	frag->pin_relid = linitial_oid((List *) lthird(lists));
+	frag->run_as = lsecond_oid((List *) lthird(lists));
+	frag->pins = (List *) list_nth(lists, 3);
+	frag->pin_is_array = (List *) list_nth(lists, 4);
+	frag->sort = lists_to_sort((List *) list_nth(lists, 5));
+	frag->way = node_string(list_nth(lists, 6));
+	frag->reason = node_string(list_nth(lists, 7));
+	frag->moves = lists_to_moves((List *) list_nth(lists, 8), exprs, nexprs);
 	return frag;
+}
+
+/*
+ * Writes the fragment into the node's lists.  Nothing is copied; the fragment
+ * must not be changed afterwards.
+ */
+void
+shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag)
+{
+	cscan->custom_exprs = NIL;
+	cscan->custom_private = fragment_to_lists(frag, &cscan->custom_exprs);
+}
+
+/* Reads it back, palloc'd in the current context; shares the node's lists. */
+ShoalFragment *
+shoal_fragment_load(CustomScan *cscan)
+{
+	int			nexprs = 0;
+
+	return lists_to_fragment(cscan->custom_private, cscan->custom_exprs,
+							 &nexprs);
 }
 
 /* The same for Shoal Insert. */

@@ -16,6 +16,7 @@
 /* names under which exec registers its CustomScanMethods */
 #define SHOAL_SCAN		"Shoal Scan"	/* rows (or count) of a fragment */
 #define SHOAL_INSERT	"Shoal Insert"	/* rows of the child plan to shards */
+#define SHOAL_MOVED		"Shoal Moved Rows"	/* rows moved to this node */
 
 typedef struct ShoalSortKey
 {
@@ -58,11 +59,29 @@ typedef struct ShoalFragment
 	List	   *pin_is_array;	/* int list, parallel to pins */
 	Oid			pin_relid;		/* a table of the group, to hash by */
 
+	List	   *moves;			/* ShoalFragmentMove *: what is moved before */
 	List	   *sort;			/* ShoalSortKey *: each node's rows come in
 								 * this order and are to be merged */
 	const char *way;			/* "router", "push", "pull": for EXPLAIN */
 	const char *reason;			/* why not a better way, or NULL */
 } ShoalFragment;
+
+/*
+ * Rows that nodes send to the nodes of a fragment before it runs.  source's
+ * text is "SELECT shoal.scatter($n, columns) FROM ...": each node returns the
+ * number of rows that it has sent.
+ */
+typedef struct ShoalFragmentMove
+{
+	ShoalFragment *source;
+	int			source_param;	/* index into source's params: n */
+	int			spec_param;		/* index into the fragment's params: the
+								 * argument of shoal.moved_rows */
+	Oid			relid;			/* each row goes to the shard of this table that
+								 * the first column is a key of; InvalidOid: all
+								 * rows go to every node */
+	double		rows;			/* estimated */
+} ShoalFragmentMove;
 
 /* Stores a fragment in a CustomScan's lists / reads it back (palloc'd). */
 extern void shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag);

@@ -21,6 +21,7 @@
 #include "plan/plan.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_rewrite.h"
 #include "plan/plan_sequence.h"
@@ -91,6 +92,7 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	PlannedStmt *stmt;
 
 	planning.outer = shoal_planning;
+	planning.params = params;
 	shoal_planning = &planning;
 	PG_TRY();
 	{
@@ -253,6 +255,7 @@ shoal_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (next_pathlist)
 		next_pathlist(root, rel, rti, rte);
 	shoal_part_pathlist(root, rel, rti, rte);
+	shoal_moved_pathlist(root, rel, rte);
 }
 
 void

@@ -32,7 +32,9 @@ typedef struct ShoalPart
 typedef struct ShoalPlanning
 {
 	struct ShoalPlanning *outer;
+	ParamListInfo params;		/* known values of parameters, may be NULL */
 	List	   *parts;			/* ShoalPart * */
+	List	   *moves;			/* ShoalMove *, see plan_moved.h */
 	List	   *removed;		/* RangeTblEntry *: tables that parts read; they
 								 * go into the finished plan for locks, rights
 								 * and invalidation */

@@ -32,6 +32,7 @@
 #include "plan/plan_rewrite.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
+#include "plan/plan_spread.h"
 #include "plan/plan_text.h"
 
 #define GUESS_TABLE_ROWS	100000
@@ -609,6 +610,49 @@ rewrite_pieces(Query *query, const char *reason)
 	rewrite_sublinks(query);
 }
 
+/* The level as one part, or over one part, if that can be. */
+static bool
+rewrite_level(Query *query, const ShoalAnalysis *analysis)
+{
+	bool		whole = analysis->whole.kind == SHOAL_SHAPE_SHARDED &&
+		shoal_part_is_sendable(query);
+
+	/* an order over several shards is kept by the split below */
+	if (whole && (query->sortClause == NIL || analysis->whole.single))
+	{
+		replace_by_part(query, analysis);
+		return true;
+	}
+	if (!shoal_split_query(query, analysis))
+		return false;
+	rewrite_sublinks(query);
+	return true;
+}
+
+/* The same after rows of some tables have been moved. */
+static bool
+rewrite_spread(Query *query)
+{
+	Query	   *copy = copyObject(query);
+	int			nmoves = list_length(shoal_planning->moves);
+	int			nremoved = list_length(shoal_planning->removed);
+	ShoalAnalysis analysis;
+
+	if (!shoal_spread_query(copy, shoal_planning->params))
+		return false;
+	shoal_shape_analyze(copy, &analysis);
+	if (rewrite_level(copy, &analysis))
+	{
+		*query = *copy;
+		return true;
+	}
+	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+	shoal_planning->removed = list_truncate(shoal_planning->removed, nremoved);
+	shoal_planning->removed_perms =
+		list_truncate(shoal_planning->removed_perms, nremoved);
+	return false;
+}
+
 void
 shoal_rewrite_query(Query *query)
 {
@@ -627,20 +671,11 @@ shoal_rewrite_query(Query *query)
 	shoal_shape_analyze(query, &analysis);
 	if (query->commandType == CMD_SELECT && shoal_enable_push)
 	{
-		bool		whole = analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
-			shoal_part_is_sendable(query);
-
-		/* an order over several shards is kept by the split below */
-		if (whole && (query->sortClause == NIL || analysis.whole.single))
-		{
-			replace_by_part(query, &analysis);
+		if (rewrite_level(query, &analysis))
 			return;
-		}
-		if (shoal_split_query(query, &analysis))
-		{
-			rewrite_sublinks(query);
+		if (shoal_enable_move && analysis.from.kind == SHOAL_SHAPE_NONE &&
+			rewrite_spread(query))
 			return;
-		}
 	}
 	rewrite_pieces(query, analysis.whole.reason);
 }

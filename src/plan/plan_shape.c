@@ -36,6 +36,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_key.h"
+#include "plan/plan_moved.h"
 #include "plan/plan_shape.h"
 
 /* A query level under analysis. */
@@ -262,6 +263,27 @@ shape_of_cte(Level *level, RangeTblEntry *rte, int varno)
 	return shape_none("a WITH query of an outer query");
 }
 
+/* Rows moved to the shards of a key, or to every node. */
+static ShoalShape
+shape_of_moved(const ShoalMove *move, int varno)
+{
+	const ShoalTable *table = shoal_meta_table(move->relid);
+	ShoalShape	shape = {0};
+	ShoalKey   *key;
+
+	if (!OidIsValid(move->relid))
+		return shape_any();
+	shape.kind = SHOAL_SHAPE_SHARDED;
+	shape.group_id = table->group_id;
+	shape.relid = table->relid;
+	shape.nkeycols = 1;
+	key = make_key(1, false);
+	key->columns[0].varno = varno;
+	key->columns[0].attno = 1;
+	shape.keys = list_make1(key);
+	return shape;
+}
+
 static ShoalShape
 shape_of_rte(Level *level, int varno)
 {
@@ -281,6 +303,12 @@ shape_of_rte(Level *level, int varno)
 		case RTE_CTE:
 			return shape_of_cte(level, rte, varno);
 		case RTE_FUNCTION:
+			{
+				ShoalMove  *move = shoal_moved_find(rte);
+
+				if (move)
+					return shape_of_moved(move, varno);
+			}
 			if (shoal_expr_is_volatile((Node *) rte->functions, false) ||
 				shoal_expr_is_stuck((Node *) rte->functions, false))
 				return shape_none("a volatile function in FROM");

@@ -36,6 +36,7 @@
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_moved.h"
 #include "plan/plan_text.h"
 
 typedef struct ExternalizeContext
@@ -440,6 +441,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 		}
 	}
 	frag->params = plan_params(params);
+	frag->moves = shoal_moved_compile(query, params);
 	frag->text = shoal_text_deparse(copy);
 	return frag;
 }

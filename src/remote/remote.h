@@ -184,6 +184,13 @@ extern void shoal_remote_forget_statements(void);
 extern ShoalConn *shoal_remote_conn_separate(int node_id);
 
 /*
+ * A second connection to a node for the session's user, kept like the first,
+ * for rows that this backend moves to that node while the first one may be
+ * busy.  Nothing on it belongs to the transaction; an abort closes it.
+ */
+extern ShoalConn *shoal_remote_conn_for_rows(int node_id);
+
+/*
  * A connection to a server that is not (yet) a node, as the current user
  * with these options; closed like the one above.
  */

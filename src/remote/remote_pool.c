@@ -3,8 +3,9 @@
  *		The connections of this backend.
  *
  * There is one per node and user, kept until the backend ends, or until its
- * server or user mapping changes, or it breaks.  Besides there are separate
- * ones, which end with an error of the transaction that opened them.
+ * server or user mapping changes, or it breaks.  Where rows are moved from node
+ * to node there is a second one for these.  Besides there are separate ones,
+ * which end with an error of the transaction that opened them.
  */
 #include "postgres.h"
 
@@ -129,10 +130,11 @@ connection_user(void)
 	return GetUserId() == GetOuterUserId() ? GetSessionUserId() : GetUserId();
 }
 
-ShoalConn *
-shoal_remote_conn(int node_id)
+static ShoalConn *
+pooled_conn(int node_id, bool for_rows)
 {
 	Oid			userid = connection_user();
+	ShoalConn  *result;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &connections)
@@ -142,7 +144,7 @@ shoal_remote_conn(int node_id)
 		ShoalConn  *conn = &priv->pub;
 
 		if (conn->node_id != node_id || conn->userid != userid ||
-			priv->separate)
+			priv->separate || priv->for_rows != for_rows)
 			continue;
 		if (conn->xact_level > 0)
 		{
@@ -157,7 +159,21 @@ shoal_remote_conn(int node_id)
 		shoal_remote_close(conn);
 		break;
 	}
-	return open_to_node(node_id, userid, false);
+	result = open_to_node(node_id, userid, false);
+	result->priv->for_rows = for_rows;
+	return result;
+}
+
+ShoalConn *
+shoal_remote_conn(int node_id)
+{
+	return pooled_conn(node_id, false);
+}
+
+ShoalConn *
+shoal_remote_conn_for_rows(int node_id)
+{
+	return pooled_conn(node_id, true);
 }
 
 ShoalConn *
@@ -199,7 +215,7 @@ shoal_remote_all(void)
 		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
 												 iter.cur);
 
-		if (!priv->separate)
+		if (!priv->separate && !priv->for_rows)
 			result = lappend(result, &priv->pub);
 	}
 	return result;
@@ -223,9 +239,12 @@ mark_stale(Datum arg, int cacheid, uint32 hash)
 	}
 }
 
-/* Ends the separate connections of a subtransaction and those within it. */
+/*
+ * Ends the separate connections of a subtransaction and those within it, and
+ * those for rows, which nobody may be reading from now on.
+ */
 static void
-close_separate(SubTransactionId subid)
+close_after_abort(SubTransactionId subid)
 {
 	dlist_mutable_iter iter;
 
@@ -234,7 +253,8 @@ close_separate(SubTransactionId subid)
 		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
 												 iter.cur);
 
-		if (priv->separate && priv->opened_in >= subid)
+		if ((priv->separate && priv->opened_in >= subid) ||
+			(priv->for_rows && (priv->busy || priv->active)))
 			shoal_remote_close(&priv->pub);
 	}
 }
@@ -243,7 +263,7 @@ static void
 after_xact(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
-		close_separate(TopSubTransactionId);
+		close_after_abort(TopSubTransactionId);
 }
 
 static void
@@ -251,7 +271,7 @@ after_subxact(SubXactEvent event, SubTransactionId subid,
 			  SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		close_separate(subid);
+		close_after_abort(subid);
 }
 
 void

@@ -1,0 +1,418 @@
+/*
+ * plan_moved.c
+ *		Rows that are moved to other nodes, as entries of a range table.
+ *
+ * What is moved is the result of a source query.  Its columns travel as they
+ * are if their types are built in, else as text.  In the query that needs the
+ * rows they stand as a subquery over shoal.moved_rows(), which turns texts back
+ * into values and gives the columns the numbers that they had before, so that
+ * nothing else in that query has to change.
+ *
+ * Both statements refer to the rows by a slot (plan_expr.h), a parameter that
+ * the executor fills in.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_types.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_moved.h"
+#include "plan/plan_part.h"
+#include "plan/plan_text.h"
+
+static Plan *plan_moved_path(PlannerInfo *root, RelOptInfo *rel,
+							 CustomPath *best_path, List *tlist, List *clauses,
+							 List *custom_plans);
+
+static const CustomPathMethods moved_path_methods = {
+	.CustomName = SHOAL_MOVED,
+	.PlanCustomPath = plan_moved_path,
+};
+
+/* ---- types ---- */
+
+bool
+shoal_moved_is_plain(Oid type)
+{
+	return type < FirstNormalObjectId && shoal_types_is_binary(type) &&
+		!shoal_types_names_object(type);
+}
+
+bool
+shoal_moved_is_movable(Oid type)
+{
+	return type != RECORDOID && type != RECORDARRAYOID &&
+		get_typtype(type) != TYPTYPE_PSEUDO && !shoal_types_names_object(type);
+}
+
+/* Through text, as an explicit cast does where there is no function for it. */
+static Expr *
+coerce_by_text(Expr *arg, Oid type, Oid collation)
+{
+	CoerceViaIO *result = makeNode(CoerceViaIO);
+
+	result->arg = arg;
+	result->resulttype = type;
+	result->resultcollid = collation;
+	result->coerceformat = COERCE_EXPLICIT_CAST;
+	result->location = -1;
+	return (Expr *) result;
+}
+
+/* ---- moves ---- */
+
+ShoalMove *
+shoal_moved_add(Query *source, Oid relid, double rows)
+{
+	ShoalMove  *move = palloc(sizeof(ShoalMove));
+	ListCell   *lc;
+
+	move->number = list_length(shoal_planning->moves);
+	move->source = source;
+	move->relid = relid;
+	move->rows = rows;
+	foreach(lc, source->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (!shoal_moved_is_plain(exprType((Node *) tle->expr)))
+			tle->expr = coerce_by_text(tle->expr, TEXTOID,
+									   DEFAULT_COLLATION_OID);
+	}
+	shoal_planning->moves = lappend(shoal_planning->moves, move);
+	return move;
+}
+
+/* "shoal.moved_rows(slot) AS x(c1 type, ...)" */
+static RangeTblEntry *
+make_rows_rte(ShoalMove *move)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblFunction *function = makeNode(RangeTblFunction);
+	Oid			argtypes[1] = {TEXTOID};
+	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
+												   makeString("moved_rows")),
+										1, argtypes, false);
+	ListCell   *lc;
+
+	rte->rtekind = RTE_FUNCTION;
+	rte->inFromCl = true;
+	rte->eref = makeAlias("shoal", NIL);
+	function->funcexpr = (Node *)
+		makeFuncExpr(funcid, RECORDOID,
+					 list_make1(shoal_expr_make_slot(2 * move->number)),
+					 InvalidOid, DEFAULT_COLLATION_OID, COERCE_EXPLICIT_CALL);
+	((FuncExpr *) function->funcexpr)->funcretset = true;
+	foreach(lc, move->source->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Node	   *expr = (Node *) tle->expr;
+		String	   *name = makeString(psprintf("c%d", tle->resno));
+
+		rte->eref->colnames = lappend(rte->eref->colnames, name);
+		function->funccolnames = lappend(function->funccolnames, name);
+		function->funccoltypes = lappend_oid(function->funccoltypes,
+											 exprType(expr));
+		function->funccoltypmods = lappend_int(function->funccoltypmods,
+											   exprTypmod(expr));
+		function->funccolcollations =
+			lappend_oid(function->funccolcollations, exprCollation(expr));
+		function->funccolcount++;
+	}
+	rte->alias = makeAlias("shoal", NIL);
+	rte->functions = list_make1(function);
+	return rte;
+}
+
+Query *
+shoal_moved_query(ShoalMove *move, List *attnos, List *exprs, List *names)
+{
+	Query	   *query = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	ListCell   *lc;
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(make_rows_rte(move));
+	ref->rtindex = 1;
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	foreach(lc, names)
+	{
+		int			attno = foreach_current_index(lc) + 1;
+		int			column = 0;
+		Expr	   *expr = NULL;
+		ListCell   *lca;
+		ListCell   *lce;
+
+		forboth(lca, attnos, lce, exprs)
+		{
+			Node	   *moved = lfirst(lce);
+			TargetEntry *tle = list_nth(move->source->targetList, column++);
+			Node	   *sent = (Node *) tle->expr;
+
+			if (lfirst_int(lca) != attno)
+				continue;
+			expr = (Expr *) makeVar(1, column, exprType(sent), exprTypmod(sent),
+									exprCollation(sent), 0);
+			if (exprType(sent) != exprType(moved))
+				expr = coerce_by_text(expr, exprType(moved),
+									  exprCollation(moved));
+		}
+		if (expr == NULL)
+			expr = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(expr, attno,
+													pstrdup(strVal(lfirst(lc))),
+													false));
+	}
+	return query;
+}
+
+ShoalMove *
+shoal_moved_find(RangeTblEntry *rte)
+{
+	RangeTblFunction *function;
+	FuncExpr   *call;
+	Node	   *slot;
+	ListCell   *lc;
+
+	if (shoal_planning == NULL || rte->rtekind != RTE_FUNCTION ||
+		list_length(rte->functions) != 1)
+		return NULL;
+	function = linitial(rte->functions);
+	call = (FuncExpr *) function->funcexpr;
+	if (!IsA(call, FuncExpr) || list_length(call->args) != 1)
+		return NULL;
+	slot = linitial(call->args);
+	if (!shoal_expr_is_slot(slot))
+		return NULL;
+	foreach(lc, shoal_planning->moves)
+	{
+		ShoalMove  *move = (ShoalMove *) lfirst(lc);
+
+		if (equal(shoal_expr_make_slot(2 * move->number), slot))
+			return move;
+	}
+	return NULL;
+}
+
+/* ---- into fragments ---- */
+
+static bool
+find_moves_walker(Node *node, List **moves)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		ShoalMove  *move = shoal_moved_find((RangeTblEntry *) node);
+
+		if (move)
+			*moves = list_append_unique_ptr(*moves, move);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, find_moves_walker,
+								 (void *) moves, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, find_moves_walker, (void *) moves);
+}
+
+static Oid
+scatter_aggregate(void)
+{
+	Oid			argtypes[2] = {TEXTOID, ANYOID};
+	Oid			result = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										 CStringGetDatum("scatter"),
+										 PointerGetDatum(buildoidvector(argtypes, 2)),
+										 ObjectIdGetDatum(get_namespace_oid("shoal", false)));
+
+	if (!OidIsValid(result))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("aggregate %s does not exist", "shoal.scatter(text, \"any\")"),
+				 errhint("Update the extension.")));
+	return result;
+}
+
+/* "SELECT shoal.scatter(slot, columns) FROM ..." */
+static Query *
+make_scatter(ShoalMove *move, Node *slot)
+{
+	Query	   *query = copyObject(move->source);
+	Aggref	   *agg = makeNode(Aggref);
+	ListCell   *lc;
+
+	agg->aggfnoid = scatter_aggregate();
+	agg->aggtype = INT8OID;
+	agg->args = list_make1(makeTargetEntry((Expr *) slot, 1, NULL, false));
+	agg->aggargtypes = list_make1_oid(TEXTOID);
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		agg->args = lappend(agg->args,
+							makeTargetEntry(tle->expr, tle->resno + 1, NULL,
+											false));
+		agg->aggargtypes = lappend_oid(agg->aggargtypes,
+									   exprType((Node *) tle->expr));
+	}
+	agg->aggkind = AGGKIND_NORMAL;
+	agg->aggno = agg->aggtransno = -1;
+	agg->location = -1;
+	query->targetList = list_make1(makeTargetEntry((Expr *) agg, 1, "scatter",
+												   false));
+	query->hasAggs = true;
+	return query;
+}
+
+/* Position of a slot among parameters. */
+static int
+find_slot(List *params, Node *slot)
+{
+	ListCell   *lc;
+
+	foreach(lc, params)
+	{
+		if (equal(lfirst(lc), slot))
+			return foreach_current_index(lc);
+	}
+	elog(ERROR, "moved rows are not among the parameters of a fragment");
+	return -1;
+}
+
+List *
+shoal_moved_compile(Query *query, List *params)
+{
+	List	   *moves = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (shoal_planning == NULL || shoal_planning->moves == NIL)
+		return NIL;
+	(void) find_moves_walker((Node *) query, &moves);
+	foreach(lc, moves)
+	{
+		ShoalMove  *move = (ShoalMove *) lfirst(lc);
+		ShoalFragmentMove *fragmove = palloc(sizeof(ShoalFragmentMove));
+		Node	   *slot = shoal_expr_make_slot(2 * move->number + 1);
+		ShoalAnalysis analysis;
+
+		shoal_shape_analyze(move->source, &analysis);
+		if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
+			elog(ERROR, "rows to be moved are not spread over shards");
+		fragmove->source = shoal_text_compile(make_scatter(move, slot),
+											  &analysis.whole);
+		fragmove->source_param = find_slot(fragmove->source->params, slot);
+		fragmove->spec_param = find_slot(params,
+										 shoal_expr_make_slot(2 * move->number));
+		fragmove->relid = move->relid;
+		fragmove->rows = move->rows;
+		result = lappend(result, fragmove);
+	}
+	return result;
+}
+
+/* ---- on the node ---- */
+
+static FuncExpr *
+call_of_moved_rows(RangeTblEntry *rte)
+{
+	FuncExpr   *call;
+
+	if (rte->rtekind != RTE_FUNCTION || list_length(rte->functions) != 1)
+		return NULL;
+	call = (FuncExpr *) ((RangeTblFunction *) linitial(rte->functions))->funcexpr;
+	if (call == NULL || !IsA(call, FuncExpr) ||
+		call->funcid < FirstNormalObjectId ||
+		get_func_namespace(call->funcid) != get_namespace_oid("shoal", true) ||
+		strcmp(get_func_name(call->funcid), "moved_rows") != 0)
+		return NULL;
+	return call;
+}
+
+void
+shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	FuncExpr   *call = call_of_moved_rows(rte);
+	CustomPath *path;
+	Node	   *spec;
+	double		rows;
+
+	if (call == NULL)
+		return;
+	spec = estimate_expression_value(root, linitial(call->args));
+	if (IsA(spec, Const) && !((Const *) spec)->constisnull &&
+		sscanf(TextDatumGetCString(((Const *) spec)->constvalue), "%lf",
+			   &rows) == 1)
+	{
+		rel->tuples = clamp_row_est(rows);
+		set_baserel_size_estimates(root, rel);
+	}
+	path = makeNode(CustomPath);
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	/* expressions of a subquery above it may be evaluated with its rows */
+	path->path.param_info = get_baserel_parampathinfo(root, rel,
+													  rel->lateral_relids);
+	path->path.rows = rel->rows;
+	path->path.total_cost = rel->tuples * (cpu_tuple_cost + cpu_operator_cost) +
+		rel->tuples * rel->reltarget->width / BLCKSZ * seq_page_cost;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->methods = &moved_path_methods;
+	rel->pathlist = NIL;
+	rel->partial_pathlist = NIL;
+	add_path(rel, (Path *) path);
+}
+
+static Plan *
+plan_moved_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
+				List *tlist, List *clauses, List *custom_plans)
+{
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+	RangeTblFunction *function = linitial(rte->functions);
+	CustomScan *cscan = makeNode(CustomScan);
+	ListCell   *lct;
+	ListCell   *lcm;
+	ListCell   *lcc;
+
+	forthree(lct, function->funccoltypes, lcm, function->funccoltypmods,
+			 lcc, function->funccolcollations)
+	{
+		int			attno = list_length(cscan->custom_scan_tlist) + 1;
+
+		cscan->custom_scan_tlist =
+			lappend(cscan->custom_scan_tlist,
+					makeTargetEntry((Expr *) makeVar(rel->relid, attno,
+													 lfirst_oid(lct),
+													 lfirst_int(lcm),
+													 lfirst_oid(lcc), 0),
+									attno, NULL, false));
+	}
+	cscan->methods = GetCustomScanMethods(SHOAL_MOVED, false);
+	cscan->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	cscan->custom_exprs = list_make1(linitial(((FuncExpr *) function->funcexpr)->args));
+	cscan->scan.plan.targetlist = tlist;
+	cscan->scan.plan.qual = extract_actual_clauses(clauses, false);
+	return (Plan *) cscan;
+}

@@ -1,0 +1,19 @@
+/*
+ * plan_spread.h
+ *		Moving rows so that a query can run where they are.
+ */
+#ifndef PLAN_SPREAD_H
+#define PLAN_SPREAD_H
+
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+
+/*
+ * For a SELECT whose FROM and WHERE are not spread over shards as its tables
+ * lie: if moving rows of some tables between nodes would make it so, and that
+ * looks cheaper than reading all tables here, changes the query accordingly
+ * (in place) and returns true.  Asks nodes for estimates.
+ */
+extern bool shoal_spread_query(Query *query, ParamListInfo params);
+
+#endif							/* PLAN_SPREAD_H */

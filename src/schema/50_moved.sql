@@ -1,0 +1,26 @@
+/* ---- rows that are moved from node to node for a query ---- */
+
+CREATE FUNCTION shoal.scatter_row(state internal, spec text, VARIADIC "any") RETURNS internal
+LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_row';
+COMMENT ON FUNCTION shoal.scatter_row(internal, text, "any") IS
+'internal: a row that is moved to other nodes';
+
+CREATE FUNCTION shoal.scatter_end(state internal) RETURNS bigint
+LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_end';
+COMMENT ON FUNCTION shoal.scatter_end(internal) IS
+'internal: waits until moved rows have arrived, returns their number';
+
+CREATE AGGREGATE shoal.scatter(spec text, VARIADIC "any")
+(SFUNC = shoal.scatter_row, STYPE = internal, FINALFUNC = shoal.scatter_end, PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE shoal.scatter(text, "any") IS
+'internal: moves rows to other nodes, returns their number';
+
+CREATE FUNCTION shoal.store_rows(token text, sender int, first bool, rows bytea) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_store_rows';
+COMMENT ON FUNCTION shoal.store_rows(text, int, bool, bytea) IS
+'internal: stores rows that another node sends for a query';
+
+CREATE FUNCTION shoal.moved_rows(spec text) RETURNS SETOF record
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_moved_rows';
+COMMENT ON FUNCTION shoal.moved_rows(text) IS
+'internal: rows that were moved to this node';
