@@ -74,6 +74,12 @@ SELECT * FROM compare('SELECT DISTINCT name, rank() OVER (PARTITION BY region OR
 SELECT * FROM compare('SELECT id FROM orders JOIN customers ON customer = cid WHERE false');
 SELECT * FROM compare('SELECT o FROM orders o JOIN customers ON customer = cid');
 
+-- a branch that a condition proves empty
+SELECT * FROM compare('SELECT place, n FROM places LEFT JOIN (SELECT ''B'' AS n, id FROM orders UNION ALL SELECT name, cid FROM customers) q ON n LIKE ''%c%''');
+SET shoal.enable_move = off;
+SELECT * FROM compare('SELECT place, n FROM places LEFT JOIN (SELECT ''B'' AS n, id FROM orders UNION ALL SELECT name, cid FROM customers) q ON n LIKE ''%c%''');
+RESET shoal.enable_move;
+
 -- by the key of another table, where all rows everywhere would be wrong
 CREATE FUNCTION moves(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

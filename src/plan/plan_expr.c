@@ -206,6 +206,10 @@ function_walker(Node *node, FunctionSearch *search)
 		return false;
 	if (shoal_expr_is_here(node, search->volatile_too))
 		return false;
+	/* rows that are moved to where they are needed */
+	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
+		shoal_expr_is_slot(linitial(((FuncExpr *) node)->args)))
+		return false;
 	if (IsA(node, NextValueExpr) || is_named_row(node))
 		return true;
 	if (IsA(node, Query))

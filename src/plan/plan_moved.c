@@ -317,9 +317,10 @@ shoal_moved_compile(Query *query, List *params)
 		Node	   *slot = shoal_expr_make_slot(2 * move->number + 1);
 		ShoalAnalysis analysis;
 
+		/* what is spread over no shards is here */
 		shoal_shape_analyze(move->source, &analysis);
 		if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
-			elog(ERROR, "rows to be moved are not spread over shards");
+			analysis.whole.kind = SHOAL_SHAPE_ANY;
 		fragmove->source = shoal_text_compile(make_scatter(move, slot),
 											  &analysis.whole);
 		fragmove->source_param = find_slot(fragmove->source->params, slot);
@@ -358,7 +359,7 @@ shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 	Node	   *spec;
 	double		rows;
 
-	if (call == NULL)
+	if (call == NULL || IS_DUMMY_REL(rel))
 		return;
 	spec = estimate_expression_value(root, linitial(call->args));
 	if (IsA(spec, Const) && !((Const *) spec)->constisnull &&

@@ -488,7 +488,8 @@ shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	ShoalPart  *part = part_of_rte(rte);
 	CustomPath *path;
 
-	if (part == NULL)
+	/* core may have proved that no row is wanted, and forgotten the condition */
+	if (part == NULL || IS_DUMMY_REL(rel))
 		return;
 	path = makeNode(CustomPath);
 	path->path.pathtype = T_CustomScan;

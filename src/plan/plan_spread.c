@@ -15,9 +15,13 @@
  * The way that moves least is taken, if it is less than what reading all tables
  * here would cost.
  *
+ * The table that an UPDATE or DELETE changes stays, and what it is joined with is
+ * moved to every node where need be, whatever it costs: there is no other way.
+ *
  * Sizes are what the planner of a node thinks of a table's rows under the
- * conditions on it alone.  That is a round trip for each table; it is spared
- * where the tables as a whole are small.
+ * conditions on it alone, which is a round trip for each table.
+ *
+ * Tables that only this node has are moved to the others like any other.
  */
 #include "postgres.h"
 
@@ -25,12 +29,15 @@
 
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/plancat.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
@@ -76,6 +83,8 @@ typedef struct Leaf
 	Query	   *level;			/* whose range table it is in */
 	int			varno;
 	bool		movable;
+	bool		is_target;		/* of a write */
+	bool		is_local;		/* a table that only this node has */
 	List	   *attnos;			/* int list: columns that are needed */
 	List	   *quals;			/* conditions on it alone */
 	double		bytes;			/* of the rows under them */
@@ -94,6 +103,7 @@ typedef struct SpreadContext
 	int			nleaves;
 	bool		too_much;		/* more than that, or something unusual */
 	Query	   *top;
+	bool		writes;			/* UPDATE or DELETE: has to run as a whole */
 	int			nnodes;
 } SpreadContext;
 
@@ -124,6 +134,14 @@ outer_vars_walker(Node *node, void *context)
 	return expression_tree_walker(node, outer_vars_walker, context);
 }
 
+/* Temporary tables are printed without their schema, which has no fixed name. */
+static bool
+is_hidden_temporary(Oid relid)
+{
+	return get_rel_persistence(relid) == RELPERSISTENCE_TEMP &&
+		RelnameGetRelid(get_rel_name(relid)) != relid;
+}
+
 static void
 add_leaf(Query *query, int varno, List *above, SpreadContext *context)
 {
@@ -139,9 +157,7 @@ add_leaf(Query *query, int varno, List *above, SpreadContext *context)
 	if (rte->rtekind != RTE_RELATION)
 		return;
 	table = shoal_meta_table(rte->relid);
-	if (table == NULL)
-		context->too_much = true;
-	if (table == NULL || table->kind == SHOAL_KIND_REFERENCE)
+	if (table && table->kind == SHOAL_KIND_REFERENCE)
 		return;
 	if (context->nleaves == MAX_LEAVES)
 	{
@@ -154,7 +170,10 @@ add_leaf(Query *query, int varno, List *above, SpreadContext *context)
 	leaf->saved = *rte;
 	leaf->level = query;
 	leaf->varno = varno;
-	leaf->movable = (rte->tablesample == NULL);
+	leaf->is_local = (table == NULL);
+	leaf->is_target = (varno == query->resultRelation);
+	leaf->movable = (rte->tablesample == NULL && !leaf->is_target &&
+					 !(leaf->is_local && is_hidden_temporary(rte->relid)));
 	foreach(lc, above)
 	{
 		Node	   *qual = lfirst(lc);
@@ -209,12 +228,13 @@ find_leaves(Query *query, SpreadContext *context)
 	bool		top = (context->top == NULL);
 	ListCell   *lc;
 
-	if (query->commandType != CMD_SELECT || query->rowMarks ||
-		query->hasModifyingCTE)
+	if ((query->commandType != CMD_SELECT && !(top && context->writes)) ||
+		query->rowMarks || query->hasModifyingCTE)
 		context->too_much = true;
 	add_leaves(query, (Node *) query->jointree, NIL, context);
-	if (!top)
+	if (!top || context->writes)
 	{
+		context->top = query;
 		query_tree_walker(query, find_leaves_walker, (void *) context, 0);
 		return;
 	}
@@ -375,7 +395,7 @@ put_back(Leaf *leaf)
 
 /* Puts moved rows in the table's place, as chosen. */
 static ShoalMove *
-put_moved(Leaf *leaf)
+put_moved(SpreadContext *context, Leaf *leaf)
 {
 	RangeTblEntry *rte = leaf->rte;
 	Relation	rel = table_open(leaf->saved.relid, NoLock);
@@ -402,6 +422,15 @@ put_moved(Leaf *leaf)
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = shoal_moved_query(move, columns_in_order(leaf), exprs,
 									  names);
+
+	/*
+	 * When a write finds its row changed, it looks again at the row that it
+	 * was joined with: core keeps that if it is a subquery's.
+	 */
+	if (context->writes)
+		rte->subquery->limitOffset = (Node *)
+			makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0),
+					  false, FLOAT8PASSBYVAL);
 	rte->relid = InvalidOid;
 	rte->relkind = 0;
 	rte->rellockmode = 0;
@@ -411,14 +440,14 @@ put_moved(Leaf *leaf)
 	return move;
 }
 
-/* Shows the query with the leaf as it is chosen to be. */
+/* Makes the query one with the leaf as it is chosen to be. */
 static void
-apply(Leaf *leaf)
+apply(SpreadContext *context, Leaf *leaf)
 {
 	if (leaf->key == LEAF_STAYS)
 		put_back(leaf);
 	else
-		(void) put_moved(leaf);
+		(void) put_moved(context, leaf);
 }
 
 /* ---- sizes ---- */
@@ -451,6 +480,30 @@ node_to_ask(const ShoalGroup *group, Bitmapset **shards)
 			*shards = bms_add_member(*shards, i);
 	}
 	return node_id;
+}
+
+/* A table of this node, whatever the conditions. */
+static void
+estimate_local(Leaf *leaf)
+{
+	Relation	rel = table_open(leaf->saved.relid, NoLock);
+	BlockNumber pages;
+	double		rows = 0;
+	double		allvisfrac;
+	int			width = ROW_OVERHEAD;
+	ListCell   *lc;
+
+	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+		estimate_rel_size(rel, NULL, &pages, &rows, &allvisfrac);
+	table_close(rel, NoLock);
+	leaf->rows = rows > 0 ? rows : GUESS_ROWS;
+	foreach(lc, leaf->attnos)
+	{
+		Var		   *var = column_of(leaf, lfirst_int(lc));
+
+		width += get_typavgwidth(var->vartype, var->vartypmod);
+	}
+	leaf->bytes = leaf->rows * width;
 }
 
 static void
@@ -507,12 +560,12 @@ compare_leaves(const void *a, const void *b)
 
 /* Could the query, with what is moved, run on the nodes at least in part? */
 static bool
-is_right(Query *query)
+is_right(Query *query, bool writes)
 {
 	ShoalAnalysis analysis;
 
 	shoal_shape_analyze(query, &analysis);
-	if (analysis.from.kind == SHOAL_SHAPE_SHARDED)
+	if (analysis.from.kind == SHOAL_SHAPE_SHARDED && !writes)
 		return true;
 	return analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
 		(query->sortClause == NIL || analysis.whole.single);
@@ -520,7 +573,7 @@ is_right(Query *query)
 
 /* Would it be right to move the rows by one of their columns? */
 static bool
-try_keys(Query *query, Leaf *leaf, Oid relid)
+try_keys(Query *query, SpreadContext *context, Leaf *leaf, Oid relid)
 {
 	const ShoalTable *table = shoal_meta_table(relid);
 	ListCell   *lc;
@@ -536,8 +589,8 @@ try_keys(Query *query, Leaf *leaf, Oid relid)
 			!shoal_meta_hashable_as(table, 0, type))
 			continue;
 		leaf->key = lfirst_int(lc);
-		apply(leaf);
-		if (is_right(query))
+		apply(context, leaf);
+		if (is_right(query, context->writes))
 			return true;
 	}
 	return false;
@@ -573,7 +626,7 @@ try_anchor(Query *query, SpreadContext *context, Leaf *anchor)
 
 		leaf->key = leaf == anchor || !leaf->movable ? LEAF_STAYS :
 			LEAF_EVERYWHERE;
-		apply(leaf);
+		apply(context, leaf);
 	}
 	for (int i = 0; i < context->nleaves; i++)
 	{
@@ -582,15 +635,15 @@ try_anchor(Query *query, SpreadContext *context, Leaf *anchor)
 		if (leaf == anchor || !leaf->movable)
 			continue;
 		leaf->key = LEAF_STAYS;
-		apply(leaf);
-		if (is_right(query))
+		apply(context, leaf);
+		if (is_right(query, context->writes))
 			continue;
-		if (context->nnodes > 1 && try_keys(query, leaf, anchor->saved.relid))
+		if (context->nnodes > 1 && try_keys(query, context, leaf, anchor->saved.relid))
 			continue;
 		leaf->key = LEAF_EVERYWHERE;
-		apply(leaf);
+		apply(context, leaf);
 	}
-	return is_right(query) ? cost_of(context) : INFINITY;
+	return is_right(query, context->writes) ? cost_of(context) : INFINITY;
 }
 
 static void
@@ -610,8 +663,11 @@ count_nodes(SpreadContext *context)
 	for (int i = 0; i < context->nleaves; i++)
 	{
 		const ShoalTable *table = shoal_meta_table(context->leaves[i].saved.relid);
-		const ShoalGroup *group = shoal_meta_group(table->group_id);
+		const ShoalGroup *group;
 
+		if (table == NULL)
+			continue;
+		group = shoal_meta_group(table->group_id);
 		for (int j = 0; j < group->shard_count; j++)
 			nodes = bms_add_member(nodes, group->primary[j]);
 	}
@@ -627,15 +683,24 @@ choose(Query *query, SpreadContext *context)
 	bool		found = false;
 
 	for (int i = 0; i < context->nleaves; i++)
-		best_cost += context->leaves[i].bytes * PULL_FACTOR;
-	if (best_cost < shoal_move_threshold * 1024.0 * PULL_FACTOR)
-		return false;
-	if (shoal_move_threshold == 0)
-		best_cost = INFINITY;
-	for (int i = 0; i < context->nleaves && i < MAX_ANCHORS; i++)
 	{
-		double		cost = try_anchor(query, context, &context->leaves[i]);
+		if (!context->leaves[i].is_local)
+			best_cost += context->leaves[i].bytes * PULL_FACTOR;
+	}
+	if (best_cost < shoal_move_threshold * 1024.0 * PULL_FACTOR &&
+		!context->writes)
+		return false;
+	if (shoal_move_threshold == 0 || context->writes)
+		best_cost = INFINITY;
+	for (int i = 0, tried = 0; i < context->nleaves && tried < MAX_ANCHORS; i++)
+	{
+		double		cost;
 
+		if (context->leaves[i].is_local ||
+			(context->writes && !context->leaves[i].is_target))
+			continue;
+		tried++;
+		cost = try_anchor(query, context, &context->leaves[i]);
 		if (cost < best_cost)
 		{
 			memcpy(best, context->leaves, sizeof(best));
@@ -654,6 +719,7 @@ shoal_spread_query(Query *query, ParamListInfo params)
 {
 	SpreadContext context = {0};
 
+	context.writes = (query->commandType != CMD_SELECT);
 	find_leaves(query, &context);
 	if (context.too_much || context.nleaves < 2)
 		return false;
@@ -665,7 +731,12 @@ shoal_spread_query(Query *query, ParamListInfo params)
 			return false;
 	}
 	for (int i = 0; i < context.nleaves; i++)
-		estimate(&context.leaves[i], params);
+	{
+		if (context.leaves[i].is_local)
+			estimate_local(&context.leaves[i]);
+		else
+			estimate(&context.leaves[i], params);
+	}
 	context.nnodes = count_nodes(&context);
 	qsort(context.leaves, context.nleaves, sizeof(Leaf), compare_leaves);
 	if (!choose(query, &context))
@@ -675,7 +746,7 @@ shoal_spread_query(Query *query, ParamListInfo params)
 		Leaf	   *leaf = &context.leaves[i];
 
 		if (leaf->key != LEAF_STAYS)
-			shoal_part_note_tables(put_moved(leaf)->source);
+			shoal_part_note_tables(put_moved(&context, leaf)->source);
 	}
 	return true;
 }

@@ -13,6 +13,11 @@
  * lie: if moving rows of some tables between nodes would make it so, and that
  * looks cheaper than reading all tables here, changes the query accordingly
  * (in place) and returns true.  Asks nodes for estimates.
+ *
+ * The same for an UPDATE or DELETE on a distributed table that can't run on
+ * each shard by itself, at any cost.
+ *
+ * Either way the fragments have to be made while shoal_planning is as it is.
  */
 extern bool shoal_spread_query(Query *query, ParamListInfo params);
 

@@ -33,6 +33,7 @@
 #include "plan/plan_move.h"
 #include "plan/plan_part.h"
 #include "plan/plan_shape.h"
+#include "plan/plan_spread.h"
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
 #include "plan/plan_write.h"
@@ -180,6 +181,35 @@ is_doable(const ShoalTable *table, const ShoalAnalysis *analysis)
 									SHOAL_SHAPE_ANY : SHOAL_SHAPE_SHARDED);
 }
 
+/*
+ * The write's fragment if it can run on each shard after rows of the tables
+ * that it is joined with have been moved; else NULL.
+ */
+static ShoalFragment *
+compile_after_moves(Query *query, const ShoalTable *table,
+					ParamListInfo params)
+{
+	ShoalPlanning planning = {0};
+	Query	   *spread = copyObject(query);
+	ShoalAnalysis analysis;
+	ShoalFragment *frag = NULL;
+	Index		target = query->resultRelation;
+
+	if (!shoal_enable_move || table->kind == SHOAL_KIND_REFERENCE ||
+		reads_ctid_walker((Node *) query->jointree, &target))
+		return NULL;
+	planning.outer = shoal_planning;
+	shoal_planning = &planning;
+	if (shoal_spread_query(spread, params))
+	{
+		shoal_shape_analyze(spread, &analysis);
+		if (is_doable(table, &analysis))
+			frag = shoal_text_compile(spread, &analysis.whole);
+	}
+	shoal_planning = planning.outer;
+	return frag;
+}
+
 /* what: the statement as the user knows it */
 static PlannedStmt *
 plan_update_delete(Query *query, const char *what, const ShoalTable *table,
@@ -220,10 +250,12 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 			 reads_ctid_walker((Node *) query->jointree, &target))
 		refuse(what, "rows of several shards have the same ctid",
 			   "Name the row by its key.");
-	else if (!is_doable(table, &analysis))
+
+	if (is_doable(table, &analysis))
+		frag = shoal_text_compile(query, &analysis.whole);
+	else if ((frag = compile_after_moves(query, table, params)) == NULL)
 		refuse(what, analysis.whole.reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
-	frag = shoal_text_compile(query, &analysis.whole);
 	frag->group_id = table->group_id;
 	frag->pin_relid = table->relid;
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);

@@ -1,0 +1,115 @@
+-- UPDATE and DELETE joined on other columns than the key: what they are joined
+-- with is moved to the nodes.  Each statement is done to local twins as well.
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+CREATE SCHEMA jw;
+SET search_path = jw;
+CREATE TYPE level AS ENUM ('low', 'high');
+CREATE TABLE stock (id int PRIMARY KEY, product int, n int, note text, lv level DEFAULT 'low');
+CREATE TABLE changes (cid bigint PRIMARY KEY, product int, delta int, lv level, why text);
+CREATE TABLE banned (name text, product int);
+CREATE TABLE one (product int);
+CREATE TABLE audit (id int, what text);
+CREATE SCHEMA twin;
+CREATE TABLE twin.stock (LIKE stock INCLUDING ALL);
+CREATE TABLE twin.changes (LIKE changes INCLUDING ALL);
+CREATE TABLE twin.banned (LIKE banned);
+CREATE TABLE twin.one (LIKE one);
+INSERT INTO twin.stock SELECT i, nullif(i % 50, 0), i, 'n' || i FROM generate_series(1, 400) i;
+INSERT INTO twin.changes SELECT i, i, i * 10, (ARRAY['low', 'high'])[1 + i % 2]::level, repeat('why ', i) FROM generate_series(1, 30) i;
+INSERT INTO twin.banned SELECT 'b' || i, i * 3 FROM generate_series(1, 10) i;
+INSERT INTO twin.one VALUES (7), (8);
+SELECT shoal.create_distributed_table('stock', 'id', shard_count => 6, colocate_with => 'none');
+SELECT shoal.create_distributed_table('changes', 'cid', shard_count => 5, colocate_with => 'none');
+SELECT shoal.create_distributed_table('banned', 'name');
+SELECT shoal.create_distributed_table('one', NULL);
+INSERT INTO stock SELECT * FROM twin.stock;
+INSERT INTO changes SELECT * FROM twin.changes;
+INSERT INTO banned SELECT * FROM twin.banned;
+INSERT INTO one SELECT * FROM twin.one;
+
+-- does a statement to both; rows affected or returned, and rows that differ afterwards
+CREATE FUNCTION twice(statement text) RETURNS TABLE (affected bigint, in_twin bigint, differ bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL search_path = jw;
+	EXECUTE statement;
+	GET DIAGNOSTICS affected = ROW_COUNT;
+	SET LOCAL search_path = twin, jw;
+	EXECUTE statement;
+	GET DIAGNOSTICS in_twin = ROW_COUNT;
+	SELECT count(*) INTO differ FROM (
+		(SELECT * FROM jw.stock EXCEPT ALL SELECT * FROM twin.stock) UNION ALL
+		(SELECT * FROM twin.stock EXCEPT ALL SELECT * FROM jw.stock)) d;
+	RETURN NEXT;
+END $$;
+SELECT * FROM twice('UPDATE stock s SET n = n + delta, lv = c.lv, note = why FROM changes c WHERE s.product = c.product');
+SELECT * FROM twice('UPDATE stock s SET note = b.name || why FROM changes c JOIN banned b USING (product) WHERE s.product = c.product AND c.delta > 50');
+SELECT * FROM twice('UPDATE stock s SET note = ''left'' || coalesce(b.name, ''none'') FROM changes c LEFT JOIN banned b USING (product) WHERE s.product = c.product');
+SELECT * FROM twice('DELETE FROM stock s USING banned b WHERE s.product = b.product AND s.id > 300');
+SELECT * FROM twice('DELETE FROM stock WHERE product IN (SELECT product FROM banned WHERE name LIKE ''b1%'')');
+SELECT * FROM twice('UPDATE stock SET n = -1 WHERE product NOT IN (SELECT product FROM changes) AND id < 100');
+SELECT * FROM twice('UPDATE stock s SET n = (SELECT sum(delta) FROM changes c WHERE c.product = s.product) WHERE id < 60');
+SELECT * FROM twice('UPDATE stock s SET (n, note) = (SELECT delta, why FROM changes c WHERE c.product = s.product) WHERE EXISTS (SELECT 1 FROM changes c WHERE c.product = s.product AND lv = ''high'')');
+SELECT * FROM twice('UPDATE stock s SET note = o.note || ''!'' FROM stock o WHERE o.id = s.product AND s.id > 200');
+SELECT * FROM twice('WITH c AS (SELECT product, max(delta) AS delta FROM changes GROUP BY product) UPDATE stock s SET n = c.delta FROM c WHERE c.product = s.product');
+SELECT * FROM twice('UPDATE stock s SET note = ''single'' FROM one WHERE one.product = s.product');
+SELECT * FROM twice('UPDATE stock s SET note = ''nothing'' FROM changes c WHERE s.product = c.product AND c.delta > 1000000');
+SELECT * FROM twice('UPDATE stock s SET note = v.x FROM (VALUES (3, ''three''), (4, ''four'')) v(p, x), changes c WHERE v.p = s.product AND c.product = v.p');
+
+-- what the transaction has done before is seen, and what is rolled back is not
+BEGIN;
+INSERT INTO changes VALUES (100, 49, 5, 'low', 'late');
+SAVEPOINT s;
+UPDATE stock s SET note = 'late' FROM changes c WHERE s.product = c.product AND c.cid = 100;
+SELECT count(*) FROM stock WHERE note = 'late';
+ROLLBACK TO s;
+SELECT count(*) FROM stock WHERE note = 'late';
+COMMIT;
+DELETE FROM changes WHERE cid = 100;
+
+-- RETURNING shows both sides
+UPDATE stock s SET n = 0 FROM changes c WHERE s.product = c.product AND s.id = 5 RETURNING s.*, c.*;
+
+-- again and again, with parameters
+PREPARE change(int, text) AS UPDATE stock s SET note = $2 || why FROM changes c WHERE s.product = c.product AND delta = $1;
+EXECUTE change(10, 'a');
+EXECUTE change(20, 'b');
+EXECUTE change(30, 'c');
+EXECUTE change(40, 'd');
+EXECUTE change(50, 'e');
+EXECUTE change(60, 'f');
+EXECUTE change(70, 'g');
+EXECUTE change(NULL, 'h');
+
+-- triggers of the rows fire where they are
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.note := upper(NEW.note); RETURN NEW; END';
+CREATE TRIGGER shout BEFORE UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION shout();
+UPDATE stock s SET note = 'loud' FROM changes c WHERE s.product = c.product AND c.delta = 20;
+SELECT DISTINCT note FROM stock WHERE product = 2;
+
+-- tables that only this node has
+DROP TRIGGER shout ON stock;
+CREATE TABLE loc AS SELECT i AS product, 'loc' || i AS name FROM generate_series(1, 20) i;
+CREATE TABLE twin.loc AS TABLE loc;
+CREATE TEMP TABLE tmp AS SELECT i AS product, 'tmp' || i AS name FROM generate_series(5, 25) i;
+UPDATE stock s SET n = t.n, note = t.note FROM twin.stock t WHERE t.id = s.id;
+SELECT * FROM twice('UPDATE stock s SET note = name FROM loc WHERE loc.product = s.product');
+SELECT * FROM twice('UPDATE stock s SET note = tmp.name || loc.name FROM loc JOIN tmp USING (product) WHERE loc.product = s.product');
+SELECT * FROM twice('DELETE FROM stock WHERE product IN (SELECT product FROM tmp) AND id % 10 = 7');
+SET shoal.move_threshold = 0;
+SELECT count(*), max(name) FROM stock JOIN tmp USING (product);
+SELECT count(*), max(name) FROM twin.stock JOIN tmp USING (product);
+SELECT count(*), max(name), max(note) FROM tmp LEFT JOIN stock USING (product) LEFT JOIN changes USING (product);
+SELECT count(*), max(name), max(note) FROM tmp LEFT JOIN twin.stock USING (product) LEFT JOIN twin.changes USING (product);
+-- a temporary table that another one of its name hides
+CREATE TABLE jw.tmp AS SELECT 1 AS product, 'other' AS name;
+SET search_path = jw, pg_temp;
+SELECT count(*), max(t.name) FROM stock JOIN pg_temp.tmp t USING (product) LEFT JOIN tmp USING (product);
+SELECT count(*), max(t.name) FROM twin.stock JOIN pg_temp.tmp t USING (product) LEFT JOIN tmp USING (product);
+
+-- not yet: rows named by ctid
+DELETE FROM stock s USING changes c WHERE s.ctid = '(0,1)' AND c.product = s.product;
+SET client_min_messages = warning;
+DROP SCHEMA jw CASCADE;
+DROP SCHEMA twin CASCADE;
