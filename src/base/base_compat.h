@@ -104,6 +104,30 @@ extern int	no_such_variable
 									(dep)->objsubid) : (void) 0))
 #endif
 
+/* 17 gave MERGE a third kind of action, and its condition a place of its own */
+#if PG_VERSION_NUM < 170000
+#define shoal_merge_condition(query) ((query)->jointree->quals)
+#define shoal_merge_is_not_matched(action) (!(action)->matched)
+#define shoal_merge_has_by_source(query) false
+#else
+#define shoal_merge_condition(query) ((query)->mergeJoinCondition)
+#define shoal_merge_is_not_matched(action) \
+	((action)->matchKind == MERGE_WHEN_NOT_MATCHED_BY_TARGET)
+static inline bool
+shoal_merge_has_by_source(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->mergeActionList)
+	{
+		if (((MergeAction *) lfirst(lc))->matchKind ==
+			MERGE_WHEN_NOT_MATCHED_BY_SOURCE)
+			return true;
+	}
+	return false;
+}
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define shoal_flatten_join_alias_vars(query, node) \
 	flatten_join_alias_vars(NULL, (query), (node))

@@ -46,6 +46,7 @@ static HTAB *functions = NULL;
 static bool functions_stale = false;
 
 PG_FUNCTION_INFO_V1(shoal_shard_of);
+PG_FUNCTION_INFO_V1(shoal_is_here);
 
 static void
 on_opfamily_change(Datum arg, int cacheid, uint32 hashvalue)
@@ -279,4 +280,28 @@ shoal_shard_of(PG_FUNCTION_ARGS)
 		}
 	}
 	PG_RETURN_INT32(shoal_meta_shard_of(table, values, nulls, types));
+}
+
+/*
+ * shoal.is_here(table, key): is the shard of the key of a table with one key
+ * column on this node?
+ */
+Datum
+shoal_is_here(PG_FUNCTION_ARGS)
+{
+	const ShoalTable *table = PG_ARGISNULL(0) ? NULL :
+		shoal_meta_table(PG_GETARG_OID(0));
+	Datum		value = PG_GETARG_DATUM(1);
+	bool		isnull = PG_ARGISNULL(1);
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	int			shard;
+
+	if (table == NULL || table->kind != SHOAL_KIND_DISTRIBUTED ||
+		table->nkeys != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("not a table with one distribution column")));
+	shard = shoal_meta_shard_of(table, &value, &isnull, &type);
+	PG_RETURN_BOOL(shoal_meta_group(table->group_id)->primary[shard] ==
+				   shoal_meta_local_node_id());
 }

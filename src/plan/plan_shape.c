@@ -36,6 +36,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_key.h"
+#include "plan/plan_merge.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_shape.h"
 
@@ -799,6 +800,14 @@ keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 	return result;
 }
 
+/* OFFSET 0 says nothing. */
+static bool
+is_zero(Node *offset)
+{
+	return IsA(offset, Const) && !((Const *) offset)->constisnull &&
+		DatumGetInt64(((Const *) offset)->constvalue) == 0;
+}
+
 /* Why the upper part of a query needs rows of several shards; NULL if not. */
 static const char *
 why_upper_needs_all(Level *level, const ShoalShape *from)
@@ -826,7 +835,7 @@ why_upper_needs_all(Level *level, const ShoalShape *from)
 								query->targetList, true))
 			return "windows span shards";
 	}
-	if (query->limitCount || query->limitOffset)
+	if (query->limitCount || (query->limitOffset && !is_zero(query->limitOffset)))
 		return "LIMIT over several shards";
 	if (shoal_expr_is_volatile((Node *) query->targetList, false))
 		return "a volatile function in the select list";
@@ -1000,6 +1009,7 @@ shape_of_upper(Level *level, const ShoalShape *from)
 						query->returningList);
 	others = lappend(others, query->onConflict);
 	others = lappend(others, query->withCheckOptions);
+	others = lappend(others, query->mergeActionList);
 	others = lappend(others, query->windowClause);
 	others = lappend(others, shoal_query_group_exprs(query));
 	if (whole.kind == SHOAL_SHAPE_SHARDED &&
@@ -1024,6 +1034,27 @@ shape_of_upper(Level *level, const ShoalShape *from)
 	if (query->groupingSets)
 		whole.keys = keys_nullable(&whole);
 	return whole;
+}
+
+/* The condition of a MERGE is that of an outer join. */
+static ShoalShape
+shape_of_merge(Level *level)
+{
+	Query	   *query = level->query;
+	List	   *quals = make_ands_implicit((Expr *) shoal_merge_condition(query));
+	ShoalShape	target = shape_of_rte(level, query->resultRelation);
+	ShoalShape	source = shape_any();
+	ListCell   *lc;
+
+	foreach(lc, query->jointree->fromlist)
+	{
+		ShoalShape	item = shape_of_jointree(level, lfirst(lc), NIL);
+
+		source = combine(&source, &item, JOIN_INNER, NIL);
+	}
+	shoal_key_pin(&target, shoal_key_equalities(query, quals));
+	note_seen(level, &target);
+	return shoal_merge_shape(query, &target, &source);
 }
 
 static void
@@ -1058,8 +1089,13 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 			target = shape_none("a WITH query that inserts");
 		from = combine(&from, &target, JOIN_INNER, NIL);
 	}
-	else if (query->commandType == CMD_MERGE)
-		from = shape_none("MERGE");
+	if (query->commandType == CMD_MERGE)
+	{
+		ShoalShape	merge = shape_of_merge(&level);
+
+		from = combine(&from, &merge, JOIN_INNER, NIL);
+	}
+	else
 	{
 		ShoalShape	joined = shape_of_jointree(&level, (Node *) query->jointree,
 											   NIL);

@@ -231,7 +231,15 @@ find_leaves(Query *query, SpreadContext *context)
 	if ((query->commandType != CMD_SELECT && !(top && context->writes)) ||
 		query->rowMarks || query->hasModifyingCTE)
 		context->too_much = true;
-	add_leaves(query, (Node *) query->jointree, NIL, context);
+	if (query->commandType == CMD_MERGE)
+	{
+		/* its condition is that of an outer join */
+		add_leaf(query, query->resultRelation, NIL, context);
+		foreach(lc, query->jointree->fromlist)
+			add_leaves(query, lfirst(lc), NIL, context);
+	}
+	else
+		add_leaves(query, (Node *) query->jointree, NIL, context);
 	if (!top || context->writes)
 	{
 		context->top = query;

@@ -30,6 +30,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_merge.h"
 #include "plan/plan_move.h"
 #include "plan/plan_part.h"
 #include "plan/plan_shape.h"
@@ -181,6 +182,15 @@ is_doable(const ShoalTable *table, const ShoalAnalysis *analysis)
 									SHOAL_SHAPE_ANY : SHOAL_SHAPE_SHARDED);
 }
 
+static ShoalFragment *
+compile_write(Query *query, const ShoalTable *table,
+			  const ShoalAnalysis *analysis)
+{
+	if (query->commandType == CMD_MERGE && table->kind == SHOAL_KIND_DISTRIBUTED)
+		query = shoal_merge_restrict(query, table);
+	return shoal_text_compile(query, &analysis->whole);
+}
+
 /*
  * The write's fragment if it can run on each shard after rows of the tables
  * that it is joined with have been moved; else NULL.
@@ -204,7 +214,7 @@ compile_after_moves(Query *query, const ShoalTable *table,
 	{
 		shoal_shape_analyze(spread, &analysis);
 		if (is_doable(table, &analysis))
-			frag = shoal_text_compile(spread, &analysis.whole);
+			frag = compile_write(spread, table, &analysis);
 	}
 	shoal_planning = planning.outer;
 	return frag;
@@ -252,7 +262,7 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 			   "Name the row by its key.");
 
 	if (is_doable(table, &analysis))
-		frag = shoal_text_compile(query, &analysis.whole);
+		frag = compile_write(query, table, &analysis);
 	else if ((frag = compile_after_moves(query, table, params)) == NULL)
 		refuse(what, analysis.whole.reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
@@ -621,9 +631,13 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 		case CMD_DELETE:
 			return plan_update_delete(query, "this DELETE", table, query_string,
 									  cursor_options, params);
+		case CMD_MERGE:
+			shoal_merge_check_keys(query, table);
+			return plan_update_delete(query, "this MERGE", table, query_string,
+									  cursor_options, params);
 		default:
-			refuse("MERGE into a Shoal table", NULL,
-				   "Use INSERT ... ON CONFLICT, or UPDATE and INSERT in a transaction.");
+			elog(ERROR, "unrecognized command type: %d",
+				 (int) query->commandType);
 	}
 	return NULL;				/* not reached */
 }

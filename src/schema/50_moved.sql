@@ -1,5 +1,10 @@
 /* ---- rows that are moved from node to node for a query ---- */
 
+CREATE FUNCTION shoal.is_here(table_name regclass, key "any") RETURNS bool
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_is_here';
+COMMENT ON FUNCTION shoal.is_here(regclass, "any") IS
+'internal: whether the shard of a key is on this node';
+
 CREATE FUNCTION shoal.scatter_row(state internal, spec text, VARIADIC "any") RETURNS internal
 LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_row';
 COMMENT ON FUNCTION shoal.scatter_row(internal, text, "any") IS

@@ -1,0 +1,27 @@
+/*
+ * plan_merge.h
+ *		MERGE on Shoal tables.
+ */
+#ifndef PLAN_MERGE_H
+#define PLAN_MERGE_H
+
+#include "meta/meta.h"
+#include "plan/plan_shape.h"
+
+/*
+ * The shape of a MERGE's FROM and WHERE, from those of its target and of its
+ * source.  NONE if shards can't each do their part of it.
+ */
+extern ShoalShape shoal_merge_shape(Query *query, const ShoalShape *target,
+									const ShoalShape *source);
+
+/*
+ * A copy of a MERGE on a distributed table whose source is the same on every
+ * node: rows of it that match nothing are inserted by one node only.
+ */
+extern Query *shoal_merge_restrict(Query *query, const ShoalTable *table);
+
+/* Raises 0A000 if an action sets a distribution column. */
+extern void shoal_merge_check_keys(Query *query, const ShoalTable *table);
+
+#endif							/* PLAN_MERGE_H */
