@@ -28,6 +28,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
+#include "plan/plan_check.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_merge.h"
@@ -52,21 +53,6 @@ refuse(const char *what, const char *why, const char *hint)
 			 errmsg("%s is not supported over several nodes", what),
 			 why ? errdetail("It cannot be done shard by shard: %s.", why) : 0,
 			 hint ? errhint("%s", hint) : 0));
-}
-
-static void
-check_with_check_options(Query *query)
-{
-	ListCell   *lc;
-
-	foreach(lc, query->withCheckOptions)
-	{
-		WithCheckOption *wco = (WithCheckOption *) lfirst(lc);
-
-		if (wco->kind == WCO_VIEW_CHECK)
-			refuse("writing through a view with CHECK OPTION", NULL,
-				   "Write to the table itself.");
-	}
 }
 
 /* What an INSERT does with a row on its node must not need other shards. */
@@ -186,9 +172,13 @@ static ShoalFragment *
 compile_write(Query *query, const ShoalTable *table,
 			  const ShoalAnalysis *analysis)
 {
+	ShoalFragment *frag;
+
 	if (query->commandType == CMD_MERGE && table->kind == SHOAL_KIND_DISTRIBUTED)
 		query = shoal_merge_restrict(query, table);
-	return shoal_text_compile(query, &analysis->whole);
+	frag = shoal_text_compile(shoal_check_fold(query), &analysis->whole);
+	frag->returns_rows = (query->returningList != NIL);
+	return frag;
 }
 
 /*
@@ -232,7 +222,9 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	Query	   *step = NULL;
 	Query	   *rest;
 
-	check_with_check_options(query);
+	if (query->commandType == CMD_MERGE && shoal_check_any(query))
+		refuse("MERGE through a view with CHECK OPTION", NULL,
+			   "Use UPDATE and INSERT.");
 	if (has_current_of((Node *) query->jointree, NULL))
 		refuse("WHERE CURRENT OF", NULL,
 			   "Name the row by its key; FOR UPDATE in the cursor's query keeps it locked.");
@@ -386,7 +378,7 @@ with_targets_in_subquery(Query *query)
 static void
 cut_insert_text(Query *query, ShoalInsert *insert)
 {
-	Query	   *copy = copyObject(query);
+	Query	   *copy = copyObject(shoal_check_fold(query));
 	StringInfoData values;
 	List	   *targets = NIL;
 	char	   *text;
@@ -454,6 +446,7 @@ describe_insert(Query *query, ShoalInsert *insert)
 
 	insert->relid = target->relid;
 	insert->use_copy = !query->onConflict && !query->returningList &&
+		!shoal_check_any(query) &&
 		!rel->rd_rel->relrowsecurity;
 	insert->returns_rows = (query->returningList != NIL);
 	RelationClose(rel);
@@ -551,7 +544,9 @@ plan_key_update(Query *query, const ShoalTable *table,
 	Query	   *insertion;
 	PlannedStmt *stmt;
 
-	check_with_check_options(query);
+	if (shoal_check_any(query))
+		refuse("updating the distribution column through a view with CHECK OPTION",
+			   NULL, "Update the table itself.");
 	shoal_move_split(query, &removal, &insertion);
 	describe_insert(insertion, &insert);
 	stmt = plan_update_delete(removal, "this UPDATE", table, query_string,
@@ -568,7 +563,6 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	ShoalFragment *frag;
 	ShoalShape	shape;
 
-	check_with_check_options(query);
 	check_subqueries_of_row(query);
 	if (query->onConflict &&
 		shoal_move_is_needed(query, query->onConflict->onConflictSet, table))
@@ -582,13 +576,16 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 			 shoal_expr_is_volatile((Node *) query->onConflict, false)))
 			refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
 				   "Leave the function out of ON CONFLICT and RETURNING.");
-		frag = shoal_text_compile_insert(query, table->relid);
+		frag = shoal_text_compile_insert(shoal_check_fold(query), table->relid);
+		frag->returns_rows = (query->returningList != NIL);
 		frag->way = "router";
 		return shoal_direct_plan(query, frag, cursor_options);
 	}
 	if (is_colocated_select(query, table, &shape))
 	{
-		frag = shoal_text_compile(with_targets_in_subquery(query), &shape);
+		frag = shoal_text_compile(with_targets_in_subquery(shoal_check_fold(query)),
+								  &shape);
+		frag->returns_rows = (query->returningList != NIL);
 		frag->way = frag->single_shard ? "router" : "push";
 		return shoal_direct_plan(query, frag, cursor_options);
 	}

@@ -1,4 +1,9 @@
-/* ---- rows that are moved from node to node for a query ---- */
+/* ---- what fragments call on their nodes ---- */
+
+CREATE FUNCTION shoal.check_option(condition bool, view_name text) RETURNS bool
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_check_option';
+COMMENT ON FUNCTION shoal.check_option(bool, text) IS
+'internal: raises the error of a view WITH CHECK OPTION';
 
 CREATE FUNCTION shoal.is_here(table_name regclass, key "any") RETURNS bool
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_is_here';

@@ -1,0 +1,79 @@
+-- Writing through views WITH CHECK OPTION; the same is done to local twins.
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+CREATE SCHEMA chk;
+CREATE SCHEMA twin;
+SET search_path = chk;
+CREATE TABLE base (id int PRIMARY KEY, n int DEFAULT 5, note text);
+CREATE TABLE other (id int, m int);
+CREATE TABLE twin.base (LIKE base INCLUDING ALL);
+CREATE TABLE twin.other (LIKE other);
+INSERT INTO twin.base SELECT i, i, 'b' || i FROM generate_series(1, 30) i;
+INSERT INTO twin.other SELECT i, i FROM generate_series(1, 30, 2) i;
+SELECT shoal.create_distributed_table('base', 'id'), shoal.create_distributed_table('other', 'id');
+INSERT INTO base TABLE twin.base;
+INSERT INTO other TABLE twin.other;
+CREATE FUNCTION attempt(statement text, schema text, OUT result text) LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE format('SET LOCAL search_path = %I, chk', schema);
+	EXECUTE statement;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	result := n || ' rows';
+EXCEPTION WHEN OTHERS THEN
+	result := SQLSTATE || ' ' || SQLERRM;
+END $$;
+CREATE FUNCTION twice(statement text) RETURNS TABLE (result text, in_twin text, differ bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	result := chk.attempt(statement, 'chk');
+	in_twin := chk.attempt(statement, 'twin');
+	SELECT count(*) INTO differ FROM (
+		(SELECT * FROM chk.base EXCEPT ALL SELECT * FROM twin.base) UNION ALL
+		(SELECT * FROM twin.base EXCEPT ALL SELECT * FROM chk.base)) d;
+	RETURN NEXT;
+END $$;
+CREATE VIEW chk.small AS SELECT * FROM chk.base WHERE n < 20 WITH CHECK OPTION;
+CREATE VIEW chk.positive AS SELECT id, n FROM chk.small WHERE n > 0 WITH LOCAL CHECK OPTION;
+CREATE VIEW chk.odd AS SELECT * FROM chk.base b WHERE EXISTS (SELECT FROM chk.other o WHERE o.id = b.id) WITH CHECK OPTION;
+CREATE VIEW twin.small AS SELECT * FROM twin.base WHERE n < 20 WITH CHECK OPTION;
+CREATE VIEW twin.positive AS SELECT id, n FROM twin.small WHERE n > 0 WITH LOCAL CHECK OPTION;
+CREATE VIEW twin.odd AS SELECT * FROM twin.base b WHERE EXISTS (SELECT FROM twin.other o WHERE o.id = b.id) WITH CHECK OPTION;
+
+SELECT * FROM twice('INSERT INTO small VALUES (100, 19, ''fits'')');
+SELECT * FROM twice('INSERT INTO small VALUES (101, 20, ''does not'')');
+SELECT * FROM twice('INSERT INTO small (id, n) VALUES (102, NULL)');
+SELECT * FROM twice('INSERT INTO small (id) VALUES (103), (104), (105)');
+SELECT * FROM twice('INSERT INTO small SELECT i, i - 100 FROM generate_series(106, 119) i');
+SELECT * FROM twice('INSERT INTO small SELECT i, i FROM generate_series(11, 40) i ON CONFLICT (id) DO NOTHING');
+SELECT * FROM twice('INSERT INTO small SELECT id + 200, n FROM base WHERE n < 5');
+SELECT * FROM twice('INSERT INTO small SELECT id + 300, n + 10 FROM base');
+SELECT * FROM twice('INSERT INTO small VALUES (1, 3, ''x'') ON CONFLICT (id) DO UPDATE SET n = 25');
+SELECT * FROM twice('INSERT INTO small VALUES (1, 3, ''x'') ON CONFLICT (id) DO UPDATE SET n = 15');
+SELECT * FROM twice('UPDATE small SET n = n + 1 WHERE id = 7');
+SELECT * FROM twice('UPDATE small SET n = n + 1');
+SELECT * FROM twice('UPDATE small SET n = n + 10 WHERE id < 5');
+SELECT * FROM twice('UPDATE small s SET n = m FROM other WHERE other.id = s.id AND m < 20');
+SELECT * FROM twice('UPDATE small s SET n = m + 100 FROM other WHERE other.m = s.n');
+SELECT * FROM twice('UPDATE positive SET n = -1 WHERE id = 8');
+SELECT * FROM twice('UPDATE positive SET n = 40 WHERE id = 8');
+SELECT * FROM twice('UPDATE positive SET n = 9 WHERE id = 8');
+SELECT * FROM twice('INSERT INTO odd VALUES (51, 1)');
+SELECT * FROM twice('UPDATE odd SET note = ''odd''');
+SELECT * FROM twice('DELETE FROM small WHERE id > 100');
+INSERT INTO small VALUES (500, 1, 'r') RETURNING note, id;
+INSERT INTO small VALUES (501, 1, 'r') RETURNING *;
+UPDATE small SET n = 2 WHERE id = 500 RETURNING id + n AS sum, note;
+UPDATE small SET n = 20 WHERE id >= 500 RETURNING id;
+PREPARE add(int, int) AS INSERT INTO small VALUES ($1, $2);
+EXECUTE add(601, 1);
+EXECUTE add(602, 2);
+EXECUTE add(603, 99);
+EXECUTE add(604, 4);
+-- a trigger changes the row before it is checked
+CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.n := NEW.n % 10; RETURN NEW; END';
+CREATE TRIGGER cut BEFORE INSERT OR UPDATE ON base FOR EACH ROW EXECUTE FUNCTION cut();
+INSERT INTO small VALUES (700, 99, 'cut') RETURNING n;
+SET client_min_messages = warning;
+DROP SCHEMA chk CASCADE;
+DROP SCHEMA twin CASCADE;

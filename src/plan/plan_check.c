@@ -1,0 +1,119 @@
+/*
+ * plan_check.c
+ *		WITH CHECK OPTION of views, in the text of a write.
+ *
+ * When the rewriter has put a view's table in its place, the view's conditions
+ * stay as checks of the new row, which have no text in SQL.  What is evaluated
+ * with the new row, after BEFORE triggers and at the same time as the checks, is
+ * the RETURNING list: its first expression e becomes
+ *
+ *		CASE WHEN shoal.check_option(condition, 'view') THEN e END
+ *
+ * and the function raises the error.  (The error lacks the detail that shows the
+ * row.)
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_check.h"
+
+PG_FUNCTION_INFO_V1(shoal_check_option);
+
+/* shoal.check_option(condition, view): true, or an error. */
+Datum
+shoal_check_option(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0) || !PG_GETARG_BOOL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_WITH_CHECK_OPTION_VIOLATION),
+				 errmsg("new row violates check option for view \"%s\"",
+						PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+	PG_RETURN_BOOL(true);
+}
+
+static bool
+is_view_check(const WithCheckOption *check)
+{
+	return check->kind == WCO_VIEW_CHECK && check->qual != NULL;
+}
+
+bool
+shoal_check_any(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->withCheckOptions)
+	{
+		if (is_view_check((WithCheckOption *) lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+static Expr *
+make_check(const WithCheckOption *check)
+{
+	Oid			argtypes[2] = {BOOLOID, TEXTOID};
+	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
+												   makeString("check_option")),
+										2, argtypes, false);
+	Const	   *view = makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
+								 CStringGetTextDatum(check->relname), false,
+								 false);
+
+	return (Expr *) makeFuncExpr(funcid, BOOLOID,
+								 list_make2(copyObject(check->qual), view),
+								 InvalidOid, DEFAULT_COLLATION_OID,
+								 COERCE_EXPLICIT_CALL);
+}
+
+Query *
+shoal_check_fold(Query *query)
+{
+	List	   *checks = NIL;
+	List	   *others = NIL;
+	TargetEntry *first;
+	CaseWhen   *when = makeNode(CaseWhen);
+	CaseExpr   *result = makeNode(CaseExpr);
+	ListCell   *lc;
+
+	if (!shoal_check_any(query))
+		return query;
+	query = copyObject(query);
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		if (is_view_check(check))
+			checks = lappend(checks, make_check(check));
+		else
+			others = lappend(others, check);
+	}
+	query->withCheckOptions = others;
+	if (query->returningList == NIL)
+		query->returningList =
+			list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1,
+									   "checked", false));
+	first = linitial(query->returningList);
+
+	when->expr = make_ands_explicit(checks);
+	when->result = first->expr;
+	when->location = -1;
+	result->casetype = exprType((Node *) first->expr);
+	result->casecollid = exprCollation((Node *) first->expr);
+	result->args = list_make1(when);
+	result->defresult = (Expr *) makeNullConst(result->casetype,
+											   exprTypmod((Node *) first->expr),
+											   result->casecollid);
+	result->location = -1;
+	first->expr = (Expr *) result;
+	return query;
+}
