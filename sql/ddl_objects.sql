@@ -197,6 +197,17 @@ DROP OPERATOR FAMILY ints USING btree;
 DROP OPERATOR @+@ (int, int);
 DROP AGGREGATE sum_up(int);
 DROP DOMAIN posint;
+
+-- functions of temporary tables' rows stay where these are
+CREATE TEMP TABLE passing (a int, b text);
+CREATE FUNCTION of_row(passing) RETURNS text LANGUAGE sql AS 'SELECT $1.b';
+CREATE FUNCTION rows_of() RETURNS SETOF passing LANGUAGE sql AS 'SELECT * FROM passing';
+INSERT INTO passing VALUES (1, 'one');
+SELECT of_row(p), p.of_row, r.* FROM passing p, rows_of() r;
+COMMENT ON FUNCTION of_row(passing) IS 'here only';
+DROP FUNCTION of_row(passing);
+DROP FUNCTION rows_of();
+DROP TABLE passing;
 SELECT * FROM differences('ddl_objects');
 DROP SCHEMA ddl_objects, made_again CASCADE;
 ALTER DATABASE shoal_n1 RESET DateStyle;

@@ -104,6 +104,15 @@ extern int	no_such_variable
 									(dep)->objsubid) : (void) 0))
 #endif
 
+/* 18 can leave room ahead of a minimal tuple */
+#if PG_VERSION_NUM < 180000
+#define shoal_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls)
+#else
+#define shoal_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls, 0)
+#endif
+
 /* 17 gave MERGE a third kind of action, and its condition a place of its own */
 #if PG_VERSION_NUM < 170000
 #define shoal_merge_condition(query) ((query)->jointree->quals)

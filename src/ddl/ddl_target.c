@@ -15,6 +15,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -103,6 +104,57 @@ add_type(ShoalTargets *targets, TypeName *name)
 	ReleaseSysCache(tuple);
 }
 
+/*
+ * A function is temporary in effect if it takes or returns rows of a temporary
+ * table: it cannot exist where that does not.
+ */
+static void
+add_function(ShoalTargets *targets, List *name, List *types)
+{
+	int			before = targets->temporary;
+	ListCell   *lc;
+
+	add_name(targets, name);
+	foreach(lc, types)
+	{
+		ShoalTargets type = {0};
+
+		if (lfirst(lc) == NULL || targets->temporary > before)
+			continue;
+		add_type(&type, (TypeName *) lfirst(lc));
+		targets->temporary += type.temporary;
+	}
+}
+
+/* The types of a function that is there. */
+static List *
+types_of_existing(ObjectType type, ObjectWithArgs *object)
+{
+	Oid			funcid = LookupFuncWithArgs(type, object, true);
+	List	   *types = NIL;
+	Oid		   *argtypes;
+	int			nargs;
+
+	if (!OidIsValid(funcid))
+		return NIL;
+	types = list_make1(makeTypeNameFromOid(get_func_signature(funcid, &argtypes,
+															  &nargs), -1));
+	for (int i = 0; i < nargs; i++)
+		types = lappend(types, makeTypeNameFromOid(argtypes[i], -1));
+	return types;
+}
+
+static List *
+types_of_function(CreateFunctionStmt *stmt)
+{
+	List	   *types = list_make1(stmt->returnType);
+	ListCell   *lc;
+
+	foreach(lc, stmt->parameters)
+		types = lappend(types, ((FunctionParameter *) lfirst(lc))->argType);
+	return types;
+}
+
 /* An object as COMMENT, DROP and so on name it. */
 static void
 add_object(ShoalTargets *targets, ObjectType type, Node *object)
@@ -142,12 +194,15 @@ add_object(ShoalTargets *targets, ObjectType type, Node *object)
 			else if (IsA(object, List))
 				add_type(targets, makeTypeNameFromNameList((List *) object));
 			break;
+		case OBJECT_OPERATOR:
+			add_name(targets, ((ObjectWithArgs *) object)->objname);
+			break;
 		case OBJECT_AGGREGATE:
 		case OBJECT_FUNCTION:
-		case OBJECT_OPERATOR:
 		case OBJECT_PROCEDURE:
 		case OBJECT_ROUTINE:
-			add_name(targets, ((ObjectWithArgs *) object)->objname);
+			add_function(targets, ((ObjectWithArgs *) object)->objname,
+						 types_of_existing(type, (ObjectWithArgs *) object));
 			break;
 		case OBJECT_COLLATION:
 		case OBJECT_CONVERSION:
@@ -199,7 +254,8 @@ add_creation(ShoalTargets *targets, Node *stmt)
 	switch (nodeTag(stmt))
 	{
 		case T_CreateFunctionStmt:
-			add_name(targets, ((CreateFunctionStmt *) stmt)->funcname);
+			add_function(targets, ((CreateFunctionStmt *) stmt)->funcname,
+						 types_of_function((CreateFunctionStmt *) stmt));
 			return true;
 		case T_CreateDomainStmt:
 			add_name(targets, ((CreateDomainStmt *) stmt)->domainname);

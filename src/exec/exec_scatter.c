@@ -315,8 +315,8 @@ shoal_scatter_row(PG_FUNCTION_ARGS)
 		if (!arg->isnull && TupleDescAttr(scatter->desc, i)->attlen == -1)
 			scatter->values[i] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(arg->value));
 	}
-	tuple = heap_form_minimal_tuple(scatter->desc, scatter->values,
-									scatter->nulls);
+	tuple = shoal_form_minimal_tuple(scatter->desc, scatter->values,
+									 scatter->nulls);
 	if (scatter->stream_of)
 	{
 		int			shard = shoal_meta_shard_of(scatter->table, scatter->values,
