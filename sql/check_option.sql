@@ -74,6 +74,24 @@ EXECUTE add(604, 4);
 CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.n := NEW.n % 10; RETURN NEW; END';
 CREATE TRIGGER cut BEFORE INSERT OR UPDATE ON base FOR EACH ROW EXECUTE FUNCTION cut();
 INSERT INTO small VALUES (700, 99, 'cut') RETURNING n;
+DROP TRIGGER cut ON base;
+
+-- EXCLUDED of a view, and rules that refer to what an UPDATE leaves alone
+CREATE VIEW chk.named AS SELECT note AS called, id AS key FROM chk.base;
+CREATE VIEW twin.named AS SELECT note AS called, id AS key FROM twin.base;
+UPDATE base b SET n = t.n, note = t.note FROM twin.base t WHERE t.id = b.id;
+DELETE FROM base WHERE id NOT IN (SELECT id FROM twin.base);
+SELECT * FROM twice('INSERT INTO named VALUES (''new'', 3), (''newer'', 4) ON CONFLICT (key) DO UPDATE SET called = excluded.called || excluded.key WHERE excluded.key > 3');
+CREATE VIEW chk.ruled AS SELECT * FROM chk.base;
+CREATE VIEW twin.ruled AS SELECT * FROM twin.base;
+CREATE RULE u AS ON UPDATE TO chk.ruled DO INSTEAD UPDATE chk.base SET n = NEW.n, note = NEW.note WHERE id = OLD.id;
+CREATE RULE u AS ON UPDATE TO twin.ruled DO INSTEAD UPDATE twin.base SET n = NEW.n, note = NEW.note WHERE id = OLD.id;
+SELECT * FROM twice('UPDATE ruled SET n = 12 WHERE id < 5');
+SELECT * FROM twice('UPDATE ruled r SET note = ''m'' || m FROM other WHERE other.id = r.id');
+CREATE OR REPLACE RULE u AS ON UPDATE TO chk.ruled DO INSTEAD UPDATE chk.base SET id = NEW.id, n = NEW.n WHERE id = OLD.id;
+CREATE OR REPLACE RULE u AS ON UPDATE TO twin.ruled DO INSTEAD UPDATE twin.base SET id = NEW.id, n = NEW.n WHERE id = OLD.id;
+SELECT * FROM twice('UPDATE ruled SET n = 13 WHERE id < 5');
+SELECT * FROM twice('UPDATE ruled SET id = id + 1000 WHERE id < 5');
 SET client_min_messages = warning;
 DROP SCHEMA chk CASCADE;
 DROP SCHEMA twin CASCADE;

@@ -333,12 +333,45 @@ show_sources(Query *query)
 	}
 }
 
-/* Prepares range table entries for printing, in place. */
+/*
+ * An INSERT through a view has the view's EXCLUDED besides its table's, which
+ * alone is referred to and has to have the name.
+ */
+static void
+name_excluded(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		if (foreach_current_index(lc) + 1 != query->onConflict->exclRelIndex &&
+			rte->alias && strcmp(rte->alias->aliasname, "excluded") == 0)
+			rte->alias = makeAlias("view", NIL);
+	}
+}
+
+/* Prepares range table entries and references to them for printing, in place. */
 static bool
-fix_rtes_walker(Node *node, void *context)
+fix_rtes_walker(Node *node, void *level)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		/* the deparser would print NEW where a rule has put something else */
+		if (level && var->varlevelsup == 0 && var->varnosyn > 0 &&
+			var->varnosyn != var->varno && !IS_SPECIAL_VARNO(var->varno) &&
+			rt_fetch(var->varnosyn, ((Query *) level)->rtable)->rtekind == RTE_RELATION)
+		{
+			var->varnosyn = var->varno;
+			var->varattnosyn = var->varattno;
+		}
+		return false;
+	}
 	if (IsA(node, RangeTblEntry))
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
@@ -365,12 +398,15 @@ fix_rtes_walker(Node *node, void *context)
 		if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
 			query->targetList = shoal_assign_split(query->targetList);
 		if (query->onConflict)
+		{
 			query->onConflict->onConflictSet =
 				shoal_assign_split(query->onConflict->onConflictSet);
-		return query_tree_walker((Query *) node, fix_rtes_walker, context,
+			name_excluded(query);
+		}
+		return query_tree_walker(query, fix_rtes_walker, (void *) query,
 								 QTW_EXAMINE_RTES_BEFORE);
 	}
-	return expression_tree_walker(node, fix_rtes_walker, context);
+	return expression_tree_walker(node, fix_rtes_walker, level);
 }
 
 char *
