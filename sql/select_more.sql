@@ -36,6 +36,11 @@ INSERT INTO queries (query) VALUES
 ('SELECT tableoid::regclass::text FROM customers WHERE customer_id = 3'),
 ('SELECT o.tableoid::regclass::text, c.customer_id FROM customers c LEFT JOIN orders o USING (customer_id)'),
 ('SELECT e.tableoid::regclass::text, c.customer_id FROM customers c LEFT JOIN events e ON e.n = c.region + 490'),
+-- subqueries in the conditions of joins
+('SELECT count(*) FROM orders o JOIN customers c ON c.customer_id = o.customer_id AND o.amount > (SELECT avg(amount) FROM orders)'),
+('SELECT count(*), count(c.name) FROM orders o LEFT JOIN customers c ON c.customer_id = o.customer_id AND o.order_id IN (SELECT max(order_id) FROM items)'),
+('SELECT count(*), count(r.title) FROM orders o LEFT JOIN regions r ON o.amount < (SELECT max(n) FROM events)'),
+('SELECT count(*) FROM customers c JOIN (orders o JOIN items i ON i.customer_id = o.customer_id AND EXISTS (SELECT FROM events e WHERE e.n = i.product)) ON c.customer_id = o.customer_id'),
 -- WITH queries that nobody reads
 ('WITH w AS (SELECT * FROM events) SELECT count(*) FROM orders'),
 ('WITH w AS (SELECT * FROM events), v AS (SELECT * FROM w) SELECT name FROM customers WHERE customer_id = 3'),

@@ -637,7 +637,7 @@ jointree_quals_walker(Node *node, List **quals)
 		*quals = lappend(*quals, ((FromExpr *) node)->quals);
 	else if (IsA(node, JoinExpr))
 		*quals = lappend(*quals, ((JoinExpr *) node)->quals);
-	else
+	else if (!IsA(node, List))
 		return false;
 	return expression_tree_walker(node, jointree_quals_walker, (void *) quals);
 }

@@ -35,15 +35,15 @@ sub free_base
 	return $base;
 }
 
-# new(nodes => N, conf => [...], base => PORT, extension => 0, plain => 1)
+# new(nodes => N, conf => [...], base => PORT, extension => 0, plain => 1, dir => DIR)
 sub new
 {
 	my ($class, %arg) = @_;
 	my $nodes = $arg{nodes} // 2;
 	my $base = $arg{base} // $ENV{PORT} // free_base($nodes + 2);
-	my $dir = File::Temp::tempdir('/tmp/shoal-tap.XXXXXX');
+	my $dir = $arg{dir} // File::Temp::tempdir('/tmp/shoal-tap.XXXXXX');
 	my $self = bless { dir => $dir, base => $base, nodes => $nodes, pid => $$ }, $class;
-	chmod 0755, $dir;
+	chmod 0755, $dir if !$arg{dir};
 	push @all, $self;
 	$self->command('up', '--port', $base, '--nodes', $nodes,
 		(map { ('--conf', $_) } @{ $arg{conf} // [] }),
