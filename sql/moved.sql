@@ -80,6 +80,13 @@ SET shoal.enable_move = off;
 SELECT * FROM compare('SELECT place, n FROM places LEFT JOIN (SELECT ''B'' AS n, id FROM orders UNION ALL SELECT name, cid FROM customers) q ON n LIKE ''%c%''');
 RESET shoal.enable_move;
 
+-- aggregates of distinct values
+SELECT * FROM compare('SELECT count(DISTINCT item), sum(DISTINCT length(item)) FROM orders');
+SELECT * FROM compare('SELECT feeling, count(DISTINCT customer), sum(DISTINCT customer), array_agg(DISTINCT customer) FROM orders GROUP BY feeling HAVING count(DISTINCT customer) > 3');
+SELECT * FROM compare('SELECT count(DISTINCT (item, customer)), count(DISTINCT 1) FROM orders');
+SELECT * FROM compare('SELECT count(DISTINCT item) FILTER (WHERE id > 7), count(*), count(DISTINCT customer) FROM orders');
+SELECT * FROM compare('SELECT region, count(DISTINCT item) FROM orders JOIN customers ON customer = cid GROUP BY region');
+
 -- by the key of another table, where all rows everywhere would be wrong
 CREATE FUNCTION moves(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

@@ -2,13 +2,15 @@
  * plan_split.c
  *		Splitting a query into what each shard can do and what is left.
  *
- * Three splits, the best that fits is taken:
+ * Four splits, the best that fits is taken:
  *
  *	sorted		all but DISTINCT, ORDER BY and LIMIT can be done shard by shard:
  *				the nodes do these, too, the coordinator merges and does them
  *				again
  *	aggregates	the nodes group and return transition states, the coordinator
  *				combines them; needs a combine function for each aggregate
+ *	distinct	aggregates are all over the DISTINCT values of the same: the nodes
+ *				return these without duplicates
  *	rows		the nodes return the columns that the rest of the query needs
  *
  * The rest stays an ordinary query, which core plans.
@@ -49,6 +51,10 @@ typedef struct SplitContext
 	List	   *states;			/* by column: type of the transition state of an
 								 * Aggref, InvalidOid for others */
 	int			depth;			/* sublink nesting, while replacing */
+	bool		distinct;		/* aggregates are all DISTINCT of the same: they
+								 * are computed above, their arguments grouped
+								 * by below */
+	List	   *arguments;		/* if so: these */
 	int			group_rti;		/* entry of what is grouped by, or 0; it becomes
 								 * the second one */
 } SplitContext;
@@ -160,6 +166,34 @@ add_expr(SplitContext *context, Node *node, Oid state)
 	return list_length(context->exprs);
 }
 
+/* The arguments of an aggregate over DISTINCT values; false if it has more. */
+static bool
+collect_distinct(Aggref *agg, SplitContext *context)
+{
+	List	   *arguments = NIL;
+	ListCell   *lc;
+
+	if (agg->aggkind != AGGKIND_NORMAL || agg->aggdistinct == NIL ||
+		agg->aggorder != NIL || agg->aggfilter != NULL ||
+		agg->agglevelsup != 0)
+		return false;
+	foreach(lc, agg->args)
+	{
+		Node	   *expr = (Node *) ((TargetEntry *) lfirst(lc))->expr;
+
+		if (shoal_expr_is_stuck(expr, false) ||
+			shoal_expr_is_volatile(expr, false) || checkExprHasSubLink(expr))
+			return false;
+		arguments = lappend(arguments, expr);
+	}
+	if (context->arguments != NIL && !equal(context->arguments, arguments))
+		return false;
+	context->arguments = arguments;
+	foreach(lc, arguments)
+		add_expr(context, lfirst(lc), InvalidOid);
+	return true;
+}
+
 /*
  * Collects Aggrefs, and columns outside of them that are no group's expression
  * (they depend on one: then they can be grouped by as well).  True if
@@ -172,6 +206,8 @@ collect_aggs_walker(Node *node, SplitContext *context)
 		return false;
 	if (find_expr(context, node) != 0)
 		return false;
+	if (IsA(node, Aggref) && context->distinct)
+		return !collect_distinct((Aggref *) node, context);
 	if (IsA(node, Aggref))
 	{
 		Oid			type = state_type((Aggref *) node);
@@ -250,8 +286,12 @@ max_sortgroupref(List *targetlist)
 	return result;
 }
 
+/*
+ * distinct: the nodes don't aggregate, they only leave out duplicates of what
+ * aggregates of DISTINCT values take.
+ */
 static bool
-split_aggregates(Query *query, const ShoalAnalysis *analysis)
+split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 {
 	SplitContext context = {0};
 	Query	   *bare;
@@ -272,6 +312,7 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis)
 	if (!(query->hasAggs || query->groupClause) || query->groupingSets ||
 		query->hasTargetSRFs)
 		return false;
+	context.distinct = distinct;
 	foreach(lc, query->groupClause)
 	{
 		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), query->targetList);
@@ -313,7 +354,8 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis)
 		tle->ressortgroupref = column;
 		if (!group_by_too(bare, column, expr))
 			return false;
-		if (column > list_length(query->groupClause))
+		if (column > list_length(query->groupClause) &&
+			!list_member(context.arguments, expr))
 			more_groups = lappend(more_groups, expr);
 	}
 	if ((query->groupClause == NIL && more_groups != NIL) ||
@@ -649,6 +691,7 @@ shoal_split_query(Query *query, const ShoalAnalysis *analysis)
 		query->setOperations || analysis->from.kind != SHOAL_SHAPE_SHARDED)
 		return false;
 	return split_sorted(query, analysis) ||
-		split_aggregates(query, analysis) ||
+		split_aggregates(query, analysis, false) ||
+		split_aggregates(query, analysis, true) ||
 		split_rows(query, analysis);
 }

@@ -15,6 +15,12 @@ figure join_key '>=1.50' large_query \
 figure group_key '>=1.50' large_query \
 	'SELECT customer, count(*), sum(id) FROM big GROUP BY customer ORDER BY 3 DESC, 1 LIMIT 10'
 figure group_key_rows '>=1.50' large_query 'SELECT customer, count(*), sum(id) FROM big GROUP BY customer'
+figure join_other '>=0.77' large_query \
+	'SELECT o.value, count(*), sum(b.kind) FROM big b JOIN other o ON o.reference = b.id GROUP BY o.value'
+figure join_other_key '>=0.77' large_query \
+	'SELECT a.rating, count(*), sum(b.kind) FROM big b JOIN account a ON a.customer = b.id GROUP BY a.rating'
+figure group_other '>=1.00' large_query 'SELECT count(*), max(n) FROM (SELECT id % 1000000, count(*) AS n FROM big GROUP BY 1) g'
+figure count_distinct '>=1.00' large_query 'SELECT count(DISTINCT id % 1000000) FROM big'
 
 customers=$((rows / 10))
 
@@ -40,12 +46,15 @@ large_load() { sql "$1" "\\copy $2 FROM '$work/$3'"; }
 large_others()
 {
 	both "CREATE TABLE account (customer bigint PRIMARY KEY, rating int, name text);
-		CREATE TABLE region (region int PRIMARY KEY, name text)" &&
+		CREATE TABLE region (region int PRIMARY KEY, name text);
+		CREATE TABLE other (id bigint PRIMARY KEY, reference bigint, value int)" &&
 		sql coord "SELECT shoal.create_distributed_table('account', 'customer');
+			SELECT shoal.create_distributed_table('other', 'id');
 			SELECT shoal.create_reference_table('region')" >/dev/null &&
 		both "INSERT INTO account SELECT i, i % 100, 'customer ' || i FROM generate_series(1, $customers) i;
+			INSERT INTO other SELECT i, i * 31 % $rows, i % 100 FROM generate_series(1, $rows / 5) i;
 			INSERT INTO region SELECT i, 'region ' || i FROM generate_series(0, 49) i" &&
-		both 'VACUUM ANALYZE account, region' && compare_tables account && compare_tables region
+		both 'VACUUM ANALYZE account, region, other' && compare_tables account && compare_tables other && compare_tables region
 }
 
 large_filled()
