@@ -172,6 +172,23 @@ shoal_rte_view(RangeTblEntry *rte)
 }
 
 /*
+ * A view's query that is put into an entry of another query is no view for
+ * shoal_rte_view any more.  (Its rights have to be seen to before.)
+ */
+static inline void
+shoal_query_forget_view(Query *query)
+{
+#if PG_VERSION_NUM < 160000
+	RangeTblEntry *old = query->rtable ?
+		(RangeTblEntry *) linitial(query->rtable) : NULL;
+
+	if (old && old->rtekind == RTE_RELATION && old->relkind == 'v' &&
+		!old->inFromCl)
+		old->relkind = 'r';
+#endif
+}
+
+/*
  * Rights to check for a range table entry live in the entry itself before 16,
  * in a list of the query's afterwards.  shoal_rte_permissions fetches what is
  * needed to put the entry into a finished plan with shoal_plan_add_rte.

@@ -292,6 +292,7 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 		int			attno = 0;
 
 		context.targetlist = NIL;
+		shoal_query_forget_view(inner);
 		rte->rtekind = RTE_SUBQUERY;
 		rte->subquery = inner;
 		rte->inFromCl = true;
