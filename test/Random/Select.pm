@@ -315,7 +315,7 @@ sub from
 			return ($sql, $scope);
 		}
 		my $on = $join eq 'FULL JOIN' ? $self->plain_tie($scope, $columns) : $self->join_condition($scope, $columns, $outer, $depth);
-		$on .= ' AND ' . $self->condition([@$scope, @$columns], $outer, $depth > 0 ? 1 : 0) if $join ne 'FULL JOIN' && chance(0.15);
+		$on .= ' AND ' . $self->condition([@$scope, @$columns], $outer, $depth > 0 ? pick(1, 2) : 0) if $join ne 'FULL JOIN' && chance(0.2);
 		$sql = "$sql $join $next ON $on";
 		$scope = [@$scope, @$columns];
 	}

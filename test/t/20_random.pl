@@ -23,5 +23,5 @@ sub run_random
 }
 
 run_random('queries that have found bugs', '--file', "$FindBin::Bin/../Random/queries.sql");
-run_random('random queries', '--keep', '--seed', 1, '--queries', 300, '--writes', 60);
+run_random('random queries', '--keep', '--seed', 1, '--queries', 500, '--writes', 60);
 done_testing();
