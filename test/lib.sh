@@ -170,14 +170,17 @@ server_stop()
 # when they are gone.
 server_kill()
 {
-	local pid pids p
+	local pid pids p stat
 	pid=$(server_pid "$1")
 	[ -n "$pid" ] || return 0
-	# no new children while we look for them
+	# no new children while we look for them; other processes come and go
 	kill -STOP "$pid"
-	pids=$(awk -v parent="$pid" '{ name = $0; sub(/.*\) /, ""); split($0, f, " ");
-			if (f[2] == parent) { sub(/ .*/, "", name); print name } }' \
-		/proc/[0-9]*/stat 2>/dev/null)
+	for p in /proc/[0-9]*; do
+		{ read -r stat <"$p/stat"; } 2>/dev/null || continue
+		stat=${stat##*) }
+		set -- "$1" $stat
+		[ "$3" = "$pid" ] && pids="$pids ${p#/proc/}"
+	done
 	kill -KILL "$pid" $pids 2>/dev/null
 	for p in $pid $pids; do
 		while [ -d "/proc/$p" ] && ! grep -q '^State:.*Z' "/proc/$p/status" 2>/dev/null; do
