@@ -65,5 +65,24 @@ DO $$ BEGIN EXECUTE 'ANALYZE maintenance.d'; END $$;
 VACUUM no_such;
 VACUUM (no_such) d;
 ANALYZE;
+
+-- functions of an index are called as the table's owner, concurrently too
+CREATE ROLE maintenance_owner LOGIN;
+GRANT USAGE ON SCHEMA maintenance TO maintenance_owner;
+CREATE FUNCTION by_owner(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    ASSERT current_user = 'maintenance_owner', 'called by ' || current_user;
+    RETURN $1;
+END $$;
+CREATE TABLE owned (a int, b int);
+SELECT shoal.create_distributed_table('owned', 'a');
+ALTER TABLE owned OWNER TO maintenance_owner;
+INSERT INTO owned SELECT i, i FROM generate_series(1, 100) i;
+CREATE INDEX CONCURRENTLY owned_b ON owned ((by_owner(b) + by_owner(0)))
+    WHERE by_owner(b + 10) > by_owner(10);
+SELECT count(*) = 3 AS everywhere, bool_and(result::bool) AS valid
+    FROM shoal.run_on_nodes($$SELECT indisvalid FROM pg_index WHERE indexrelid = 'maintenance.owned_b'::regclass$$);
+DROP TABLE owned;
 \set VERBOSITY terse
 DROP SCHEMA maintenance CASCADE;
+DROP ROLE maintenance_owner;

@@ -27,11 +27,13 @@
 #include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -453,6 +455,9 @@ attach_index(ShoalUtility *call, RangeVar *parent, RangeVar *child)
 	AlterTableStmt *stmt = makeNode(AlterTableStmt);
 	AlterTableCmd *cmd = makeNode(AlterTableCmd);
 	PartitionCmd *part = makeNode(PartitionCmd);
+	Relation	index;
+	Oid			user;
+	int			context;
 
 	part->name = child;
 	cmd->subtype = AT_AttachPartition;
@@ -460,7 +465,18 @@ attach_index(ShoalUtility *call, RangeVar *parent, RangeVar *child)
 	stmt->relation = parent;
 	stmt->cmds = list_make1(cmd);
 	stmt->objtype = OBJECT_INDEX;
+
+	/*
+	 * Core simplifies the indexes' expressions to compare them, which calls
+	 * functions: as the owner, as when an index is built.
+	 */
+	index = relation_openrv(child, AccessShareLock);
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(index->rd_rel->relowner,
+						   context | SECURITY_RESTRICTED_OPERATION);
+	relation_close(index, NoLock);
 	shoal_ddl_core_statement(call, (Node *) stmt);
+	SetUserIdAndSecContext(user, context);
 }
 
 static void build_concurrently(ShoalUtility *call, IndexStmt *stmt, Oid relid,
