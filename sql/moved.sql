@@ -87,6 +87,12 @@ SELECT * FROM compare('SELECT count(DISTINCT (item, customer)), count(DISTINCT 1
 SELECT * FROM compare('SELECT count(DISTINCT item) FILTER (WHERE id > 7), count(*), count(DISTINCT customer) FROM orders');
 SELECT * FROM compare('SELECT region, count(DISTINCT item) FROM orders JOIN customers ON customer = cid GROUP BY region');
 
+-- rows that are chosen are chosen once, not by each node
+SELECT count(DISTINCT cid) FROM orders, (SELECT cid FROM customers LIMIT 1) c;
+SELECT count(DISTINCT cid) FROM orders, (SELECT DISTINCT ON (label) cid FROM customers WHERE label = 'l1') c;
+SELECT count(DISTINCT cid) FROM orders, (SELECT cid, row_number() OVER () AS n FROM customers) c WHERE n = 1;
+SELECT count(DISTINCT x) FROM (SELECT id, (SELECT name FROM customers OFFSET 3 LIMIT 1) AS x FROM orders) s;
+
 -- by the key of another table, where all rows everywhere would be wrong
 CREATE FUNCTION moves(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

@@ -328,3 +328,39 @@ shoal_expr_locks_rows(Node *node)
 {
 	return locks_rows_walker(node, NULL);
 }
+
+static bool
+reads_tables_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_RELATION || rte->rtekind == RTE_FUNCTION;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_tables_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_tables_walker, context);
+}
+
+bool
+shoal_expr_limits(Query *query)
+{
+	Const	   *offset = (Const *) query->limitOffset;
+
+	return query->limitCount ||
+		(offset && !(IsA(offset, Const) && !offset->constisnull &&
+					 DatumGetInt64(offset->constvalue) == 0));
+}
+
+bool
+shoal_expr_chooses_rows(Query *query)
+{
+	return (shoal_expr_limits(query) || query->hasDistinctOn ||
+			query->hasWindowFuncs) &&
+		reads_tables_walker((Node *) query, NULL) &&
+		!shoal_expr_reaches_out(query);
+}

@@ -49,6 +49,16 @@ extern bool shoal_expr_are_sendable(List *types);
 /* Does the query, or one inside of it, have FOR UPDATE or the like? */
 extern bool shoal_expr_locks_rows(Node *node);
 
+/* Does it have LIMIT or OFFSET?  OFFSET 0 says nothing. */
+extern bool shoal_expr_limits(Query *query);
+
+/*
+ * Might the query, run on two nodes with equal tables, return other rows on each,
+ * since it chooses among them by an order that is not total?  Not if it has
+ * been asked about one row of an outer query.
+ */
+extern bool shoal_expr_chooses_rows(Query *query);
+
 /* Is there a parameter in it, of whatever kind? */
 extern bool shoal_expr_has_params(Node *node);
 

@@ -800,14 +800,6 @@ keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 	return result;
 }
 
-/* OFFSET 0 says nothing. */
-static bool
-is_zero(Node *offset)
-{
-	return IsA(offset, Const) && !((Const *) offset)->constisnull &&
-		DatumGetInt64(((Const *) offset)->constvalue) == 0;
-}
-
 /* Why the upper part of a query needs rows of several shards; NULL if not. */
 static const char *
 why_upper_needs_all(Level *level, const ShoalShape *from)
@@ -835,7 +827,7 @@ why_upper_needs_all(Level *level, const ShoalShape *from)
 								query->targetList, true))
 			return "windows span shards";
 	}
-	if (query->limitCount || (query->limitOffset && !is_zero(query->limitOffset)))
+	if (shoal_expr_limits(query))
 		return "LIMIT over several shards";
 	if (shoal_expr_is_volatile((Node *) query->targetList, false))
 		return "a volatile function in the select list";
@@ -1128,6 +1120,9 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 	level.from = from;
 	result->from = from;
 	result->whole = shape_of_upper(&level, &from);
+	if (parent != NULL && result->whole.kind == SHOAL_SHAPE_ANY &&
+		shoal_expr_chooses_rows(query))
+		result->whole = shape_none("rows are chosen, which may be others on each node");
 
 	/* tied to an outer key: for each outer row it stays in that row's shard */
 	if (parent != NULL && from.kind == SHOAL_SHAPE_SHARDED)
