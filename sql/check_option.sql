@@ -13,21 +13,10 @@ INSERT INTO twin.other SELECT i, i FROM generate_series(1, 30, 2) i;
 SELECT shoal.create_distributed_table('base', 'id'), shoal.create_distributed_table('other', 'id');
 INSERT INTO base TABLE twin.base;
 INSERT INTO other TABLE twin.other;
-CREATE FUNCTION attempt(statement text, schema text, OUT result text) LANGUAGE plpgsql AS $$
-DECLARE
-	n bigint;
-BEGIN
-	EXECUTE format('SET LOCAL search_path = %I, chk', schema);
-	EXECUTE statement;
-	GET DIAGNOSTICS n = ROW_COUNT;
-	result := n || ' rows';
-EXCEPTION WHEN OTHERS THEN
-	result := SQLSTATE || ' ' || SQLERRM;
-END $$;
 CREATE FUNCTION twice(statement text) RETURNS TABLE (result text, in_twin text, differ bigint) LANGUAGE plpgsql AS $$
 BEGIN
-	result := chk.attempt(statement, 'chk');
-	in_twin := chk.attempt(statement, 'twin');
+	result := (public.rows_of('chk', statement, true))[1];
+	in_twin := (public.rows_of('twin', statement, true))[1];
 	SELECT count(*) INTO differ FROM (
 		(SELECT * FROM chk.base EXCEPT ALL SELECT * FROM twin.base) UNION ALL
 		(SELECT * FROM twin.base EXCEPT ALL SELECT * FROM chk.base)) d;

@@ -34,22 +34,10 @@ INSERT INTO loc TABLE twin.loc;
 INSERT INTO two TABLE twin.two;
 
 -- does a statement to both; what came of it there and here, and rows that differ
-CREATE FUNCTION attempt(statement text, schema text, OUT result text) LANGUAGE plpgsql AS $$
-DECLARE
-	n bigint;
-	state text;
-BEGIN
-	EXECUTE format('SET LOCAL search_path = %I, mrg', schema);
-	EXECUTE statement;
-	GET DIAGNOSTICS n = ROW_COUNT;
-	result := n || ' rows';
-EXCEPTION WHEN OTHERS THEN
-	result := SQLSTATE || ' ' || SQLERRM;
-END $$;
 CREATE FUNCTION twice(statement text) RETURNS TABLE (result text, in_twin text, differ bigint) LANGUAGE plpgsql AS $$
 BEGIN
-	result := mrg.attempt(statement, 'mrg');
-	in_twin := mrg.attempt(statement, 'twin');
+	result := (public.rows_of('mrg', statement, true))[1];
+	in_twin := (public.rows_of('twin', statement, true))[1];
 	SELECT count(*) INTO differ FROM (
 		(SELECT * FROM mrg.t EXCEPT ALL SELECT * FROM twin.t) UNION ALL
 		(SELECT * FROM twin.t EXCEPT ALL SELECT * FROM mrg.t)) d;

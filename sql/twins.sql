@@ -96,7 +96,7 @@ DECLARE
 BEGIN
 	PERFORM set_config('search_path', schema_name || ', public', true);
 	BEGIN
-		IF query ~* '^(insert|update|delete|truncate|with .*\) *(insert|update|delete))' AND query !~* 'returning' THEN
+		IF query ~* '^(insert|update|delete|merge|truncate|with .*\) *(insert|update|delete))' AND query !~* 'returning' THEN
 			EXECUTE query;
 			GET DIAGNOSTICS n = ROW_COUNT;
 			RETURN ARRAY['count ' || n];

@@ -381,6 +381,19 @@ targets_of_move(ShoalRun *run, const ShoalFragmentMove *move, char *token)
 							  1);
 }
 
+/* Tells the fragment of rows that were moved, or will be. */
+static void
+tell_rows(ShoalRun *run, const ShoalFragmentMove *move, const char *token,
+		  double rows, const int *senders, int nsenders)
+{
+	/* rows are spread evenly, for all that is known */
+	if (OidIsValid(move->relid))
+		rows /= Max(run->ntasks, 1);
+	run->call.values[move->spec_param] =
+		CStringGetTextDatum(shoal_moved_spec(token, rows, senders, nsenders));
+	run->call.nulls[move->spec_param] = false;
+}
+
 static void
 run_move(ShoalRun *run, const ShoalFragmentMove *move, ShoalRun *source)
 {
@@ -408,11 +421,7 @@ run_move(ShoalRun *run, const ShoalFragmentMove *move, ShoalRun *source)
 	}
 	shoal_run_end(source, false);
 	ExecDropSingleTupleTableSlot(slot);
-	if (OidIsValid(move->relid))
-		rows /= Max(run->ntasks, 1);
-	run->call.values[move->spec_param] =
-		CStringGetTextDatum(shoal_moved_spec(token, rows, senders, nsenders));
-	run->call.nulls[move->spec_param] = false;
+	tell_rows(run, move, token, rows, senders, nsenders);
 }
 
 /* Before rows are moved, EXPLAIN is to see how many are expected. */
@@ -424,13 +433,8 @@ expect_moves(ShoalRun *run)
 	foreach(lc, run->frag->moves)
 	{
 		ShoalFragmentMove *move = (ShoalFragmentMove *) lfirst(lc);
-		double		rows = move->rows;
 
-		if (OidIsValid(move->relid))
-			rows /= Max(run->ntasks, 1);
-		run->call.values[move->spec_param] =
-			CStringGetTextDatum(shoal_moved_spec("", rows, NULL, 0));
-		run->call.nulls[move->spec_param] = false;
+		tell_rows(run, move, "", move->rows, NULL, 0);
 	}
 }
 

@@ -59,6 +59,12 @@ shoal_expr_is_slot(Node *node)
 		((Param *) node)->paramid >= SLOT_BASE;
 }
 
+int
+shoal_expr_slot_number(Node *slot)
+{
+	return ((Param *) slot)->paramid - SLOT_BASE;
+}
+
 static bool
 not_closed_walker(Node *node, void *context)
 {
@@ -309,6 +315,12 @@ locks_rows_walker(Node *node, void *context)
 	return expression_tree_walker(node, locks_rows_walker, context);
 }
 
+bool
+shoal_expr_locks_rows(Node *node)
+{
+	return locks_rows_walker(node, NULL);
+}
+
 static bool
 params_walker(Node *node, void *context)
 {
@@ -321,12 +333,6 @@ bool
 shoal_expr_has_params(Node *node)
 {
 	return params_walker(node, NULL);
-}
-
-bool
-shoal_expr_locks_rows(Node *node)
-{
-	return locks_rows_walker(node, NULL);
 }
 
 static bool

@@ -68,5 +68,6 @@ extern bool shoal_expr_has_params(Node *node);
  */
 extern Node *shoal_expr_make_slot(int number);
 extern bool shoal_expr_is_slot(Node *node);
+extern int	shoal_expr_slot_number(Node *slot);
 
 #endif							/* PLAN_EXPR_H */

@@ -26,16 +26,6 @@
 #include "plan/plan_merge.h"
 #include "plan/plan_move.h"
 
-static ShoalShape
-shape_none(const char *reason)
-{
-	ShoalShape	shape = {0};
-
-	shape.kind = SHOAL_SHAPE_NONE;
-	shape.reason = reason;
-	return shape;
-}
-
 static List *
 conditions(Query *query)
 {
@@ -92,6 +82,27 @@ key_of_source(Query *query, const ShoalTable *table)
 	return result;
 }
 
+/* Those of them by which the source is spread. */
+static List *
+keys_of_shape(List *keys, const ShoalShape *source)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lck;
+
+	foreach(lc, keys)
+	{
+		foreach(lck, source->keys)
+		{
+			ShoalKey   *key = (ShoalKey *) lfirst(lck);
+
+			if (!key->nullable && shoal_key_is_column(lfirst(lc), key->columns))
+				result = list_append_unique_ptr(result, lfirst(lc));
+		}
+	}
+	return result;
+}
+
 /* Is each row that is inserted one with a key of these? */
 static bool
 inserts_key(Query *query, const ShoalTable *table, List *keys)
@@ -117,60 +128,38 @@ shoal_merge_shape(Query *query, const ShoalShape *target,
 				  const ShoalShape *source)
 {
 	const ShoalTable *table;
-	ListCell   *lc;
+	List	   *keys;
 
 	if (source->kind == SHOAL_SHAPE_NONE || target->kind == SHOAL_SHAPE_NONE)
 		return source->kind == SHOAL_SHAPE_NONE ? *source : *target;
 	if (shoal_merge_has_by_source(query))
-		return shape_none("MERGE with WHEN NOT MATCHED BY SOURCE");
+		return shoal_shape_none("MERGE with WHEN NOT MATCHED BY SOURCE");
 	if (target->kind == SHOAL_SHAPE_ANY)
 	{
 		if (source->kind == SHOAL_SHAPE_ANY)
 			return *target;
-		return shape_none("a reference table is written with rows of a distributed table");
+		return shoal_shape_none("a reference table is written with rows of a distributed table");
 	}
 	table = shoal_meta_table(target->relid);
 	if (source->kind == SHOAL_SHAPE_SHARDED)
 	{
 		if (source->group_id != target->group_id)
-			return shape_none("tables of different colocation groups are joined");
+			return shoal_shape_none("tables of different colocation groups are joined");
 		if (!(target->single && source->single &&
 			  shoal_key_same_shard(target, source)) &&
 			!shoal_key_meet(target, source, conditions(query)))
-			return shape_none("tables are not joined on their distribution columns");
+			return shoal_shape_none("tables are not joined on their distribution columns");
 	}
 	if (!inserts(query) || table->nkeys == 0)
 		return *target;
 	if (table->nkeys > 1)
-		return shape_none("MERGE inserts into a table with several distribution columns");
+		return shoal_shape_none("MERGE inserts into a table with several distribution columns");
+	keys = key_of_source(query, table);
 	if (source->kind == SHOAL_SHAPE_SHARDED)
-	{
-		List	   *keys = NIL;
-
-		foreach(lc, key_of_source(query, table))
-		{
-			Node	   *expr = lfirst(lc);
-			ListCell   *lck;
-
-			foreach(lck, source->keys)
-			{
-				ShoalKey   *key = (ShoalKey *) lfirst(lck);
-
-				if (!key->nullable && shoal_key_is_column(expr, key->columns))
-					keys = lappend(keys, expr);
-			}
-		}
-		if (keys != NIL && inserts_key(query, table, keys))
-			return *target;
-	}
-	else
-	{
-		List	   *keys = key_of_source(query, table);
-
-		if (keys != NIL && inserts_key(query, table, keys))
-			return *target;
-	}
-	return shape_none("MERGE inserts rows with another key than the one that it compares");
+		keys = keys_of_shape(keys, source);
+	if (inserts_key(query, table, keys))
+		return *target;
+	return shoal_shape_none("MERGE inserts rows with another key than the one that it compares");
 }
 
 Query *

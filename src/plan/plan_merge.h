@@ -16,8 +16,9 @@ extern ShoalShape shoal_merge_shape(Query *query, const ShoalShape *target,
 									const ShoalShape *source);
 
 /*
- * A copy of a MERGE on a distributed table whose source is the same on every
- * node: rows of it that match nothing are inserted by one node only.
+ * A copy of a MERGE on a distributed table: rows of its source that match
+ * nothing are inserted by the node of their key only, also if every node sees
+ * them.
  */
 extern Query *shoal_merge_restrict(Query *query, const ShoalTable *table);
 

@@ -188,32 +188,30 @@ shoal_moved_query(ShoalMove *move, List *attnos, List *exprs, List *names)
 	return query;
 }
 
+/* The call of a function of one argument that an entry is; NULL if it isn't. */
+static FuncExpr *
+only_call(RangeTblEntry *rte)
+{
+	FuncExpr   *call;
+
+	if (rte->rtekind != RTE_FUNCTION || list_length(rte->functions) != 1)
+		return NULL;
+	call = (FuncExpr *) ((RangeTblFunction *) linitial(rte->functions))->funcexpr;
+	return call && IsA(call, FuncExpr) && list_length(call->args) == 1 ? call : NULL;
+}
+
 ShoalMove *
 shoal_moved_find(RangeTblEntry *rte)
 {
-	RangeTblFunction *function;
-	FuncExpr   *call;
-	Node	   *slot;
-	ListCell   *lc;
+	FuncExpr   *call = only_call(rte);
+	int			number;
 
-	if (shoal_planning == NULL || rte->rtekind != RTE_FUNCTION ||
-		list_length(rte->functions) != 1)
+	if (shoal_planning == NULL || call == NULL ||
+		!shoal_expr_is_slot(linitial(call->args)))
 		return NULL;
-	function = linitial(rte->functions);
-	call = (FuncExpr *) function->funcexpr;
-	if (!IsA(call, FuncExpr) || list_length(call->args) != 1)
-		return NULL;
-	slot = linitial(call->args);
-	if (!shoal_expr_is_slot(slot))
-		return NULL;
-	foreach(lc, shoal_planning->moves)
-	{
-		ShoalMove  *move = (ShoalMove *) lfirst(lc);
-
-		if (equal(shoal_expr_make_slot(2 * move->number), slot))
-			return move;
-	}
-	return NULL;
+	number = shoal_expr_slot_number(linitial(call->args)) / 2;
+	return number < list_length(shoal_planning->moves) ?
+		list_nth(shoal_planning->moves, number) : NULL;
 }
 
 /* ---- into fragments ---- */
@@ -338,13 +336,9 @@ shoal_moved_compile(Query *query, List *params)
 static FuncExpr *
 call_of_moved_rows(RangeTblEntry *rte)
 {
-	FuncExpr   *call;
+	FuncExpr   *call = only_call(rte);
 
-	if (rte->rtekind != RTE_FUNCTION || list_length(rte->functions) != 1)
-		return NULL;
-	call = (FuncExpr *) ((RangeTblFunction *) linitial(rte->functions))->funcexpr;
-	if (call == NULL || !IsA(call, FuncExpr) ||
-		call->funcid < FirstNormalObjectId ||
+	if (call == NULL || call->funcid < FirstNormalObjectId ||
 		get_func_namespace(call->funcid) != get_namespace_oid("shoal", true) ||
 		strcmp(get_func_name(call->funcid), "moved_rows") != 0)
 		return NULL;
@@ -355,7 +349,6 @@ void
 shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 {
 	FuncExpr   *call = call_of_moved_rows(rte);
-	CustomPath *path;
 	Node	   *spec;
 	double		rows;
 
@@ -369,21 +362,9 @@ shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 		rel->tuples = clamp_row_est(rows);
 		set_baserel_size_estimates(root, rel);
 	}
-	path = makeNode(CustomPath);
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = rel;
-	path->path.pathtarget = rel->reltarget;
-	/* expressions of a subquery above it may be evaluated with its rows */
-	path->path.param_info = get_baserel_parampathinfo(root, rel,
-													  rel->lateral_relids);
-	path->path.rows = rel->rows;
-	path->path.total_cost = rel->tuples * (cpu_tuple_cost + cpu_operator_cost) +
-		rel->tuples * rel->reltarget->width / BLCKSZ * seq_page_cost;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->methods = &moved_path_methods;
-	rel->pathlist = NIL;
-	rel->partial_pathlist = NIL;
-	add_path(rel, (Path *) path);
+	shoal_part_set_path(root, rel, &moved_path_methods, NIL, 0,
+						rel->tuples * (cpu_tuple_cost + cpu_operator_cost) +
+						rel->tuples * rel->reltarget->width / BLCKSZ * seq_page_cost);
 }
 
 static Plan *
@@ -393,23 +374,11 @@ plan_moved_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
 	RangeTblFunction *function = linitial(rte->functions);
 	CustomScan *cscan = makeNode(CustomScan);
-	ListCell   *lct;
-	ListCell   *lcm;
-	ListCell   *lcc;
 
-	forthree(lct, function->funccoltypes, lcm, function->funccoltypmods,
-			 lcc, function->funccolcollations)
-	{
-		int			attno = list_length(cscan->custom_scan_tlist) + 1;
-
-		cscan->custom_scan_tlist =
-			lappend(cscan->custom_scan_tlist,
-					makeTargetEntry((Expr *) makeVar(rel->relid, attno,
-													 lfirst_oid(lct),
-													 lfirst_int(lcm),
-													 lfirst_oid(lcc), 0),
-									attno, NULL, false));
-	}
+	cscan->custom_scan_tlist =
+		shoal_part_scan_tlist(shoal_part_vars(rel->relid, function->funccoltypes,
+											  function->funccoltypmods,
+											  function->funccolcollations));
 	cscan->methods = GetCustomScanMethods(SHOAL_MOVED, false);
 	cscan->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	cscan->custom_exprs = list_make1(linitial(((FuncExpr *) function->funcexpr)->args));

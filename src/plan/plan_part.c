@@ -483,31 +483,70 @@ is_sendable(PlannerInfo *root, Index varno, ShoalPart *part,
 }
 
 void
+shoal_part_set_path(PlannerInfo *root, RelOptInfo *rel,
+					const CustomPathMethods *methods, List *pathkeys,
+					Cost startup_cost, Cost total_cost)
+{
+	CustomPath *path = makeNode(CustomPath);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	/* expressions of a subquery above it may be evaluated with its rows */
+	path->path.param_info = get_baserel_parampathinfo(root, rel,
+													  rel->lateral_relids);
+	path->path.rows = rel->rows;
+	path->path.startup_cost = startup_cost;
+	path->path.total_cost = total_cost;
+	path->path.pathkeys = pathkeys;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->methods = methods;
+	rel->pathlist = NIL;
+	rel->partial_pathlist = NIL;
+	add_path(rel, (Path *) path);
+}
+
+List *
+shoal_part_vars(Index varno, List *types, List *typmods, List *collations)
+{
+	List	   *vars = NIL;
+	ListCell   *lct;
+	ListCell   *lcm;
+	ListCell   *lcc;
+
+	forthree(lct, types, lcm, typmods, lcc, collations)
+		vars = lappend(vars, makeVar(varno, list_length(vars) + 1,
+									 lfirst_oid(lct), lfirst_int(lcm),
+									 lfirst_oid(lcc), 0));
+	return vars;
+}
+
+List *
+shoal_part_scan_tlist(List *vars)
+{
+	List	   *scan_tlist = NIL;
+	ListCell   *lc;
+
+	foreach(lc, vars)
+		scan_tlist = lappend(scan_tlist,
+							 makeTargetEntry((Expr *) copyObject(lfirst(lc)),
+											 list_length(scan_tlist) + 1,
+											 NULL, false));
+	return scan_tlist;
+}
+
+void
 shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 					RangeTblEntry *rte)
 {
 	ShoalPart  *part = part_of_rte(rte);
-	CustomPath *path;
 
 	/* core may have proved that no row is wanted, and forgotten the condition */
 	if (part == NULL || IS_DUMMY_REL(rel))
 		return;
-	path = makeNode(CustomPath);
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = rel;
-	path->path.pathtarget = rel->reltarget;
-	path->path.param_info = get_baserel_parampathinfo(root, rel,
-													  rel->lateral_relids);
-	path->path.rows = rel->rows;
-	path->path.startup_cost = 100;
-	path->path.total_cost = 100 + rel->rows * (cpu_tuple_cost + 2 * cpu_operator_cost);
-	if (part->sort)
-		path->path.pathkeys = root->sort_pathkeys;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->methods = &part_path_methods;
-	rel->pathlist = NIL;
-	rel->partial_pathlist = NIL;
-	add_path(rel, (Path *) path);
+	shoal_part_set_path(root, rel, &part_path_methods,
+						part->sort ? root->sort_pathkeys : NIL, 100,
+						100 + rel->rows * (cpu_tuple_cost + 2 * cpu_operator_cost));
 }
 
 static CustomScan *
@@ -546,7 +585,6 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	List	   *sent = NIL;
 	List	   *kept = NIL;
 	List	   *vars;
-	List	   *scan_tlist = NIL;
 	Query	   *query;
 	ShoalAnalysis analysis;
 	ShoalFragment *frag;
@@ -568,17 +606,10 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	if (part->fixed)
 	{
 		RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
-		ListCell   *lct;
-		ListCell   *lcm;
-		ListCell   *lcc;
 
 		query = part->query;
-		vars = NIL;
-		forthree(lct, rte->coltypes, lcm, rte->coltypmods,
-				 lcc, rte->colcollations)
-			vars = lappend(vars, makeVar(rel->relid, list_length(vars) + 1,
-										 lfirst_oid(lct), lfirst_int(lcm),
-										 lfirst_oid(lcc), 0));
+		vars = shoal_part_vars(rel->relid, rte->coltypes, rte->coltypmods,
+							   rte->colcollations);
 		analysis.whole = part->shape;
 	}
 	else
@@ -595,19 +626,13 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 			elog(ERROR, "part of a query cannot be sent to nodes: %s",
 				 analysis.whole.reason ? analysis.whole.reason : "");
 	}
-	foreach(lc, vars)
-		scan_tlist = lappend(scan_tlist,
-							 makeTargetEntry((Expr *) copyObject(lfirst(lc)),
-											 list_length(scan_tlist) + 1,
-											 NULL, false));
-
 	frag = shoal_text_compile(query, &analysis.whole);
 	frag->partial = part->partial;
 	frag->run_as = part->run_as;
 	frag->sort = part->sort;
 	frag->way = part->way;
 	frag->reason = part->reason;
-	cscan = make_scan(frag, scan_tlist);
+	cscan = make_scan(frag, shoal_part_scan_tlist(vars));
 	cscan->scan.plan.targetlist = tlist;
 	cscan->scan.plan.qual = kept;
 	return (Plan *) cscan;

@@ -9,6 +9,7 @@
 #ifndef PLAN_PART_H
 #define PLAN_PART_H
 
+#include "nodes/extensible.h"
 #include "nodes/pathnodes.h"
 
 #include "plan/plan_fragment.h"
@@ -73,6 +74,17 @@ extern void shoal_part_add_tables(PlannedStmt *stmt);
 
 /* The same, and finishes merging aggregates. */
 extern void shoal_part_finish(PlannedStmt *stmt);
+
+/* Gives a relation a custom path, projecting, as its only one. */
+extern void shoal_part_set_path(PlannerInfo *root, RelOptInfo *rel,
+								const CustomPathMethods *methods,
+								List *pathkeys, Cost startup_cost,
+								Cost total_cost);
+
+/* Columns of these types as Vars; Vars as a CustomScan's custom_scan_tlist. */
+extern List *shoal_part_vars(Index varno, List *types, List *typmods,
+							 List *collations);
+extern List *shoal_part_scan_tlist(List *vars);
 
 /* set_rel_pathlist_hook */
 extern void shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,

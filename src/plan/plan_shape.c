@@ -64,8 +64,8 @@ shape_any(void)
 	return shape;
 }
 
-static ShoalShape
-shape_none(const char *reason)
+ShoalShape
+shoal_shape_none(const char *reason)
 {
 	ShoalShape	shape = {0};
 
@@ -112,16 +112,16 @@ combine_sharded(const ShoalShape *left, const ShoalShape *right,
 	bool		right_nullable = (jointype != JOIN_INNER);
 
 	if (left->group_id != right->group_id)
-		return shape_none("tables of different colocation groups are joined");
+		return shoal_shape_none("tables of different colocation groups are joined");
 	result.single_only = left->single_only || right->single_only;
 	if (left->single && right->single && shoal_key_same_shard(left, right))
 		;
 	else if (!shoal_key_meet(left, right, equalities))
-		return shape_none("tables are not joined on their distribution columns");
+		return shoal_shape_none("tables are not joined on their distribution columns");
 	else if (jointype == JOIN_FULL)
 	{
 		if (result.single_only)
-			return shape_none("an outer join keeps the result of one shard");
+			return shoal_shape_none("an outer join keeps the result of one shard");
 		result.pin = NIL;
 		result.single = false;
 	}
@@ -156,7 +156,7 @@ combine(const ShoalShape *left, const ShoalShape *right, JoinType jointype,
 		if (jointype != JOIN_FULL)
 			return result;
 		if (!left->single)
-			return shape_none("an outer join keeps rows of a reference table");
+			return shoal_shape_none("an outer join keeps rows of a reference table");
 		result.single_only = true;
 		result.keys = keys_nullable(left);
 		return result;
@@ -168,7 +168,7 @@ combine(const ShoalShape *left, const ShoalShape *right, JoinType jointype,
 		if (jointype == JOIN_INNER)
 			return result;
 		if (!right->single)
-			return shape_none("an outer join keeps rows of a reference table");
+			return shoal_shape_none("an outer join keeps rows of a reference table");
 		result.single_only = true;
 		result.keys = keys_nullable(right);
 		return result;
@@ -186,11 +186,11 @@ shape_of_relation(RangeTblEntry *rte, int varno)
 	ShoalKey   *key;
 
 	if (table == NULL)
-		return shape_none("a table that only this node has");
+		return shoal_shape_none("a table that only this node has");
 	if (table->kind == SHOAL_KIND_REFERENCE)
 	{
 		if (rte->tablesample)
-			return shape_none("TABLESAMPLE of a reference table");
+			return shoal_shape_none("TABLESAMPLE of a reference table");
 		return shape_any();
 	}
 	shape.kind = SHOAL_SHAPE_SHARDED;
@@ -246,7 +246,7 @@ shape_of_cte(Level *level, RangeTblEntry *rte, int varno)
 	{
 		level = level->parent;
 		if (level == NULL)
-			return shape_none("a WITH query of an outer query");
+			return shoal_shape_none("a WITH query of an outer query");
 	}
 	foreach(lc, level->query->cteList)
 	{
@@ -261,7 +261,7 @@ shape_of_cte(Level *level, RangeTblEntry *rte, int varno)
 		}
 		pos++;
 	}
-	return shape_none("a WITH query of an outer query");
+	return shoal_shape_none("a WITH query of an outer query");
 }
 
 /* Rows moved to the shards of a key, or to every node. */
@@ -299,7 +299,7 @@ shape_of_rte(Level *level, int varno)
 			analyze_level(rte->subquery, level, &sub);
 			if (sub.whole.kind == SHOAL_SHAPE_ANY &&
 				shoal_expr_is_volatile((Node *) rte->subquery, false))
-				return shape_none("a subquery with a volatile function");
+				return shoal_shape_none("a subquery with a volatile function");
 			return shape_as_rte(&sub.whole, varno);
 		case RTE_CTE:
 			return shape_of_cte(level, rte, varno);
@@ -312,20 +312,20 @@ shape_of_rte(Level *level, int varno)
 			}
 			if (shoal_expr_is_volatile((Node *) rte->functions, false) ||
 				shoal_expr_is_stuck((Node *) rte->functions, false))
-				return shape_none("a volatile function in FROM");
+				return shoal_shape_none("a volatile function in FROM");
 			return shape_any();
 		case RTE_TABLEFUNC:
 			if (shoal_expr_is_volatile((Node *) rte->tablefunc, false))
-				return shape_none("a volatile function in FROM");
+				return shoal_shape_none("a volatile function in FROM");
 			return shape_any();
 		case RTE_VALUES:
 			if (shoal_expr_is_volatile((Node *) rte->values_lists, false))
-				return shape_none("a volatile function in VALUES");
+				return shoal_shape_none("a volatile function in VALUES");
 			return shape_any();
 		case RTE_RESULT:
 			return shape_any();
 		default:
-			return shape_none("rows that only this node has");
+			return shoal_shape_none("rows that only this node has");
 	}
 }
 
@@ -372,7 +372,7 @@ shape_of_join(Level *level, JoinExpr *join, List *above)
 			return combine(&left, &right, JOIN_FULL,
 						   shoal_key_equalities(level->query, own));
 		default:
-			return shape_none("an unusual join");
+			return shoal_shape_none("an unusual join");
 	}
 }
 
@@ -466,7 +466,7 @@ shape_of_jointree(Level *level, Node *node, List *above)
 								rt_fetch(((RangeTblRef *) node)->rtindex,
 										 level->query->rtable)) &&
 			shows_order(level))
-			return shape_none("a subquery with an order");
+			return shoal_shape_none("a subquery with an order");
 		note_seen(level, &result);
 	}
 	else if (IsA(node, FromExpr))
@@ -669,7 +669,7 @@ shape_with_sublinks(Level *level, Node *exprs, List *positive,
 		{
 			if (shape->kind == SHOAL_SHAPE_SHARDED && !shape->single &&
 				shoal_expr_is_volatile(sublink->subselect, false))
-				*shape = shape_none("a subquery with a volatile function");
+				*shape = shoal_shape_none("a subquery with a volatile function");
 		}
 		else if (sub.whole.single && shape->kind == SHOAL_SHAPE_ANY)
 		{
@@ -684,7 +684,7 @@ shape_with_sublinks(Level *level, Node *exprs, List *positive,
 				 is_tied_by_in(level, sublink, &sub.whole))
 			;
 		else
-			*shape = shape_none("a subquery is not tied to the distribution column");
+			*shape = shoal_shape_none("a subquery is not tied to the distribution column");
 	}
 }
 
@@ -708,16 +708,16 @@ shape_ctes(Level *level, ShoalShape *shape)
 		analyze_level(query, level, &sub);
 		if (query->commandType != CMD_SELECT &&
 			sub.whole.kind == SHOAL_SHAPE_SHARDED && !sub.whole.single)
-			sub.whole = shape_none("a WITH query that writes to several shards");
+			sub.whole = shoal_shape_none("a WITH query that writes to several shards");
 		if (query->commandType != CMD_SELECT &&
 			sub.whole.kind == SHOAL_SHAPE_ANY)
-			sub.whole = shape_none("a WITH query that writes to a reference table");
+			sub.whole = shoal_shape_none("a WITH query that writes to a reference table");
 		if (cte->cterecursive && sub.whole.kind == SHOAL_SHAPE_SHARDED &&
 			!sub.whole.single)
-			sub.whole = shape_none("a recursive query over several shards");
+			sub.whole = shoal_shape_none("a recursive query over several shards");
 		if (sub.whole.kind == SHOAL_SHAPE_ANY &&
 			shoal_expr_is_volatile((Node *) query, false))
-			sub.whole = shape_none("a WITH query with a volatile function");
+			sub.whole = shoal_shape_none("a WITH query with a volatile function");
 		/* what writes runs even if nobody reads it */
 		if (query->commandType != CMD_SELECT)
 			*shape = combine(shape, &sub.whole, JOIN_INNER, NIL);
@@ -915,13 +915,13 @@ shape_of_setop(Level *level)
 			if (arm.kind == SHOAL_SHAPE_SHARDED)
 				result = arm;
 			if (!result.single)
-				return shape_none("a set operation of distributed and other rows");
+				return shoal_shape_none("a set operation of distributed and other rows");
 			result.single_only = true;
 			result.keys = NIL;
 			continue;
 		}
 		if (arm.group_id != result.group_id)
-			return shape_none("a set operation over different colocation groups");
+			return shoal_shape_none("a set operation over different colocation groups");
 		foreach(lca, result.keys)
 		{
 			foreach(lcb, arm.keys)
@@ -946,7 +946,7 @@ shape_of_setop(Level *level)
 		if (result.single && arm.single && shoal_key_same_shard(&result, &arm))
 			continue;
 		if (result.single_only)
-			return shape_none("a set operation of results of different shards");
+			return shoal_shape_none("a set operation of results of different shards");
 		result.single = false;
 		result.pin = NIL;
 	}
@@ -963,10 +963,10 @@ shape_of_setop(Level *level)
 		foreach(lc, result.keys)
 			told |= setops_tell_key(comparing, lfirst(lc), table);
 		if (!told)
-			return shape_none("a set operation compares rows of several shards");
+			return shoal_shape_none("a set operation compares rows of several shards");
 	}
 	if (query->limitCount || query->limitOffset)
-		return shape_none("LIMIT over several shards");
+		return shoal_shape_none("LIMIT over several shards");
 	return result;
 }
 
@@ -1009,14 +1009,14 @@ shape_of_upper(Level *level, const ShoalShape *from)
 		(why = why_upper_needs_all(level, from)) != NULL)
 	{
 		if (!whole.single)
-			return shape_none(why);
+			return shoal_shape_none(why);
 		whole.single_only = true;
 	}
 	if (shoal_expr_is_stuck((Node *) others, false))
-		return shape_none("a function that has to run on this node");
+		return shoal_shape_none("a function that has to run on this node");
 	/* the rows of an INSERT, which has no text outside of one */
 	if (query->commandType == CMD_SELECT && shoal_assign_any(query->targetList))
-		return shape_none("an assignment to part of a column");
+		return shoal_shape_none("an assignment to part of a column");
 	shape_with_sublinks(level, (Node *) others, row_checks(query), &whole);
 	if (whole.kind == SHOAL_SHAPE_SHARDED)
 		whole.keys = keys_in_targetlist(level, from, NIL,
@@ -1067,7 +1067,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 	{
 		ShoalShape	arms = shape_of_setop(&level);
 
-		result->from = shape_none("a set operation");
+		result->from = shoal_shape_none("a set operation");
 		result->whole = combine(&from, &arms, JOIN_INNER, NIL);
 		return;
 	}
@@ -1078,7 +1078,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 
 		/* a WITH query that inserts: only into a single-shard table */
 		if (target.kind == SHOAL_SHAPE_SHARDED && !target.single)
-			target = shape_none("a WITH query that inserts");
+			target = shoal_shape_none("a WITH query that inserts");
 		from = combine(&from, &target, JOIN_INNER, NIL);
 	}
 	if (query->commandType == CMD_MERGE)
@@ -1113,7 +1113,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 	}
 	level.from = from;
 	if (shoal_expr_is_stuck((Node *) quals, false))
-		from = shape_none("a function that has to run on this node");
+		from = shoal_shape_none("a function that has to run on this node");
 	else
 		shape_with_sublinks(&level, (Node *) list_make2(quals, rte_exprs),
 							positive, &from);
@@ -1122,7 +1122,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 	result->whole = shape_of_upper(&level, &from);
 	if (parent != NULL && result->whole.kind == SHOAL_SHAPE_ANY &&
 		shoal_expr_chooses_rows(query))
-		result->whole = shape_none("rows are chosen, which may be others on each node");
+		result->whole = shoal_shape_none("rows are chosen, which may be others on each node");
 
 	/* tied to an outer key: for each outer row it stays in that row's shard */
 	if (parent != NULL && from.kind == SHOAL_SHAPE_SHARDED)
@@ -1136,7 +1136,7 @@ analyze_level(Query *query, Level *parent, ShoalAnalysis *result)
 											query->limitCount, query->limitOffset);
 
 			if (shoal_expr_is_stuck((Node *) others, false))
-				shape = shape_none("a function that has to run on this node");
+				shape = shoal_shape_none("a function that has to run on this node");
 			else
 				shape_with_sublinks(&level, (Node *) others, NIL, &shape);
 			result->whole = shape;
@@ -1149,7 +1149,7 @@ shoal_shape_analyze(Query *query, ShoalAnalysis *result)
 {
 	if (shoal_expr_reaches_out(query))
 	{
-		result->whole = shape_none("it refers to an outer query");
+		result->whole = shoal_shape_none("it refers to an outer query");
 		result->from = result->whole;
 		return;
 	}

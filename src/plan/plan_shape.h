@@ -62,6 +62,9 @@ typedef struct ShoalAnalysis
 								 * table columns */
 } ShoalAnalysis;
 
+/* A shape of kind NONE; reason lives on. */
+extern ShoalShape shoal_shape_none(const char *reason);
+
 /*
  * Analyses a query that stands for itself.  One that refers to an outer query
  * is NONE in both parts.  Reads metadata and catalogs, changes nothing.

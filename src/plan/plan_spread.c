@@ -102,7 +102,7 @@ typedef struct SpreadContext
 	Leaf		leaves[MAX_LEAVES];
 	int			nleaves;
 	bool		too_much;		/* more than that, or something unusual */
-	Query	   *top;
+	bool		inside;			/* of the query itself: its levels follow */
 	bool		writes;			/* UPDATE or DELETE: has to run as a whole */
 	int			nnodes;
 } SpreadContext;
@@ -225,7 +225,7 @@ add_leaves(Query *query, Node *jtnode, List *above, SpreadContext *context)
 static void
 find_leaves(Query *query, SpreadContext *context)
 {
-	bool		top = (context->top == NULL);
+	bool		top = !context->inside;
 	ListCell   *lc;
 
 	if ((query->commandType != CMD_SELECT && !(top && context->writes)) ||
@@ -240,15 +240,14 @@ find_leaves(Query *query, SpreadContext *context)
 	}
 	else
 		add_leaves(query, (Node *) query->jointree, NIL, context);
+	context->inside = true;
 	if (!top || context->writes)
 	{
-		context->top = query;
 		query_tree_walker(query, find_leaves_walker, (void *) context, 0);
 		return;
 	}
 
 	/* what is above FROM and WHERE of the query itself may stay here */
-	context->top = query;
 	find_leaves_walker((Node *) query->jointree, context);
 	foreach(lc, query->cteList)
 		find_leaves_walker(((CommonTableExpr *) lfirst(lc))->ctequery, context);
@@ -368,24 +367,19 @@ static Query *
 source_query(Leaf *leaf)
 {
 	Query	   *query = makeNode(Query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblEntry *rte = copyObject(&leaf->saved);
 	RangeTblRef *ref = makeNode(RangeTblRef);
-	Node	   *quals;
+	List	   *quals = copyObject(leaf->quals);
 	ListCell   *lc;
 
-	*rte = leaf->saved;
-	rte = copyObject(rte);
 	rte->inFromCl = true;
 	query->commandType = CMD_SELECT;
 	query->rtable = list_make1(rte);
 	shoal_query_copy_permissions(query, leaf->level, rte);
 	ref->rtindex = 1;
-	quals = (Node *) copyObject(leaf->quals);
-	ChangeVarNodes(quals, leaf->varno, 1, 0);
-	query->jointree = makeFromExpr(list_make1(ref),
-								   (Node *) make_ands_explicit((List *) quals));
-	if (quals == NULL)
-		query->jointree->quals = NULL;
+	ChangeVarNodes((Node *) quals, leaf->varno, 1, 0);
+	query->jointree = makeFromExpr(list_make1(ref), quals ?
+								   (Node *) make_ands_explicit(quals) : NULL);
 	foreach(lc, columns_in_order(leaf))
 		query->targetList = lappend(query->targetList,
 									makeTargetEntry((Expr *) column_of(leaf, lfirst_int(lc)),
@@ -655,11 +649,11 @@ try_anchor(Query *query, SpreadContext *context, Leaf *anchor)
 }
 
 static void
-forget_trials(Query *query, SpreadContext *context, List *moves)
+forget_trials(SpreadContext *context, int nmoves)
 {
 	for (int i = 0; i < context->nleaves; i++)
 		put_back(&context->leaves[i]);
-	shoal_planning->moves = moves;
+	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
 }
 
 /* Nodes that take part, at most. */
@@ -686,7 +680,7 @@ static bool
 choose(Query *query, SpreadContext *context)
 {
 	Leaf		best[MAX_LEAVES];
-	List	   *moves = shoal_planning->moves;
+	int			nmoves = list_length(shoal_planning->moves);
 	double		best_cost = 0;
 	bool		found = false;
 
@@ -716,7 +710,7 @@ choose(Query *query, SpreadContext *context)
 			found = true;
 		}
 	}
-	forget_trials(query, context, moves);
+	forget_trials(context, nmoves);
 	if (found)
 		memcpy(context->leaves, best, sizeof(best));
 	return found;
