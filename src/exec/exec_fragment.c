@@ -297,7 +297,7 @@ make_tasks(ShoalRun *run)
 			(void) task_of_node(run, ((const ShoalNode *) lfirst(lc))->node_id);
 		return;
 	}
-	if (frag->group_id != 0)
+	if (frag->group_id > 0)
 		group = shoal_meta_group(frag->group_id);
 	if (group == NULL || group->kind == SHOAL_KIND_REFERENCE)
 		(void) task_of_node(run, shoal_meta_local_node_id());

@@ -34,6 +34,8 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
 	size_t		text_len = strlen(call->text);
 	char	   *sql;
 
+	if (call->group_id == SHOAL_GROUP_HERE)
+		return pstrdup(call->text);
 	marker = shoal_scope_marker(call->group_id, shards, call->partial);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);

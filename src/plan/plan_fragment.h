@@ -26,10 +26,14 @@ typedef struct ShoalSortKey
 	bool		nulls_first;
 } ShoalSortKey;
 
+#define SHOAL_GROUP_HERE	(-1)
+
 typedef struct ShoalFragment
 {
 	char	   *text;			/* SQL without marker; $1.. are params */
-	int			group_id;		/* 0: needs no shard (reference tables only) */
+	int			group_id;		/* 0: needs no shard (reference tables only);
+								 * SHOAL_GROUP_HERE: planned here, as if the
+								 * user had sent the text */
 	CmdType		command;		/* CMD_SELECT, or what the text does */
 	bool		returns_rows;	/* a SELECT, or has RETURNING */
 	bool		partial;		/* aggregates come as transition states */

@@ -314,13 +314,17 @@ shoal_moved_compile(Query *query, List *params)
 		ShoalFragmentMove *fragmove = palloc(sizeof(ShoalFragmentMove));
 		Node	   *slot = shoal_expr_make_slot(2 * move->number + 1);
 		ShoalAnalysis analysis;
+		ShoalShape *whole = &analysis.whole;
+		ShoalShapeKind kind;
 
-		/* what is spread over no shards is here */
+		/* what is spread over no shards is here, or is computed here */
 		shoal_shape_analyze(move->source, &analysis);
-		if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
-			analysis.whole.kind = SHOAL_SHAPE_ANY;
-		fragmove->source = shoal_text_compile(make_scatter(move, slot),
-											  &analysis.whole);
+		kind = whole->kind;
+		if (kind != SHOAL_SHAPE_SHARDED)
+			whole->kind = SHOAL_SHAPE_ANY;
+		fragmove->source = shoal_text_compile(make_scatter(move, slot), whole);
+		if (kind == SHOAL_SHAPE_NONE)
+			fragmove->source->group_id = SHOAL_GROUP_HERE;
 		fragmove->source_param = find_slot(fragmove->source->params, slot);
 		fragmove->spec_param = find_slot(params,
 										 shoal_expr_make_slot(2 * move->number));

@@ -15,11 +15,17 @@
  * The way that moves least is taken, if it is less than what reading all tables
  * here would cost.
  *
+ * A subquery that stands for itself (in FROM, WITH or an expression) may be moved
+ * as a whole instead of the tables in it: its result is often smaller, and if it
+ * has to be merged, that is done here and its rows are sent from here.  It is
+ * tried for one subquery after the other, the outermost first, and kept where it
+ * is cheaper.  Tables inside may have to be moved first for that.
+ *
  * The table that an UPDATE or DELETE changes stays, and what it is joined with is
  * moved to every node where need be, whatever it costs: there is no other way.
  *
  * Sizes are what the planner of a node thinks of a table's rows under the
- * conditions on it alone, which is a round trip for each table.
+ * conditions on it alone, which is a round trip for each table (plan_size.c).
  *
  * Tables that only this node has are moved to the others like any other.
  */
@@ -27,47 +33,19 @@
 
 #include <math.h>
 
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "nodes/pathnodes.h"
-#include "optimizer/clauses.h"
-#include "optimizer/optimizer.h"
-#include "optimizer/plancat.h"
-#include "parser/parsetree.h"
-#include "rewrite/rewriteManip.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
-#include "plan/plan_expr.h"
-#include "plan/plan_moved.h"
+#include "plan/plan_leaf.h"
 #include "plan/plan_part.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
 #include "plan/plan_text.h"
-#include "scope/scope.h"
-#include "xact/xact.h"
 
-/* tables of one query; with more, trying takes too long */
-#define MAX_LEAVES		16
-
-/* the largest so many are tried as the one that stays */
+/* the largest so many tables are tried as the one that stays */
 #define MAX_ANCHORS		3
-
-/* where nothing is known */
-#define GUESS_ROWS		100000
-#define GUESS_WIDTH		50
-
-/* bytes that a row takes besides its columns */
-#define ROW_OVERHEAD	24
 
 /* what moving costs besides its bytes, in bytes */
 #define MOVE_START		50000
@@ -75,596 +53,58 @@
 /* a byte read here costs so many bytes moved between nodes */
 #define PULL_FACTOR		2.0
 
-/* A table somewhere in the query. */
-typedef struct Leaf
+/* A query under trial. */
+typedef struct Trial
 {
-	RangeTblEntry *rte;
-	RangeTblEntry saved;		/* as it was */
-	Query	   *level;			/* whose range table it is in */
-	int			varno;
-	bool		movable;
-	bool		is_target;		/* of a write */
-	bool		is_local;		/* a table that only this node has */
-	List	   *attnos;			/* int list: columns that are needed */
-	List	   *quals;			/* conditions on it alone */
-	double		bytes;			/* of the rows under them */
-	double		rows;
-	int			key;			/* as chosen: LEAF_STAYS, LEAF_EVERYWHERE, or
-								 * the column that is the key */
-	Oid			key_relid;		/* of which table */
-} Leaf;
-
-#define LEAF_STAYS		0
-#define LEAF_EVERYWHERE	(-1)
-
-typedef struct SpreadContext
-{
-	Leaf		leaves[MAX_LEAVES];
-	int			nleaves;
-	bool		too_much;		/* more than that, or something unusual */
-	bool		inside;			/* of the query itself: its levels follow */
-	bool		writes;			/* UPDATE or DELETE: has to run as a whole */
-	int			nnodes;
-} SpreadContext;
-
-/* ---- the tables ---- */
-
-static void find_leaves(Query *query, SpreadContext *context);
-
-static bool
-find_leaves_walker(Node *node, SpreadContext *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-	{
-		find_leaves((Query *) node, context);
-		return false;
-	}
-	return expression_tree_walker(node, find_leaves_walker, (void *) context);
-}
-
-static bool
-outer_vars_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Var))
-		return ((Var *) node)->varlevelsup > 0;
-	return expression_tree_walker(node, outer_vars_walker, context);
-}
-
-/* Temporary tables are printed without their schema, which has no fixed name. */
-static bool
-is_hidden_temporary(Oid relid)
-{
-	return get_rel_persistence(relid) == RELPERSISTENCE_TEMP &&
-		RelnameGetRelid(get_rel_name(relid)) != relid;
-}
-
-static void
-add_leaf(Query *query, int varno, List *above, SpreadContext *context)
-{
-	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
-	const ShoalTable *table;
-	Leaf	   *leaf;
-	ListCell   *lc;
-
-	/* a node adds policies by itself, and what they read */
-	if (rte->securityQuals ||
-		(rte->rtekind == RTE_SUBQUERY && shoal_text_is_foreign_view(rte)))
-		context->too_much = true;
-	if (rte->rtekind != RTE_RELATION)
-		return;
-	table = shoal_meta_table(rte->relid);
-	if (table && table->kind == SHOAL_KIND_REFERENCE)
-		return;
-	if (context->nleaves == MAX_LEAVES)
-	{
-		context->too_much = true;
-		return;
-	}
-	leaf = &context->leaves[context->nleaves++];
-	memset(leaf, 0, sizeof(Leaf));
-	leaf->rte = rte;
-	leaf->saved = *rte;
-	leaf->level = query;
-	leaf->varno = varno;
-	leaf->is_local = (table == NULL);
-	leaf->is_target = (varno == query->resultRelation);
-	leaf->movable = (rte->tablesample == NULL && !leaf->is_target &&
-					 !(leaf->is_local && is_hidden_temporary(rte->relid)));
-	foreach(lc, above)
-	{
-		Node	   *qual = lfirst(lc);
-
-		if (bms_equal(pull_varnos_of_level(NULL, qual, 0),
-					  bms_make_singleton(varno)) &&
-			!checkExprHasSubLink(qual) && !outer_vars_walker(qual, NULL) &&
-			!contain_volatile_functions(qual) &&
-			!shoal_expr_is_stuck(qual, false))
-			leaf->quals = lappend(leaf->quals, qual);
-	}
-}
-
-/* above: conditions that every row that counts in the end satisfies */
-static void
-add_leaves(Query *query, Node *jtnode, List *above, SpreadContext *context)
-{
-	if (IsA(jtnode, RangeTblRef))
-		add_leaf(query, ((RangeTblRef *) jtnode)->rtindex, above, context);
-	else if (IsA(jtnode, FromExpr))
-	{
-		FromExpr   *from = (FromExpr *) jtnode;
-		List	   *quals = list_concat_copy(make_ands_implicit((Expr *) from->quals),
-											 above);
-		ListCell   *lc;
-
-		foreach(lc, from->fromlist)
-			add_leaves(query, lfirst(lc), quals, context);
-	}
-	else if (IsA(jtnode, JoinExpr))
-	{
-		JoinExpr   *join = (JoinExpr *) jtnode;
-		List	   *own = make_ands_implicit((Expr *) join->quals);
-		List	   *both = list_concat_copy(own, above);
-		bool		left_null = join->jointype == JOIN_RIGHT ||
-			join->jointype == JOIN_FULL;
-		bool		right_null = join->jointype == JOIN_LEFT ||
-			join->jointype == JOIN_FULL;
-
-		add_leaves(query, join->larg,
-				   left_null ? (right_null ? NIL : own) :
-				   (right_null ? above : both), context);
-		add_leaves(query, join->rarg,
-				   right_null ? (left_null ? NIL : own) :
-				   (left_null ? above : both), context);
-	}
-}
-
-static void
-find_leaves(Query *query, SpreadContext *context)
-{
-	bool		top = !context->inside;
-	ListCell   *lc;
-
-	if ((query->commandType != CMD_SELECT && !(top && context->writes)) ||
-		query->rowMarks || query->hasModifyingCTE)
-		context->too_much = true;
-	if (query->commandType == CMD_MERGE)
-	{
-		/* its condition is that of an outer join */
-		add_leaf(query, query->resultRelation, NIL, context);
-		foreach(lc, query->jointree->fromlist)
-			add_leaves(query, lfirst(lc), NIL, context);
-	}
-	else
-		add_leaves(query, (Node *) query->jointree, NIL, context);
-	context->inside = true;
-	if (!top || context->writes)
-	{
-		query_tree_walker(query, find_leaves_walker, (void *) context, 0);
-		return;
-	}
-
-	/* what is above FROM and WHERE of the query itself may stay here */
-	find_leaves_walker((Node *) query->jointree, context);
-	foreach(lc, query->cteList)
-		find_leaves_walker(((CommonTableExpr *) lfirst(lc))->ctequery, context);
-	range_table_walker(query->rtable, find_leaves_walker, (void *) context, 0);
-}
-
-/* ---- columns ---- */
-
-typedef struct ColumnContext
-{
-	Leaf	   *leaf;
-	List	   *levels;			/* Query *, innermost first, from the leaf's on */
-} ColumnContext;
-
-static bool
-columns_walker(Node *node, ColumnContext *context)
-{
-	Leaf	   *leaf = context->leaf;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, Var))
-	{
-		Var		   *var = (Var *) node;
-		RangeTblEntry *rte;
-
-		if (var->varlevelsup + 1 != list_length(context->levels))
-			return false;
-		if (var->varno == leaf->varno)
-		{
-			if (var->varattno <= 0 || !shoal_moved_is_movable(var->vartype))
-				leaf->movable = false;
-			else
-				leaf->attnos = list_append_unique_int(leaf->attnos,
-													  var->varattno);
-			return false;
-		}
-		rte = rt_fetch(var->varno, leaf->level->rtable);
-		if (rte->rtekind != RTE_JOIN)
-			return false;
-		if (var->varattno > 0)
-		{
-			List	   *levels = context->levels;
-
-			/* what the column stands for is as seen from the leaf's level */
-			context->levels = list_make1(leaf->level);
-			columns_walker(list_nth(rte->joinaliasvars, var->varattno - 1),
-						   context);
-			context->levels = levels;
-		}
-		else
-			leaf->movable = false;
-		return false;
-	}
-	if (IsA(node, Query))
-	{
-		context->levels = lcons(node, context->levels);
-		query_tree_walker((Query *) node, columns_walker, (void *) context,
-						  QTW_IGNORE_JOINALIASES);
-		context->levels = list_delete_first(context->levels);
-		return false;
-	}
-	return expression_tree_walker(node, columns_walker, (void *) context);
-}
-
-static void
-find_columns(Leaf *leaf)
-{
-	ColumnContext context = {leaf, NIL};
-
-	columns_walker((Node *) leaf->level, &context);
-	/* a column for rows that are only counted */
-	if (leaf->attnos == NIL)
-	{
-		Relation	rel = table_open(leaf->rte->relid, NoLock);
-
-		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-
-			if (!att->attisdropped && shoal_moved_is_movable(att->atttypid))
-			{
-				leaf->attnos = list_make1_int(i + 1);
-				break;
-			}
-		}
-		table_close(rel, NoLock);
-		leaf->movable &= (leaf->attnos != NIL);
-	}
-}
-
-/* ---- what is moved ---- */
-
-static Var *
-column_of(Leaf *leaf, int attno)
-{
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	get_atttypetypmodcoll(leaf->saved.relid, attno, &type, &typmod, &collation);
-	return makeVar(1, attno, type, typmod, collation, 0);
-}
-
-/* The columns that travel, the key first. */
-static List *
-columns_in_order(Leaf *leaf)
-{
-	if (leaf->key <= 0)
-		return leaf->attnos;
-	return lcons_int(leaf->key, list_delete_int(list_copy(leaf->attnos),
-												leaf->key));
-}
-
-/* "SELECT columns FROM table WHERE conditions on it alone" */
-static Query *
-source_query(Leaf *leaf)
-{
-	Query	   *query = makeNode(Query);
-	RangeTblEntry *rte = copyObject(&leaf->saved);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	List	   *quals = copyObject(leaf->quals);
-	ListCell   *lc;
-
-	rte->inFromCl = true;
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(rte);
-	shoal_query_copy_permissions(query, leaf->level, rte);
-	ref->rtindex = 1;
-	ChangeVarNodes((Node *) quals, leaf->varno, 1, 0);
-	query->jointree = makeFromExpr(list_make1(ref), quals ?
-								   (Node *) make_ands_explicit(quals) : NULL);
-	foreach(lc, columns_in_order(leaf))
-		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) column_of(leaf, lfirst_int(lc)),
-													foreach_current_index(lc) + 1,
-													psprintf("c%d", foreach_current_index(lc) + 1),
-													false));
-	return query;
-}
-
-static void
-put_back(Leaf *leaf)
-{
-	*leaf->rte = leaf->saved;
-}
-
-/* Puts moved rows in the table's place, as chosen. */
-static ShoalMove *
-put_moved(SpreadContext *context, Leaf *leaf)
-{
-	RangeTblEntry *rte = leaf->rte;
-	Relation	rel = table_open(leaf->saved.relid, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	List	   *names = NIL;
-	List	   *exprs = NIL;
-	ShoalMove  *move;
-	ListCell   *lc;
-
-	put_back(leaf);
-	foreach(lc, columns_in_order(leaf))
-		exprs = lappend(exprs, column_of(leaf, lfirst_int(lc)));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		names = lappend(names, makeString(att->attisdropped ?
-										  psprintf("dropped%d", i + 1) :
-										  pstrdup(NameStr(att->attname))));
-	}
-	move = shoal_moved_add(source_query(leaf),
-						   leaf->key > 0 ? leaf->key_relid : InvalidOid,
-						   leaf->rows);
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = shoal_moved_query(move, columns_in_order(leaf), exprs,
-									  names);
-
-	/*
-	 * When a write finds its row changed, it looks again at the row that it
-	 * was joined with: core keeps that if it is a subquery's.
-	 */
-	if (context->writes)
-		rte->subquery->limitOffset = (Node *)
-			makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0),
-					  false, FLOAT8PASSBYVAL);
-	rte->relid = InvalidOid;
-	rte->relkind = 0;
-	rte->rellockmode = 0;
-	rte->inh = false;
-	shoal_rte_clear_permissions(rte);
-	table_close(rel, NoLock);
-	return move;
-}
-
-/* Makes the query one with the leaf as it is chosen to be. */
-static void
-apply(SpreadContext *context, Leaf *leaf)
-{
-	if (leaf->key == LEAF_STAYS)
-		put_back(leaf);
-	else
-		(void) put_moved(context, leaf);
-}
+	Query	   *query;
+	ShoalLeaves leaves;
+	ParamListInfo params;
+	int			nnodes;			/* that take part, at most */
+} Trial;
 
 /* ---- sizes ---- */
 
-/* What a condition is when the values of parameters are known; NULL if not. */
-static Node *
-estimable(Node *qual, ParamListInfo params)
-{
-	PlannerGlobal glob = {.type = T_PlannerGlobal};
-	PlannerInfo root = {.type = T_PlannerInfo};
-
-	glob.boundParams = params;
-	root.glob = &glob;
-	qual = estimate_expression_value(&root, copyObject(qual));
-	return shoal_expr_has_params(qual) ? NULL : qual;
-}
-
-/* A node that has shards of a group, with how many; not this one. */
-static int
-node_to_ask(const ShoalGroup *group, Bitmapset **shards)
-{
-	int			node_id = 0;
-
-	*shards = NULL;
-	for (int i = 0; i < group->shard_count; i++)
-	{
-		if (node_id == 0 && group->primary[i] != shoal_meta_local_node_id())
-			node_id = group->primary[i];
-		if (node_id != 0 && group->primary[i] == node_id)
-			*shards = bms_add_member(*shards, i);
-	}
-	return node_id;
-}
-
-/* A table of this node, whatever the conditions. */
 static void
-estimate_local(Leaf *leaf)
+find_size(Trial *trial, ShoalLeaf *leaf)
 {
-	Relation	rel = table_open(leaf->saved.relid, NoLock);
-	BlockNumber pages;
-	double		rows = 0;
-	double		allvisfrac;
-	int			width = ROW_OVERHEAD;
-	ListCell   *lc;
-
-	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
-		estimate_rel_size(rel, NULL, &pages, &rows, &allvisfrac);
-	table_close(rel, NoLock);
-	leaf->rows = rows > 0 ? rows : GUESS_ROWS;
-	foreach(lc, leaf->attnos)
-	{
-		Var		   *var = column_of(leaf, lfirst_int(lc));
-
-		width += get_typavgwidth(var->vartype, var->vartypmod);
-	}
-	leaf->bytes = leaf->rows * width;
-}
-
-static void
-estimate(Leaf *leaf, ParamListInfo params)
-{
-	const ShoalTable *table = shoal_meta_table(leaf->saved.relid);
-	const ShoalGroup *group = shoal_meta_group(table->group_id);
-	Bitmapset  *shards;
-	int			node_id = node_to_ask(group, &shards);
-	Query	   *query = source_query(leaf);
-	List	   *quals = NIL;
-	PGresult   *res;
-	char	   *sql;
-	char	   *found;
-	int			width;
-	ListCell   *lc;
-
-	leaf->rows = GUESS_ROWS;
-	leaf->bytes = (double) GUESS_ROWS * GUESS_WIDTH;
-	if (node_id == 0)
+	if (leaf->sized)
 		return;
-	foreach(lc, make_ands_implicit((Expr *) query->jointree->quals))
+	leaf->sized = true;
+	if (leaf->is_local)
+		leaf->size = shoal_size_of_local(leaf->saved.relid, leaf->attnos);
+	else if (!shoal_size_of_query(shoal_leaf_source(leaf), trial->params,
+								  &leaf->size) && leaf->subquery)
 	{
-		Node	   *qual = estimable(lfirst(lc), params);
+		/* no more than the largest of its tables, as a rule */
+		leaf->size.rows = leaf->size.bytes = 0;
+		for (int i = 0; i < trial->leaves.ntables; i++)
+		{
+			ShoalLeaf  *table = &trial->leaves.tables[i];
 
-		if (qual)
-			quals = lappend(quals, qual);
+			if (shoal_leaf_is_in(table, leaf) &&
+				table->size.bytes > leaf->size.bytes)
+				leaf->size = table->size;
+		}
 	}
-	query->jointree->quals = quals ? (Node *) make_ands_explicit(quals) : NULL;
-	sql = psprintf("%sEXPLAIN %s",
-				   shoal_scope_marker(table->group_id, shards, false),
-				   shoal_text_deparse(query));
-	res = shoal_remote_query(shoal_xact_conn_outside(node_id), sql, NULL);
-	found = PQntuples(res) > 0 ? strstr(PQgetvalue(res, 0, 0), " rows=") : NULL;
-	if (found &&
-		sscanf(found, " rows=%lf width=%d", &leaf->rows, &width) == 2)
-	{
-		leaf->rows = leaf->rows * group->shard_count / bms_num_members(shards);
-		leaf->bytes = leaf->rows * (width + ROW_OVERHEAD);
-	}
-	PQclear(res);
 }
 
 static int
 compare_leaves(const void *a, const void *b)
 {
-	double		left = ((const Leaf *) a)->bytes;
-	double		right = ((const Leaf *) b)->bytes;
+	double		left = ((const ShoalLeaf *) a)->size.bytes;
+	double		right = ((const ShoalLeaf *) b)->size.bytes;
 
 	return left < right ? 1 : left > right ? -1 : 0;
 }
 
-/* ---- choosing ---- */
-
-/* Could the query, with what is moved, run on the nodes at least in part? */
-static bool
-is_right(Query *query, bool writes)
-{
-	ShoalAnalysis analysis;
-
-	shoal_shape_analyze(query, &analysis);
-	if (analysis.from.kind == SHOAL_SHAPE_SHARDED && !writes)
-		return true;
-	return analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
-		(query->sortClause == NIL || analysis.whole.single);
-}
-
-/* Would it be right to move the rows by one of their columns? */
-static bool
-try_keys(Query *query, SpreadContext *context, Leaf *leaf, Oid relid)
-{
-	const ShoalTable *table = shoal_meta_table(relid);
-	ListCell   *lc;
-
-	if (table->kind != SHOAL_KIND_DISTRIBUTED || table->nkeys != 1)
-		return false;
-	leaf->key_relid = relid;
-	foreach(lc, leaf->attnos)
-	{
-		Oid			type = get_atttype(leaf->saved.relid, lfirst_int(lc));
-
-		if (!shoal_moved_is_plain(type) ||
-			!shoal_meta_hashable_as(table, 0, type))
-			continue;
-		leaf->key = lfirst_int(lc);
-		apply(context, leaf);
-		if (is_right(query, context->writes))
-			return true;
-	}
-	return false;
-}
-
-static double
-cost_of(SpreadContext *context)
-{
-	double		cost = 0;
-
-	for (int i = 0; i < context->nleaves; i++)
-	{
-		Leaf	   *leaf = &context->leaves[i];
-
-		if (leaf->key == LEAF_EVERYWHERE)
-			cost += MOVE_START + leaf->bytes * (context->nnodes + 1) / 2;
-		else if (leaf->key != LEAF_STAYS)
-			cost += MOVE_START + leaf->bytes;
-	}
-	return cost;
-}
-
-/*
- * The cheapest way in which the anchor stays where it is; its cost, or
- * infinity.
- */
-static double
-try_anchor(Query *query, SpreadContext *context, Leaf *anchor)
-{
-	for (int i = 0; i < context->nleaves; i++)
-	{
-		Leaf	   *leaf = &context->leaves[i];
-
-		leaf->key = leaf == anchor || !leaf->movable ? LEAF_STAYS :
-			LEAF_EVERYWHERE;
-		apply(context, leaf);
-	}
-	for (int i = 0; i < context->nleaves; i++)
-	{
-		Leaf	   *leaf = &context->leaves[i];
-
-		if (leaf == anchor || !leaf->movable)
-			continue;
-		leaf->key = LEAF_STAYS;
-		apply(context, leaf);
-		if (is_right(query, context->writes))
-			continue;
-		if (context->nnodes > 1 && try_keys(query, context, leaf, anchor->saved.relid))
-			continue;
-		leaf->key = LEAF_EVERYWHERE;
-		apply(context, leaf);
-	}
-	return is_right(query, context->writes) ? cost_of(context) : INFINITY;
-}
-
-static void
-forget_trials(SpreadContext *context, int nmoves)
-{
-	for (int i = 0; i < context->nleaves; i++)
-		put_back(&context->leaves[i]);
-	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
-}
-
-/* Nodes that take part, at most. */
 static int
-count_nodes(SpreadContext *context)
+count_nodes(ShoalLeaves *leaves)
 {
 	Bitmapset  *nodes = NULL;
 
-	for (int i = 0; i < context->nleaves; i++)
+	for (int i = 0; i < leaves->ntables; i++)
 	{
-		const ShoalTable *table = shoal_meta_table(context->leaves[i].saved.relid);
+		const ShoalTable *table = shoal_meta_table(leaves->tables[i].saved.relid);
 		const ShoalGroup *group;
 
 		if (table == NULL)
@@ -676,79 +116,381 @@ count_nodes(SpreadContext *context)
 	return bms_num_members(nodes);
 }
 
-static bool
-choose(Query *query, SpreadContext *context)
+/* What it costs that a subquery's rows are found, before they are moved. */
+static double
+cost_of_source(Trial *trial, ShoalLeaf *leaf)
 {
-	Leaf		best[MAX_LEAVES];
-	int			nmoves = list_length(shoal_planning->moves);
-	double		best_cost = 0;
-	bool		found = false;
+	ShoalAnalysis analysis;
+	double		bytes = 0;
 
-	for (int i = 0; i < context->nleaves; i++)
+	shoal_shape_analyze(leaf->subquery, &analysis);
+	if (analysis.whole.kind == SHOAL_SHAPE_SHARDED)
+		return 0;
+	if (analysis.from.kind == SHOAL_SHAPE_SHARDED)
+		return leaf->size.bytes * PULL_FACTOR;
+	for (int i = 0; i < trial->leaves.ntables; i++)
 	{
-		if (!context->leaves[i].is_local)
-			best_cost += context->leaves[i].bytes * PULL_FACTOR;
+		if (shoal_leaf_is_in(&trial->leaves.tables[i], leaf))
+			bytes += trial->leaves.tables[i].size.bytes;
 	}
-	if (best_cost < shoal_move_threshold * 1024.0 * PULL_FACTOR &&
-		!context->writes)
-		return false;
-	if (shoal_move_threshold == 0 || context->writes)
-		best_cost = INFINITY;
-	for (int i = 0, tried = 0; i < context->nleaves && tried < MAX_ANCHORS; i++)
+	return bytes;
+}
+
+static double
+cost_of_leaf(Trial *trial, ShoalLeaf *leaf)
+{
+	if (leaf->key == LEAF_STAYS)
+		return 0;
+	return MOVE_START + leaf->size.bytes *
+		(leaf->key == LEAF_EVERYWHERE ? (trial->nnodes + 1) / 2.0 : 1.0);
+}
+
+static double
+cost_of(Trial *trial)
+{
+	double		cost = 0;
+
+	for (int i = 0; i < trial->leaves.ntables; i++)
+		cost += cost_of_leaf(trial, &trial->leaves.tables[i]);
+	for (int i = 0; i < trial->leaves.nsubqueries; i++)
 	{
+		ShoalLeaf  *leaf = &trial->leaves.subqueries[i];
+
+		if (leaf->key != LEAF_STAYS)
+			cost += cost_of_leaf(trial, leaf) + cost_of_source(trial, leaf);
+	}
+	return cost;
+}
+
+/* ---- trying ---- */
+
+/* Could the query, with what is moved, run on the nodes at least in part? */
+static bool
+is_right(Trial *trial)
+{
+	ShoalAnalysis analysis;
+
+	shoal_shape_analyze(trial->query, &analysis);
+	if (analysis.from.kind == SHOAL_SHAPE_SHARDED && !trial->leaves.writes)
+		return true;
+	return analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
+		(trial->query->sortClause == NIL || analysis.whole.single);
+}
+
+/* Makes the query one with the leaf as it is chosen to be. */
+static void
+apply(Trial *trial, ShoalLeaf *leaf)
+{
+	if (leaf->key == LEAF_STAYS)
+		shoal_leaf_put_back(leaf);
+	else
+		(void) shoal_leaf_move(leaf, trial->leaves.writes);
+}
+
+/* Would it be right to move the rows by one of their columns? */
+static bool
+try_keys(Trial *trial, ShoalLeaf *leaf, Oid relid)
+{
+	const ShoalTable *table = shoal_meta_table(relid);
+	ListCell   *lc;
+
+	if (table->kind != SHOAL_KIND_DISTRIBUTED || table->nkeys != 1)
+		return false;
+	leaf->key_relid = relid;
+	foreach(lc, leaf->attnos)
+	{
+		Oid			type = shoal_leaf_column(leaf, lfirst_int(lc))->vartype;
+
+		if (!shoal_moved_is_plain(type) ||
+			!shoal_meta_hashable_as(table, 0, type))
+			continue;
+		leaf->key = lfirst_int(lc);
+		apply(trial, leaf);
+		if (is_right(trial))
+			return true;
+	}
+	return false;
+}
+
+/* Moves a leaf no further than has to be. */
+static void
+try_leaf(Trial *trial, ShoalLeaf *leaf, ShoalLeaf *anchor)
+{
+	if (leaf->key == LEAF_STAYS)
+		return;
+	if (!leaf->is_unit)
+	{
+		leaf->key = LEAF_STAYS;
+		apply(trial, leaf);
+		if (is_right(trial))
+			return;
+	}
+	if (trial->nnodes > 1 && try_keys(trial, leaf, anchor->saved.relid))
+		return;
+	leaf->key = LEAF_EVERYWHERE;
+	apply(trial, leaf);
+}
+
+/* All that can be moved goes to every node; the anchor stays where it is. */
+static void
+move_everything(Trial *trial, ShoalLeaf *anchor)
+{
+	ShoalLeaves *leaves = &trial->leaves;
+
+	for (int i = 0; i < leaves->nsubqueries; i++)
+	{
+		ShoalLeaf  *leaf = &leaves->subqueries[i];
+
+		leaf->key = leaf->is_unit && !leaf->is_inside ? LEAF_EVERYWHERE : LEAF_STAYS;
+		shoal_leaf_put_back(leaf);
+	}
+	for (int i = 0; i < leaves->ntables; i++)
+	{
+		ShoalLeaf  *leaf = &leaves->tables[i];
+
+		leaf->key = leaf == anchor || !leaf->movable || leaf->is_inside ?
+			LEAF_STAYS : LEAF_EVERYWHERE;
+		apply(trial, leaf);
+	}
+	for (int i = 0; i < leaves->nsubqueries; i++)
+		apply(trial, &leaves->subqueries[i]);
+}
+
+/*
+ * The cheapest way in which the anchor stays where it is and the units are
+ * moved as such; its cost, or infinity.
+ */
+static double
+try_anchor(Trial *trial, ShoalLeaf *anchor)
+{
+	ShoalLeaves *leaves = &trial->leaves;
+
+	move_everything(trial, anchor);
+	for (int i = 0; i < leaves->nsubqueries; i++)
+		try_leaf(trial, &leaves->subqueries[i], anchor);
+	for (int i = 0; i < leaves->ntables; i++)
+		try_leaf(trial, &leaves->tables[i], anchor);
+	return is_right(trial) ? cost_of(trial) : INFINITY;
+}
+
+/* ---- choosing ---- */
+
+static void
+set_unit(ShoalLeaves *leaves, ShoalLeaf *unit, bool is_unit)
+{
+	unit->is_unit = is_unit;
+	for (int i = 0; i < leaves->ntables; i++)
+	{
+		if (shoal_leaf_is_in(&leaves->tables[i], unit))
+			leaves->tables[i].is_inside = is_unit;
+	}
+	for (int i = 0; i < leaves->nsubqueries; i++)
+	{
+		if (shoal_leaf_is_in(&leaves->subqueries[i], unit))
+			leaves->subqueries[i].is_inside = is_unit;
+	}
+}
+
+static void
+forget_trials(Trial *trial, int nmoves)
+{
+	for (int i = 0; i < trial->leaves.nsubqueries; i++)
+		shoal_leaf_put_back(&trial->leaves.subqueries[i]);
+	for (int i = 0; i < trial->leaves.ntables; i++)
+		shoal_leaf_put_back(&trial->leaves.tables[i]);
+	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+}
+
+/* A subquery with nothing in it that would have to be moved is none to try. */
+static bool
+is_worth_trying(ShoalLeaves *leaves, ShoalLeaf *unit, ShoalLeaf *anchor)
+{
+	bool		any = false;
+
+	if (unit->is_inside || shoal_leaf_is_in(anchor, unit))
+		return false;
+	for (int i = 0; i < leaves->ntables; i++)
+		any |= shoal_leaf_is_in(&leaves->tables[i], unit);
+	return any;
+}
+
+/*
+ * Tries an anchor, and then subqueries as wholes.  Leaves the best way of these
+ * in *best and returns its cost if it is below the limit, else the limit.
+ */
+static double
+try_with_units(Trial *trial, ShoalLeaf *anchor, double limit, ShoalLeaves *best)
+{
+	ShoalLeaves *leaves = &trial->leaves;
+	int			nmoves = list_length(shoal_planning->moves);
+	double		own = INFINITY;
+
+	for (int i = 0; i < leaves->nsubqueries; i++)
+		set_unit(leaves, &leaves->subqueries[i], false);
+	for (int i = -1; i < leaves->nsubqueries; i++)
+	{
+		ShoalLeaf  *unit = i < 0 ? NULL : &leaves->subqueries[i];
 		double		cost;
 
-		if (context->leaves[i].is_local ||
-			(context->writes && !context->leaves[i].is_target))
-			continue;
-		tried++;
-		cost = try_anchor(query, context, &context->leaves[i]);
-		if (cost < best_cost)
+		if (unit)
 		{
-			memcpy(best, context->leaves, sizeof(best));
-			best_cost = cost;
-			found = true;
+			if (own <= MOVE_START || !is_worth_trying(leaves, unit, anchor))
+				continue;
+			forget_trials(trial, nmoves);
+			find_size(trial, unit);
+			set_unit(leaves, unit, true);
+		}
+		cost = try_anchor(trial, anchor);
+		if (cost < own)
+			own = cost;
+		else if (unit)
+			set_unit(leaves, unit, false);
+		if (cost < limit)
+		{
+			memcpy(best, leaves, sizeof(ShoalLeaves));
+			limit = cost;
 		}
 	}
-	forget_trials(context, nmoves);
-	if (found)
-		memcpy(context->leaves, best, sizeof(best));
-	return found;
+	forget_trials(trial, nmoves);
+	return limit;
+}
+
+static bool
+choose(Trial *trial)
+{
+	ShoalLeaves *leaves = &trial->leaves;
+	ShoalLeaves *best = palloc(sizeof(ShoalLeaves));
+	double		limit = 0;
+	double		cost;
+
+	for (int i = 0; i < leaves->ntables; i++)
+	{
+		if (!leaves->tables[i].is_local)
+			limit += leaves->tables[i].size.bytes * PULL_FACTOR;
+	}
+	if (limit < shoal_move_threshold * 1024.0 * PULL_FACTOR && !leaves->writes)
+		return false;
+	if (shoal_move_threshold == 0 || leaves->writes)
+		limit = INFINITY;
+	cost = limit;
+	for (int i = 0, tried = 0; i < leaves->ntables && tried < MAX_ANCHORS; i++)
+	{
+		ShoalLeaf  *anchor = &leaves->tables[i];
+
+		if (anchor->is_local || (leaves->writes && !anchor->is_target))
+			continue;
+		tried++;
+		cost = try_with_units(trial, anchor, cost, best);
+	}
+	if (cost < limit)
+		memcpy(leaves, best, sizeof(ShoalLeaves));
+	return cost < limit;
+}
+
+/* ---- results ---- */
+
+/*
+ * A source that is not spread over shards, because its own tables are not joined
+ * on their keys, may be so when rows have been moved for it.  If not, it is
+ * computed here.
+ */
+static void
+spread_source(Query *source, ParamListInfo params)
+{
+	ShoalAnalysis analysis;
+
+	shoal_shape_analyze(source, &analysis);
+	if (analysis.whole.kind == SHOAL_SHAPE_NONE)
+	{
+		Query	   *copy = copyObject(source);
+		int			nmoves = list_length(shoal_planning->moves);
+
+		if (!shoal_spread_query(copy, params))
+			return;
+		shoal_shape_analyze(copy, &analysis);
+		if (analysis.whole.kind == SHOAL_SHAPE_SHARDED)
+			*source = *copy;
+		else
+			shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+	}
+}
+
+static void
+move_leaf(Trial *trial, ShoalLeaf *leaf)
+{
+	ShoalMove  *move;
+
+	if (leaf->key == LEAF_STAYS)
+		return;
+	move = shoal_leaf_move(leaf, trial->leaves.writes);
+	shoal_part_note_tables(move->source);
+	if (leaf->subquery)
+		spread_source(move->source, trial->params);
 }
 
 bool
 shoal_spread_query(Query *query, ParamListInfo params)
 {
-	SpreadContext context = {0};
+	Trial	   *trial = palloc0(sizeof(Trial));
+	ShoalLeaves *leaves = &trial->leaves;
 
-	context.writes = (query->commandType != CMD_SELECT);
-	find_leaves(query, &context);
-	if (context.too_much || context.nleaves < 2)
+	trial->query = query;
+	trial->params = params;
+	shoal_leaf_find(query, leaves);
+	if (leaves->too_much || leaves->ntables < 2)
 		return false;
-	for (int i = 0; i < context.nleaves; i++)
+	for (int i = 0; i < leaves->ntables; i++)
 	{
-		find_columns(&context.leaves[i]);
-		if (context.leaves[i].movable &&
-			OidIsValid(shoal_text_owner(source_query(&context.leaves[i]))))
+		if (leaves->tables[i].movable &&
+			OidIsValid(shoal_text_owner(shoal_leaf_source(&leaves->tables[i]))))
 			return false;
 	}
-	for (int i = 0; i < context.nleaves; i++)
-	{
-		if (context.leaves[i].is_local)
-			estimate_local(&context.leaves[i]);
-		else
-			estimate(&context.leaves[i], params);
-	}
-	context.nnodes = count_nodes(&context);
-	qsort(context.leaves, context.nleaves, sizeof(Leaf), compare_leaves);
-	if (!choose(query, &context))
+	for (int i = 0; i < leaves->ntables; i++)
+		find_size(trial, &leaves->tables[i]);
+	trial->nnodes = count_nodes(leaves);
+	qsort(leaves->tables, leaves->ntables, sizeof(ShoalLeaf), compare_leaves);
+	if (!choose(trial))
 		return false;
-	for (int i = 0; i < context.nleaves; i++)
-	{
-		Leaf	   *leaf = &context.leaves[i];
-
-		if (leaf->key != LEAF_STAYS)
-			shoal_part_note_tables(put_moved(&context, leaf)->source);
-	}
+	for (int i = 0; i < leaves->ntables; i++)
+		move_leaf(trial, &leaves->tables[i]);
+	for (int i = 0; i < leaves->nsubqueries; i++)
+		move_leaf(trial, &leaves->subqueries[i]);
 	return true;
+}
+
+bool
+shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
+				  ParamListInfo params)
+{
+	ShoalLeaf	leaf = {0};
+	ShoalAnalysis analysis;
+	int			nmoves = list_length(shoal_planning->moves);
+	ShoalMove  *move;
+	ListCell   *lc;
+
+	leaf.place = (Node **) rows;
+	leaf.subquery = *rows;
+	leaf.key = key;
+	leaf.key_relid = table->relid;
+	foreach(lc, (*rows)->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (!shoal_moved_is_movable(exprType((Node *) tle->expr)))
+			return false;
+		leaf.attnos = lappend_int(leaf.attnos, tle->resno);
+	}
+	if (!shoal_moved_is_plain(shoal_leaf_column(&leaf, key)->vartype))
+		return false;
+	(void) shoal_size_of_query(*rows, params, &leaf.size);
+	if (leaf.size.bytes < shoal_move_threshold * 1024.0)
+		return false;
+	move = shoal_leaf_move(&leaf, false);
+	spread_source(move->source, params);
+	shoal_shape_analyze(move->source, &analysis);
+	if (analysis.whole.kind == SHOAL_SHAPE_SHARDED)
+		return true;
+	shoal_leaf_put_back(&leaf);
+	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+	return false;
 }

@@ -8,6 +8,8 @@
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 
+#include "meta/meta.h"
+
 /*
  * For a SELECT whose FROM and WHERE are not spread over shards as its tables
  * lie: if moving rows of some tables between nodes would make it so, and that
@@ -20,5 +22,14 @@
  * Either way the fragments have to be made while shoal_planning is as it is.
  */
 extern bool shoal_spread_query(Query *query, ParamListInfo params);
+
+/*
+ * Rows of a SELECT (without junk columns) that belong to the shards of a table by
+ * one of its columns: if nodes can send them to each other, and they are not too
+ * few for that, puts a query in its place that reads them where they have
+ * arrived, and returns true.
+ */
+extern bool shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
+							  ParamListInfo params);
 
 #endif							/* PLAN_SPREAD_H */

@@ -279,30 +279,40 @@ is_single_row(Query *query)
 		!expression_returns_set((Node *) query->targetList);
 }
 
-/* INSERT ... SELECT whose rows are made in the shards where they go. */
-static bool
-is_colocated_select(Query *query, const ShoalTable *table, ShoalShape *shape)
+/* The only subquery of an INSERT ... SELECT that nodes can do; NULL if not. */
+static RangeTblEntry *
+rows_to_insert(Query *query, const ShoalTable *table)
 {
-	ShoalAnalysis analysis;
 	RangeTblRef *ref;
 	RangeTblEntry *rte;
-	bool		fits = false;
-	ListCell   *lc;
 
 	if (!shoal_enable_push || table->kind == SHOAL_KIND_REFERENCE ||
 		list_length(query->jointree->fromlist) != 1 ||
 		query->jointree->quals != NULL || query->cteList != NIL)
-		return false;
+		return NULL;
 	ref = linitial(query->jointree->fromlist);
 	if (!IsA(ref, RangeTblRef))
-		return false;
+		return NULL;
 	rte = rt_fetch(ref->rtindex, query->rtable);
 	if (rte->rtekind != RTE_SUBQUERY || query->hasSubLinks ||
 		shoal_assign_any(query->targetList) ||
 		shoal_expr_is_stuck((Node *) query->targetList, false) ||
 		shoal_expr_is_stuck((Node *) query->onConflict, false) ||
 		shoal_expr_is_stuck((Node *) query->returningList, false))
-		return false;
+		return NULL;
+	return rte;
+}
+
+/* Are they made in the shards where they go? */
+static bool
+is_colocated(Query *query, RangeTblEntry *rte, const ShoalTable *table,
+			 ShoalShape *shape)
+{
+	RangeTblRef *ref = linitial(query->jointree->fromlist);
+	ShoalAnalysis analysis;
+	bool		fits = false;
+	ListCell   *lc;
+
 	shoal_shape_analyze(rte->subquery, &analysis);
 	*shape = analysis.whole;
 	if (shape->kind != SHOAL_SHAPE_SHARDED || shape->group_id != table->group_id)
@@ -372,6 +382,48 @@ with_targets_in_subquery(Query *query)
 	rte->subquery = outer;
 	rte->eref = makeAlias(rte->eref->aliasname, names);
 	return copy;
+}
+
+/*
+ * The fragment of an INSERT ... SELECT whose rows are sent to their shards by
+ * the nodes that make them; NULL if that can't be, or isn't worth it.
+ */
+static ShoalFragment *
+compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params)
+{
+	ShoalPlanning planning = {0};
+	ShoalAnalysis analysis;
+	ShoalFragment *frag = NULL;
+	RangeTblRef *ref;
+	RangeTblEntry *rte;
+	Query	   *copy;
+	int			key = 0;
+	ListCell   *lc;
+
+	if (!shoal_enable_move || table->nkeys != 1)
+		return NULL;
+	foreach(lc, query->targetList)
+	{
+		if (((TargetEntry *) lfirst(lc))->resno == table->keyattr[0])
+			key = foreach_current_index(lc) + 1;
+	}
+	if (key == 0)
+		return NULL;
+	copy = with_targets_in_subquery(shoal_check_fold(query));
+	ref = linitial(copy->jointree->fromlist);
+	rte = rt_fetch(ref->rtindex, copy->rtable);
+	planning.outer = shoal_planning;
+	planning.params = params;
+	shoal_planning = &planning;
+	if (shoal_spread_rows(&rte->subquery, table, key, params))
+	{
+		shoal_shape_analyze(rte->subquery, &analysis);
+		frag = shoal_text_compile(copy, &analysis.whole);
+		frag->returns_rows = (query->returningList != NIL);
+		frag->way = "push";
+	}
+	shoal_planning = planning.outer;
+	return frag;
 }
 
 /* The statement's text before and after VALUES, with the row left out. */
@@ -562,6 +614,7 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 {
 	ShoalFragment *frag;
 	ShoalShape	shape;
+	RangeTblEntry *rows;
 
 	check_subqueries_of_row(query);
 	if (query->onConflict &&
@@ -581,7 +634,8 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		frag->way = "router";
 		return shoal_direct_plan(query, frag, cursor_options);
 	}
-	if (is_colocated_select(query, table, &shape))
+	rows = rows_to_insert(query, table);
+	if (rows && is_colocated(query, rows, table, &shape))
 	{
 		frag = shoal_text_compile(with_targets_in_subquery(shoal_check_fold(query)),
 								  &shape);
@@ -589,6 +643,8 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		frag->way = frag->single_shard ? "router" : "push";
 		return shoal_direct_plan(query, frag, cursor_options);
 	}
+	if (rows && (frag = compile_reshuffled(query, table, params)) != NULL)
+		return shoal_direct_plan(query, frag, cursor_options);
 	return plan_routed_insert(query, table, query_string, cursor_options,
 							  params);
 }

@@ -1,0 +1,215 @@
+/*
+ * plan_size.c
+ *		How many rows and bytes a query will have, before it is planned.
+ *
+ * This node has no statistics of what is on others, so one of the nodes is
+ * asked what its planner thinks of its own shards, which is taken to hold for
+ * all of them.  The question goes over a connection that is not the
+ * transaction's: a planner's question locks nothing.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/plancat.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_size.h"
+#include "plan/plan_text.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+
+/* where nothing is known */
+#define GUESS_ROWS		100000
+#define GUESS_WIDTH		50
+
+/* bytes that a row takes besides its columns */
+#define ROW_OVERHEAD	24
+
+/* ---- whom to ask ---- */
+
+typedef struct GroupContext
+{
+	int			group_id;		/* of all tables so far, 0: none */
+	bool		several;
+} GroupContext;
+
+static bool
+find_group_walker(Node *node, GroupContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+		const ShoalTable *table = rte->rtekind == RTE_RELATION ?
+			shoal_meta_table(rte->relid) : NULL;
+
+		if (rte->rtekind == RTE_RELATION && table == NULL)
+			context->several = true;
+		if (table && table->kind != SHOAL_KIND_REFERENCE)
+		{
+			if (context->group_id != 0 && context->group_id != table->group_id)
+				context->several = true;
+			context->group_id = table->group_id;
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, find_group_walker,
+								 (void *) context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, find_group_walker, (void *) context);
+}
+
+/* A node that has shards of a group, with how many; not this one. */
+static int
+node_to_ask(const ShoalGroup *group, Bitmapset **shards)
+{
+	int			node_id = 0;
+
+	*shards = NULL;
+	for (int i = 0; i < group->shard_count; i++)
+	{
+		if (node_id == 0 && group->primary[i] != shoal_meta_local_node_id())
+			node_id = group->primary[i];
+		if (node_id != 0 && group->primary[i] == node_id)
+			*shards = bms_add_member(*shards, i);
+	}
+	return node_id;
+}
+
+/* ---- conditions that a node understands now ---- */
+
+/*
+ * Conditions with parameters put to their values; those that stay unknown are
+ * left out.  Elsewhere an unknown parameter becomes NULL.
+ */
+static List *
+estimable_quals(List *quals, PlannerInfo *root)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, quals)
+	{
+		Node	   *qual = estimate_expression_value(root, copyObject(lfirst(lc)));
+
+		if (!shoal_expr_has_params(qual))
+			result = lappend(result, qual);
+	}
+	return result;
+}
+
+static Node *
+no_params_mutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind != PARAM_SUBLINK)
+	{
+		Param	   *param = (Param *) node;
+
+		return (Node *) makeNullConst(param->paramtype, param->paramtypmod,
+									  param->paramcollid);
+	}
+	if (IsA(node, FromExpr))
+	{
+		FromExpr   *from = copyObject((FromExpr *) node);
+		List	   *quals = estimable_quals(make_ands_implicit((Expr *) from->quals),
+											(PlannerInfo *) context);
+
+		from->quals = quals ? (Node *) make_ands_explicit(quals) : NULL;
+		node = (Node *) from;
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, no_params_mutator,
+										   context, 0);
+	return expression_tree_mutator(node, no_params_mutator, context);
+}
+
+static Query *
+estimable(Query *query, ParamListInfo params)
+{
+	PlannerGlobal glob = {.type = T_PlannerGlobal};
+	PlannerInfo root = {.type = T_PlannerInfo};
+
+	glob.boundParams = params;
+	root.glob = &glob;
+	return (Query *) no_params_mutator((Node *) query, &root);
+}
+
+/* ---- asking ---- */
+
+bool
+shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
+{
+	GroupContext context = {0};
+	const ShoalGroup *group;
+	Bitmapset  *shards;
+	int			node_id;
+	PGresult   *res;
+	char	   *found;
+	int			width;
+	double		rows;
+
+	size->rows = GUESS_ROWS;
+	size->bytes = (double) GUESS_ROWS * GUESS_WIDTH;
+	(void) find_group_walker((Node *) query, &context);
+	if (context.several || context.group_id == 0)
+		return false;
+	group = shoal_meta_group(context.group_id);
+	node_id = node_to_ask(group, &shards);
+	if (node_id == 0)
+		return false;
+	res = shoal_remote_query(shoal_xact_conn_outside(node_id),
+							 psprintf("%sEXPLAIN %s",
+									  shoal_scope_marker(context.group_id,
+														 shards, false),
+									  shoal_text_deparse(estimable(query, params))),
+							 NULL);
+	found = PQntuples(res) > 0 ? strstr(PQgetvalue(res, 0, 0), " rows=") : NULL;
+	if (found && sscanf(found, " rows=%lf width=%d", &rows, &width) == 2)
+	{
+		size->rows = rows * group->shard_count / bms_num_members(shards);
+		size->bytes = size->rows * (width + ROW_OVERHEAD);
+	}
+	PQclear(res);
+	return found != NULL;
+}
+
+ShoalSize
+shoal_size_of_local(Oid relid, List *attnos)
+{
+	Relation	rel = table_open(relid, NoLock);
+	BlockNumber pages;
+	double		allvisfrac;
+	ShoalSize	size = {0, 0};
+	int			width = ROW_OVERHEAD;
+	ListCell   *lc;
+
+	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+		estimate_rel_size(rel, NULL, &pages, &size.rows, &allvisfrac);
+	table_close(rel, NoLock);
+	if (size.rows <= 0)
+		size.rows = GUESS_ROWS;
+	foreach(lc, attnos)
+	{
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		get_atttypetypmodcoll(relid, lfirst_int(lc), &type, &typmod, &collation);
+		width += get_typavgwidth(type, typmod);
+	}
+	size.bytes = size.rows * width;
+	return size;
+}

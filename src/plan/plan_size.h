@@ -1,0 +1,29 @@
+/*
+ * plan_size.h
+ *		How many rows and bytes a query will have, before it is planned.
+ */
+#ifndef PLAN_SIZE_H
+#define PLAN_SIZE_H
+
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+
+typedef struct ShoalSize
+{
+	double		rows;
+	double		bytes;
+} ShoalSize;
+
+/*
+ * Of the result of a SELECT that stands for itself, as far as a node's planner
+ * knows: a round trip.  False, and a guess, if it reads no tables of ours,
+ * tables whose shards lie apart, or tables that only this node has.  Conditions
+ * count if they depend on nothing but params, which may be NULL.
+ */
+extern bool shoal_size_of_query(Query *query, ParamListInfo params,
+								ShoalSize *size);
+
+/* Of columns (int list) of a table that only this node has, without conditions. */
+extern ShoalSize shoal_size_of_local(Oid relid, List *attnos);
+
+#endif							/* PLAN_SIZE_H */
