@@ -44,6 +44,8 @@ SELECT * FROM check_query('SELECT count(*) FROM events WHERE (n, n) IN (SELECT p
 SELECT * FROM check_query('SELECT count(*) FROM events WHERE n > ALL (SELECT region FROM customers WHERE region < 5) AND EXISTS (SELECT 1 FROM orders HAVING count(*) > 5)');
 SELECT * FROM check_query('SELECT n FROM events WHERE n = (SELECT region FROM customers WHERE customer_id < 4)');
 SELECT * FROM check_query('SELECT k FROM events WHERE n = ANY (ARRAY(SELECT product FROM items WHERE qty > 4))');
+-- one of them known before the sizes of others are asked for
+SELECT * FROM check_query('SELECT min(x.region) FROM (SELECT DISTINCT (SELECT max(n) FROM events) AS m, c.region FROM customers c JOIN items i ON i.product = c.region) x WHERE x.region IN (SELECT product FROM items WHERE qty > 1) GROUP BY x.m');
 -- a subquery whose own tables are joined on other columns, and one in one
 SELECT * FROM check_query('SELECT count(*), max(name) FROM customers c JOIN (SELECT DISTINCT e.n, i.qty FROM events e JOIN items i ON i.product = e.n) x ON x.n = c.region');
 SELECT * FROM check_query('SELECT count(*) FROM customers c WHERE region IN (SELECT qty FROM items i JOIN events e ON i.product = e.n WHERE e.n NOT IN (SELECT region FROM customers WHERE customer_id < 5))');

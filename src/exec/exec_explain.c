@@ -34,15 +34,14 @@ needs_execution(Node *node, ParamListInfo params)
 {
 	if (node == NULL)
 		return false;
-	/* a Var is a column of the plan that is run first */
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) || IsA(node, Var))
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
 		return true;
 	if (IsA(node, Param))
 	{
 		Param	   *param = (Param *) node;
 
 		if (shoal_expr_is_slot(node))
-			return false;
+			return shoal_expr_is_step(node);
 		return param->paramkind != PARAM_EXTERN || params == NULL ||
 			param->paramid > params->numParams;
 	}
@@ -240,6 +239,22 @@ show_tasks(ShoalRun *run, ExplainState *es)
 							es);
 }
 
+/* One line for each value that is worked out before. */
+static void
+show_steps(const ShoalFragment *frag, ExplainState *es)
+{
+	ListCell   *lc;
+
+	foreach(lc, frag->steps)
+	{
+		ShoalFragmentStep *step = (ShoalFragmentStep *) lfirst(lc);
+
+		ExplainPropertyText("Step", psprintf("$%d = %s", step->param + 1,
+											 one_line(step->source->text)),
+							es);
+	}
+}
+
 /* One line for each move: to where, how many rows, by which query. */
 static void
 show_moves(const ShoalFragment *frag, ExplainState *es)
@@ -261,6 +276,7 @@ show_moves(const ShoalFragment *frag, ExplainState *es)
 			appendStringInfo(&buf, " (rows=%.0f)", move->rows);
 		appendStringInfo(&buf, ": %s", one_line(move->source->text));
 		ExplainPropertyText("Move", buf.data, es);
+		show_steps(move->source, es);
 		show_moves(move->source, es);
 	}
 }
@@ -285,6 +301,7 @@ shoal_explain_fragment(ShoalRun *run, ExplainState *es)
 		show_tasks(run, es);
 	if (frag->sort != NIL && run->call.desc)
 		show_merge_key(run, es);
+	show_steps(frag, es);
 	show_moves(frag, es);
 	ExplainPropertyText("Query", one_line(frag->text), es);
 	if (run->ntasks > 0 &&

@@ -7,6 +7,9 @@
  * starts.  Parameters are evaluated once, then both pick the shards and travel
  * with the text.  All remote tasks are under way before the local one runs.
  *
+ * Values that have to be worked out first are so when the fragment is prepared,
+ * by statements of their own on this node.
+ *
  * Rows that a fragment needs on its nodes and other nodes have are moved there
  * when the fragment starts, by fragments of their own.
  *
@@ -21,6 +24,7 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -92,6 +96,26 @@ init_moves(ShoalRun *run)
 	run->call.cache = false;
 }
 
+/* The same of what is worked out before. */
+static void
+init_steps(ShoalRun *run)
+{
+	ListCell   *lc;
+
+	run->steps = palloc(sizeof(ShoalRun *) * list_length(run->frag->steps));
+	foreach(lc, run->frag->steps)
+	{
+		ShoalFragmentStep *step = (ShoalFragmentStep *) lfirst(lc);
+		Node	   *param = list_nth(run->frag->params, step->param);
+		TupleDesc	desc = CreateTemplateTupleDesc(1);
+
+		TupleDescInitEntry(desc, 1, "step", exprType(param), exprTypmod(param), 0);
+		TupleDescInitEntryCollation(desc, 1, exprCollation(param));
+		run->steps[foreach_current_index(lc)] =
+			shoal_run_init(step->source, run->parent, desc);
+	}
+}
+
 ShoalRun *
 shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 {
@@ -139,6 +163,8 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 		call->desc = desc;
 	if (frag->moves)
 		init_moves(run);
+	if (frag->steps)
+		init_steps(run);
 	return run;
 }
 
@@ -438,12 +464,47 @@ expect_moves(ShoalRun *run)
 	}
 }
 
+/* Their values hold as long as the run, whatever other parameters become. */
+static void
+run_steps(ShoalRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->frag->steps)
+	{
+		ShoalFragmentStep *step = (ShoalFragmentStep *) lfirst(lc);
+		ShoalRun   *source = run->steps[foreach_current_index(lc)];
+		TupleTableSlot *slot = MakeSingleTupleTableSlot(source->call.desc,
+														&TTSOpsVirtual);
+		Datum	   *value = &run->call.values[step->param];
+		bool	   *isnull = &run->call.nulls[step->param];
+
+		shoal_run_start(source);
+		if (!shoal_run_next(source, slot))
+			elog(ERROR, "a step returned no row");
+		*value = slot_getattr(slot, 1, isnull);
+		if (!*isnull)
+		{
+			Form_pg_attribute att = TupleDescAttr(source->call.desc, 0);
+			MemoryContext old = MemoryContextSwitchTo(run->parent->state->es_query_cxt);
+
+			*value = datumCopy(*value, att->attbyval, att->attlen);
+			MemoryContextSwitchTo(old);
+		}
+		shoal_run_end(source, false);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	run->stepped = true;
+}
+
 void
 shoal_run_prepare(ShoalRun *run)
 {
 	ShoalCall  *call = &run->call;
 	MemoryContext old;
 
+	if (!run->stepped)
+		run_steps(run);
 	if (!run->evaluated)
 		evaluate_params(run);
 	MemoryContextReset(run->cxt);
@@ -552,6 +613,8 @@ shoal_run_end(ShoalRun *run, bool reevaluate)
 	{
 		for (int i = 0; i < list_length(run->frag->moves); i++)
 			shoal_run_end(run->moves[i], true);
+		for (int i = 0; i < list_length(run->frag->steps); i++)
+			shoal_run_end(run->steps[i], true);
 		run->evaluated = false;
 		MemoryContextReset(run->param_cxt);
 	}

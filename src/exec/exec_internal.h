@@ -230,6 +230,8 @@ typedef struct ShoalRun
 	int			current;		/* index of the task being read */
 	ShoalMerge *merge;
 	struct ShoalRun **moves;	/* parallel to frag->moves */
+	struct ShoalRun **steps;	/* parallel to frag->steps */
+	bool		stepped;		/* their values are known */
 	uint64		affected;		/* once all rows are read */
 } ShoalRun;
 
@@ -237,8 +239,8 @@ extern ShoalRun *shoal_run_init(const ShoalFragment *frag, PlanState *parent,
 								TupleDesc desc);
 
 /*
- * Evaluates the parameters if that has not been done, works out shards and
- * nodes; starts nothing.
+ * Evaluates the parameters and runs the steps if that has not been done, works
+ * out shards and nodes; starts nothing of the fragment itself.
  */
 extern void shoal_run_prepare(ShoalRun *run);
 

@@ -72,16 +72,6 @@ scan_start(ShoalScanState *state)
 		MemoryContextSwitchTo(old);
 	}
 
-	/* parameters may come from the one row of a plan that is run first */
-	if (outerPlanState(state))
-	{
-		TupleTableSlot *slot = ExecProcNode(outerPlanState(state));
-
-		if (TupIsNull(slot))
-			elog(ERROR, "first step of a statement returned no row");
-		ss->ps.ps_ExprContext->ecxt_outertuple = slot;
-	}
-
 	/* the transaction may end with this statement if nothing is done after */
 	run->call.alone = ss->ps.plan == ss->ps.state->es_plannedstmt->planTree &&
 		ss->ps.ps_ProjInfo == NULL && ss->ps.qual == NULL;
@@ -163,9 +153,6 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	ShoalScanState *state = (ShoalScanState *) node;
 	ShoalFragment *frag = shoal_fragment_load((CustomScan *) node->ss.ps.plan);
 
-	if (outerPlan(node->ss.ps.plan))
-		outerPlanState(node) = ExecInitNode(outerPlan(node->ss.ps.plan),
-											node->ss.ps.state, eflags);
 	state->run = shoal_run_init(frag, &node->ss.ps,
 								node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
 	state->keep = (eflags & EXEC_FLAG_REWIND) != 0;
@@ -214,8 +201,6 @@ end_scan(CustomScanState *node)
 
 	drop_store(state);
 	shoal_run_end(state->run, true);
-	if (outerPlanState(node))
-		ExecEndNode(outerPlanState(node));
 }
 
 static void

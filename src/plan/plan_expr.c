@@ -29,6 +29,7 @@
 
 /* Numbers of slots begin here: above those of a subquery's columns. */
 #define SLOT_BASE	1000000
+#define STEP_BASE	2000000
 
 /* A parameter that has one value while the fragment runs. */
 static bool
@@ -50,6 +51,32 @@ shoal_expr_make_slot(int number)
 	param->paramcollid = DEFAULT_COLLATION_OID;
 	param->location = -1;
 	return (Node *) param;
+}
+
+Node *
+shoal_expr_make_step(int number, Node *expr)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_SUBLINK;
+	param->paramid = STEP_BASE + number;
+	param->paramtype = exprType(expr);
+	param->paramtypmod = exprTypmod(expr);
+	param->paramcollid = exprCollation(expr);
+	param->location = -1;
+	return (Node *) param;
+}
+
+bool
+shoal_expr_is_step(Node *node)
+{
+	return shoal_expr_is_slot(node) && ((Param *) node)->paramid >= STEP_BASE;
+}
+
+int
+shoal_expr_step_number(Node *step)
+{
+	return ((Param *) step)->paramid - STEP_BASE;
 }
 
 bool

@@ -70,4 +70,12 @@ extern Node *shoal_expr_make_slot(int number);
 extern bool shoal_expr_is_slot(Node *node);
 extern int	shoal_expr_slot_number(Node *slot);
 
+/*
+ * A slot of another kind: the value of an expression that is worked out here
+ * before the fragment runs, and is of the expression's type.
+ */
+extern Node *shoal_expr_make_step(int number, Node *expr);
+extern bool shoal_expr_is_step(Node *node);
+extern int	shoal_expr_step_number(Node *step);
+
 #endif							/* PLAN_EXPR_H */

@@ -4,7 +4,8 @@
  *
  * custom_exprs holds the parameter expressions, so that core's handling of
  * plan trees (constant folding done, references fixed) applies to them: the
- * fragment's own, then those of the fragments that move rows for it.
+ * fragment's own, then those of its steps and of the fragments that move rows
+ * for it.
  * custom_private holds everything else as a list of plain value nodes in the
  * order in which the functions below write and read them.
  */
@@ -109,6 +110,41 @@ lists_to_moves(List *lists, List *exprs, int *nexprs)
 }
 
 static List *
+steps_to_lists(List *steps, List **exprs)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		ShoalFragmentStep *step = (ShoalFragmentStep *) lfirst(lc);
+
+		result = lappend(result,
+						 list_make2(list_make1_int(step->param),
+									fragment_to_lists(step->source, exprs)));
+	}
+	return result;
+}
+
+static List *
+lists_to_steps(List *lists, List *exprs, int *nexprs)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, lists)
+	{
+		List	   *list = (List *) lfirst(lc);
+		ShoalFragmentStep *step = palloc(sizeof(ShoalFragmentStep));
+
+		step->param = linitial_int((List *) linitial(list));
+		step->source = lists_to_fragment((List *) lsecond(list), exprs, nexprs);
+		result = lappend(result, step);
+	}
+	return result;
+}
+
+static List *
 fragment_to_lists(const ShoalFragment *frag, List **exprs)
 {
 	List	   *numbers = NIL;
@@ -133,6 +169,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	result = lappend(result, sort_to_lists(frag->sort));
 	result = lappend(result, string_node(frag->way));
 	result = lappend(result, string_node(frag->reason));
+	result = lappend(result, steps_to_lists(frag->steps, exprs));
 	return lappend(result, moves_to_lists(frag->moves, exprs));
 }
 
@@ -168,7 +205,8 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->sort = lists_to_sort((List *) list_nth(lists, 5));
 	frag->way = node_string(list_nth(lists, 6));
 	frag->reason = node_string(list_nth(lists, 7));
-	frag->moves = lists_to_moves((List *) list_nth(lists, 8), exprs, nexprs);
+	frag->steps = lists_to_steps((List *) list_nth(lists, 8), exprs, nexprs);
+	frag->moves = lists_to_moves((List *) list_nth(lists, 9), exprs, nexprs);
 	return frag;
 }
 

@@ -63,6 +63,7 @@ typedef struct ShoalFragment
 	List	   *pin_is_array;	/* int list, parallel to pins */
 	Oid			pin_relid;		/* a table of the group, to hash by */
 
+	List	   *steps;			/* ShoalFragmentStep *: what is worked out before */
 	List	   *moves;			/* ShoalFragmentMove *: what is moved before */
 	List	   *sort;			/* ShoalSortKey *: each node's rows come in
 								 * this order and are to be merged */
@@ -86,6 +87,16 @@ typedef struct ShoalFragmentMove
 								 * rows go to every node */
 	double		rows;			/* estimated */
 } ShoalFragmentMove;
+
+/*
+ * A value that is worked out here before the fragment's shards are known.
+ * source's text is "SELECT expression", planned as a statement of its own.
+ */
+typedef struct ShoalFragmentStep
+{
+	ShoalFragment *source;
+	int			param;			/* index into the fragment's params */
+} ShoalFragmentStep;
 
 /* Stores a fragment in a CustomScan's lists / reads it back (palloc'd). */
 extern void shoal_fragment_store(CustomScan *cscan, const ShoalFragment *frag);

@@ -36,6 +36,7 @@ typedef struct ShoalPlanning
 	ParamListInfo params;		/* known values of parameters, may be NULL */
 	List	   *parts;			/* ShoalPart * */
 	List	   *moves;			/* ShoalMove *, see plan_moved.h */
+	List	   *steps;			/* expressions, see plan_step.h */
 	List	   *removed;		/* RangeTblEntry *: tables that parts read; they
 								 * go into the finished plan for locks, rights
 								 * and invalidation */

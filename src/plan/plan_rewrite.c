@@ -33,6 +33,7 @@
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
 #include "plan/plan_spread.h"
+#include "plan/plan_step.h"
 #include "plan/plan_text.h"
 
 #define GUESS_TABLE_ROWS	100000
@@ -629,24 +630,39 @@ rewrite_level(Query *query, const ShoalAnalysis *analysis)
 	return true;
 }
 
-/* The same after rows of some tables have been moved. */
+/*
+ * The same after subqueries have been taken out, to be run first, and if that
+ * is not enough after rows of some tables have been moved.
+ */
 static bool
-rewrite_spread(Query *query)
+rewrite_after_steps(Query *query)
 {
 	Query	   *copy = copyObject(query);
 	int			nmoves = list_length(shoal_planning->moves);
+	int			nsteps = list_length(shoal_planning->steps);
 	int			nremoved = list_length(shoal_planning->removed);
+	ParamListInfo params = shoal_planning->params;
 	ShoalAnalysis analysis;
+	bool		done = false;
 
-	if (!shoal_spread_query(copy, shoal_planning->params))
-		return false;
-	shoal_shape_analyze(copy, &analysis);
-	if (rewrite_level(copy, &analysis))
+	if (shoal_step_extract(copy, params))
+	{
+		shoal_part_note_tables(query);
+		shoal_shape_analyze(copy, &analysis);
+		done = rewrite_level(copy, &analysis);
+	}
+	if (!done && shoal_enable_move && shoal_spread_query(copy, params))
+	{
+		shoal_shape_analyze(copy, &analysis);
+		done = rewrite_level(copy, &analysis);
+	}
+	if (done)
 	{
 		*query = *copy;
 		return true;
 	}
 	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+	shoal_planning->steps = list_truncate(shoal_planning->steps, nsteps);
 	shoal_planning->removed = list_truncate(shoal_planning->removed, nremoved);
 	shoal_planning->removed_perms =
 		list_truncate(shoal_planning->removed_perms, nremoved);
@@ -673,8 +689,7 @@ shoal_rewrite_query(Query *query)
 	{
 		if (rewrite_level(query, &analysis))
 			return;
-		if (shoal_enable_move && analysis.from.kind == SHOAL_SHAPE_NONE &&
-			rewrite_spread(query))
+		if (analysis.from.kind == SHOAL_SHAPE_NONE && rewrite_after_steps(query))
 			return;
 	}
 	rewrite_pieces(query, analysis.whole.reason);

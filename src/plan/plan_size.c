@@ -6,19 +6,25 @@
  * asked what its planner thinks of its own shards, which is taken to hold for
  * all of them.  The question goes over a connection that is not the
  * transaction's: a planner's question locks nothing.
+ *
+ * Answers are remembered by the session for some seconds, so that small queries,
+ * for which the question would cost more than anything else, ask it rarely.
  */
 #include "postgres.h"
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
@@ -114,7 +120,8 @@ no_params_mutator(Node *node, void *context)
 {
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, Param) && ((Param *) node)->paramkind != PARAM_SUBLINK)
+	if (IsA(node, Param) && (((Param *) node)->paramkind != PARAM_SUBLINK ||
+							 shoal_expr_is_slot(node)))
 	{
 		Param	   *param = (Param *) node;
 
@@ -147,7 +154,70 @@ estimable(Query *query, ParamListInfo params)
 	return (Query *) no_params_mutator((Node *) query, &root);
 }
 
+/* ---- answers ---- */
+
+/* seconds for which an answer holds, and how many are kept */
+#define ANSWER_LIFE		10
+#define MAX_ANSWERS		256
+
+typedef struct Answer
+{
+	uint64		hash;			/* of node and question; hash key */
+	TimestampTz at;
+	ShoalSize	size;
+} Answer;
+
+static HTAB *answers = NULL;
+
+static Answer *
+find_answer(int node_id, const char *question, bool *known)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) question,
+										   strlen(question), node_id);
+	TimestampTz now = GetCurrentTimestamp();
+	Answer	   *answer;
+	bool		found;
+
+	if (answers && hash_get_num_entries(answers) >= MAX_ANSWERS)
+	{
+		hash_destroy(answers);
+		answers = NULL;
+	}
+	if (answers == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(uint64);
+		ctl.entrysize = sizeof(Answer);
+		answers = hash_create("Shoal sizes", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	answer = hash_search(answers, &hash, HASH_ENTER, &found);
+	*known = found &&
+		!TimestampDifferenceExceeds(answer->at, now, ANSWER_LIFE * 1000);
+	if (!*known)
+		answer->at = 0;
+	return answer;
+}
+
 /* ---- asking ---- */
+
+/* "... rows=1 width=8)" in the first line of a plan */
+static bool
+ask(int node_id, const char *question, ShoalSize *size)
+{
+	PGresult   *res = shoal_remote_query(shoal_xact_conn_outside(node_id),
+										 question, NULL);
+	char	   *found = PQntuples(res) > 0 ?
+		strstr(PQgetvalue(res, 0, 0), " rows=") : NULL;
+	int			width;
+	bool		result = found &&
+		sscanf(found, " rows=%lf width=%d", &size->rows, &width) == 2;
+
+	if (result)
+		size->bytes = size->rows * (width + ROW_OVERHEAD);
+	PQclear(res);
+	return result;
+}
 
 bool
 shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
@@ -156,10 +226,10 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	const ShoalGroup *group;
 	Bitmapset  *shards;
 	int			node_id;
-	PGresult   *res;
-	char	   *found;
-	int			width;
-	double		rows;
+	char	   *question;
+	Answer	   *answer;
+	bool		known;
+	double		factor;
 
 	size->rows = GUESS_ROWS;
 	size->bytes = (double) GUESS_ROWS * GUESS_WIDTH;
@@ -170,20 +240,20 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	node_id = node_to_ask(group, &shards);
 	if (node_id == 0)
 		return false;
-	res = shoal_remote_query(shoal_xact_conn_outside(node_id),
-							 psprintf("%sEXPLAIN %s",
-									  shoal_scope_marker(context.group_id,
-														 shards, false),
-									  shoal_text_deparse(estimable(query, params))),
-							 NULL);
-	found = PQntuples(res) > 0 ? strstr(PQgetvalue(res, 0, 0), " rows=") : NULL;
-	if (found && sscanf(found, " rows=%lf width=%d", &rows, &width) == 2)
+	question = psprintf("%sEXPLAIN %s",
+						shoal_scope_marker(context.group_id, shards, false),
+						shoal_text_deparse(estimable(query, params)));
+	answer = find_answer(node_id, question, &known);
+	if (!known)
 	{
-		size->rows = rows * group->shard_count / bms_num_members(shards);
-		size->bytes = size->rows * (width + ROW_OVERHEAD);
+		if (!ask(node_id, question, &answer->size))
+			return false;
+		answer->at = GetCurrentTimestamp();
 	}
-	PQclear(res);
-	return found != NULL;
+	factor = (double) group->shard_count / bms_num_members(shards);
+	size->rows = answer->size.rows * factor;
+	size->bytes = answer->size.bytes * factor;
+	return true;
 }
 
 ShoalSize

@@ -1,13 +1,14 @@
 /*
  * plan_step.c
- *		Subqueries of a write that are run first, here.
+ *		Subqueries that are run first, here, as values for a fragment.
  *
- * A subquery that does not depend on the rows being written has one result for
- * the whole statement.  If it can't run where the rows are (it reads tables of
- * another group, or of this node only) it is computed first, by any way that
- * a SELECT has, and its result goes to the nodes as a parameter: a scalar as
- * it is, the rows of "x IN (SELECT ...)" as an array, "x = ANY ($1)", which
- * treats NULLs and no rows alike.
+ * A subquery that does not depend on the rows of the query around it has one
+ * result for the whole statement.  If it can't run where these rows are (it
+ * reads tables of another group, or of this node only) it is computed first, by
+ * any way that a SELECT has, and its result goes to the nodes as a parameter: a
+ * scalar as it is, the rows of "x IN (SELECT ...)" as an array, "x = ANY ($1)",
+ * which treats NULLs and no rows alike.  The shards that the fragment needs are
+ * known only then: a step may be the value that a key equals.
  */
 #include "postgres.h"
 
@@ -17,32 +18,31 @@
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_part.h"
+#include "plan/plan_shape.h"
+#include "plan/plan_size.h"
 #include "plan/plan_step.h"
+#include "plan/plan_text.h"
 
 typedef struct ExtractContext
 {
-	List	   *targetlist;		/* of the query that computes the results */
+	bool		is_select;
+	ParamListInfo params;
+	bool		any;			/* extracted */
 } ExtractContext;
 
-/* The parameter that stands for a further column of the row. */
-static Param *
-add_result(ExtractContext *context, Expr *expr)
+/* The step that stands for an expression. */
+static Node *
+add_step(ExtractContext *context, Node *expr)
 {
-	Param	   *param = makeNode(Param);
-	int			resno = list_length(context->targetlist) + 1;
+	Node	   *step = shoal_expr_make_step(list_length(shoal_planning->steps),
+											expr);
 
-	context->targetlist = lappend(context->targetlist,
-								  makeTargetEntry(expr, resno,
-												  psprintf("step%d", resno),
-												  false));
-	param->paramkind = PARAM_EXEC;
-	param->paramid = resno - 1;
-	param->paramtype = exprType((Node *) expr);
-	param->paramtypmod = exprTypmod((Node *) expr);
-	param->paramcollid = exprCollation((Node *) expr);
-	param->location = -1;
-	return param;
+	shoal_planning->steps = lappend(shoal_planning->steps, expr);
+	context->any = true;
+	return step;
 }
 
 /* "x = ANY ($n)" for "x IN (SELECT ...)"; NULL if that can't be written so. */
@@ -73,75 +73,147 @@ extract_any(ExtractContext *context, SubLink *sublink)
 	result->useOr = true;
 	result->inputcollid = test->inputcollid;
 	result->args = list_make2(linitial(test->args),
-							  add_result(context, (Expr *) array));
+							  add_step(context, (Node *) array));
 	result->location = -1;
 	return (Node *) result;
+}
+
+/* Is a subquery of a SELECT better computed here than on the nodes? */
+static bool
+is_for_here(SubLink *sublink, ExtractContext *context)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	ShoalAnalysis analysis;
+	ShoalSize	size;
+
+	shoal_shape_analyze(query, &analysis);
+	if (analysis.whole.kind == SHOAL_SHAPE_ANY ||
+		OidIsValid(shoal_text_owner(query)))
+		return false;
+	if (sublink->subLinkType == EXPR_SUBLINK ||
+		sublink->subLinkType == EXISTS_SUBLINK)
+		return true;
+	return shoal_size_of_query(query, context->params, &size) &&
+		size.bytes < shoal_move_threshold * 1024.0;
+}
+
+static Node *
+extract_sublink(SubLink *sublink, ExtractContext *context)
+{
+	if (shoal_expr_reaches_out((Query *) sublink->subselect) ||
+		(context->is_select && !is_for_here(sublink, context)))
+		return NULL;
+	switch (sublink->subLinkType)
+	{
+		case EXPR_SUBLINK:
+			if (exprType((Node *) sublink) == RECORDOID)
+				return NULL;
+			return add_step(context, copyObject((Node *) sublink));
+		case EXISTS_SUBLINK:
+		case ARRAY_SUBLINK:
+			return add_step(context, copyObject((Node *) sublink));
+		case ANY_SUBLINK:
+			return extract_any(context, copyObject(sublink));
+		default:
+			return NULL;
+	}
 }
 
 static Node *
 extract_mutator(Node *node, ExtractContext *context)
 {
-	SubLink    *sublink = (SubLink *) node;
-
-	if (node == NULL || IsA(node, Query))
-		return node;
-	if (IsA(node, SubLink) &&
-		!shoal_expr_reaches_out((Query *) sublink->subselect))
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Query))
 	{
-		Node	   *replaced = NULL;
+		if (!context->is_select)
+			return node;
+		return (Node *) query_tree_mutator((Query *) node, extract_mutator,
+										   (void *) context, 0);
+	}
+	if (IsA(node, SubLink))
+	{
+		Node	   *replaced = extract_sublink((SubLink *) node, context);
 
-		if (sublink->subLinkType == EXPR_SUBLINK ||
-			sublink->subLinkType == EXISTS_SUBLINK ||
-			sublink->subLinkType == ARRAY_SUBLINK)
-			replaced = (Node *) add_result(context, (Expr *) copyObject(sublink));
-		else if (sublink->subLinkType == ANY_SUBLINK)
-			replaced = extract_any(context, copyObject(sublink));
 		if (replaced)
 			return replaced;
 	}
 	return expression_tree_mutator(node, extract_mutator, (void *) context);
 }
 
-Query *
-shoal_step_extract(Query *query, Query **rest)
+/* A node adds policies by itself, with the subqueries in them. */
+static bool
+has_policies_walker(Node *node, void *context)
 {
-	ExtractContext context = {0};
-	Query	   *copy = copyObject(query);
-	Query	   *step;
-
-	copy->jointree = (FromExpr *) extract_mutator((Node *) copy->jointree,
-												  &context);
-	copy->targetList = (List *) extract_mutator((Node *) copy->targetList,
-												&context);
-	if (context.targetlist == NIL)
-		return NULL;
-	*rest = copy;
-
-	step = makeNode(Query);
-	step->commandType = CMD_SELECT;
-	step->canSetTag = true;
-	step->queryId = query->queryId;
-	step->jointree = makeFromExpr(NIL, NULL);
-	step->targetList = context.targetlist;
-	step->hasSubLinks = true;
-	return step;
-}
-
-static Node *
-bind_mutator(Node *node, void *context)
-{
-	Param	   *param = (Param *) node;
-
 	if (node == NULL)
-		return NULL;
-	if (IsA(node, Param) && param->paramkind == PARAM_EXEC)
-		return (Node *) makeVar(OUTER_VAR, param->paramid + 1, param->paramtype,
-								param->paramtypmod, param->paramcollid, 0);
-	return expression_tree_mutator(node, bind_mutator, context);
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->securityQuals != NIL;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_policies_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, has_policies_walker, context);
 }
 
-void
-shoal_step_bind(ShoalFragment *frag)
+bool
+shoal_step_extract(Query *query, ParamListInfo params)
 {
-	frag->params = (List *) bind_mutator((Node *) frag->params, NULL);
+	ExtractContext context = {query->commandType == CMD_SELECT, params, false};
+
+	if (context.is_select && has_policies_walker((Node *) query, NULL))
+		return false;
+	query->jointree = (FromExpr *) extract_mutator((Node *) query->jointree,
+												   &context);
+	if (context.is_select)
+	{
+		query->rtable = range_table_mutator(query->rtable, extract_mutator,
+											(void *) &context, 0);
+		query->cteList = (List *) extract_mutator((Node *) query->cteList,
+												  &context);
+	}
+	else
+		query->targetList = (List *) extract_mutator((Node *) query->targetList,
+													 &context);
+	return context.any;
+}
+
+/* "SELECT expression" */
+static Query *
+make_step_query(Node *expr)
+{
+	Query	   *query = makeNode(Query);
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->jointree = makeFromExpr(NIL, NULL);
+	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, "step",
+												   false));
+	query->hasSubLinks = true;
+	return query;
+}
+
+List *
+shoal_step_compile(List *params)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, params)
+	{
+		Node	   *param = lfirst(lc);
+		ShoalFragmentStep *step;
+		ShoalShape	shape = {.kind = SHOAL_SHAPE_ANY};
+
+		if (!shoal_expr_is_step(param))
+			continue;
+		step = palloc(sizeof(ShoalFragmentStep));
+		step->param = foreach_current_index(lc);
+		step->source =
+			shoal_text_compile(make_step_query(list_nth(shoal_planning->steps,
+														shoal_expr_step_number(param))),
+							   &shape);
+		step->source->group_id = SHOAL_GROUP_HERE;
+		result = lappend(result, step);
+	}
+	return result;
 }

@@ -1,23 +1,23 @@
 /*
  * plan_step.h
- *		Subqueries of a write that are run first, here.
+ *		Subqueries that are run first, here, as values for a fragment.
  */
 #ifndef PLAN_STEP_H
 #define PLAN_STEP_H
 
+#include "nodes/params.h"
 #include "nodes/parsenodes.h"
 
-#include "plan/plan_fragment.h"
-
 /*
- * Takes uncorrelated subqueries out of the conditions and new values of an
- * UPDATE or DELETE.  Returns a query of one row that computes them, with a
- * changed copy of the write in *rest, in which each is a parameter
- * (PARAM_EXEC, by column of that row from 0).  NULL if there are none.
+ * Takes uncorrelated subqueries out of a query, in place: each becomes a step
+ * (plan_expr.h) that is registered with shoal_planning.  Of a SELECT those in
+ * FROM and WHERE that nodes can't answer by themselves, if what they return is
+ * small; of a write all in its conditions and new values.  False if there are
+ * none.
  */
-extern Query *shoal_step_extract(Query *query, Query **rest);
+extern bool shoal_step_extract(Query *query, ParamListInfo params);
 
-/* Makes a fragment take those parameters from the row of its outer plan. */
-extern void shoal_step_bind(ShoalFragment *frag);
+/* ShoalFragmentSteps for those steps that are among parameters. */
+extern List *shoal_step_compile(List *params);
 
 #endif							/* PLAN_STEP_H */

@@ -118,48 +118,6 @@ reads_ctid_walker(Node *node, Index *target)
 	return expression_tree_walker(node, reads_ctid_walker, (void *) target);
 }
 
-/* The write's fragment above the plan of a step, whose one row it reads. */
-static PlannedStmt *
-plan_after_step(Query *query, ShoalFragment *frag, Query *step,
-				const char *query_string, int cursor_options,
-				ParamListInfo params)
-{
-	PlannedStmt *stmt;
-	CustomScan *cscan;
-	List	   *names;
-	List	   *types;
-	List	   *typmods;
-	List	   *collations;
-	ShoalPart	part = {0};
-	ShoalPlanning planning = {0};
-
-	shoal_step_bind(frag);
-	stmt = shoal_write_select_planner(step, query_string,
-									  cursor_options & ~CURSOR_OPT_SCROLL,
-									  params);
-	shoal_part_columns(query->returningList, &names, &types, &typmods,
-					   &collations);
-	planning.outer = shoal_planning;
-	shoal_planning = &planning;
-	stmt->rtable = lappend(stmt->rtable,
-						   shoal_part_make_rte(&part, names, types, typmods,
-											   collations));
-	cscan = shoal_part_make_scan(frag, list_length(stmt->rtable), names, types,
-								 typmods, collations);
-	shoal_part_note_tables(query);
-	shoal_part_add_tables(stmt);
-	shoal_planning = planning.outer;
-
-	outerPlan(cscan) = stmt->planTree;
-	cscan->scan.plan.total_cost = stmt->planTree->total_cost + 1000;
-	stmt->planTree = (Plan *) cscan;
-	stmt->commandType = query->commandType;
-	stmt->hasReturning = (query->returningList != NIL);
-	stmt->canSetTag = query->canSetTag;
-	stmt->parallelModeNeeded = false;
-	return stmt;
-}
-
 /* Can the write be done where its rows are? */
 static bool
 is_doable(const ShoalTable *table, const ShoalAnalysis *analysis)
@@ -189,38 +147,30 @@ static ShoalFragment *
 compile_after_moves(Query *query, const ShoalTable *table,
 					ParamListInfo params)
 {
-	ShoalPlanning planning = {0};
 	Query	   *spread = copyObject(query);
 	ShoalAnalysis analysis;
-	ShoalFragment *frag = NULL;
 	Index		target = query->resultRelation;
 
 	if (!shoal_enable_move || table->kind == SHOAL_KIND_REFERENCE ||
-		reads_ctid_walker((Node *) query->jointree, &target))
+		reads_ctid_walker((Node *) query->jointree, &target) ||
+		!shoal_spread_query(spread, params))
 		return NULL;
-	planning.outer = shoal_planning;
-	shoal_planning = &planning;
-	if (shoal_spread_query(spread, params))
-	{
-		shoal_shape_analyze(spread, &analysis);
-		if (is_doable(table, &analysis))
-			frag = compile_write(spread, table, &analysis);
-	}
-	shoal_planning = planning.outer;
-	return frag;
+	shoal_shape_analyze(spread, &analysis);
+	if (!is_doable(table, &analysis))
+		return NULL;
+	return compile_write(spread, table, &analysis);
 }
 
 /* what: the statement as the user knows it */
 static PlannedStmt *
 plan_update_delete(Query *query, const char *what, const ShoalTable *table,
-				   const char *query_string, int cursor_options,
-				   ParamListInfo params)
+				   int cursor_options, ParamListInfo params)
 {
 	ShoalAnalysis analysis;
 	ShoalFragment *frag;
 	Index		target = query->resultRelation;
-	Query	   *step = NULL;
-	Query	   *rest;
+	Query	   *whole = query;
+	ShoalPlanning planning = {0};
 
 	if (query->commandType == CMD_MERGE && shoal_check_any(query))
 		refuse("MERGE through a view with CHECK OPTION", NULL,
@@ -228,12 +178,15 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	if (has_current_of((Node *) query->jointree, NULL))
 		refuse("WHERE CURRENT OF", NULL,
 			   "Name the row by its key; FOR UPDATE in the cursor's query keeps it locked.");
+	planning.outer = shoal_planning;
+	planning.params = params;
+	shoal_planning = &planning;
 	shoal_shape_analyze(query, &analysis);
-	if (!is_doable(table, &analysis) &&
-		(step = shoal_step_extract(query, &rest)) != NULL)
+	if (!is_doable(table, &analysis))
 	{
-		query = rest;
-		shoal_shape_analyze(query, &analysis);
+		query = copyObject(query);
+		if (shoal_step_extract(query, params))
+			shoal_shape_analyze(query, &analysis);
 	}
 	if (table->kind == SHOAL_KIND_REFERENCE)
 	{
@@ -262,10 +215,8 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	frag->pin_relid = table->relid;
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
 	frag->way = frag->single_shard ? "router" : "push";
-	if (step)
-		return plan_after_step(query, frag, step, query_string, cursor_options,
-							   params);
-	return shoal_direct_plan(query, frag, cursor_options);
+	shoal_planning = planning.outer;
+	return shoal_direct_plan(whole, frag, cursor_options);
 }
 
 /* ---- INSERT ---- */
@@ -601,8 +552,8 @@ plan_key_update(Query *query, const ShoalTable *table,
 			   NULL, "Update the table itself.");
 	shoal_move_split(query, &removal, &insertion);
 	describe_insert(insertion, &insert);
-	stmt = plan_update_delete(removal, "this UPDATE", table, query_string,
-							  cursor_options, params);
+	stmt = plan_update_delete(removal, "this UPDATE", table,
+									  cursor_options, params);
 	stmt = put_insert_on_top(insertion, &insert, stmt);
 	stmt->commandType = CMD_UPDATE;
 	return stmt;
@@ -679,14 +630,14 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 			if (shoal_move_is_needed(query, query->targetList, table))
 				return plan_key_update(query, table, query_string,
 									   cursor_options, params);
-			return plan_update_delete(query, "this UPDATE", table, query_string,
+			return plan_update_delete(query, "this UPDATE", table,
 									  cursor_options, params);
 		case CMD_DELETE:
-			return plan_update_delete(query, "this DELETE", table, query_string,
+			return plan_update_delete(query, "this DELETE", table,
 									  cursor_options, params);
 		case CMD_MERGE:
 			shoal_merge_check_keys(query, table);
-			return plan_update_delete(query, "this MERGE", table, query_string,
+			return plan_update_delete(query, "this MERGE", table,
 									  cursor_options, params);
 		default:
 			elog(ERROR, "unrecognized command type: %d",
