@@ -61,6 +61,12 @@ ROLLBACK;
 SELECT moves_of('SELECT * FROM events e JOIN (SELECT product, random() FROM items LIMIT 5) g ON g.product = e.n');
 SELECT * FROM check_query('SELECT n, (SELECT max(qty) FROM items i WHERE i.product = e.n LIMIT 1) FROM events e');
 SELECT * FROM check_query('SELECT n, m FROM events e, LATERAL (SELECT max(qty) m FROM items i WHERE i.product < e.n) x');
+-- rows that are looked up for each outer row: other types, texts, NULLs, none, twice
+SELECT * FROM check_query('SELECT n, k FROM events e WHERE n < (SELECT sum(qty) FROM items i WHERE i.product = e.n)');
+SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT count(*) FROM customers c WHERE c.name = ''customer '' || e.n AND c.region > 2) = 1');
+SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT count(*) FROM customers c WHERE nullif(e.n, 3) = c.region) = 0');
+SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT string_agg(repeat(c.name, 2000), '','' ORDER BY c.name) FROM customers c WHERE c.region = e.n) > (SELECT min(c.name) FROM customers c WHERE c.region = e.n + 1)');
+SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT max(i.qty) FROM items i WHERE i.product = e.n AND i.line = (SELECT min(region) FROM customers c WHERE c.region = i.qty)) > 1');
 -- parameters
 PREPARE p(int) AS SELECT count(*) FROM dist.events WHERE n IN (SELECT product FROM dist.items GROUP BY product HAVING count(*) > $1);
 EXECUTE p(80);

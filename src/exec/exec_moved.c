@@ -6,16 +6,56 @@
  * (plan_moved.c makes the path).  The spec, the value of a parameter, tells the
  * token of the rows and which nodes have sent some; each has left a file here.
  * The files are removed when the plan ends.
+ *
+ * A scan that is begun again and again with another value for a column looks the
+ * rows up: when it is begun first, all files are read and the places of the rows
+ * put into a hash table in memory, 20 bytes a row; the rows stay in the files.
  */
 #include "postgres.h"
 
+#include "commands/explain.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
 #include "exec/exec_rowfile.h"
 #include "exec/exec_scatter.h"
+
+/* bytes read at once to get one row */
+#define LOOKUP_CHUNK		8192
+
+/* of a row's place, so many bits tell whose file it is in */
+#define SENDER_BITS			12
+
+#define NO_ENTRY			PG_UINT32_MAX
+
+/* A row's place, by the hash of the column that is looked up. */
+typedef struct LookupEntry
+{
+	uint32		hash;
+	uint32		next;			/* entry of the same bucket, or NO_ENTRY */
+	int64		place;			/* offset in a file, and whose */
+} LookupEntry;
+
+typedef struct Lookup
+{
+	AttrNumber	column;
+	FmgrInfo	column_hash;
+	FmgrInfo	value_hash;
+	Oid			collation;
+	ExprState  *value;			/* that the column is to equal */
+	ShoalRowReader *readers;	/* by sender; NULL: rows are not read yet */
+	LookupEntry *entries;
+	uint32		nentries;
+	uint32	   *buckets;
+	uint32		mask;
+	bool		begun;			/* the value is known */
+	uint32		hash;			/* of the value */
+	uint32		current;		/* the entry to look at next */
+} Lookup;
 
 typedef struct MovedState
 {
@@ -27,6 +67,7 @@ typedef struct MovedState
 	int			current;		/* index of the sender being read */
 	ShoalRowReader reader;
 	TupleTableSlot *row;		/* as it is in the file */
+	Lookup	   *lookup;			/* NULL: all rows are read each time */
 } MovedState;
 
 PG_FUNCTION_INFO_V1(shoal_moved_rows);
@@ -97,6 +138,167 @@ read_spec(MovedState *state)
 	shoal_rowfile_guard(state->token, shoal_meta_local_node_id());
 }
 
+/* ---- looking rows up ---- */
+
+static void
+add_entry(Lookup *lookup, uint32 *size, uint32 hash, off_t offset, int sender)
+{
+	LookupEntry *entry;
+
+	if (lookup->nentries == NO_ENTRY - 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many rows were moved to a node"),
+				 errhint("Set shoal.enable_move to off.")));
+	if (lookup->nentries == *size)
+	{
+		*size *= 2;
+		lookup->entries = repalloc_huge(lookup->entries,
+										(Size) *size * sizeof(LookupEntry));
+	}
+	entry = &lookup->entries[lookup->nentries++];
+	entry->hash = hash;
+	entry->place = ((int64) offset << SENDER_BITS) | sender;
+}
+
+static void
+fill_buckets(Lookup *lookup)
+{
+	Size		n = pg_nextpower2_64(Max(lookup->nentries, 16));
+
+	lookup->mask = n - 1;
+	lookup->buckets = MemoryContextAllocHuge(CurrentMemoryContext,
+											 n * sizeof(uint32));
+	memset(lookup->buckets, 0xff, n * sizeof(uint32));
+	for (uint32 i = 0; i < lookup->nentries; i++)
+	{
+		uint32	   *bucket = &lookup->buckets[lookup->entries[i].hash & lookup->mask];
+
+		lookup->entries[i].next = *bucket;
+		*bucket = i;
+	}
+}
+
+/* Reads all rows and notes where they are. */
+static void
+build_lookup(MovedState *state)
+{
+	Lookup	   *lookup = state->lookup;
+	MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+	uint32		size = 1024;
+
+	lookup->entries = palloc(size * sizeof(LookupEntry));
+	lookup->readers = palloc0(sizeof(ShoalRowReader) * Max(state->nsenders, 1));
+	for (int i = 0; i < state->nsenders; i++)
+	{
+		ShoalRowReader *reader = &state->reader;
+		off_t		offset = 0;
+		MinimalTuple tuple;
+
+		shoal_rowfile_open(reader, state->token, shoal_meta_local_node_id(),
+						   state->senders[i], SHOAL_ROWS_CHUNK);
+		while ((tuple = shoal_rowfile_next(reader)) != NULL)
+		{
+			bool		isnull;
+			Datum		value;
+
+			CHECK_FOR_INTERRUPTS();
+			ExecStoreMinimalTuple(tuple, state->row, false);
+			value = slot_getattr(state->row, lookup->column, &isnull);
+			if (!isnull)
+				add_entry(lookup, &size,
+						  DatumGetUInt32(FunctionCall1Coll(&lookup->column_hash,
+														   lookup->collation,
+														   value)),
+						  offset, i);
+			offset = shoal_rowfile_tell(reader);
+		}
+		shoal_rowfile_close(reader);
+		shoal_rowfile_open(&lookup->readers[i], state->token,
+						   shoal_meta_local_node_id(), state->senders[i],
+						   LOOKUP_CHUNK);
+	}
+	fill_buckets(lookup);
+	MemoryContextSwitchTo(old);
+}
+
+/* Finds the first entry for the value as it is now. */
+static void
+begin_lookup(MovedState *state)
+{
+	Lookup	   *lookup = state->lookup;
+	PlanState  *ps = &state->css.ss.ps;
+	bool		isnull;
+	Datum		value;
+
+	if (lookup->readers == NULL)
+		build_lookup(state);
+	value = ExecEvalExprSwitchContext(lookup->value, ps->ps_ExprContext, &isnull);
+	lookup->begun = true;
+	lookup->current = NO_ENTRY;
+	if (isnull)
+		return;
+	lookup->hash = DatumGetUInt32(FunctionCall1Coll(&lookup->value_hash,
+													lookup->collation, value));
+	lookup->current = lookup->buckets[lookup->hash & lookup->mask];
+}
+
+/* The conditions of the scan tell rows from others with the same hash. */
+static TupleTableSlot *
+next_found(MovedState *state, TupleTableSlot *slot)
+{
+	Lookup	   *lookup = state->lookup;
+
+	if (!lookup->begun)
+		begin_lookup(state);
+	while (lookup->current != NO_ENTRY)
+	{
+		LookupEntry *entry = &lookup->entries[lookup->current];
+		ShoalRowReader *reader =
+			&lookup->readers[entry->place & ((1 << SENDER_BITS) - 1)];
+
+		lookup->current = entry->next;
+		if (entry->hash != lookup->hash)
+			continue;
+		shoal_rowfile_seek(reader, entry->place >> SENDER_BITS);
+		ExecStoreMinimalTuple(shoal_rowfile_next(reader), state->row, false);
+		shoal_task_borrow(slot, state->row);
+		return slot;
+	}
+	return ExecClearTuple(slot);
+}
+
+static void
+init_lookup(MovedState *state, CustomScan *cscan)
+{
+	Lookup	   *lookup;
+	List	   *functions;
+
+	if (cscan->custom_private == NIL)
+		return;
+	functions = (List *) lsecond(cscan->custom_private);
+	lookup = palloc0(sizeof(Lookup));
+	lookup->column = linitial_int((List *) linitial(cscan->custom_private));
+	fmgr_info(linitial_oid(functions), &lookup->column_hash);
+	fmgr_info(lsecond_oid(functions), &lookup->value_hash);
+	lookup->collation = lthird_oid(functions);
+	lookup->value = ExecInitExpr(lsecond(cscan->custom_exprs), &state->css.ss.ps);
+	state->lookup = lookup;
+}
+
+static void
+end_lookup(MovedState *state)
+{
+	Lookup	   *lookup = state->lookup;
+
+	if (lookup == NULL || lookup->readers == NULL)
+		return;
+	for (int i = 0; i < state->nsenders; i++)
+		shoal_rowfile_close(&lookup->readers[i]);
+}
+
+/* ---- the scan ---- */
+
 static TupleTableSlot *
 moved_next(ScanState *ss)
 {
@@ -106,6 +308,8 @@ moved_next(ScanState *ss)
 
 	if (state->token == NULL)
 		read_spec(state);
+	if (state->lookup && state->nsenders <= 1 << SENDER_BITS)
+		return next_found(state, slot);
 	while (state->current < state->nsenders)
 	{
 		if (state->reader.file == 0)
@@ -114,7 +318,8 @@ moved_next(ScanState *ss)
 
 			shoal_rowfile_open(&state->reader, state->token,
 							   shoal_meta_local_node_id(),
-							   state->senders[state->current]);
+							   state->senders[state->current],
+							   SHOAL_ROWS_CHUNK);
 			MemoryContextSwitchTo(old);
 		}
 		tuple = shoal_rowfile_next(&state->reader);
@@ -146,6 +351,7 @@ begin_moved(CustomScanState *node, EState *estate, int eflags)
 	state->spec = ExecInitExpr(linitial(cscan->custom_exprs), &node->ss.ps);
 	state->row = MakeSingleTupleTableSlot(node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
 										  &TTSOpsMinimalTuple);
+	init_lookup(state, cscan);
 }
 
 static TupleTableSlot *
@@ -162,6 +368,8 @@ rescan_moved(CustomScanState *node)
 	ExecScanReScan(&node->ss);
 	shoal_rowfile_close(&state->reader);
 	state->current = 0;
+	if (state->lookup)
+		state->lookup->begun = false;
 }
 
 static void
@@ -170,9 +378,19 @@ end_moved(CustomScanState *node)
 	MovedState *state = (MovedState *) node;
 
 	shoal_rowfile_close(&state->reader);
+	end_lookup(state);
 	ExecDropSingleTupleTableSlot(state->row);
 	if (state->token)
 		shoal_rowfile_drop(state->token, shoal_meta_local_node_id());
+}
+
+static void
+explain_moved(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	MovedState *state = (MovedState *) node;
+
+	if (state->lookup)
+		ExplainPropertyText("Lookup", psprintf("c%d", state->lookup->column), es);
 }
 
 static const CustomExecMethods moved_exec_methods = {
@@ -181,6 +399,7 @@ static const CustomExecMethods moved_exec_methods = {
 	.ExecCustomScan = exec_moved,
 	.EndCustomScan = end_moved,
 	.ReScanCustomScan = rescan_moved,
+	.ExplainCustomScan = explain_moved,
 };
 
 static Node *

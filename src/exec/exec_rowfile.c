@@ -169,14 +169,14 @@ shoal_rowfile_append(const char *token, int node_id, int sender, bool create,
 
 void
 shoal_rowfile_open(ShoalRowReader *reader, const char *token, int node_id,
-				   int sender)
+				   int sender, int size)
 {
 	FileSet		set;
 	char		name[MAXPGPATH];
 
 	if (reader->buffer == NULL)
 	{
-		reader->size = SHOAL_ROWS_CHUNK;
+		reader->size = size;
 		reader->buffer = palloc(reader->size);
 	}
 	get_fileset(&set, token, node_id);
@@ -251,6 +251,26 @@ shoal_rowfile_next(ShoalRowReader *reader)
 	}
 	reader->used += len;
 	return tuple;
+}
+
+off_t
+shoal_rowfile_tell(const ShoalRowReader *reader)
+{
+	return reader->offset - (reader->filled - reader->used);
+}
+
+void
+shoal_rowfile_seek(ShoalRowReader *reader, off_t offset)
+{
+	off_t		start = reader->offset - reader->filled;
+
+	if (offset >= start && offset <= reader->offset)
+		reader->used = offset - start;
+	else
+	{
+		reader->offset = offset;
+		reader->filled = reader->used = 0;
+	}
 }
 
 void

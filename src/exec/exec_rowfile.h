@@ -44,12 +44,19 @@ typedef struct ShoalRowReader
 	int			used;
 } ShoalRowReader;
 
-/* Opens one sender's file (58P01 if it is not there). */
+/*
+ * Opens one sender's file (58P01 if it is not there).  It is read by so many
+ * bytes at once, or more if a row is longer.
+ */
 extern void shoal_rowfile_open(ShoalRowReader *reader, const char *token,
-							   int node_id, int sender);
+							   int node_id, int sender, int size);
 
 /* The next row, valid until the next call; NULL at the end. */
 extern MinimalTuple shoal_rowfile_next(ShoalRowReader *reader);
+
+/* Where in the file the next row is; goes there. */
+extern off_t shoal_rowfile_tell(const ShoalRowReader *reader);
+extern void shoal_rowfile_seek(ShoalRowReader *reader, off_t offset);
 
 extern void shoal_rowfile_close(ShoalRowReader *reader);
 

@@ -10,6 +10,10 @@
  *
  * Both statements refer to the rows by a slot (plan_expr.h), a parameter that
  * the executor fills in.
+ *
+ * On the node the rows have no index, so a subquery that asks for those of each
+ * outer row would read all of them each time.  A condition that a column equals
+ * a value of outside is told to the scan, which looks rows up by it.
  */
 #include "postgres.h"
 
@@ -349,12 +353,73 @@ call_of_moved_rows(RangeTblEntry *rte)
 	return call;
 }
 
+static bool
+contains_exec_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXEC;
+	return expression_tree_walker(node, contains_exec_param, context);
+}
+
+/* A condition "column = value of outside" among others; NULL if there is none. */
+static OpExpr *
+find_lookup(List *quals, Index varno, Var **column, Node **value)
+{
+	ListCell   *lc;
+
+	foreach(lc, quals)
+	{
+		OpExpr	   *op = (OpExpr *) lfirst(lc);
+		RegProcedure left;
+		RegProcedure right;
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+			!get_op_hash_functions(op->opno, &left, &right))
+			continue;
+		for (int i = 0; i < 2; i++)
+		{
+			*column = (Var *) shoal_expr_strip(list_nth(op->args, i));
+			*value = list_nth(op->args, 1 - i);
+			if (IsA(*column, Var) && (*column)->varno == varno &&
+				(*column)->varattno > 0 && shoal_expr_is_closed(*value) &&
+				!contain_volatile_functions(*value) &&
+				contains_exec_param(*value, NULL))
+				return op;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Of the conditions those without values of outside have been tested before the
+ * rows were moved, which their number tells.
+ */
+static double
+matching_rows(PlannerInfo *root, RelOptInfo *rel)
+{
+	List	   *open = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rel->baserestrictinfo)
+	{
+		if (contains_exec_param((Node *) ((RestrictInfo *) lfirst(lc))->clause, NULL))
+			open = lappend(open, lfirst(lc));
+	}
+	return clamp_row_est(rel->tuples *
+						 clauselist_selectivity(root, open, 0, JOIN_INNER, NULL));
+}
+
 void
 shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 {
 	FuncExpr   *call = call_of_moved_rows(rte);
 	Node	   *spec;
 	double		rows;
+	double		cost;
+	Var		   *column;
+	Node	   *value;
 
 	if (call == NULL || IS_DUMMY_REL(rel))
 		return;
@@ -365,10 +430,31 @@ shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 	{
 		rel->tuples = clamp_row_est(rows);
 		set_baserel_size_estimates(root, rel);
+		rel->rows = matching_rows(root, rel);
 	}
-	shoal_part_set_path(root, rel, &moved_path_methods, NIL, 0,
-						rel->tuples * (cpu_tuple_cost + cpu_operator_cost) +
-						rel->tuples * rel->reltarget->width / BLCKSZ * seq_page_cost);
+	cost = rel->tuples * (cpu_tuple_cost + cpu_operator_cost) +
+		rel->tuples * rel->reltarget->width / BLCKSZ * seq_page_cost;
+	/* all of them are read once, the first time */
+	if (find_lookup(get_actual_clauses(rel->baserestrictinfo), rel->relid, &column,
+					&value))
+		cost = cost / 100 + rel->rows * seq_page_cost;
+	shoal_part_set_path(root, rel, &moved_path_methods, NIL, 0, cost);
+}
+
+/* What the scan has to know to look rows up. */
+static void
+add_lookup(CustomScan *cscan, OpExpr *op, Var *column, Node *value)
+{
+	RegProcedure left;
+	RegProcedure right;
+	bool		reversed = (value == linitial(op->args));
+
+	(void) get_op_hash_functions(op->opno, &left, &right);
+	cscan->custom_exprs = lappend(cscan->custom_exprs, value);
+	cscan->custom_private = list_make2(list_make1_int(column->varattno),
+									   list_make3_oid(reversed ? right : left,
+													  reversed ? left : right,
+													  op->inputcollid));
 }
 
 static Plan *
@@ -378,6 +464,9 @@ plan_moved_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
 	RangeTblFunction *function = linitial(rte->functions);
 	CustomScan *cscan = makeNode(CustomScan);
+	OpExpr	   *lookup;
+	Var		   *column;
+	Node	   *value;
 
 	cscan->custom_scan_tlist =
 		shoal_part_scan_tlist(shoal_part_vars(rel->relid, function->funccoltypes,
@@ -388,5 +477,8 @@ plan_moved_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 	cscan->custom_exprs = list_make1(linitial(((FuncExpr *) function->funcexpr)->args));
 	cscan->scan.plan.targetlist = tlist;
 	cscan->scan.plan.qual = extract_actual_clauses(clauses, false);
+	lookup = find_lookup(cscan->scan.plan.qual, rel->relid, &column, &value);
+	if (lookup)
+		add_lookup(cscan, lookup, column, value);
 	return (Plan *) cscan;
 }
