@@ -67,6 +67,14 @@ SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT count(*) FROM
 SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT count(*) FROM customers c WHERE nullif(e.n, 3) = c.region) = 0');
 SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT string_agg(repeat(c.name, 2000), '','' ORDER BY c.name) FROM customers c WHERE c.region = e.n) > (SELECT min(c.name) FROM customers c WHERE c.region = e.n + 1)');
 SELECT * FROM check_query('SELECT n, k FROM events e WHERE (SELECT max(i.qty) FROM items i WHERE i.product = e.n AND i.line = (SELECT min(region) FROM customers c WHERE c.region = i.qty)) > 1');
+-- rows that will not be joined are not moved: conditions of the other table, outer joins, rows around a subquery
+SELECT * FROM check_query('SELECT e.n, i.line FROM events e JOIN items i ON i.product = e.n JOIN customers c ON c.region = i.qty WHERE e.k LIKE ''k1%'' AND c.name < ''customer 15''');
+SELECT * FROM check_query('SELECT e.n, c.name FROM events e LEFT JOIN customers c ON c.region = e.n AND e.k = ''k3'' AND c.name > ''customer 2''');
+SELECT * FROM check_query('SELECT e.n, c.name FROM events e LEFT JOIN customers c ON c.region = e.n WHERE e.k < ''k2'' OR e.k IS NULL');
+SELECT * FROM check_query('SELECT e.n, c.name, i.qty FROM events e LEFT JOIN (customers c JOIN items i ON i.product = c.region AND i.line = 1 AND c.name LIKE ''%7'') ON c.region = e.n WHERE e.n < 20');
+SELECT * FROM check_query('SELECT e.n FROM events e WHERE e.k = ''k5'' AND NOT EXISTS (SELECT 1 FROM items i WHERE i.product = e.n)');
+SELECT * FROM check_query('SELECT e.n FROM events e WHERE e.n < 60 AND (e.n % 2 = 0 OR (SELECT count(*) FROM items i WHERE i.product = e.n AND i.qty > 2) > 5)');
+SELECT * FROM check_query('SELECT e.n, c.m FROM events e LEFT JOIN LATERAL (SELECT max(i.qty) m FROM items i WHERE i.product = e.n) c ON e.k = ''k7'' WHERE e.n < 300');
 -- parameters
 PREPARE p(int) AS SELECT count(*) FROM dist.events WHERE n IN (SELECT product FROM dist.items GROUP BY product HAVING count(*) > $1);
 EXECUTE p(80);

@@ -193,6 +193,8 @@ add_leaf(Query *query, int varno, List *above, ShoalLeaves *context)
 	leaf->movable = (rte->tablesample == NULL && !leaf->is_target &&
 					 !(leaf->is_local && is_hidden_temporary(rte->relid)));
 	leaf->quals = own_quals(above, varno);
+	leaf->above = above;
+	leaf->outer = context->outer;
 }
 
 /* above: conditions that every row that counts in the end satisfies */
@@ -234,8 +236,11 @@ static void
 find_leaves(Query *query, ShoalLeaves *context)
 {
 	bool		top = !context->inside;
+	Query	   *outer = context->current;
 	ListCell   *lc;
 
+	context->outer = outer;
+	context->current = query;
 	if ((query->commandType != CMD_SELECT && !(top && context->writes)) ||
 		query->rowMarks || query->hasModifyingCTE)
 		context->too_much = true;
@@ -257,16 +262,16 @@ find_leaves(Query *query, ShoalLeaves *context)
 		add_leaves(query, (Node *) query->jointree, NIL, context);
 	context->inside = true;
 	if (!top || context->writes)
-	{
 		query_tree_walker(query, find_leaves_walker, (void *) context, 0);
-		return;
+	else
+	{
+		/* what is above FROM and WHERE of the query itself may stay here */
+		find_leaves_walker((Node *) query->jointree, context);
+		foreach(lc, query->cteList)
+			find_leaves_walker(((CommonTableExpr *) lfirst(lc))->ctequery, context);
+		range_table_walker(query->rtable, find_leaves_walker, (void *) context, 0);
 	}
-
-	/* what is above FROM and WHERE of the query itself may stay here */
-	find_leaves_walker((Node *) query->jointree, context);
-	foreach(lc, query->cteList)
-		find_leaves_walker(((CommonTableExpr *) lfirst(lc))->ctequery, context);
-	range_table_walker(query->rtable, find_leaves_walker, (void *) context, 0);
+	context->current = outer;
 }
 
 /* ---- columns ---- */
@@ -466,6 +471,11 @@ shoal_leaf_source(ShoalLeaf *leaf)
 	if (leaf->rte)
 		shoal_query_copy_permissions(query, leaf->level, rte);
 	ref->rtindex = 1;
+	if (leaf->reducer)
+	{
+		quals = lappend(quals, copyObject(leaf->reducer));
+		query->hasSubLinks = true;
+	}
 	ChangeVarNodes((Node *) quals, leaf->varno, 1, 0);
 	query->jointree = makeFromExpr(list_make1(ref), quals ?
 								   (Node *) make_ands_explicit(quals) : NULL);
@@ -512,7 +522,7 @@ shoal_leaf_move(ShoalLeaf *leaf, bool writes)
 		exprs = lappend(exprs, shoal_leaf_column(leaf, lfirst_int(lc)));
 	move = shoal_moved_add(shoal_leaf_source(leaf),
 						   leaf->key > 0 ? leaf->key_relid : InvalidOid,
-						   leaf->size.rows);
+						   leaf->moved.rows);
 	query = shoal_moved_query(move, columns_in_order(leaf), exprs,
 							  names_of_columns(leaf));
 
@@ -531,9 +541,36 @@ shoal_leaf_move(ShoalLeaf *leaf, bool writes)
 	return move;
 }
 
+/* Nobody looks at the columns of EXISTS: they need not be moved. */
+static bool
+drop_exists_columns_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, drop_exists_columns_walker,
+								 context, 0);
+	if (IsA(node, SubLink) && ((SubLink *) node)->subLinkType == EXISTS_SUBLINK)
+	{
+		Query	   *query = (Query *) ((SubLink *) node)->subselect;
+
+		if (query->commandType == CMD_SELECT && !query->hasAggs &&
+			!query->hasWindowFuncs && !query->hasTargetSRFs &&
+			!query->setOperations && !query->groupClause &&
+			!query->groupingSets && !query->havingQual &&
+			!query->distinctClause && !query->sortClause &&
+			!query->limitCount && !query->limitOffset && !query->rowMarks)
+			query->targetList =
+				list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1,
+										   pstrdup("exists"), false));
+	}
+	return expression_tree_walker(node, drop_exists_columns_walker, context);
+}
+
 void
 shoal_leaf_find(Query *query, ShoalLeaves *leaves)
 {
+	(void) drop_exists_columns_walker((Node *) query, NULL);
 	memset(leaves, 0, sizeof(ShoalLeaves));
 	leaves->writes = (query->commandType != CMD_SELECT);
 	find_leaves(query, leaves);

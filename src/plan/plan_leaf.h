@@ -29,7 +29,13 @@ typedef struct ShoalLeaf
 	bool		is_local;		/* a table that only this node has */
 	List	   *attnos;			/* int list: columns that are needed */
 	List	   *quals;			/* conditions on it alone */
+	List	   *above;			/* of a table: all conditions that its rows have
+								 * to satisfy in order to count */
+	Query	   *outer;			/* of a table: the query around level, or NULL */
+	Node	   *reducer;		/* "column IN (SELECT ...)", which rows that count
+								 * satisfy, or NULL; see plan_reduce.h */
 	ShoalSize	size;			/* of the rows under them, once it is known */
+	ShoalSize	moved;			/* of those that would be moved */
 	bool		sized;
 
 	/* as chosen: */
@@ -52,11 +58,13 @@ typedef struct ShoalLeaves
 	bool		writes;			/* not a SELECT: it has to run as a whole */
 	bool		too_much;		/* more tables, or something unusual */
 	bool		inside;			/* of the query itself: its levels follow */
+	Query	   *current;		/* the level that is looked at */
+	Query	   *outer;			/* the one around it */
 } ShoalLeaves;
 
 /*
  * Finds what a query has.  The leaves point into it, and it is changed in place
- * when they are moved.
+ * when they are moved.  Columns of EXISTS are dropped at once.
  */
 extern void shoal_leaf_find(Query *query, ShoalLeaves *leaves);
 

@@ -40,8 +40,10 @@
 #include "meta/meta.h"
 #include "plan/plan_leaf.h"
 #include "plan/plan_part.h"
+#include "plan/plan_reduce.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
+#include "plan/plan_step.h"
 #include "plan/plan_text.h"
 
 /* the largest so many tables are tried as the one that stays */
@@ -86,6 +88,7 @@ find_size(Trial *trial, ShoalLeaf *leaf)
 				leaf->size = table->size;
 		}
 	}
+	leaf->moved = leaf->size;
 }
 
 static int
@@ -141,7 +144,7 @@ cost_of_leaf(Trial *trial, ShoalLeaf *leaf)
 {
 	if (leaf->key == LEAF_STAYS)
 		return 0;
-	return MOVE_START + leaf->size.bytes *
+	return MOVE_START + leaf->moved.bytes *
 		(leaf->key == LEAF_EVERYWHERE ? (trial->nnodes + 1) / 2.0 : 1.0);
 }
 
@@ -389,30 +392,39 @@ choose(Trial *trial)
 
 /* ---- results ---- */
 
-/*
- * A source that is not spread over shards, because its own tables are not joined
- * on their keys, may be so when rows have been moved for it.  If not, it is
- * computed here.
- */
-static void
-spread_source(Query *source, ParamListInfo params)
+static bool
+is_spread(Query *query)
 {
 	ShoalAnalysis analysis;
 
-	shoal_shape_analyze(source, &analysis);
-	if (analysis.whole.kind == SHOAL_SHAPE_NONE)
-	{
-		Query	   *copy = copyObject(source);
-		int			nmoves = list_length(shoal_planning->moves);
+	shoal_shape_analyze(query, &analysis);
+	return analysis.whole.kind != SHOAL_SHAPE_NONE;
+}
 
-		if (!shoal_spread_query(copy, params))
-			return;
-		shoal_shape_analyze(copy, &analysis);
-		if (analysis.whole.kind == SHOAL_SHAPE_SHARDED)
-			*source = *copy;
-		else
-			shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+/*
+ * A source that is not spread over shards, because its own tables are not joined
+ * on their keys, may be so when steps have been taken out of it and rows have
+ * been moved for it.  If not, it is left as it is, to be computed here; false.
+ */
+static bool
+spread_source(Query *source, ParamListInfo params)
+{
+	int			nmoves = list_length(shoal_planning->moves);
+	int			nsteps = list_length(shoal_planning->steps);
+	Query	   *copy;
+
+	if (is_spread(source))
+		return true;
+	copy = copyObject(source);
+	if ((shoal_step_extract(copy, params) && is_spread(copy)) ||
+		(shoal_spread_query(copy, params) && is_spread(copy)))
+	{
+		*source = *copy;
+		return true;
 	}
+	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);
+	shoal_planning->steps = list_truncate(shoal_planning->steps, nsteps);
+	return false;
 }
 
 static void
@@ -425,7 +437,13 @@ move_leaf(Trial *trial, ShoalLeaf *leaf)
 	move = shoal_leaf_move(leaf, trial->leaves.writes);
 	shoal_part_note_tables(move->source);
 	if (leaf->subquery)
-		spread_source(move->source, trial->params);
+		(void) spread_source(move->source, trial->params);
+	else if (leaf->reducer && !spread_source(move->source, trial->params))
+	{
+		leaf->reducer = NULL;
+		move->source->jointree = shoal_leaf_source(leaf)->jointree;
+		move->source->hasSubLinks = false;
+	}
 }
 
 bool
@@ -447,6 +465,7 @@ shoal_spread_query(Query *query, ParamListInfo params)
 	}
 	for (int i = 0; i < leaves->ntables; i++)
 		find_size(trial, &leaves->tables[i]);
+	shoal_reduce_leaves(leaves, params);
 	trial->nnodes = count_nodes(leaves);
 	qsort(leaves->tables, leaves->ntables, sizeof(ShoalLeaf), compare_leaves);
 	if (!choose(trial))
@@ -483,10 +502,11 @@ shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
 	if (!shoal_moved_is_plain(shoal_leaf_column(&leaf, key)->vartype))
 		return false;
 	(void) shoal_size_of_query(*rows, params, &leaf.size);
+	leaf.moved = leaf.size;
 	if (leaf.size.bytes < shoal_move_threshold * 1024.0)
 		return false;
 	move = shoal_leaf_move(&leaf, false);
-	spread_source(move->source, params);
+	(void) spread_source(move->source, params);
 	shoal_shape_analyze(move->source, &analysis);
 	if (analysis.whole.kind == SHOAL_SHAPE_SHARDED)
 		return true;

@@ -117,4 +117,4 @@ INSERT INTO lineitem SELECT tpch_order_key(n), part, supplier, line, quantity, p
 FROM tpch_lines(1, :orders, :parts, :suppliers);
 
 DROP FUNCTION tpch_lines, tpch_order_date, tpch_customer, tpch_order_key, tpch_price, tpch_supplier, tpch_phone, tpch_words, tpch_pick, tpch_number;
-VACUUM ANALYZE;
+VACUUM ANALYZE region, nation, supplier, part, partsupp, customer, orders, lineitem;
