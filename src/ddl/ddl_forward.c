@@ -722,6 +722,7 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 	ShoalTargets targets = {0};
 	char	   *names;
 	List	   *relids;
+	List	   *fired;
 	ListCell   *lc;
 
 	if (shoal_origin > 0 && !shoal_scope_is_local_work())
@@ -749,10 +750,15 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 		return;
 	}
 	shoal_ddl_lock_tables(relids, AccessExclusiveLock);
-	shoal_ddl_core(call);
+	fired = shoal_truncate_fire_before(stmt);
+	if (fired != NIL)
+		shoal_ddl_core_as_replica(call);
+	else
+		shoal_ddl_core(call);
 	shoal_xact_run(shoal_ddl_marked(psprintf("TRUNCATE %s%s%s", names,
 											 stmt->restart_seqs ? " RESTART IDENTITY" : "",
 											 stmt->behavior == DROP_CASCADE ? " CASCADE" : "")), NIL);
+	shoal_truncate_fire_after(fired);
 }
 
 void

@@ -107,6 +107,15 @@ extern void shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets);
 
 /* TRUNCATE and LOCK TABLE. */
 extern void shoal_ddl_run_truncate(ShoalUtility *call);
+
+/*
+ * Locks what a TRUNCATE empties and fires its BEFORE triggers if there are AFTER
+ * triggers as well, and all are left to the caller: the tables.  Else NIL.
+ */
+extern List *shoal_truncate_fire_before(TruncateStmt *stmt);
+
+/* Fires the AFTER triggers of those tables, once they are empty on all nodes. */
+extern void shoal_truncate_fire_after(List *relids);
 extern void shoal_ddl_run_lock(ShoalUtility *call);
 
 /*

@@ -88,7 +88,7 @@ coerce_by_text(Expr *arg, Oid type, Oid collation)
 ShoalMove *
 shoal_moved_add(Query *source, Oid relid, double rows)
 {
-	ShoalMove  *move = palloc(sizeof(ShoalMove));
+	ShoalMove  *move = palloc0(sizeof(ShoalMove));
 	ListCell   *lc;
 
 	move->number = list_length(shoal_planning->moves);
@@ -322,7 +322,10 @@ shoal_moved_compile(Query *query, List *params)
 		ShoalShapeKind kind;
 
 		/* what is spread over no shards is here, or is computed here */
-		shoal_shape_analyze(move->source, &analysis);
+		if (move->shape)
+			*whole = *move->shape;
+		else
+			shoal_shape_analyze(move->source, &analysis);
 		kind = whole->kind;
 		if (kind != SHOAL_SHAPE_SHARDED)
 			whole->kind = SHOAL_SHAPE_ANY;

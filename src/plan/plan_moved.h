@@ -8,6 +8,7 @@
 #include "nodes/pathnodes.h"
 
 #include "plan/plan_fragment.h"
+#include "plan/plan_shape.h"
 
 /*
  * Rows that are moved from node to node before a fragment runs.  In the
@@ -23,6 +24,8 @@ typedef struct ShoalMove
 								 * and puts each row to its shard; InvalidOid:
 								 * every node gets all rows */
 	double		rows;			/* estimated */
+	ShoalShape *shape;			/* where the source runs, if each node's rows are
+								 * wanted as they are; NULL: where that is right */
 } ShoalMove;
 
 /* True if values of the type can be moved. */

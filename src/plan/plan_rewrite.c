@@ -28,7 +28,9 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
+#include "plan/plan_moved.h"
 #include "plan/plan_part.h"
+#include "plan/plan_regroup.h"
 #include "plan/plan_rewrite.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
@@ -71,6 +73,12 @@ find_tables_walker(Node *node, ShoalTables *tables)
 				tables->reference = true;
 			else if (table)
 				note_table(table, tables);
+		}
+		/* rows on their way to other nodes: nothing for this one */
+		if (rte->rtekind == RTE_FUNCTION && shoal_moved_find(rte))
+		{
+			tables->all_local = false;
+			tables->sharded = true;
 		}
 		return false;
 	}
@@ -687,6 +695,9 @@ shoal_rewrite_query(Query *query)
 	shoal_shape_analyze(query, &analysis);
 	if (query->commandType == CMD_SELECT && shoal_enable_push)
 	{
+		if (shoal_enable_move && analysis.whole.kind == SHOAL_SHAPE_NONE &&
+			shoal_regroup_levels(query, shoal_planning->params))
+			shoal_shape_analyze(query, &analysis);
 		if (rewrite_level(query, &analysis))
 			return;
 		if (analysis.from.kind == SHOAL_SHAPE_NONE && rewrite_after_steps(query))

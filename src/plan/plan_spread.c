@@ -41,6 +41,7 @@
 #include "plan/plan_leaf.h"
 #include "plan/plan_part.h"
 #include "plan/plan_reduce.h"
+#include "plan/plan_regroup.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
 #include "plan/plan_step.h"
@@ -403,8 +404,8 @@ is_spread(Query *query)
 
 /*
  * A source that is not spread over shards, because its own tables are not joined
- * on their keys, may be so when steps have been taken out of it and rows have
- * been moved for it.  If not, it is left as it is, to be computed here; false.
+ * on their keys, may be so when steps have been taken out of it and rows, or
+ * groups, have been moved for it.  If not, it is left as it is, to be computed here; false.
  */
 static bool
 spread_source(Query *source, ParamListInfo params)
@@ -416,7 +417,8 @@ spread_source(Query *source, ParamListInfo params)
 	if (is_spread(source))
 		return true;
 	copy = copyObject(source);
-	if ((shoal_step_extract(copy, params) && is_spread(copy)) ||
+	if ((shoal_regroup_levels(copy, params) && is_spread(copy)) ||
+		(shoal_step_extract(copy, params) && is_spread(copy)) ||
 		(shoal_spread_query(copy, params) && is_spread(copy)))
 	{
 		*source = *copy;
