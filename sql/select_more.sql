@@ -140,3 +140,18 @@ ROLLBACK;
 SET search_path = dist;
 SELECT row_to_json(x.*) FROM orders JOIN customers USING (customer_id) AS x WHERE customer_id = 3 LIMIT 1;
 SELECT count(DISTINCT to_json(x)::text) > 1 FROM orders JOIN customers USING (customer_id) AS x WHERE to_json(x)::text LIKE '{"customer_id":%';
+-- cursors go backward unless told not to, as those over one server's tables do
+BEGIN;
+DECLARE c CURSOR FOR SELECT customer_id FROM customers WHERE customer_id < 20 ORDER BY 1;
+FETCH 3 FROM c;
+FETCH BACKWARD 2 FROM c;
+MOVE BACKWARD ALL FROM c;
+FETCH 1 FROM c;
+DECLARE grouped CURSOR FOR SELECT region, count(*) FROM customers GROUP BY region ORDER BY 1;
+FETCH 2 FROM grouped;
+FETCH PRIOR FROM grouped;
+DECLARE n NO SCROLL CURSOR FOR SELECT customer_id FROM customers WHERE customer_id < 20 ORDER BY 1;
+FETCH 2 FROM n;
+FETCH PRIOR FROM n;
+ROLLBACK;
+RESET search_path;

@@ -204,6 +204,19 @@ plan_statement(Query *query, const char *query_string, int cursor_options,
 	return stmt;
 }
 
+/*
+ * A cursor that is declared without a word about scrolling can go backward if
+ * its plan can, which on one server is nearly always so.  It costs that the rows
+ * which have been fetched are kept.
+ */
+static bool
+may_scroll(Query *query, int cursor_options)
+{
+	return (cursor_options & CURSOR_OPT_FAST_PLAN) &&
+		!(cursor_options & (CURSOR_OPT_SCROLL | CURSOR_OPT_NO_SCROLL)) &&
+		query->commandType == CMD_SELECT && query->rowMarks == NIL;
+}
+
 static PlannedStmt *
 shoal_planner(Query *query, const char *query_string, int cursor_options,
 			  ParamListInfo params)
@@ -238,6 +251,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		shoal_rewrite_drop_idle_ctes(query);
 		shoal_rewrite_find_tables(query, &tables);
 	}
+	if (may_scroll(query, cursor_options))
+		cursor_options |= CURSOR_OPT_SCROLL;
 	if (tables.tableoid)
 		query = shoal_rewrite_tableoid(query);
 	if (shoal_origin > 0)
