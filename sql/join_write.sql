@@ -97,6 +97,11 @@ UPDATE stock s SET n = t.n, note = t.note FROM twin.stock t WHERE t.id = s.id;
 SELECT * FROM twice('UPDATE stock s SET note = name FROM loc WHERE loc.product = s.product');
 SELECT * FROM twice('UPDATE stock s SET note = tmp.name || loc.name FROM loc JOIN tmp USING (product) WHERE loc.product = s.product');
 SELECT * FROM twice('DELETE FROM stock WHERE product IN (SELECT product FROM tmp) AND id % 10 = 7');
+-- a local table is written; what it is joined with has subqueries of its own
+SELECT * FROM twice('DELETE FROM loc WHERE EXISTS (SELECT 1 FROM one CROSS JOIN (SELECT c.product, ARRAY(SELECT name FROM banned) AS names FROM changes c WHERE delta < 60) s WHERE s.product = loc.product)');
+SELECT * FROM twice('UPDATE loc SET name = s.most || s.why FROM (SELECT c.product, why, (SELECT max(name) FROM banned) AS most FROM changes c WHERE delta BETWEEN 70 AND 90) s WHERE s.product = loc.product');
+SELECT * FROM twice('UPDATE loc SET name = name || s.n FROM (SELECT DISTINCT product, (SELECT count(*) FROM banned) AS n FROM changes) s WHERE s.product = loc.product AND loc.product > 15');
+SELECT count(*) AS left, string_agg(name, ' ' ORDER BY product) AS names, string_agg(l::text, ' ' ORDER BY product) = (SELECT string_agg(t::text, ' ' ORDER BY product) FROM twin.loc t) AS same FROM loc l;
 SET shoal.move_threshold = 0;
 SELECT count(*), max(name) FROM stock JOIN tmp USING (product);
 SELECT count(*), max(name) FROM twin.stock JOIN tmp USING (product);

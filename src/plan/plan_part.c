@@ -151,10 +151,7 @@ shoal_part_make_rte(ShoalPart *part, List *names, List *types, List *typmods,
 					part->rows, names, types, typmods, collations);
 }
 
-/*
- * A WITH query that nobody reads: core does not run it, but leaves a subquery
- * that has one where it is, and still pushes conditions into it.
- */
+/* A WITH query that nobody reads, which core does not run. */
 static CommonTableExpr *
 make_idle_cte(void)
 {
@@ -166,6 +163,17 @@ make_idle_cte(void)
 	cte->ctename = "shoal";
 	cte->ctequery = (Node *) query;
 	return cte;
+}
+
+/*
+ * Core leaves a subquery that has a WITH query where it is, and still pushes
+ * conditions into it.
+ */
+void
+shoal_part_keep_apart(Query *query)
+{
+	if (shoal_planning->keep_apart && query->cteList == NIL)
+		query->cteList = list_make1(make_idle_cte());
 }
 
 Query *
@@ -184,8 +192,7 @@ shoal_part_wrap(ShoalPart *part)
 					   &collations);
 	wrap->commandType = CMD_SELECT;
 	wrap->canSetTag = true;
-	if (shoal_planning->keep_apart)
-		wrap->cteList = list_make1(make_idle_cte());
+	shoal_part_keep_apart(wrap);
 	wrap->rtable = list_make1(shoal_part_make_rte(part, names, types, typmods,
 												  collations));
 	ref->rtindex = 1;

@@ -634,6 +634,7 @@ rewrite_level(Query *query, const ShoalAnalysis *analysis)
 	}
 	if (!shoal_split_query(query, analysis))
 		return false;
+	shoal_part_keep_apart(query);
 	rewrite_sublinks(query);
 	return true;
 }
