@@ -388,6 +388,14 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #define SHOAL_EXECUTE_ONCE
 #endif
 
+/* the sequence of an identity column; needs catalog/dependency.h */
+#if PG_VERSION_NUM >= 170000
+#define shoal_identity_sequence(rel, attno) getIdentitySequence(rel, attno, false)
+#else
+#define shoal_identity_sequence(rel, attno) \
+	getIdentitySequence(RelationGetRelid(rel), attno, false)
+#endif
+
 /* PG_TEMP_FILES_DIR and PG_TEMP_FILE_PREFIX: in storage/fd.h before 17 */
 #if PG_VERSION_NUM >= 170000
 #include "common/file_utils.h"
