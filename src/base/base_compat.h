@@ -8,6 +8,7 @@
 #ifndef BASE_COMPAT_H
 #define BASE_COMPAT_H
 
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
@@ -254,6 +255,31 @@ shoal_rte_check_as(Query *query, RangeTblEntry *rte)
 	return getRTEPermissionInfo(query->rteperminfos, rte)->checkAsUser;
 #else
 	return rte->checkAsUser;
+#endif
+}
+
+/*
+ * Has a role the rights that an entry asks for?  InvalidOid: the role that the
+ * entry names, or the current user.
+ */
+static inline bool
+shoal_rte_is_permitted(Query *query, RangeTblEntry *rte, Oid as)
+{
+	RangeTblEntry *copy = copyObject(rte);
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *info;
+
+	if (rte->perminfoindex == 0)
+		return true;
+	info = copyObject(getRTEPermissionInfo(query->rteperminfos, rte));
+	copy->perminfoindex = 1;
+	if (OidIsValid(as))
+		info->checkAsUser = as;
+	return ExecCheckPermissions(list_make1(copy), list_make1(info), false);
+#else
+	if (OidIsValid(as))
+		copy->checkAsUser = as;
+	return ExecCheckRTPerms(list_make1(copy), false);
 #endif
 }
 

@@ -459,6 +459,12 @@ asks_for_user_walker(Node *node, void *context)
 	return expression_tree_walker(node, asks_for_user_walker, context);
 }
 
+bool
+shoal_part_asks_for_user(Query *query)
+{
+	return asks_for_user_walker((Node *) query, NULL);
+}
+
 /*
  * What is read with the rights of a view's owner runs as the owner, but the
  * view's functions have to see the user (current_user itself is a parameter).
@@ -467,7 +473,7 @@ static void
 check_run_as(ShoalPart *part)
 {
 	if (OidIsValid(part->run_as) &&
-		asks_for_user_walker((Node *) part->query, NULL))
+		shoal_part_asks_for_user(part->query))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot call a function for the current user with the rights of a view's owner"),
