@@ -66,6 +66,12 @@ VACUUM no_such;
 VACUUM (no_such) d;
 ANALYZE;
 
+-- the schema of temporary tables is the session's
+CREATE TEMP TABLE tmp (a int PRIMARY KEY);
+SELECT nspname AS temp_schema FROM pg_namespace WHERE oid = pg_my_temp_schema() \gset
+REINDEX SCHEMA :temp_schema;
+REINDEX SCHEMA CONCURRENTLY :temp_schema;
+
 -- functions of an index are called as the table's owner, concurrently too
 CREATE ROLE maintenance_owner LOGIN;
 GRANT USAGE ON SCHEMA maintenance TO maintenance_owner;

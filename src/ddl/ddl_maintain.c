@@ -306,14 +306,45 @@ reindex_databases(ShoalUtility *call, const char *head)
 	shoal_ddl_core_local(call);
 }
 
+/*
+ * An index that was not built on all partitions stays so: only the indexes that
+ * partitions have are built again.
+ */
+static void
+refuse_unfinished_index(RangeVar *relation)
+{
+	Oid			relid = shoal_ddl_relid(relation);
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX ||
+		!is_shoal_relation(relation) || get_index_isvalid(relid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("index \"%s\" has not been built on all shards",
+					relation->relname),
+			 errhint("Drop it and create it again.")));
+}
+
+/* Each session has its own schema of temporary tables. */
+static bool
+is_temporary_schema(const char *name)
+{
+	Oid			nspid = name ? get_namespace_oid(name, true) : InvalidOid;
+
+	return OidIsValid(nspid) && isAnyTempNamespace(nspid);
+}
+
 void
 shoal_ddl_run_reindex(ShoalUtility *call)
 {
 	ReindexStmt *stmt = (ReindexStmt *) call->stmt;
 	StringInfoData sql;
 
+	if (stmt->kind == REINDEX_OBJECT_INDEX)
+		refuse_unfinished_index(stmt->relation);
 	if (!shoal_ddl_is_coordinator() ||
-		(stmt->relation && !is_shoal_relation(stmt->relation)))
+		(stmt->relation && !is_shoal_relation(stmt->relation)) ||
+		(stmt->kind == REINDEX_OBJECT_SCHEMA && is_temporary_schema(stmt->name)))
 	{
 		shoal_ddl_core_local(call);
 		return;
