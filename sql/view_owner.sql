@@ -73,6 +73,23 @@ RESET search_path;
 SELECT count(*), count(DISTINCT s), differ(), differ_r() FROM vo.t;
 SELECT everywhere('SELECT md5(string_agg(r::text, '','' ORDER BY id)) FROM vo.r') ~ '^(\w+) \1 \1$' AS same;
 
+-- a view of a view, of a third role
+CREATE ROLE vo_middle LOGIN;
+GRANT ALL ON SCHEMA vo TO vo_middle;
+GRANT ALL ON vo.v TO vo_middle;
+SET ROLE vo_middle;
+CREATE VIEW vo.vv AS SELECT key, text FROM vo.v;
+GRANT ALL ON vo.vv TO vo_user;
+SET ROLE vo_user;
+INSERT INTO vo.vv VALUES (10, 'middle'), (900, 'made') ON CONFLICT (key) DO UPDATE SET text = vv.text || excluded.text;
+UPDATE vo.vv SET text = text || '!' WHERE key IN (10, 900) RETURNING *;
+DELETE FROM vo.vv WHERE key = 900;
+RESET ROLE;
+REVOKE UPDATE ON vo.v FROM vo_middle;
+SET ROLE vo_user;
+UPDATE vo.vv SET text = 'no';
+RESET ROLE;
+
 -- what the user has no right to stays so
 SET search_path = vo;
 SET ROLE vo_user;
@@ -127,4 +144,4 @@ RESET search_path;
 DROP FUNCTION differ, differ_r;
 DROP SCHEMA vo CASCADE;
 DROP SCHEMA vo_twin CASCADE;
-DROP ROLE vo_owner, vo_user;
+DROP ROLE vo_owner, vo_user, vo_middle;
