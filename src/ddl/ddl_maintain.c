@@ -7,7 +7,7 @@
  * of its own, and here (CONCURRENTLY: first, else last).  There is no distributed transaction: as on one
  * server, what is done when one of them fails stays done, and CREATE INDEX
  * CONCURRENTLY leaves an index behind that has to be dropped (on the other
- * nodes it may be missing or complete; DROP INDEX IF EXISTS does for all).
+ * nodes it may be missing, unfinished or complete; DROP INDEX IF EXISTS does for all).
  * Those that may be run in a transaction block are part of the distributed
  * transaction there.
  *
@@ -54,6 +54,28 @@ is_top_level(ShoalUtility *call)
 /* ---- other nodes, outside transactions ---- */
 
 /*
+ * What fails on one node is cancelled on the others: the user's next statement
+ * must not meet it there.
+ */
+static void
+run_or_cancel(List *conns, const char *sql)
+{
+	PG_TRY();
+	{
+		shoal_remote_exec_all(conns, sql);
+	}
+	PG_CATCH();
+	{
+		ListCell   *lc;
+
+		foreach(lc, conns)
+			shoal_remote_tidy((ShoalConn *) lfirst(lc));
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/*
  * One statement on each other node, all at once.  quiet: without the notices
  * that it gives here as well.
  */
@@ -74,7 +96,7 @@ run_separately(const char *sql, bool quiet)
 		conn->quiet = quiet;
 		conns = lappend(conns, conn);
 	}
-	shoal_remote_exec_all(conns, shoal_ddl_marked(sql));
+	run_or_cancel(conns, shoal_ddl_marked(sql));
 	foreach(lc, conns)
 		shoal_remote_close((ShoalConn *) lfirst(lc));
 }
