@@ -57,6 +57,13 @@ SELECT * FROM twice('UPDATE stock s SET note = ''single'' FROM one WHERE one.pro
 SELECT * FROM twice('UPDATE stock s SET note = ''nothing'' FROM changes c WHERE s.product = c.product AND c.delta > 1000000');
 SELECT * FROM twice('UPDATE stock s SET note = v.x FROM (VALUES (3, ''three''), (4, ''four'')) v(p, x), changes c WHERE v.p = s.product AND c.product = v.p');
 
+-- several columns by one subquery, not in the order that the table has them
+SELECT * FROM twice('UPDATE stock s SET (note, n) = (SELECT why, delta FROM changes c WHERE c.product = s.product) WHERE id < 30');
+SELECT * FROM twice('UPDATE stock s SET (lv, note) = (SELECT c.lv, c.why FROM changes c WHERE c.cid = 3), product = product + 1, (n) = (SELECT count(*) FROM changes) WHERE id = 31');
+SELECT * FROM twice('UPDATE stock SET (note, n, product) = (SELECT o.note || ''o'', o.product, o.n FROM stock o WHERE o.id = stock.id) WHERE id BETWEEN 32 AND 50');
+SELECT * FROM twice('INSERT INTO stock VALUES (33, 1, 2, ''c''), (34, 3, 4, ''d'') ON CONFLICT (id) DO UPDATE SET (note, product) = (SELECT excluded.note || stock.id, excluded.n), n = 9');
+SELECT * FROM twice('MERGE INTO stock s USING (VALUES (35), (36)) v(i) ON s.id = v.i WHEN MATCHED THEN UPDATE SET (note, n) = (SELECT ''m'' || v.i, v.i + 5)');
+
 -- what the transaction has done before is seen, and what is rolled back is not
 BEGIN;
 INSERT INTO changes VALUES (100, 49, 5, 'low', 'late');
