@@ -200,6 +200,11 @@ DROP DOMAIN posint;
 
 -- functions of temporary tables' rows stay where these are
 CREATE TEMP TABLE passing (a int, b text);
+CREATE DOMAIN passing_rows AS passing[] CHECK (cardinality(VALUE) < 3);
+ALTER DOMAIN passing_rows SET NOT NULL;
+SELECT ARRAY[ROW(1, 'x')]::passing[]::passing_rows;
+SELECT everywhere('SELECT count(*) FROM pg_type WHERE typname = ''passing_rows''');
+DROP DOMAIN passing_rows;
 CREATE FUNCTION of_row(passing) RETURNS text LANGUAGE sql AS 'SELECT $1.b';
 CREATE FUNCTION rows_of() RETURNS SETOF passing LANGUAGE sql AS 'SELECT * FROM passing';
 INSERT INTO passing VALUES (1, 'one');

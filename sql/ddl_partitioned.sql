@@ -28,6 +28,33 @@ ALTER TABLE t SET UNLOGGED;
 SELECT * FROM shard_objects('t') WHERE object ~ '^table';
 ALTER TABLE t SET LOGGED;
 SELECT * FROM shard_objects('t') WHERE object ~ '^table';
+-- what foreign keys lead to has to be as persistent, itself and others
+CREATE TABLE parent_t (a int, b int, PRIMARY KEY (a, b), FOREIGN KEY (a, b) REFERENCES parent_t);
+CREATE TABLE child_t (a int, b int, c int, PRIMARY KEY (a, c));
+SELECT shoal.create_distributed_table('parent_t', 'a', colocate_with => 't');
+SELECT shoal.create_distributed_table('child_t', 'a', colocate_with => 't');
+CREATE TABLE ref_t (c int PRIMARY KEY);
+SELECT shoal.create_reference_table('ref_t');
+ALTER TABLE child_t ADD FOREIGN KEY (a, b) REFERENCES parent_t, ADD FOREIGN KEY (c) REFERENCES ref_t;
+INSERT INTO ref_t VALUES (1);
+INSERT INTO parent_t SELECT i, i FROM generate_series(1, 20) i;
+INSERT INTO child_t SELECT i, i, 1 FROM generate_series(1, 20) i;
+\set VERBOSITY sqlstate
+ALTER TABLE parent_t SET UNLOGGED;
+ALTER TABLE ref_t SET UNLOGGED;
+ALTER TABLE child_t SET UNLOGGED;
+ALTER TABLE parent_t SET UNLOGGED;
+ALTER TABLE ref_t SET UNLOGGED;
+SELECT everywhere($$SELECT string_agg(DISTINCT relpersistence::text, '') FROM pg_class WHERE relname IN ('parent_t', 'child_t', 'ref_t') AND relkind = 'r'$$);
+ALTER TABLE child_t SET LOGGED;
+ALTER TABLE ref_t SET LOGGED;
+ALTER TABLE child_t SET LOGGED;
+ALTER TABLE parent_t SET LOGGED;
+ALTER TABLE child_t SET LOGGED;
+\set VERBOSITY default
+SELECT everywhere($$SELECT string_agg(DISTINCT relpersistence::text, '') FROM pg_class WHERE relname IN ('parent_t', 'child_t', 'ref_t')$$);
+SELECT count(*) FROM child_t JOIN parent_t USING (a, b) JOIN ref_t USING (c);
+DROP TABLE child_t, parent_t, ref_t;
 ALTER TABLE t SET TABLESPACE pg_default;
 ALTER TABLE t SET ACCESS METHOD heap;
 ALTER TABLE t REPLICA IDENTITY FULL;
@@ -80,6 +107,14 @@ ALTER TABLE t ADD UNIQUE USING INDEX t_b;
 ALTER TABLE t ADD UNIQUE USING INDEX no_such;
 CREATE UNIQUE INDEX t_part ON t (a, d) WHERE d > 1;
 ALTER TABLE t ADD UNIQUE USING INDEX t_part;
+CREATE UNIQUE INDEX t_desc ON t (a, d DESC);
+ALTER TABLE t ADD UNIQUE USING INDEX t_desc;
+CREATE UNIQUE INDEX t_posix ON t (a, b COLLATE "POSIX");
+ALTER TABLE t ADD UNIQUE USING INDEX t_posix;
+CREATE UNIQUE INDEX t_ops ON t (a, b text_pattern_ops);
+ALTER TABLE t ADD UNIQUE USING INDEX t_ops;
+ALTER TABLE t ADD UNIQUE USING INDEX t_key;
+DROP INDEX t_desc, t_posix, t_ops;
 
 -- indexes built concurrently
 CREATE INDEX CONCURRENTLY conc ON t (c DESC) WHERE c > 3;
@@ -87,6 +122,19 @@ CREATE INDEX CONCURRENTLY ON t (b, c);
 CREATE UNIQUE INDEX CONCURRENTLY ON t (a, b);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS conc ON t (c);
 CREATE UNIQUE INDEX CONCURRENTLY failing ON t (c);
+-- one that was not built to its end is not made valid by building again what there is
+CREATE TABLE dups (a int, b int);
+SELECT shoal.create_distributed_table('dups', 'a', colocate_with => 't');
+INSERT INTO dups SELECT i % 30, 1 FROM generate_series(1, 60) i;
+\set VERBOSITY sqlstate
+CREATE UNIQUE INDEX CONCURRENTLY dups_key ON dups (a);
+REINDEX INDEX dups_key;
+REINDEX INDEX CONCURRENTLY dups_key;
+\set VERBOSITY default
+SELECT indisvalid FROM pg_index WHERE indexrelid = 'dups_key'::regclass;
+DELETE FROM dups WHERE a < 29;
+REINDEX INDEX dups_key;
+DROP TABLE dups;
 SELECT * FROM shard_objects('t') WHERE object ~ 'conc|b_c|a_b';
 SELECT everywhere($$SELECT string_agg(relname || ' ' || indisvalid, ', ' ORDER BY relname) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = 'ddl_partitioned.t'::regclass AND relname ~ 'conc|b_c|a_b'$$);
 BEGIN;

@@ -57,6 +57,13 @@ SELECT * FROM twice('UPDATE stock s SET note = ''single'' FROM one WHERE one.pro
 SELECT * FROM twice('UPDATE stock s SET note = ''nothing'' FROM changes c WHERE s.product = c.product AND c.delta > 1000000');
 SELECT * FROM twice('UPDATE stock s SET note = v.x FROM (VALUES (3, ''three''), (4, ''four'')) v(p, x), changes c WHERE v.p = s.product AND c.product = v.p');
 
+-- several columns by one subquery, not in the order that the table has them
+SELECT * FROM twice('UPDATE stock s SET (note, n) = (SELECT why, delta FROM changes c WHERE c.product = s.product) WHERE id < 30');
+SELECT * FROM twice('UPDATE stock s SET (lv, note) = (SELECT c.lv, c.why FROM changes c WHERE c.cid = 3), product = product + 1, (n) = (SELECT count(*) FROM changes) WHERE id = 31');
+SELECT * FROM twice('UPDATE stock SET (note, n, product) = (SELECT o.note || ''o'', o.product, o.n FROM stock o WHERE o.id = stock.id) WHERE id BETWEEN 32 AND 50');
+SELECT * FROM twice('INSERT INTO stock VALUES (33, 1, 2, ''c''), (34, 3, 4, ''d'') ON CONFLICT (id) DO UPDATE SET (note, product) = (SELECT excluded.note || stock.id, excluded.n), n = 9');
+SELECT * FROM twice('MERGE INTO stock s USING (VALUES (35), (36)) v(i) ON s.id = v.i WHEN MATCHED THEN UPDATE SET (note, n) = (SELECT ''m'' || v.i, v.i + 5)');
+
 -- what the transaction has done before is seen, and what is rolled back is not
 BEGIN;
 INSERT INTO changes VALUES (100, 49, 5, 'low', 'late');
@@ -97,6 +104,11 @@ UPDATE stock s SET n = t.n, note = t.note FROM twin.stock t WHERE t.id = s.id;
 SELECT * FROM twice('UPDATE stock s SET note = name FROM loc WHERE loc.product = s.product');
 SELECT * FROM twice('UPDATE stock s SET note = tmp.name || loc.name FROM loc JOIN tmp USING (product) WHERE loc.product = s.product');
 SELECT * FROM twice('DELETE FROM stock WHERE product IN (SELECT product FROM tmp) AND id % 10 = 7');
+-- a local table is written; what it is joined with has subqueries of its own
+SELECT * FROM twice('DELETE FROM loc WHERE EXISTS (SELECT 1 FROM one CROSS JOIN (SELECT c.product, ARRAY(SELECT name FROM banned) AS names FROM changes c WHERE delta < 60) s WHERE s.product = loc.product)');
+SELECT * FROM twice('UPDATE loc SET name = s.most || s.why FROM (SELECT c.product, why, (SELECT max(name) FROM banned) AS most FROM changes c WHERE delta BETWEEN 70 AND 90) s WHERE s.product = loc.product');
+SELECT * FROM twice('UPDATE loc SET name = name || s.n FROM (SELECT DISTINCT product, (SELECT count(*) FROM banned) AS n FROM changes) s WHERE s.product = loc.product AND loc.product > 15');
+SELECT count(*) AS left, string_agg(name, ' ' ORDER BY product) AS names, string_agg(l::text, ' ' ORDER BY product) = (SELECT string_agg(t::text, ' ' ORDER BY product) FROM twin.loc t) AS same FROM loc l;
 SET shoal.move_threshold = 0;
 SELECT count(*), max(name) FROM stock JOIN tmp USING (product);
 SELECT count(*), max(name) FROM twin.stock JOIN tmp USING (product);

@@ -66,6 +66,28 @@ VACUUM no_such;
 VACUUM (no_such) d;
 ANALYZE;
 
+-- what fails on one node goes on on no other
+CREATE FUNCTION slow_or_failing(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_database() = 'shoal_n2' THEN RAISE 'fails'; END IF;
+    IF current_database() = 'shoal_n3' THEN PERFORM pg_sleep(1); END IF;
+    RETURN $1;
+END $$;
+CREATE TABLE failing (a int, b int);
+SELECT shoal.create_distributed_table('failing', 'a');
+INSERT INTO failing SELECT i, i FROM generate_series(1, 100) i;
+\set VERBOSITY sqlstate
+CREATE INDEX CONCURRENTLY failing_b ON failing (slow_or_failing(b));
+\set VERBOSITY default
+SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query ~ 'INDEX.*failing_b' AND pid <> pg_backend_pid();
+DROP TABLE failing;
+
+-- the schema of temporary tables is the session's
+CREATE TEMP TABLE tmp (a int PRIMARY KEY);
+SELECT nspname AS temp_schema FROM pg_namespace WHERE oid = pg_my_temp_schema() \gset
+REINDEX SCHEMA :temp_schema;
+REINDEX SCHEMA CONCURRENTLY :temp_schema;
+
 -- functions of an index are called as the table's owner, concurrently too
 CREATE ROLE maintenance_owner LOGIN;
 GRANT USAGE ON SCHEMA maintenance TO maintenance_owner;

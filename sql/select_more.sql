@@ -57,6 +57,20 @@ RESET shoal.enable_push;
 -- a locking clause on a view that has a set operation
 CREATE VIEW dist.both_kinds AS SELECT customer_id FROM dist.customers UNION ALL SELECT customer_id FROM dist.orders;
 SELECT count(*) FROM (SELECT * FROM dist.both_kinds WHERE customer_id = 3 FOR UPDATE) x;
+-- what stands for many rows cannot be locked, in a view neither
+CREATE VIEW dist.grouped AS SELECT region, count(*) FROM dist.customers GROUP BY region;
+CREATE VIEW plain.grouped AS SELECT region, count(*) FROM plain.customers GROUP BY region;
+CREATE VIEW dist.numbered AS SELECT customer_id, row_number() OVER (ORDER BY customer_id) FROM dist.customers;
+CREATE VIEW plain.numbered AS SELECT customer_id, row_number() OVER (ORDER BY customer_id) FROM plain.customers;
+SELECT * FROM dist.grouped FOR UPDATE;
+SELECT * FROM plain.grouped FOR UPDATE;
+SELECT * FROM dist.grouped JOIN dist.customers USING (region) FOR SHARE;
+SELECT * FROM plain.grouped JOIN plain.customers USING (region) FOR SHARE;
+SELECT * FROM dist.numbered WHERE customer_id = 5 FOR UPDATE;
+SELECT * FROM plain.numbered WHERE customer_id = 5 FOR UPDATE;
+SELECT customer_id, count FROM dist.grouped JOIN dist.customers USING (region) WHERE customer_id < 4 ORDER BY 1 FOR UPDATE OF customers;
+SELECT customer_id, count FROM plain.grouped JOIN plain.customers USING (region) WHERE customer_id < 4 ORDER BY 1 FOR UPDATE OF customers;
+DROP VIEW dist.grouped, plain.grouped, dist.numbered, plain.numbered;
 DROP VIEW dist.both_kinds;
 
 -- views whose owner's rights count where they cannot be sent as a whole

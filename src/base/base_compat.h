@@ -8,6 +8,7 @@
 #ifndef BASE_COMPAT_H
 #define BASE_COMPAT_H
 
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
@@ -258,6 +259,31 @@ shoal_rte_check_as(Query *query, RangeTblEntry *rte)
 }
 
 /*
+ * Has a role the rights that an entry asks for?  InvalidOid: the role that the
+ * entry names, or the current user.
+ */
+static inline bool
+shoal_rte_is_permitted(Query *query, RangeTblEntry *rte, Oid as)
+{
+	RangeTblEntry *copy = copyObject(rte);
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *info;
+
+	if (rte->perminfoindex == 0)
+		return true;
+	info = copyObject(getRTEPermissionInfo(query->rteperminfos, rte));
+	copy->perminfoindex = 1;
+	if (OidIsValid(as))
+		info->checkAsUser = as;
+	return ExecCheckPermissions(list_make1(copy), list_make1(info), false);
+#else
+	if (OidIsValid(as))
+		copy->checkAsUser = as;
+	return ExecCheckRTPerms(list_make1(copy), false);
+#endif
+}
+
+/*
  * For a copy of an entry of the same query that is to stand for another
  * relation: it knows which columns are written, but needs no rights.
  */
@@ -386,6 +412,14 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #else
 #define SHOAL_EXECUTE_ONCE_PARAM
 #define SHOAL_EXECUTE_ONCE
+#endif
+
+/* the sequence of an identity column; needs catalog/dependency.h */
+#if PG_VERSION_NUM >= 170000
+#define shoal_identity_sequence(rel, attno) getIdentitySequence(rel, attno, false)
+#else
+#define shoal_identity_sequence(rel, attno) \
+	getIdentitySequence(RelationGetRelid(rel), attno, false)
 #endif
 
 /* PG_TEMP_FILES_DIR and PG_TEMP_FILE_PREFIX: in storage/fd.h before 17 */

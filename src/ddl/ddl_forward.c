@@ -347,6 +347,15 @@ forward(Node *stmt, const char *sql, ShoalReach reach)
 	shoal_remote_forget_statements();
 }
 
+static void
+forward_all(Node *stmt, List *statements, ShoalReach reach)
+{
+	ListCell   *lc;
+
+	foreach(lc, statements)
+		forward(stmt, (char *) lfirst(lc), reach);
+}
+
 /* ---- what the other nodes get ---- */
 
 /* DROP without the temporary objects among those it names. */
@@ -629,6 +638,7 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	bool		others = shoal_ddl_enter_cluster(true);
 	bool		others_first = others && has_event_triggers();
 	Node	   *stmt = copyObject(call->stmt);
+	List	   *likes = NIL;
 	char	   *sql;
 
 	shoal_ddl_check_before(stmt, targets);
@@ -641,13 +651,20 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	}
 	if (others)
 		shoal_ddl_lock_targets(stmt, targets);
+	/* what LIKE has copied is known only afterwards */
+	if (others && IsA(stmt, CreateStmt) &&
+		!(((CreateStmt *) stmt)->if_not_exists &&
+		  OidIsValid(existing_relation(((CreateStmt *) stmt)->relation))))
+		likes = shoal_like_temporary((CreateStmt *) stmt);
+	others_first &= likes == NIL;
 	if (others_first)
 		forward(stmt, sql, reach);
 	run_forwarded_here(call, targets);
 	shoal_ddl_check_after(stmt);
 	if (others && !others_first &&
 		!turned_out_temporary(shoal_ddl_created_relation(stmt)))
-		forward(stmt, sql, reach);
+		forward_all(stmt, likes ? shoal_like_statements(call, (CreateStmt *) stmt, likes) :
+					list_make1(sql), reach);
 }
 
 void

@@ -7,7 +7,7 @@
  * of its own, and here (CONCURRENTLY: first, else last).  There is no distributed transaction: as on one
  * server, what is done when one of them fails stays done, and CREATE INDEX
  * CONCURRENTLY leaves an index behind that has to be dropped (on the other
- * nodes it may be missing or complete; DROP INDEX IF EXISTS does for all).
+ * nodes it may be missing, unfinished or complete; DROP INDEX IF EXISTS does for all).
  * Those that may be run in a transaction block are part of the distributed
  * transaction there.
  *
@@ -54,6 +54,28 @@ is_top_level(ShoalUtility *call)
 /* ---- other nodes, outside transactions ---- */
 
 /*
+ * What fails on one node is cancelled on the others: the user's next statement
+ * must not meet it there.
+ */
+static void
+run_or_cancel(List *conns, const char *sql)
+{
+	PG_TRY();
+	{
+		shoal_remote_exec_all(conns, sql);
+	}
+	PG_CATCH();
+	{
+		ListCell   *lc;
+
+		foreach(lc, conns)
+			shoal_remote_tidy((ShoalConn *) lfirst(lc));
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/*
  * One statement on each other node, all at once.  quiet: without the notices
  * that it gives here as well.
  */
@@ -74,7 +96,7 @@ run_separately(const char *sql, bool quiet)
 		conn->quiet = quiet;
 		conns = lappend(conns, conn);
 	}
-	shoal_remote_exec_all(conns, shoal_ddl_marked(sql));
+	run_or_cancel(conns, shoal_ddl_marked(sql));
 	foreach(lc, conns)
 		shoal_remote_close((ShoalConn *) lfirst(lc));
 }
@@ -306,14 +328,45 @@ reindex_databases(ShoalUtility *call, const char *head)
 	shoal_ddl_core_local(call);
 }
 
+/*
+ * An index that was not built on all partitions stays so: only the indexes that
+ * partitions have are built again.
+ */
+static void
+refuse_unfinished_index(RangeVar *relation)
+{
+	Oid			relid = shoal_ddl_relid(relation);
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX ||
+		!is_shoal_relation(relation) || get_index_isvalid(relid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("index \"%s\" has not been built on all shards",
+					relation->relname),
+			 errhint("Drop it and create it again.")));
+}
+
+/* Each session has its own schema of temporary tables. */
+static bool
+is_temporary_schema(const char *name)
+{
+	Oid			nspid = name ? get_namespace_oid(name, true) : InvalidOid;
+
+	return OidIsValid(nspid) && isAnyTempNamespace(nspid);
+}
+
 void
 shoal_ddl_run_reindex(ShoalUtility *call)
 {
 	ReindexStmt *stmt = (ReindexStmt *) call->stmt;
 	StringInfoData sql;
 
+	if (stmt->kind == REINDEX_OBJECT_INDEX)
+		refuse_unfinished_index(stmt->relation);
 	if (!shoal_ddl_is_coordinator() ||
-		(stmt->relation && !is_shoal_relation(stmt->relation)))
+		(stmt->relation && !is_shoal_relation(stmt->relation)) ||
+		(stmt->kind == REINDEX_OBJECT_SCHEMA && is_temporary_schema(stmt->name)))
 	{
 		shoal_ddl_core_local(call);
 		return;

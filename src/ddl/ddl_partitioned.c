@@ -7,8 +7,10 @@
  * statement and done to the shard partitions that are on this node, as every
  * node does:
  *
- *	storage parameters, SET LOGGED and UNLOGGED, SET ACCESS METHOD, CLUSTER ON
- *	and SET WITHOUT CLUSTER: on the partitions only;
+ *	storage parameters, SET ACCESS METHOD, CLUSTER ON and SET WITHOUT CLUSTER:
+ *	on the partitions only;
+ *
+ *	SET LOGGED and UNLOGGED: on the partitions, and marked on the table;
  *
  *	SET TABLESPACE, REPLICA IDENTITY, column options: on the table and the
  *	partitions, which core leaves alone;
@@ -39,8 +41,10 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
+#include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -247,31 +251,64 @@ validate_foreign_key(Oid relid, const char *name)
 /* ---- USING INDEX ---- */
 
 static void
+refuse_index(Relation index, int code, const char *why)
+{
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg("index \"%s\" cannot become a constraint",
+					RelationGetRelationName(index)),
+			 errdetail("It %s.", why)));
+}
+
+/* Is a key of the index what a constraint would make of the column? */
+static bool
+is_plain_key(Relation index, int key)
+{
+	Oid			relid = index->rd_index->indrelid;
+	AttrNumber	attno = index->rd_index->indkey.values[key];
+	bool		isnull;
+	Datum		classes = SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
+										  Anum_pg_index_indclass, &isnull);
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	return index->rd_indoption[key] == 0 &&
+		index->rd_indcollation[key] == collation &&
+		((oidvector *) DatumGetPointer(classes))->values[key] ==
+		GetDefaultOpClass(type, BTREE_AM_OID) &&
+		get_attoptions(RelationGetRelid(index), key + 1) == (Datum) 0;
+}
+
+/* Fills in the constraint's columns; raises what core would. */
+static void
 index_columns(Oid index, Constraint *con)
 {
 	Relation	rel = index_open(index, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(rel);
 
-	if (RelationGetIndexExpressions(rel) != NIL || RelationGetIndexPredicate(rel) != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("index \"%s\" contains expressions or is partial",
-						RelationGetRelationName(rel)),
-				 errdetail("Cannot create a primary key or unique constraint using such an index.")));
+	if (OidIsValid(get_index_constraint(index)))
+		refuse_index(rel, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					 "belongs to a constraint already");
+	if (!rel->rd_index->indisvalid)
+		refuse_index(rel, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "is not valid");
 	if (!rel->rd_index->indisunique)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a unique index", RelationGetRelationName(rel)),
-				 errdetail("Cannot create a primary key or unique constraint using such an index.")));
-	for (int i = 0; i < desc->natts; i++)
+		refuse_index(rel, ERRCODE_WRONG_OBJECT_TYPE, "is not unique");
+	if (RelationGetIndexExpressions(rel) != NIL || RelationGetIndexPredicate(rel) != NIL)
+		refuse_index(rel, ERRCODE_WRONG_OBJECT_TYPE,
+					 "contains expressions or is partial");
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		char	   *name = get_attname(rel->rd_index->indrelid,
 									   rel->rd_index->indkey.values[i], false);
 
-		if (i < rel->rd_index->indnkeyatts)
+		if (i >= rel->rd_index->indnkeyatts)
+			con->including = lappend(con->including, makeString(name));
+		else if (is_plain_key(rel, i))
 			con->keys = lappend(con->keys, makeString(name));
 		else
-			con->including = lappend(con->including, makeString(name));
+			refuse_index(rel, ERRCODE_WRONG_OBJECT_TYPE,
+						 psprintf("does not sort by column \"%s\" in the default way", name));
 	}
 	con->nulls_not_distinct = rel->rd_index->indnullsnotdistinct;
 	index_close(rel, NoLock);
@@ -305,6 +342,93 @@ replace_using_index(ShoalUtility *call, Oid relid, Constraint *con)
 		con->conname = con->indexname;
 	con->indexname = NULL;
 	drop_index(call, index);
+}
+
+/* ---- SET LOGGED and UNLOGGED ---- */
+
+/*
+ * Core compares the persistence of tables with foreign keys to each other, and
+ * finds the partitioned tables, whose own means nothing otherwise.  Before 18
+ * it is kept as it is for the partitions; since then partitioned tables have
+ * to be permanent and show what they are just while core compares.
+ */
+static List *
+show_persistence(List *shown, Oid relid, char persistence)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		if (form->relkind == RELKIND_PARTITIONED_TABLE &&
+			form->relpersistence != persistence)
+		{
+			Relation	pg_class = table_open(RelationRelationId, RowExclusiveLock);
+
+			form->relpersistence = persistence;
+			CatalogTupleUpdate(pg_class, &tuple->t_self, tuple);
+			table_close(pg_class, RowExclusiveLock);
+			if (SHOAL_PARTITIONED_ONLY_PERMANENT)
+				shown = lappend_oid(shown, lfirst_oid(lc));
+		}
+		heap_freetuple(tuple);
+	}
+	CommandCounterIncrement();
+	return shown;
+}
+
+/* All that a table's foreign keys lead to, and the table as it is going to be. */
+static List *
+show_all_persistence(AlterTableStmt *stmt, Oid relid)
+{
+	List	   *shown = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_foreign_keys(relid))
+	{
+		ShoalForeignKey *fk = (ShoalForeignKey *) lfirst(lc);
+		Oid			other = fk->from == relid ? fk->to : fk->from;
+
+		if (SHOAL_PARTITIONED_ONLY_PERMANENT && shoal_ddl_is_distributed(other))
+			shown = show_persistence(shown, other,
+									 shoal_ddl_storage_of(other)->persistence);
+	}
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (shoal_ddl_is_distributed(relid) &&
+			(type == AT_SetLogged || type == AT_SetUnLogged))
+			shown = show_persistence(shown, relid, type == AT_SetLogged ?
+									 RELPERSISTENCE_PERMANENT : RELPERSISTENCE_UNLOGGED);
+	}
+	return shown;
+}
+
+static void
+hide_persistence(List *shown)
+{
+	ListCell   *lc;
+
+	foreach(lc, shown)
+		(void) show_persistence(NIL, lfirst_oid(lc), RELPERSISTENCE_PERMANENT);
+}
+
+static bool
+sets_persistence(AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		if (type == AT_SetLogged || type == AT_SetUnLogged)
+			return true;
+	}
+	return false;
 }
 
 /* ---- ALTER TABLE ---- */
@@ -368,11 +492,17 @@ alter_table(ShoalUtility *call, Oid relid)
 	List	   *for_partitions;
 	List	   *validated = NIL;
 	List	   *keys_before = NIL;
+	List	   *shown = NIL;
 	bool		not_valid = false;
 	ListCell   *lc;
 
 	shoal_ddl_own_statement(call);
 	stmt = (AlterTableStmt *) call->stmt;
+	if (sets_persistence(stmt))
+	{
+		require_owner(relid);
+		shown = show_all_persistence(stmt, relid);
+	}
 	for_partitions = split_commands(stmt);
 	if (for_partitions != NIL)
 		require_owner(relid);
@@ -409,7 +539,18 @@ alter_table(ShoalUtility *call, Oid relid)
 	}
 	if (for_partitions != NIL)
 		alter_each(shoal_ddl_local_partitions(relid), for_partitions);
+	hide_persistence(shown);
 	CommandCounterIncrement();
+}
+
+/* A table that is not partitioned, with foreign keys of those that are. */
+static void
+set_persistence(ShoalUtility *call, Oid relid)
+{
+	List	   *shown = show_all_persistence((AlterTableStmt *) call->stmt, relid);
+
+	shoal_ddl_core_here(call);
+	hide_persistence(shown);
 }
 
 /* ALTER INDEX on an index of a distributed table. */
@@ -470,6 +611,12 @@ shoal_ddl_partitioned(ShoalUtility *call, const ShoalTargets *targets)
 			is_restored_foreign_key((AlterTableStmt *) call->stmt, relid))
 		{
 			alter_table(call, relid);
+			return true;
+		}
+		if (sets_persistence((AlterTableStmt *) call->stmt) &&
+			SHOAL_PARTITIONED_ONLY_PERMANENT && shoal_meta_table(relid) != NULL)
+		{
+			set_persistence(call, relid);
 			return true;
 		}
 	}

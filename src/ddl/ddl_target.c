@@ -94,9 +94,12 @@ static void
 add_type(ShoalTargets *targets, TypeName *name)
 {
 	Oid			type = LookupTypeNameOid(NULL, name, true);
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	HeapTuple	tuple;
 
 	targets->named++;
+	if (OidIsValid(type))
+		type = getBaseType(type);
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	if (!HeapTupleIsValid(tuple))
 		return;
 	if (isTempNamespace(((Form_pg_type) GETSTRUCT(tuple))->typnamespace))
@@ -106,10 +109,10 @@ add_type(ShoalTargets *targets, TypeName *name)
 
 /*
  * A function is temporary in effect if it takes or returns rows of a temporary
- * table: it cannot exist where that does not.
+ * table: it cannot exist where that does not.  The same goes for a domain.
  */
 static void
-add_function(ShoalTargets *targets, List *name, List *types)
+add_with_types(ShoalTargets *targets, List *name, List *types)
 {
 	int			before = targets->temporary;
 	ListCell   *lc;
@@ -201,7 +204,7 @@ add_object(ShoalTargets *targets, ObjectType type, Node *object)
 		case OBJECT_FUNCTION:
 		case OBJECT_PROCEDURE:
 		case OBJECT_ROUTINE:
-			add_function(targets, ((ObjectWithArgs *) object)->objname,
+			add_with_types(targets, ((ObjectWithArgs *) object)->objname,
 						 types_of_existing(type, (ObjectWithArgs *) object));
 			break;
 		case OBJECT_COLLATION:
@@ -254,11 +257,12 @@ add_creation(ShoalTargets *targets, Node *stmt)
 	switch (nodeTag(stmt))
 	{
 		case T_CreateFunctionStmt:
-			add_function(targets, ((CreateFunctionStmt *) stmt)->funcname,
+			add_with_types(targets, ((CreateFunctionStmt *) stmt)->funcname,
 						 types_of_function((CreateFunctionStmt *) stmt));
 			return true;
 		case T_CreateDomainStmt:
-			add_name(targets, ((CreateDomainStmt *) stmt)->domainname);
+			add_with_types(targets, ((CreateDomainStmt *) stmt)->domainname,
+						 list_make1(((CreateDomainStmt *) stmt)->typeName));
 			return true;
 		case T_CreateEnumStmt:
 			add_name(targets, ((CreateEnumStmt *) stmt)->typeName);
@@ -344,6 +348,10 @@ shoal_ddl_targets(Node *stmt, ShoalTargets *targets)
 			break;
 		case T_AlterObjectDependsStmt:
 			add_relation(targets, ((AlterObjectDependsStmt *) stmt)->relation);
+			break;
+		case T_AlterDomainStmt:
+			add_object(targets, OBJECT_DOMAIN,
+					   (Node *) ((AlterDomainStmt *) stmt)->typeName);
 			break;
 		case T_AlterOwnerStmt:
 			add_object(targets, ((AlterOwnerStmt *) stmt)->objectType,

@@ -181,6 +181,18 @@ extern void shoal_ddl_run_vacuum(ShoalUtility *call);
 extern void shoal_ddl_run_cluster(ShoalUtility *call);
 extern void shoal_ddl_run_reindex(ShoalUtility *call);
 
+/* ---- ddl_like.c ---- */
+
+/* The clauses of a CREATE TABLE that copy from temporary tables. */
+extern List *shoal_like_temporary(CreateStmt *stmt);
+
+/*
+ * Once that has run here: statements (char *) that do the same on nodes
+ * without these tables.  stmt is the statement as it was.
+ */
+extern List *shoal_like_statements(ShoalUtility *call, CreateStmt *stmt,
+								   List *likes);
+
 /* ---- ddl_copy.c ---- */
 
 extern void shoal_ddl_run_copy(ShoalUtility *call);

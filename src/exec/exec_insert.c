@@ -253,6 +253,7 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 	call->text = batch_text(state, batch, arrays);
 	call->group_id = state->table->group_id;
 	call->command = CMD_INSERT;
+	call->run_as = state->insert->run_as;
 	call->writes = true;
 	call->cache = arrays || batch->nrows == 1;
 	call->nparams = n;

@@ -77,6 +77,7 @@ typedef struct SinkStream
 	bool		local;
 	ShoalConn  *conn;			/* once begun */
 	bool		finished;		/* all is sent */
+	bool		ended;			/* and the node has said so */
 	StringInfoData buf;			/* remote: bytes; local: entries */
 	uint64		rows;
 
@@ -311,6 +312,7 @@ static void
 end_remote(ShoalSink *sink, SinkStream *stream)
 {
 	stream->rows = shoal_remote_copy_end(stream->conn);
+	stream->ended = true;
 	if (sink->replica_role)
 		shoal_remote_queue(stream->conn,
 						   "SET LOCAL session_replication_role = origin");
@@ -682,6 +684,19 @@ shoal_sink_line(ShoalSink *sink, int shard, const char *line, int len)
 	put_to_shard(sink, shard, line, len, true);
 }
 
+/* Tells other nodes that there are no more rows; the second time waits for them. */
+static void
+end_streams(ShoalSink *sink)
+{
+	for (int i = 0; i < sink->nstreams; i++)
+	{
+		SinkStream *stream = &sink->streams[i];
+
+		if (!stream->local && stream->conn && !stream->ended)
+			pass_on(sink, stream, true);
+	}
+}
+
 uint64
 shoal_sink_close(ShoalSink *sink)
 {
@@ -691,13 +706,10 @@ shoal_sink_close(ShoalSink *sink)
 		send_batch(sink, shard, 1);
 
 	/* what the other nodes still have to do overlaps with the load here */
-	for (int i = 0; i < sink->nstreams; i++)
-	{
-		SinkStream *stream = &sink->streams[i];
-
-		if (!stream->local && stream->conn)
-			pass_on(sink, stream, true);
-	}
+	end_streams(sink);
+	/* unless triggers fire here, whose queries need the connections */
+	if (sink->one_load)
+		end_streams(sink);
 	for (int i = 0; i < sink->nstreams; i++)
 	{
 		SinkStream *stream = &sink->streams[i];
@@ -710,14 +722,11 @@ shoal_sink_close(ShoalSink *sink)
 					 errmsg("could not rewind a temporary file")));
 		pass_on(sink, stream, true);
 	}
+	end_streams(sink);
 	for (int i = 0; i < sink->nstreams; i++)
 	{
-		SinkStream *stream = &sink->streams[i];
-
-		if (!stream->local && stream->conn)
-			pass_on(sink, stream, true);
 		if (sink->table->kind != SHOAL_KIND_REFERENCE || i == 0)
-			rows += stream->rows;
+			rows += sink->streams[i].rows;
 	}
 	MemoryContextDelete(sink->cxt);
 	return rows;

@@ -1,11 +1,16 @@
 /*
  * plan_assign.c
- *		Assignments to parts of columns: f[1] = 1, f[2] = 2, p.a = 3.
+ *		Assignments to parts of columns: f[1] = 1, f[2] = 2, p.a = 3, and to
+ *		several columns by one subquery: (b, a) = (SELECT ...).
  *
  * The rewriter nests all that a statement assigns to parts of one column in
  * one expression; the deparser prints an expression's outermost assignment
  * only.  So before printing the nest is taken apart into what the user wrote,
  * one target for each part, and the node's rewriter builds it again.
+ *
+ * The rewriter also sorts targets by their columns' numbers, and the deparser
+ * takes it for granted that the columns set by one subquery come together and
+ * in the order of its results.
  */
 #include "postgres.h"
 
@@ -119,4 +124,117 @@ shoal_assign_split(List *targetlist)
 			}
 	}
 	return result;
+}
+
+/* ---- several columns by one subquery ---- */
+
+/* The result of such a subquery that a target has as its value. */
+static bool
+multi_walker(Node *node, Param **found)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_MULTIEXPR)
+	{
+		*found = (Param *) node;
+		return true;
+	}
+	return expression_tree_walker(node, multi_walker, (void *) found);
+}
+
+/* The subquery's number and, counted from 1, the result's. */
+static bool
+is_result(const TargetEntry *tle, int *subquery, int *number)
+{
+	Param	   *param = NULL;
+
+	if (tle->resjunk)
+		return false;
+	(void) multi_walker((Node *) tle->expr, &param);
+	if (param == NULL)
+		return false;
+	*subquery = param->paramid >> 16;
+	*number = param->paramid & 0xFFFF;
+	return true;
+}
+
+/* The targets set by one subquery, in the order of its results. */
+static List *
+results_of(List *targetlist, int subquery)
+{
+	List	   *results = NIL;
+	bool		found = true;
+	ListCell   *lc;
+
+	for (int next = 1; found; next++)
+	{
+		found = false;
+		foreach(lc, targetlist)
+		{
+			int			of;
+			int			number;
+
+			if (is_result(lfirst_node(TargetEntry, lc), &of, &number) &&
+				of == subquery && number == next)
+			{
+				results = lappend(results, lfirst(lc));
+				found = true;
+			}
+		}
+	}
+	return results;
+}
+
+/* The entry that holds such a subquery. */
+static TargetEntry *
+subquery_entry(List *targetlist, int subquery)
+{
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		SubLink    *sublink = (SubLink *) tle->expr;
+
+		if (tle->resjunk && sublink && IsA(sublink, SubLink) &&
+			sublink->subLinkType == MULTIEXPR_SUBLINK &&
+			sublink->subLinkId == subquery)
+			return tle;
+	}
+	return NULL;
+}
+
+List *
+shoal_assign_order(List *targetlist)
+{
+	List	   *targets = NIL;
+	List	   *junk = NIL;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		TargetEntry *entry;
+		int			subquery;
+		int			number;
+
+		if (!is_result(tle, &subquery, &number))
+		{
+			if (!tle->resjunk)
+				targets = lappend(targets, tle);
+		}
+		else if (!list_member_ptr(targets, tle))
+		{
+			targets = list_concat(targets, results_of(targetlist, subquery));
+			entry = subquery_entry(targetlist, subquery);
+			if (entry)
+				junk = lappend(junk, entry);
+		}
+	}
+	foreach(lc, targetlist)
+	{
+		if (lfirst_node(TargetEntry, lc)->resjunk)
+			junk = list_append_unique_ptr(junk, lfirst(lc));
+	}
+	return list_concat(targets, junk);
 }

@@ -1,6 +1,6 @@
 /*
  * plan_assign.h
- *		Assignments to parts of columns.
+ *		Assignments to parts of columns, and to several columns at once.
  */
 #ifndef PLAN_ASSIGN_H
 #define PLAN_ASSIGN_H
@@ -15,5 +15,11 @@ extern bool shoal_assign_any(List *targetlist);
  * deparser wants it.  Shares what it does not change.
  */
 extern List *shoal_assign_split(List *targetlist);
+
+/*
+ * The targets of an UPDATE with those set by one subquery together, in the
+ * order of its results, as the deparser wants them.
+ */
+extern List *shoal_assign_order(List *targetlist);
 
 #endif							/* PLAN_ASSIGN_H */

@@ -236,7 +236,8 @@ void
 shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 {
 	cscan->custom_exprs = insert->tail_params;
-	cscan->custom_private = list_make5(list_make1_oid(insert->relid),
+	cscan->custom_private = list_make5(list_make2_oid(insert->relid,
+													  insert->run_as),
 									   insert->attnums,
 									   list_make2_int(insert->use_copy,
 													  insert->returns_rows),
@@ -252,6 +253,7 @@ shoal_insert_load(CustomScan *cscan)
 	List	   *flags = (List *) lthird(private);
 
 	insert->relid = linitial_oid((List *) linitial(private));
+	insert->run_as = lsecond_oid((List *) linitial(private));
 	insert->attnums = (List *) lsecond(private);
 	insert->use_copy = linitial_int(flags);
 	insert->returns_rows = lsecond_int(flags);

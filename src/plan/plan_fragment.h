@@ -110,6 +110,7 @@ extern ShoalFragment *shoal_fragment_load(CustomScan *cscan);
 typedef struct ShoalInsert
 {
 	Oid			relid;
+	Oid			run_as;			/* as in ShoalFragment; then never by COPY */
 	List	   *attnums;		/* int list: target columns, in child order */
 	bool		use_copy;		/* no ON CONFLICT, no RETURNING, no row
 								 * security: rows may go by COPY */

@@ -151,10 +151,7 @@ shoal_part_make_rte(ShoalPart *part, List *names, List *types, List *typmods,
 					part->rows, names, types, typmods, collations);
 }
 
-/*
- * A WITH query that nobody reads: core does not run it, but leaves a subquery
- * that has one where it is, and still pushes conditions into it.
- */
+/* A WITH query that nobody reads, which core does not run. */
 static CommonTableExpr *
 make_idle_cte(void)
 {
@@ -166,6 +163,17 @@ make_idle_cte(void)
 	cte->ctename = "shoal";
 	cte->ctequery = (Node *) query;
 	return cte;
+}
+
+/*
+ * Core leaves a subquery that has a WITH query where it is, and still pushes
+ * conditions into it.
+ */
+void
+shoal_part_keep_apart(Query *query)
+{
+	if (shoal_planning->keep_apart && query->cteList == NIL)
+		query->cteList = list_make1(make_idle_cte());
 }
 
 Query *
@@ -184,8 +192,7 @@ shoal_part_wrap(ShoalPart *part)
 					   &collations);
 	wrap->commandType = CMD_SELECT;
 	wrap->canSetTag = true;
-	if (shoal_planning->keep_apart)
-		wrap->cteList = list_make1(make_idle_cte());
+	shoal_part_keep_apart(wrap);
 	wrap->rtable = list_make1(shoal_part_make_rte(part, names, types, typmods,
 												  collations));
 	ref->rtindex = 1;
@@ -452,6 +459,12 @@ asks_for_user_walker(Node *node, void *context)
 	return expression_tree_walker(node, asks_for_user_walker, context);
 }
 
+bool
+shoal_part_asks_for_user(Query *query)
+{
+	return asks_for_user_walker((Node *) query, NULL);
+}
+
 /*
  * What is read with the rights of a view's owner runs as the owner, but the
  * view's functions have to see the user (current_user itself is a parameter).
@@ -460,7 +473,7 @@ static void
 check_run_as(ShoalPart *part)
 {
 	if (OidIsValid(part->run_as) &&
-		asks_for_user_walker((Node *) part->query, NULL))
+		shoal_part_asks_for_user(part->query))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot call a function for the current user with the rights of a view's owner"),

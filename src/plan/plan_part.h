@@ -51,6 +51,12 @@ extern ShoalPlanning *shoal_planning;
 /* Remembers the tables of a query that leaves the planner's sight. */
 extern void shoal_part_note_tables(Query *query);
 
+/* Does it call functions whose results might depend on who calls them? */
+extern bool shoal_part_asks_for_user(Query *query);
+
+/* Makes core plan a subquery apart from the query around it, if need be. */
+extern void shoal_part_keep_apart(Query *query);
+
 /*
  * A query "SELECT columns FROM part": what takes the place of the part's
  * query.  coltypes etc. are those of the rows that the nodes send.

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/fmgroids.h"
@@ -86,6 +87,9 @@ find_tables_walker(Node *node, ShoalTables *tables)
 	{
 		Query	   *query = (Query *) node;
 
+		/* core asks when it plans a level, which it won't with those sent away */
+		if (query->rowMarks)
+			CheckSelectLocking(query, linitial_node(RowMarkClause, query->rowMarks)->strength);
 		if (query->cteList)
 			tables->with = true;
 		if (query->commandType != CMD_SELECT && query->resultRelation > 0)
@@ -634,6 +638,7 @@ rewrite_level(Query *query, const ShoalAnalysis *analysis)
 	}
 	if (!shoal_split_query(query, analysis))
 		return false;
+	shoal_part_keep_apart(query);
 	rewrite_sublinks(query);
 	return true;
 }

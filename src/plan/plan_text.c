@@ -353,6 +353,21 @@ name_excluded(Query *query)
 	}
 }
 
+static void
+order_merge_actions(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->mergeActionList)
+	{
+		MergeAction *action = lfirst_node(MergeAction, lc);
+
+		if (action->commandType == CMD_UPDATE)
+			action->targetList =
+				shoal_assign_order(shoal_assign_split(action->targetList));
+	}
+}
+
 /* Prepares range table entries and references to them for printing, in place. */
 static bool
 fix_rtes_walker(Node *node, void *level)
@@ -398,10 +413,14 @@ fix_rtes_walker(Node *node, void *level)
 		name_locked_views(query);
 		if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
 			query->targetList = shoal_assign_split(query->targetList);
+		if (query->commandType == CMD_UPDATE)
+			query->targetList = shoal_assign_order(query->targetList);
+		if (query->commandType == CMD_MERGE)
+			order_merge_actions(query);
 		if (query->onConflict)
 		{
 			query->onConflict->onConflictSet =
-				shoal_assign_split(query->onConflict->onConflictSet);
+				shoal_assign_order(shoal_assign_split(query->onConflict->onConflictSet));
 			name_excluded(query);
 		}
 		return query_tree_walker(query, fix_rtes_walker, (void *) query,

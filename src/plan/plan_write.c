@@ -33,6 +33,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_merge.h"
 #include "plan/plan_move.h"
+#include "plan/plan_owner.h"
 #include "plan/plan_part.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
@@ -161,6 +162,13 @@ compile_after_moves(Query *query, const ShoalTable *table,
 	return compile_write(spread, table, &analysis);
 }
 
+static PlannedStmt *
+plan_fragment(Query *query, ShoalFragment *frag, int cursor_options)
+{
+	frag->run_as = shoal_owner_to_write_as(query);
+	return shoal_direct_plan(query, frag, cursor_options);
+}
+
 /* what: the statement as the user knows it */
 static PlannedStmt *
 plan_update_delete(Query *query, const char *what, const ShoalTable *table,
@@ -216,7 +224,7 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
 	frag->way = frag->single_shard ? "router" : "push";
 	shoal_planning = planning.outer;
-	return shoal_direct_plan(whole, frag, cursor_options);
+	return plan_fragment(whole, frag, cursor_options);
 }
 
 /* ---- INSERT ---- */
@@ -448,8 +456,9 @@ describe_insert(Query *query, ShoalInsert *insert)
 	ListCell   *lc;
 
 	insert->relid = target->relid;
+	insert->run_as = shoal_owner_to_write_as(query);
 	insert->use_copy = !query->onConflict && !query->returningList &&
-		!shoal_check_any(query) &&
+		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity;
 	insert->returns_rows = (query->returningList != NIL);
 	RelationClose(rel);
@@ -583,7 +592,7 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		frag = shoal_text_compile_insert(shoal_check_fold(query), table->relid);
 		frag->returns_rows = (query->returningList != NIL);
 		frag->way = "router";
-		return shoal_direct_plan(query, frag, cursor_options);
+		return plan_fragment(query, frag, cursor_options);
 	}
 	rows = rows_to_insert(query, table);
 	if (rows && is_colocated(query, rows, table, &shape))
@@ -592,10 +601,10 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 								  &shape);
 		frag->returns_rows = (query->returningList != NIL);
 		frag->way = frag->single_shard ? "router" : "push";
-		return shoal_direct_plan(query, frag, cursor_options);
+		return plan_fragment(query, frag, cursor_options);
 	}
 	if (rows && (frag = compile_reshuffled(query, table, params)) != NULL)
-		return shoal_direct_plan(query, frag, cursor_options);
+		return plan_fragment(query, frag, cursor_options);
 	return plan_routed_insert(query, table, query_string, cursor_options,
 							  params);
 }

@@ -7,6 +7,7 @@ package Random::Write;
 
 use strict;
 use warnings;
+use List::Util qw(shuffle);
 use Random::Schema;
 use Random::Select;
 
@@ -78,6 +79,16 @@ sub statement
 				$where .= " AND $other.$pk = " . pick(@join)->[0];
 				$all = [@$scope, map { ["$other.$_->[0]", $_->[1]] } @{ $Random::Schema::tables{$with} }];
 			}
+		}
+		if (@other > 1 && chance(0.3))
+		{
+			# several columns, in any order, one by one or by one subquery
+			my @set = grep { chance(0.6) } shuffle(@other);
+			@set = @other[1, 0] if @set < 2;
+			my @value = map { $generator->expr($_->[1], $all, [], 1) } @set;
+			my $sets = chance(0.5) ? join(', ', map { "$set[$_][0] = $value[$_]" } 0 .. $#set) :
+				'(' . join(', ', map { $_->[0] } @set) . ') = (SELECT ' . join(', ', @value) . ')';
+			return ("UPDATE $table AS $alias SET $sets$from$where$returning", $table);
 		}
 		my $set = pick(@other);
 		return ("UPDATE $table AS $alias SET $set->[0] = " . $generator->expr($set->[1], $all, [], $depth + 1) . "$from$where$returning", $table);

@@ -1,0 +1,153 @@
+/*
+ * plan_owner.c
+ *		Writing through another role's view.
+ *
+ * A view that is updatable by itself is replaced by its table, which is then
+ * written with the rights of the view's owner.  Nodes see a write to a table;
+ * if the user may not do it himself, it is sent as the owner.  What is
+ * evaluated with it would run as the owner, too, which must not be a user's
+ * function: then the write is refused.  (current_user and the like are worked
+ * out before, here.)  That the user may write through the view and read the
+ * rest is core's to check, here.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_owner.h"
+#include "plan/plan_part.h"
+#include "plan/plan_text.h"
+
+typedef struct RightsContext
+{
+	Oid			as;				/* whose rights */
+	bool		enough;
+} RightsContext;
+
+static Oid
+relation_owner(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	Oid			owner = rel->rd_rel->relowner;
+
+	relation_close(rel, NoLock);
+	return owner;
+}
+
+/* Has a role (InvalidOid: the entry's own) the rights that a query needs? */
+static bool
+rights_walker(Node *node, RightsContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *lc;
+
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+			/* a view with rights of its own is named to nodes */
+			if (OidIsValid(context->as) && shoal_text_is_foreign_view(rte) &&
+				relation_owner(shoal_rte_view(rte)) != context->as)
+				context->enough = false;
+			if (rte->rtekind != RTE_RELATION)
+				continue;
+			/* what is left of an expanded view is not named to nodes */
+			if (OidIsValid(context->as) &&
+				get_rel_relkind(rte->relid) == RELKIND_VIEW)
+				continue;
+			if (!shoal_rte_is_permitted(query, rte, context->as) ||
+				(OidIsValid(context->as) &&
+				 !shoal_schema_is_usable(get_rel_namespace(rte->relid), context->as)))
+				context->enough = false;
+		}
+		return query_tree_walker(query, rights_walker, (void *) context, 0);
+	}
+	return expression_tree_walker(node, rights_walker, (void *) context);
+}
+
+static bool
+has_rights(Query *query, Oid as)
+{
+	RightsContext context = {as, true};
+
+	rights_walker((Node *) query, &context);
+	return context.enough;
+}
+
+static bool
+is_users_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+/* A domain's checks may call functions as well. */
+static bool
+users_function_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain) ||
+		check_functions_in_node(node, is_users_function, NULL))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, users_function_walker, context, 0);
+	return expression_tree_walker(node, users_function_walker, context);
+}
+
+static bool
+has_triggers(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	bool		result = false;
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		result |= !rel->trigdesc->triggers[i].tgisinternal;
+	table_close(rel, NoLock);
+	return result;
+}
+
+static void
+refuse(const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot write to nodes with the rights of a view's owner"),
+			 errdetail("%s", why),
+			 errhint("%s", hint)));
+}
+
+Oid
+shoal_owner_to_write_as(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	Oid			owner = shoal_rte_check_as(query, target);
+
+	if (!OidIsValid(owner) || owner == GetUserId() ||
+		has_rights(query, GetUserId()) ||
+		!has_rights(query, InvalidOid))	/* core will say so */
+		return InvalidOid;
+	if (!has_rights(query, owner))
+		refuse("The owner may not read the other tables.",
+			   "Grant rights on the view's table, or let a security-definer function write to it.");
+	if (has_triggers(target->relid))
+		refuse("The view's table has triggers, which have to run as the user.",
+			   "Grant rights on the view's table, or let a security-definer function write to it.");
+	if (users_function_walker((Node *) query, NULL) ||
+		shoal_part_asks_for_user(query))
+		refuse("Functions and domains in the statement or the view have to run as the user.",
+			   "Leave the function out, grant rights on the view's table, or let a security-definer function write to it.");
+	return owner;
+}

@@ -1,0 +1,16 @@
+/*
+ * plan_owner.h
+ *		Writing through another role's view.
+ */
+#ifndef PLAN_OWNER_H
+#define PLAN_OWNER_H
+
+#include "nodes/parsenodes.h"
+
+/*
+ * The role as which a write has to be done on nodes, because the current user
+ * may do it through a view only; InvalidOid: as the current user.
+ */
+extern Oid	shoal_owner_to_write_as(Query *query);
+
+#endif							/* PLAN_OWNER_H */
