@@ -62,11 +62,10 @@ rights_walker(Node *node, RightsContext *context)
 			if (OidIsValid(context->as) && shoal_text_is_foreign_view(rte) &&
 				relation_owner(shoal_rte_view(rte)) != context->as)
 				context->enough = false;
-			if (rte->rtekind != RTE_RELATION)
-				continue;
 			/* what is left of an expanded view is not named to nodes */
 			if (OidIsValid(context->as) &&
-				get_rel_relkind(rte->relid) == RELKIND_VIEW)
+				(rte->rtekind != RTE_RELATION ||
+				 get_rel_relkind(rte->relid) == RELKIND_VIEW))
 				continue;
 			if (!shoal_rte_is_permitted(query, rte, context->as) ||
 				(OidIsValid(context->as) &&
