@@ -349,6 +349,25 @@ shoal_expr_locks_rows(Node *node)
 }
 
 static bool
+has_policies_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->securityQuals != NIL;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_policies_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, has_policies_walker, context);
+}
+
+bool
+shoal_expr_has_policies(Query *query)
+{
+	return has_policies_walker((Node *) query, NULL);
+}
+
+static bool
 params_walker(Node *node, void *context)
 {
 	if (node == NULL)

@@ -49,6 +49,9 @@ extern bool shoal_expr_are_sendable(List *types);
 /* Does the query, or one inside of it, have FOR UPDATE or the like? */
 extern bool shoal_expr_locks_rows(Node *node);
 
+/* Are there conditions of policies on tables of the query? */
+extern bool shoal_expr_has_policies(Query *query);
+
 /* Does it have LIMIT or OFFSET?  OFFSET 0 says nothing. */
 extern bool shoal_expr_limits(Query *query);
 

@@ -32,7 +32,6 @@
 #include "optimizer/tlist.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_func.h"
-#include "parser/parse_oper.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
@@ -48,6 +47,7 @@
 #include "plan/plan_regroup.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_size.h"
+#include "plan/plan_split.h"
 #include "plan/plan_text.h"
 
 /* from so many groups on */
@@ -340,53 +340,38 @@ replace_mutator(Node *node, ReplaceContext *context)
 	return node;
 }
 
+static RangeTblEntry *
+subquery_rte(Query *query, char *alias)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+		names = lappend(names, makeString(((TargetEntry *) lfirst(lc))->resname));
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = query;
+	rte->eref = makeAlias(alias, names);
+	rte->alias = makeAlias(alias, NIL);
+	rte->inFromCl = true;
+	return rte;
+}
+
 /* Makes a query one over another, whose columns replace what it had. */
 static void
 put_over(Query *query, Query *below, Regroup *regroup, bool counted)
 {
 	ReplaceContext context = {regroup, counted};
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	List	   *names = NIL;
-	ListCell   *lc;
 
 	query->targetList = (List *) replace_mutator((Node *) query->targetList, &context);
 	query->havingQual = replace_mutator(query->havingQual, &context);
 	query->windowClause = (List *) replace_mutator((Node *) query->windowClause,
 												   &context);
-	foreach(lc, below->targetList)
-		names = lappend(names, makeString(((TargetEntry *) lfirst(lc))->resname));
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = below;
-	rte->eref = makeAlias("groups", names);
-	rte->alias = makeAlias("groups", NIL);
-	rte->inFromCl = true;
-	ref->rtindex = 1;
-	query->rtable = list_make1(rte);
-	shoal_query_clear_permissions(query);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
-	query->cteList = NIL;
-	query->hasRecursive = false;
 	query->hasSubLinks = false;
-	query->constraintDeps = NIL;
+	shoal_split_put_over(query, subquery_rte(below, "groups"));
 }
 
 /* ---- parts of groups ---- */
-
-static bool
-add_group_clause(Query *query, TargetEntry *tle, Index ref)
-{
-	SortGroupClause *clause = makeNode(SortGroupClause);
-
-	get_sort_group_operators(exprType((Node *) tle->expr), false, false, false,
-							 &clause->sortop, &clause->eqop, NULL,
-							 &clause->hashable);
-	if (!OidIsValid(clause->eqop))
-		return false;
-	clause->tleSortGroupRef = tle->ressortgroupref = ref;
-	query->groupClause = lappend(query->groupClause, clause);
-	return true;
-}
 
 /* "SELECT groups, exprs FROM ... GROUP BY groups"; NULL if that can't be. */
 static Query *
@@ -403,8 +388,11 @@ grouped_query(Query *query, List *groups, List *exprs)
 										   psprintf("g%d", resno), false);
 
 		if (!shoal_moved_is_movable(exprType((Node *) tle->expr)) ||
-			(resno <= list_length(groups) && !add_group_clause(query, tle, resno)))
+			(resno <= list_length(groups) &&
+			 !shoal_split_group_by(query, resno, (Node *) tle->expr)))
 			return NULL;
+		if (resno <= list_length(groups))
+			tle->ressortgroupref = resno;
 		query->targetList = lappend(query->targetList, tle);
 	}
 	query->hasAggs = (exprs != NIL);
@@ -415,17 +403,8 @@ grouped_query(Query *query, List *groups, List *exprs)
 static Query *
 parts_query(Query *query, Regroup *regroup)
 {
-	Query	   *parts = copyObject(query);
-
-	parts->havingQual = NULL;
-	parts->windowClause = NIL;
-	parts->hasWindowFuncs = false;
-	parts->distinctClause = NIL;
-	parts->hasDistinctOn = false;
-	parts->sortClause = NIL;
-	parts->limitCount = parts->limitOffset = NULL;
-	parts->limitOption = LIMIT_OPTION_COUNT;
-	return grouped_query(parts, regroup->groups, regroup->parts);
+	return grouped_query(shoal_split_bare_copy(query), regroup->groups,
+						 regroup->parts);
 }
 
 /*
@@ -460,7 +439,6 @@ static Query *
 move_parts(Query *parts, const ShoalShape *shape, int key, double rows)
 {
 	Query	   *source = makeNode(Query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	List	   *attnos = list_make1_int(key);
 	List	   *exprs = NIL;
@@ -476,14 +454,9 @@ move_parts(Query *parts, const ShoalShape *shape, int key, double rows)
 		if (tle->resno != key)
 			attnos = lappend_int(attnos, tle->resno);
 	}
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = parts;
-	rte->eref = makeAlias("parts", names);
-	rte->alias = makeAlias("parts", NIL);
-	rte->inFromCl = true;
 	ref->rtindex = 1;
 	source->commandType = CMD_SELECT;
-	source->rtable = list_make1(rte);
+	source->rtable = list_make1(subquery_rte(parts, "parts"));
 	source->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, attnos)
 	{
@@ -621,19 +594,6 @@ regroup_level(Query *query, ParamListInfo params)
 }
 
 static bool
-has_policies_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-		return ((RangeTblEntry *) node)->securityQuals != NIL;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_policies_walker, context,
-								 QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, has_policies_walker, context);
-}
-
-static bool
 regroup_levels(Query *query, ParamListInfo params)
 {
 	bool		any = false;
@@ -654,7 +614,7 @@ bool
 shoal_regroup_levels(Query *query, ParamListInfo params)
 {
 	/* a node adds policies by itself, and a view's owner may have other rights */
-	if (has_policies_walker((Node *) query, NULL) ||
+	if (shoal_expr_has_policies(query) ||
 		OidIsValid(shoal_text_owner(query)))
 		return false;
 	return regroup_levels(query, params);

@@ -59,9 +59,8 @@ typedef struct SplitContext
 								 * the second one */
 } SplitContext;
 
-/* The query as the nodes see it: FROM, WHERE and WITH only. */
-static Query *
-bare_copy(Query *query)
+Query *
+shoal_split_bare_copy(Query *query)
 {
 	Query	   *bare = copyObject(query);
 
@@ -86,9 +85,8 @@ bare_copy(Query *query)
 	return bare;
 }
 
-/* Makes the query one over the part; its expressions are replaced already. */
-static void
-put_over_part(Query *query, RangeTblEntry *rte)
+void
+shoal_split_put_over(Query *query, RangeTblEntry *rte)
 {
 	RangeTblRef *ref = makeNode(RangeTblRef);
 
@@ -259,9 +257,8 @@ replace_aggs_mutator(Node *node, SplitContext *context)
 	}
 }
 
-/* Groups by a further expression; false if its type can't be grouped by. */
-static bool
-group_by_too(Query *query, Index ref, Node *expr)
+bool
+shoal_split_group_by(Query *query, Index ref, Node *expr)
 {
 	SortGroupClause *clause = makeNode(SortGroupClause);
 
@@ -328,7 +325,7 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 		collect_aggs_walker((Node *) query->windowClause, &context))
 		return false;
 
-	bare = bare_copy(query);
+	bare = shoal_split_bare_copy(query);
 	forboth(lc, context.exprs, lcs, context.states)
 	{
 		Node	   *expr = lfirst(lc);
@@ -352,7 +349,7 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 		typmods = lappend_int(typmods, exprTypmod(expr));
 		collations = lappend_oid(collations, exprCollation(expr));
 		tle->ressortgroupref = column;
-		if (!group_by_too(bare, column, expr))
+		if (!shoal_split_group_by(bare, column, expr))
 			return false;
 		if (column > list_length(query->groupClause) &&
 			!list_member(context.arguments, expr))
@@ -374,7 +371,7 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 		tle->ressortgroupref = next_ref;
 		extra_targets = lappend(extra_targets, tle);
 		targetlist = lappend(targetlist, tle);
-		group_by_too(query, next_ref, lfirst(lc));
+		shoal_split_group_by(query, next_ref, lfirst(lc));
 		next_ref++;
 	}
 	query->windowClause = (List *)
@@ -391,8 +388,8 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(bare);
-	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
-											 collations));
+	shoal_split_put_over(query, shoal_part_make_rte(part, names, types, typmods,
+													collations));
 	return true;
 }
 
@@ -531,8 +528,8 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	query->groupingSets = NIL;
 	query->havingQual = NULL;
 	query->windowClause = NIL;
-	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
-											 collations));
+	shoal_split_put_over(query, shoal_part_make_rte(part, names, types, typmods,
+													collations));
 	return true;
 }
 
@@ -635,7 +632,7 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 		return false;
 	collect_vars_walker((Node *) upper, &context);
 
-	bare = bare_copy(query);
+	bare = shoal_split_bare_copy(query);
 	bare->rowMarks = copyObject(query->rowMarks);
 	bare->hasForUpdate = query->hasForUpdate;
 	foreach(lc, context.exprs)
@@ -671,8 +668,8 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(bare);
-	put_over_part(query, shoal_part_make_rte(part, names, types, typmods,
-											 collations));
+	shoal_split_put_over(query, shoal_part_make_rte(part, names, types, typmods,
+													collations));
 	if (group_rte != NULL)
 	{
 		List	   *exprs = shoal_rte_group_exprs(group_rte);

@@ -15,4 +15,19 @@
  */
 extern bool shoal_split_query(Query *query, const ShoalAnalysis *analysis);
 
+/* FROM, WHERE and WITH of a query alone, as a copy without columns. */
+extern Query *shoal_split_bare_copy(Query *query);
+
+/*
+ * Groups a query by a further expression, which has this number in its target
+ * list; false if values of its type can't be grouped.
+ */
+extern bool shoal_split_group_by(Query *query, Index ref, Node *expr);
+
+/*
+ * Makes a query, whose expressions are replaced already, one over a single entry
+ * in place of its FROM, WHERE and WITH.
+ */
+extern void shoal_split_put_over(Query *query, RangeTblEntry *rte);
+
 #endif							/* PLAN_SPLIT_H */

@@ -141,26 +141,13 @@ extract_mutator(Node *node, ExtractContext *context)
 	return expression_tree_mutator(node, extract_mutator, (void *) context);
 }
 
-/* A node adds policies by itself, with the subqueries in them. */
-static bool
-has_policies_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-		return ((RangeTblEntry *) node)->securityQuals != NIL;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_policies_walker, context,
-								 QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, has_policies_walker, context);
-}
-
 bool
 shoal_step_extract(Query *query, ParamListInfo params)
 {
 	ExtractContext context = {query->commandType == CMD_SELECT, params, false};
 
-	if (context.is_select && has_policies_walker((Node *) query, NULL))
+	/* a node adds policies by itself, with the subqueries in them */
+	if (context.is_select && shoal_expr_has_policies(query))
 		return false;
 	query->jointree = (FromExpr *) extract_mutator((Node *) query->jointree,
 												   &context);
