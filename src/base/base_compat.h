@@ -373,6 +373,13 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 	ExecCheckRTPerms((pstate)->p_rtable, true)
 #endif
 
+/* the number of this backend, from 0 on, below MaxBackends; needs storage/proc.h */
+#if PG_VERSION_NUM >= 170000
+#define shoal_my_proc_number()	((int) MyProcNumber)
+#else
+#define shoal_my_proc_number()	(MyProc->pgprocno)
+#endif
+
 /* once: the executor is not run again for this query */
 #if PG_VERSION_NUM >= 180000
 #define shoal_executor_run(query_desc, direction, count, once) \
@@ -438,6 +445,18 @@ extern ssize_t pq_buffer_remaining_data(void);
 extern bool pq_buffer_has_data(void);
 #define shoal_client_data_buffered() pq_buffer_has_data()
 #endif
+
+/*
+ * Sends the client what is buffered for it.  From libpq/libpq.h, like the
+ * above: the beginning of PQcommMethods.
+ */
+struct ShoalCommMethods
+{
+	void		(*comm_reset) (void);
+	int			(*flush) (void);
+};
+extern PGDLLIMPORT const struct ShoalCommMethods *PqCommMethods;
+#define shoal_flush_client() ((void) PqCommMethods->flush())
 
 /*
  * From utils/pg_locale.h, which wants headers of ICU on some versions.

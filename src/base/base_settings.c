@@ -28,6 +28,8 @@ bool		shoal_enable_partitionwise = true;
 bool		shoal_enable_shard_scan = true;
 int			shoal_batch_size = 500;
 int			shoal_processors = 0;
+bool		shoal_consistent_reads = true;
+int			shoal_recovery_interval = 5;
 
 static void
 define_switch(const char *name, const char *short_desc, bool *variable)
@@ -101,6 +103,16 @@ shoal_settings_init(void)
 	define_switch("shoal.enable_shard_scan",
 				  "Lets nodes plan a small table as one, whatever the number of its shards.",
 				  &shoal_enable_shard_scan);
+
+	DefineCustomBoolVariable("shoal.consistent_reads",
+							 "Takes the snapshots of a query's nodes at one moment.",
+							 "If off, a query over several nodes may see a transaction on some of them only.",
+							 &shoal_consistent_reads, true, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.recovery_interval",
+							"Time between attempts to settle what a fault has left prepared on nodes.",
+							NULL, &shoal_recovery_interval, 5, 1, 3600,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("shoal");
 }

@@ -65,6 +65,15 @@ extern int	shoal_batch_size;
  */
 extern int	shoal_processors;
 
+/*
+ * shoal.consistent_reads: off saves a round trip of queries over several
+ * nodes, which may then see a transaction on some of them only
+ */
+extern bool shoal_consistent_reads;
+
+/* shoal.recovery_interval (seconds): for what faults have left prepared */
+extern int	shoal_recovery_interval;
+
 /* Defines all of them.  Called once, from _PG_init. */
 extern void shoal_settings_init(void);
 

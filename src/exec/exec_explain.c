@@ -84,6 +84,8 @@ fetch_plan(ShoalTask *task, ExplainState *es)
 	PGresult   *res;
 	char	   *sql;
 
+	/* its snapshots may be gone */
+	call.reading.moment = 0;
 	call.text = psprintf("EXPLAIN (VERBOSE %s, COSTS %s, FORMAT %s) %s",
 						 es->verbose ? "on" : "off",
 						 es->costs ? "on" : "off",

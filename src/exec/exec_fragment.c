@@ -27,12 +27,14 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
 #include "exec/exec_rowfile.h"
 #include "exec/exec_scatter.h"
 #include "plan/plan_expr.h"
+#include "xact/xact.h"
 
 static bool
 collect_exec_params(Node *node, Bitmapset **params)
@@ -126,6 +128,9 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 
 	run->frag = frag;
 	run->parent = parent;
+	/* another role's fragments run over connections of their own */
+	if (!OidIsValid(frag->run_as))
+		run->call.reading = shoal_statement_reading();
 	run->param_states = palloc0(sizeof(ExprState *) * Max(n, 1));
 	(void) collect_exec_params((Node *) frag->params, &run->exec_params);
 	run->param_cxt = AllocSetContextCreate(CurrentMemoryContext,
@@ -510,7 +515,8 @@ shoal_run_prepare(ShoalRun *run)
 	MemoryContextReset(run->cxt);
 	old = MemoryContextSwitchTo(run->cxt);
 	make_tasks(run);
-	call->snapshot = run->parent->state->es_snapshot;
+	call->snapshot = call->reading.snapshot ? call->reading.snapshot :
+		run->parent->state->es_snapshot;
 	expect_moves(run);
 	encode_params(run);
 	call->decoder = NULL;
@@ -520,6 +526,72 @@ shoal_run_prepare(ShoalRun *run)
 	run->current = 0;
 	run->merge = NULL;
 	MemoryContextSwitchTo(old);
+}
+
+/* ---- snapshots ---- */
+
+static void
+set_reading(ShoalRun *run, ShoalReading reading)
+{
+	run->call.reading = reading;
+	for (int i = 0; i < list_length(run->frag->moves); i++)
+		set_reading(run->moves[i], reading);
+	for (int i = 0; i < list_length(run->frag->steps); i++)
+		set_reading(run->steps[i], reading);
+}
+
+static Snapshot
+take_own_snapshot(ShoalRun *run)
+{
+	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
+												run->call.owner);
+	return run->own_snapshot;
+}
+
+/* One moment for the run and for what is worked out or moved before it. */
+static void
+hold_moment(ShoalRun *run)
+{
+	ShoalReading reading = {0};
+
+	reading.moment = shoal_moment_hold();
+	reading.snapshot = take_own_snapshot(run);
+	shoal_moment_close();
+	run->holds = true;
+	set_reading(run, reading);
+}
+
+/* Starts the tasks so that each reads with a snapshot of the same moment. */
+static void
+start_at_moment(ShoalRun *run)
+{
+	List	   *ids = NIL;
+
+	for (int i = 0; i < run->ntasks; i++)
+		ids = lappend_int(ids, run->tasks[i].node_id);
+	(void) shoal_moment_open(ids);
+	run->call.taking = true;
+	shoal_task_start_some(run->tasks, run->ntasks, true, false);
+	run->call.snapshot = take_own_snapshot(run);
+	shoal_moment_close();
+	shoal_task_start_some(run->tasks, run->ntasks, true, true);
+	run->call.taking = false;
+}
+
+static void
+drop_snapshots(ShoalRun *run)
+{
+	ShoalReading none = {0};
+
+	if (run->holds)
+	{
+		shoal_moment_drop(run->call.reading.moment);
+		set_reading(run, none);
+	}
+	run->holds = false;
+	if (run->own_snapshot)
+		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
+	run->own_snapshot = NULL;
 }
 
 /* The first node's rows and count are the result, the others' are not. */
@@ -545,6 +617,10 @@ shoal_run_start(ShoalRun *run)
 	MemoryContext old;
 	ListCell   *lc;
 
+	if ((run->frag->steps || run->frag->moves) &&
+		run->call.reading.moment == 0 && !OidIsValid(run->frag->run_as) &&
+		shoal_moment_wanted())
+		hold_moment(run);
 	shoal_run_prepare(run);
 	old = MemoryContextSwitchTo(run->cxt);
 	foreach(lc, run->frag->moves)
@@ -554,6 +630,9 @@ shoal_run_start(ShoalRun *run)
 		encode_params(run);
 	if (run->frag->every_node)
 		start_every_node(run);
+	else if (run->ntasks > 1 && run->call.reading.moment == 0 &&
+			 shoal_moment_wanted())
+		start_at_moment(run);
 	else
 		shoal_task_start_all(run->tasks, run->ntasks, run->ntasks > 1);
 	if (run->frag->sort != NIL && run->ntasks > 1)
@@ -606,6 +685,7 @@ shoal_run_end(ShoalRun *run, bool reevaluate)
 {
 	for (int i = 0; i < run->ntasks; i++)
 		shoal_task_end(&run->tasks[i]);
+	drop_snapshots(run);
 	run->ntasks = 0;
 	run->merge = NULL;
 	MemoryContextReset(run->cxt);

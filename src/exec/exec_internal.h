@@ -104,6 +104,20 @@ extern void shoal_local_end(ShoalLocal *local);
 extern List *shoal_local_explain(const char *sql, int nparams, Oid *types,
 								 const Datum *values, const bool *nulls);
 
+/* ---- exec_statement.c: what a statement reads with ---- */
+
+typedef struct ShoalReading
+{
+	uint64		moment;			/* whose snapshots its fragments use; 0: each has
+								 * its own */
+	Snapshot	snapshot;		/* for fragments here; NULL: the statement's */
+	bool		inside;			/* the statement that starts is part of another */
+} ShoalReading;
+
+extern ShoalReading shoal_statement_reading(void);
+extern void shoal_statement_set_reading(ShoalReading now);
+extern void shoal_statement_init(void);
+
 /* ---- exec_task.c: one statement on one node ---- */
 
 /* What the tasks of a fragment have in common. */
@@ -132,6 +146,9 @@ typedef struct ShoalCall
 								 * values then */
 	MemoryContext cxt;			/* lives as long as the tasks */
 	Snapshot	snapshot;		/* for the local part */
+	ShoalReading reading;
+	bool		taking;			/* a moment is open: nodes take their snapshots
+								 * with the statement */
 	ResourceOwner owner;
 } ShoalCall;
 
@@ -183,6 +200,9 @@ extern bool shoal_task_next(ShoalTask *task, TupleTableSlot *slot);
 extern void shoal_task_absorb(ShoalTask *task);
 extern void shoal_task_drain(ShoalTask *task);
 
+/* Starts those on other nodes, or those here. */
+extern void shoal_task_start_some(ShoalTask *tasks, int n, bool many, bool local);
+
 /* Starts all: remote ones first, so that they run while the local one does. */
 extern void shoal_task_start_all(ShoalTask *tasks, int n, bool many);
 
@@ -232,6 +252,8 @@ typedef struct ShoalRun
 	struct ShoalRun **moves;	/* parallel to frag->moves */
 	struct ShoalRun **steps;	/* parallel to frag->steps */
 	bool		stepped;		/* their values are known */
+	bool		holds;			/* the moment of call.reading is the run's own */
+	Snapshot	own_snapshot;	/* registered for call.snapshot, or NULL */
 	uint64		affected;		/* once all rows are read */
 } ShoalRun;
 

@@ -253,6 +253,7 @@ shoal_scan_forward(PlanState *ps, int format)
 void
 shoal_exec_init(void)
 {
+	shoal_statement_init();
 	shoal_forward_init();
 	RegisterCustomScanMethods(&shoal_scan_methods);
 	RegisterCustomScanMethods(&shoal_insert_methods);

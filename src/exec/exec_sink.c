@@ -254,7 +254,7 @@ static char *
 copy_command(ShoalSink *sink)
 {
 	Relation	rel = sink->rel;
-	char	   *marker = shoal_scope_marker(0, NULL, false);
+	char	   *marker = shoal_scope_marker(0, NULL, false, false);
 	StringInfoData sql;
 	ListCell   *lc;
 

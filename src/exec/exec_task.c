@@ -36,7 +36,8 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
 
 	if (call->group_id == SHOAL_GROUP_HERE)
 		return pstrdup(call->text);
-	marker = shoal_scope_marker(call->group_id, shards, call->partial);
+	marker = shoal_scope_marker(call->group_id, shards, call->partial,
+								call->taking || call->reading.moment != 0);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);
 	memcpy(sql, marker, marker_len);
@@ -71,7 +72,16 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 		(call->decoder && shoal_wire_decoder_is_binary(call->decoder)))
 		flags |= SHOAL_SEND_BINARY;
 
+	if (call->reading.moment != 0)
+		join |= SHOAL_JOIN_BLOCK;
+	if (call->taking || call->reading.moment != 0)
+		flags |= SHOAL_SEND_HELD;
+
 	conn = shoal_xact_conn(task->node_id, join);
+	if (call->taking)
+		shoal_moment_take(conn);
+	else if (call->reading.moment != 0)
+		shoal_moment_use(conn, call->reading.moment);
 	task->req = shoal_remote_send(conn, sql, call->wire, flags);
 	shoal_remote_on_absorb(task->req, absorb_callback, task);
 }
@@ -103,27 +113,35 @@ shoal_task_start(ShoalTask *task, bool many)
 		start_remote(task, sql, many);
 	else
 	{
+		ShoalReading outer = shoal_statement_reading();
+		ShoalReading inner = call->reading;
+
+		inner.inside = call->group_id == SHOAL_GROUP_HERE;
+		shoal_statement_set_reading(inner);
 		task->run = shoal_local_start(sql, call->nparams, call->types,
 									  call->values, call->nulls,
 									  call->snapshot, call->desc);
+		shoal_statement_set_reading(outer);
 		task->affected = shoal_local_affected(task->run);
 	}
 	shoal_task_return(&saved);
 }
 
 void
-shoal_task_start_all(ShoalTask *tasks, int n, bool many)
+shoal_task_start_some(ShoalTask *tasks, int n, bool many, bool local)
 {
 	for (int i = 0; i < n; i++)
 	{
-		if (!tasks[i].local)
+		if (tasks[i].local == local)
 			shoal_task_start(&tasks[i], many);
 	}
-	for (int i = 0; i < n; i++)
-	{
-		if (tasks[i].local)
-			shoal_task_start(&tasks[i], many);
-	}
+}
+
+void
+shoal_task_start_all(ShoalTask *tasks, int n, bool many)
+{
+	shoal_task_start_some(tasks, n, many, false);
+	shoal_task_start_some(tasks, n, many, true);
 }
 
 void

@@ -58,7 +58,7 @@ shoal_ops_text(const char *sql)
 void
 shoal_ops_run_on(ShoalConn *conn, const char *sql)
 {
-	char	   *marker = shoal_scope_marker(0, NULL, false);
+	char	   *marker = shoal_scope_marker(0, NULL, false, false);
 
 	shoal_remote_exec(conn, psprintf("%s %s", marker, sql));
 }
@@ -66,7 +66,7 @@ shoal_ops_run_on(ShoalConn *conn, const char *sql)
 void
 shoal_ops_run_everywhere(const char *sql)
 {
-	char	   *marker = shoal_scope_marker(0, NULL, false);
+	char	   *marker = shoal_scope_marker(0, NULL, false, false);
 
 	shoal_ops_run(sql);
 	shoal_xact_run(psprintf("%s %s", marker, sql), NIL);

@@ -23,6 +23,9 @@ typedef struct ShoalRequest ShoalRequest;
 /* the parameter status by which a node tells of its transaction's id */
 #define SHOAL_XID_STATUS	"shoal_xid"
 
+/* the one by which it tells that it has taken a snapshot (xact_snapshot.c) */
+#define SHOAL_MOMENT_STATUS	"shoal_moment"
+
 typedef struct ShoalConn
 {
 	int			node_id;
@@ -38,6 +41,9 @@ typedef struct ShoalConn
 	uint32		xact_xid;		/* shoal_remote_told_xid when it began */
 	bool		xact_prepared;	/* the node has answered PREPARE TRANSACTION
 								 * (set by remote, reset by xact) */
+	uint64		xact_moment;	/* moment whose snapshot the next held fragment
+								 * is executed with there */
+	bool		xact_held;		/* snapshots are kept there that are needed */
 	bool		xact_broken;	/* must not be reused after this transaction */
 	bool		quiet;			/* drop the node's notices: the statement runs
 								 * here, too, and gives the same ones */
@@ -59,6 +65,8 @@ typedef struct ShoalParams
 /* flags of shoal_remote_send */
 #define SHOAL_SEND_BINARY	0x01	/* rows come in binary */
 #define SHOAL_SEND_CACHE	0x02	/* prepare once per connection and reuse */
+#define SHOAL_SEND_HELD		0x04	/* what went ahead of it must have been run just
+									 * before */
 
 /*
  * The connection to a node for the current user, opened if need be.  The user
@@ -166,6 +174,13 @@ extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
  * none.  Up to date when a statement's end has been read.
  */
 extern uint32 shoal_remote_told_xid(ShoalConn *conn);
+
+/*
+ * Waits until the node has sent a parameter status of that value, or the
+ * statement under way is at its end.
+ */
+extern void shoal_remote_await_status(ShoalConn *conn, const char *name,
+									  const char *value);
 
 /* Closes a connection and forgets it. */
 extern void shoal_remote_close(ShoalConn *conn);

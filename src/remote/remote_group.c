@@ -372,7 +372,7 @@ remote_drain(ShoalConn *conn, TimestampTz deadline)
 static bool
 may_begin_anew(ShoalConn *conn)
 {
-	return conn->xact_level > 0 && !conn->xact_wrote &&
+	return conn->xact_level > 0 && !conn->xact_wrote && !conn->xact_held &&
 		XactIsoLevel == XACT_READ_COMMITTED;
 }
 

@@ -105,7 +105,7 @@ run_again(ShoalRequest *req, PGresult *error)
 		strcmp(where, "RevalidateCachedQuery") != 0)
 		return false;
 	remote_statement_drop_all(conn);
-	if (conn->xact_level > 0)
+	if (conn->xact_level > 0 || (req->flags & SHOAL_SEND_HELD))
 		return false;
 	PQclear(error);
 	if (!remote_launch(conn, req->sql, req->params, req->flags))
@@ -202,6 +202,22 @@ shoal_remote_told_xid(ShoalConn *conn)
 	const char *xid = PQparameterStatus(conn->pg, SHOAL_XID_STATUS);
 
 	return xid ? (uint32) strtoul(xid, NULL, 10) : 0;
+}
+
+void
+shoal_remote_await_status(ShoalConn *conn, const char *name, const char *value)
+{
+	for (;;)
+	{
+		bool		stop = remote_step(conn);
+		const char *now = PQparameterStatus(conn->pg, name);
+
+		/* once there is a row the status must have come, or never will */
+		if (stop || (now && strcmp(now, value) == 0))
+			return;
+		if (!remote_wait(conn, true, 0) && !remote_step(conn))
+			remote_raise_lost(conn);
+	}
 }
 
 ShoalConn *

@@ -22,3 +22,28 @@ CREATE FUNCTION shoal.cluster_nextval(sequence regclass) RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_nextval';
 COMMENT ON FUNCTION shoal.cluster_nextval(regclass) IS
 'next value of a sequence, the same sequence for all nodes';
+
+CREATE FUNCTION shoal.internal_gate_hold(coordinator int, moment bigint) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_hold';
+COMMENT ON FUNCTION shoal.internal_gate_hold(int, bigint) IS
+'internal: no commit of this coordinator''s on several nodes starts while the moment lasts';
+
+CREATE FUNCTION shoal.internal_gate_wait(moment bigint) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_wait';
+COMMENT ON FUNCTION shoal.internal_gate_wait(bigint) IS
+'internal: waits until the moments of this coordinator are over';
+
+CREATE FUNCTION shoal.internal_gate_doubt(coordinators text) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_doubt';
+COMMENT ON FUNCTION shoal.internal_gate_doubt(text) IS
+'internal: whether one of these coordinators has something prepared here';
+
+CREATE FUNCTION shoal.internal_snapshot(moment bigint, oldest bigint) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot';
+COMMENT ON FUNCTION shoal.internal_snapshot(bigint, bigint) IS
+'internal: takes the snapshot of a moment for the fragments that follow';
+
+CREATE FUNCTION shoal.internal_snapshot_use(moment bigint) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot_use';
+COMMENT ON FUNCTION shoal.internal_snapshot_use(bigint) IS
+'internal: the fragments that follow read with the snapshot of a moment';

@@ -6,6 +6,7 @@
  *
  *		/+shoal 1:0-7,12+/			(with * for +) group 1, those shards
  *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
+ *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local+/				everything that lies on this node; DDL is
  *									not forwarded from here
  *
@@ -34,13 +35,18 @@ typedef struct ShoalScope
  * nothing of the group.  Group 0 stands for no group: the local marker.
  */
 extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
-								bool partial);
+								bool partial, bool held);
 
 /*
  * Reads a trusted marker at the start of a query string.  False if there is
  * none; error 42601 if it is malformed.  Cheap when there is none.
  */
 extern bool shoal_scope_parse(const char *query_string, ShoalScope *scope);
+
+/*
+ * Whether the text begins with a trusted marker that says "held".  Cheap.
+ */
+extern bool shoal_scope_is_held(const char *query_string);
 
 /*
  * Plans a query so that it sees just the scope: one shard by putting the

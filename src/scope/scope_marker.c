@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" | group ":" [ ranges ] ) [ " partial" ] "+/"
+ *		marker = "/+shoal " ( "local" | group ":" [ ranges ] ) [ " partial" ] [ " held" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -24,6 +24,7 @@
 
 #define MARKER_START "/*shoal "
 #define MARKER_END "*/"
+#define HELD " held"
 
 /* more shards than any group may have; keeps a bad marker from eating memory */
 #define MAX_SHARD 1000000
@@ -37,7 +38,8 @@ append_number(StringInfo buf, int number)
 }
 
 char *
-shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial)
+shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
+				   bool held)
 {
 	StringInfoData buf;
 	int			first;
@@ -74,6 +76,8 @@ shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial)
 	}
 	if (partial)
 		appendStringInfoString(&buf, " partial");
+	if (held)
+		appendStringInfoString(&buf, HELD);
 	appendStringInfoString(&buf, MARKER_END);
 	return buf.data;
 }
@@ -141,7 +145,23 @@ read_marker(const char *text, ShoalScope *scope)
 			return false;
 	}
 	scope->partial = skip(&text, " partial");
+	/* for the executor: shoal_scope_is_held */
+	(void) skip(&text, HELD);
 	return skip(&text, MARKER_END);
+}
+
+bool
+shoal_scope_is_held(const char *query_string)
+{
+	const char *end;
+
+	if (query_string == NULL ||
+		strncmp(query_string, MARKER_START, strlen(MARKER_START)) != 0 ||
+		(end = strstr(query_string, MARKER_END)) == NULL)
+		return false;
+	end -= strlen(HELD);
+	return end > query_string && strncmp(end, HELD, strlen(HELD)) == 0 &&
+		shoal_scope_is_trusted(query_string);
 }
 
 bool

@@ -12,6 +12,8 @@
 #ifndef SHOAL_XACT_H
 #define SHOAL_XACT_H
 
+#include "executor/execdesc.h"
+
 #include "remote/remote.h"
 
 #define SHOAL_JOIN_WRITE	0x01	/* the statement may change data there */
@@ -58,6 +60,56 @@ extern void shoal_xact_run(const char *sql, List *node_ids);
  * that join it later.
  */
 extern void shoal_xact_set_constraints(const char *sql);
+
+/* ---- snapshots of several nodes, taken at one moment ---- */
+
+/* Whether a statement that reads several nodes has to take one now. */
+extern bool shoal_moment_wanted(void);
+
+/*
+ * Opens the moment: from now until it is closed no transaction becomes visible
+ * on one node before another.  node_ids: the nodes that will be read.  Returns
+ * its number.  Waits for commits under way.  An error closes it.
+ */
+extern uint64 shoal_moment_open(List *node_ids);
+
+/*
+ * Makes the connection's next statement, and those of its transaction that are
+ * marked as held, use a snapshot of the open moment.
+ */
+extern void shoal_moment_take(ShoalConn *conn);
+
+/* Waits until all snapshots are taken, then closes the moment. */
+extern void shoal_moment_close(void);
+
+/*
+ * Opens a moment and takes snapshots on all nodes, in their transactions, for
+ * several statements: shoal_moment_use makes a connection's next one use them,
+ * until shoal_moment_drop.  The caller takes its own snapshot and then calls
+ * shoal_moment_close.
+ */
+extern uint64 shoal_moment_hold(void);
+extern void shoal_moment_use(ShoalConn *conn, uint64 moment);
+extern void shoal_moment_drop(uint64 moment);
+
+/*
+ * In REPEATABLE READ, before the first statement that reads anything: takes
+ * the snapshots of all nodes and the transaction's own at one moment.  True if
+ * that has just been done; then the statement's snapshot is to be renewed.
+ */
+extern bool shoal_moment_of_transaction(void);
+
+/* Makes a statement that is about to start use a snapshot of now. */
+extern void shoal_snapshot_renew(QueryDesc *desc);
+
+/*
+ * On a node: makes a held fragment that is about to start use the snapshot
+ * that its coordinator has asked for.  Error 40001 if it is gone.
+ */
+extern void shoal_snapshot_for_fragment(QueryDesc *desc);
+
+/* How many executors are running, one within the other. */
+extern int	shoal_xact_depth(void);
 
 /*
  * Serialises schema and metadata changes of the whole cluster until the end

@@ -7,6 +7,7 @@
 #include "base/base_compat.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
+#include "xact/xact_shared.h"
 
 static void
 refuse_prepare(void)
@@ -19,31 +20,40 @@ refuse_prepare(void)
 }
 
 static void
+reset(void)
+{
+	xact_single_reset();
+	xact_constraints_reset();
+	xact_moment_reset();
+}
+
+static void
 on_xact(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			xact_before_commit();
+			xact_snapshot_release();
 			break;
 		case XACT_EVENT_COMMIT:
 			xact_after_commit();
-			xact_single_reset();
-			xact_constraints_reset();
+			reset();
 			break;
 		case XACT_EVENT_ABORT:
+			xact_snapshot_forget();
+			xact_moment_reset();
 			xact_after_abort();
-			xact_single_reset();
-			xact_constraints_reset();
+			reset();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			refuse_prepare();
+			xact_snapshot_release();
 			break;
 		case XACT_EVENT_PREPARE:
 			/* nothing is open, but connections may have been used */
 			xact_after_commit();
-			xact_single_reset();
-			xact_constraints_reset();
+			reset();
 			break;
 		default:
 			break;
@@ -62,8 +72,10 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 		case SUBXACT_EVENT_COMMIT_SUB:
 			xact_commit_sub(GetCurrentTransactionNestLevel());
 			xact_constraints_end_sub(GetCurrentTransactionNestLevel(), true);
+			xact_moment_end_sub(GetCurrentTransactionNestLevel(), true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
+			xact_moment_end_sub(GetCurrentTransactionNestLevel(), false);
 			xact_abort_sub(GetCurrentTransactionNestLevel());
 			xact_constraints_end_sub(GetCurrentTransactionNestLevel(), false);
 			xact_single_abort_sub();
@@ -79,4 +91,5 @@ shoal_xact_init(void)
 	RegisterXactCallback(on_xact, NULL);
 	RegisterSubXactCallback(on_subxact, NULL);
 	xact_single_init();
+	xact_shared_init();
 }

@@ -24,6 +24,7 @@
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
+#include "xact/xact_shared.h"
 
 /*
  * Records of transactions that are over on all nodes; deleted along with the
@@ -150,6 +151,7 @@ commit_two_phase(List *conns)
 	ForceSyncCommit();
 	xact_record_insert(gids);
 	xact_record_delete(done_gids);
+	xact_gate_enter();
 }
 
 void
@@ -239,6 +241,7 @@ xact_after_commit(void)
 	char	  **sqls;
 	ListCell   *lc;
 	int			n = 0;
+	bool		doubt = false;
 
 	if (!xact_used_nodes)
 		return;
@@ -264,7 +267,12 @@ xact_after_commit(void)
 
 			if (!part->conn->xact_broken)
 				keep_done_gid(part->gid);
+			else
+				doubt = true;
 		}
+		if (doubt)
+			xact_gate_doubt();
+		xact_gate_leave();
 	}
 	foreach(lc, xact_open_conns())
 		end_on(lfirst(lc));
@@ -301,6 +309,7 @@ xact_after_abort(void)
 	char	  **sqls;
 	int			n;
 	ListCell   *lc;
+	bool		doubt = false;
 
 	if (!xact_used_nodes)
 		return;
@@ -313,6 +322,11 @@ xact_after_abort(void)
 	foreach(lc, conns)
 		sqls[n++] = rollback_command(lfirst(lc));
 	shoal_remote_try_all(conns, sqls, true);
+	foreach(lc, prepared)
+		doubt |= ((Prepared *) lfirst(lc))->conn->xact_broken;
+	if (doubt)
+		xact_gate_doubt();
+	xact_gate_leave();
 	foreach(lc, conns)
 	{
 		/* a BEGIN that never left is not for the next transaction */

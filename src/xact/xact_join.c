@@ -25,7 +25,7 @@
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 
-#define CLUSTER_LOCK_COMMAND "/*shoal local*/ SELECT shoal.internal_lock_cluster()"
+#define CLUSTER_LOCK_COMMAND XACT_INTERNAL_CALL "lock_cluster()"
 
 PG_FUNCTION_INFO_V1(shoal_internal_lock_cluster);
 
@@ -94,6 +94,8 @@ queue_begin(ShoalConn *conn)
 	conn->xact_untold = false;
 	conn->xact_xid = shoal_remote_told_xid(conn);
 	conn->xact_prepared = false;
+	conn->xact_moment = 0;
+	conn->xact_held = false;
 	xact_queue_constraints(conn, 1);
 }
 
@@ -247,14 +249,22 @@ take_cluster_lock(void)
 					   1, ExclusiveLock);
 }
 
-Datum
-shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
+/* The statement that the coordinator has sent is a call of such a function. */
+void
+xact_check_internal_call(void)
 {
 	if (shoal_origin == 0 || debug_query_string == NULL ||
-		strcmp(debug_query_string, CLUSTER_LOCK_COMMAND) != 0)
+		strncmp(debug_query_string, XACT_INTERNAL_CALL,
+				strlen(XACT_INTERNAL_CALL)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("this function is called by Shoal itself")));
+}
+
+Datum
+shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
+{
+	xact_check_internal_call();
 	take_cluster_lock();
 	PG_RETURN_VOID();
 }

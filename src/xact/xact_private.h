@@ -15,6 +15,29 @@ extern bool xact_used_nodes;
 /* Connections with an open transaction (caller's list). */
 extern List *xact_open_conns(void);
 
+/* how the functions are called that are for coordinators only */
+#define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
+
+/* Error 42501 unless a coordinator has called the function. */
+extern void xact_check_internal_call(void);
+
+/* xact_gate.c */
+extern void xact_gate_enter(void);
+extern void xact_gate_leave(void);
+extern bool xact_gate_has_wave(uint64 fxid);
+extern void xact_gate_hold(int node_id, uint64 moment);
+extern uint64 xact_gate_begin_moment(void);
+extern void xact_gate_end_moment(void);
+
+/* xact_moment.c */
+extern void xact_moment_end_sub(int level, bool commit);
+extern void xact_moment_reset(void);
+
+/* xact_snapshot.c */
+extern void xact_snapshot_release(void);
+extern void xact_snapshot_forget(void);
+extern void xact_snapshot_renew_transaction(void);
+
 /* xact_single.c */
 extern void xact_single_init(void);
 extern void xact_single_reset(void);

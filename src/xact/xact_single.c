@@ -68,6 +68,12 @@ count_finish(QueryDesc *desc)
 	xact_tell_xid();
 }
 
+int
+shoal_xact_depth(void)
+{
+	return depth;
+}
+
 void
 xact_single_reset(void)
 {

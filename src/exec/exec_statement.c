@@ -1,0 +1,311 @@
+/*
+ * exec_statement.c
+ *		One snapshot for all that a statement reads, on whichever nodes.
+ *
+ * A plan that reads nothing but the rows of one fragment, once, needs no care
+ * here: the fragment's snapshots are taken as it starts (exec_fragment.c).  Any
+ * other plan with a Shoal Scan has them taken on all nodes before it starts, to
+ * be used whenever one of its fragments runs, and its own snapshot is made one
+ * of that moment.  What it works out first, or by a statement of its own in
+ * this backend, belongs to it and reads with the same ones.
+ *
+ * A statement that a function executes within another one keeps the snapshot
+ * that core gave it for what core reads here, since that may be the outer
+ * one's; its fragments, local ones too, use new ones.
+ *
+ * In REPEATABLE READ all of a transaction's snapshots are taken before its
+ * first statement.
+ *
+ * On a node, held fragments get the snapshot that was taken for them.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "exec/exec_internal.h"
+#include "meta/meta.h"
+#include "xact/xact.h"
+
+/* a statement whose snapshots are held */
+typedef struct HeldStatement
+{
+	EState	   *estate;
+	uint64		moment;
+	Snapshot	snapshot;		/* of its local fragments, NULL: core's; with
+								 * its owner */
+	ResourceOwner owner;
+	int			level;			/* nesting level of its transaction */
+	struct HeldStatement *next;
+} HeldStatement;
+
+static ExecutorStart_hook_type previous_start = NULL;
+static ExecutorEnd_hook_type previous_end = NULL;
+
+/* those that run, in TopTransactionContext */
+static HeldStatement *held_statements = NULL;
+
+/* what the runs that are being made read with */
+static ShoalReading reading = {0};
+
+ShoalReading
+shoal_statement_reading(void)
+{
+	return reading;
+}
+
+void
+shoal_statement_set_reading(ShoalReading now)
+{
+	reading = now;
+}
+
+/* ---- what a plan reads ---- */
+
+typedef struct PlanUse
+{
+	int			fragments;		/* Shoal Scans */
+	int			others;			/* that read something else, or may */
+} PlanUse;
+
+static void look_at(Plan *plan, PlanUse *use);
+
+static void
+look_at_list(List *plans, PlanUse *use)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+		look_at(lfirst(lc), use);
+}
+
+static void
+look_at(Plan *plan, PlanUse *use)
+{
+	if (plan == NULL)
+		return;
+	switch (nodeTag(plan))
+	{
+		case T_CustomScan:
+			if (((CustomScan *) plan)->methods == &shoal_scan_methods)
+				use->fragments++;
+			else if (((CustomScan *) plan)->methods != &shoal_insert_methods)
+				use->others++;
+			look_at_list(((CustomScan *) plan)->custom_plans, use);
+			break;
+		case T_Append:
+			look_at_list(((Append *) plan)->appendplans, use);
+			break;
+		case T_MergeAppend:
+			look_at_list(((MergeAppend *) plan)->mergeplans, use);
+			break;
+		case T_SubqueryScan:
+			look_at(((SubqueryScan *) plan)->subplan, use);
+			break;
+		case T_Agg:
+		case T_Group:
+		case T_Hash:
+		case T_Limit:
+		case T_LockRows:
+		case T_Material:
+		case T_ModifyTable:
+		case T_ProjectSet:
+		case T_Result:
+		case T_SetOp:
+		case T_Sort:
+		case T_IncrementalSort:
+		case T_Unique:
+		case T_WindowAgg:
+			break;
+		default:
+			/* scans, and joins: their inner side may run more than once */
+			use->others++;
+			break;
+	}
+	look_at(plan->lefttree, use);
+	look_at(plan->righttree, use);
+}
+
+/* Whether all snapshots have to be taken before the plan starts. */
+static bool
+needs_hold(PlannedStmt *stmt)
+{
+	PlanUse		use = {0};
+
+	if (stmt->subplans == NIL && IsA(stmt->planTree, CustomScan))
+		return false;
+	look_at(stmt->planTree, &use);
+	look_at_list(stmt->subplans, &use);
+	return use.fragments > 1 ||
+		(use.fragments == 1 && (use.others > 0 || stmt->subplans != NIL));
+}
+
+/* Whether a statement reads catalogs and nothing else. */
+static bool
+reads_only_catalogs(PlannedStmt *stmt)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		if (rte->relid >= FirstNormalObjectId)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* ---- the hooks ---- */
+
+static void
+start_statement(QueryDesc *desc, int eflags)
+{
+	if (previous_start)
+		previous_start(desc, eflags);
+	else
+		standard_ExecutorStart(desc, eflags);
+}
+
+/* The statement reads with the snapshots of one moment. */
+static void
+start_held(QueryDesc *desc, int eflags)
+{
+	HeldStatement *entry;
+	ShoalReading saved = reading;
+	bool		is_top = shoal_xact_depth() == 0;
+
+	reading.moment = shoal_moment_hold();
+	reading.snapshot = NULL;
+	if (is_top)
+		shoal_snapshot_renew(desc);
+	else
+		reading.snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	shoal_moment_close();
+
+	entry = MemoryContextAlloc(TopTransactionContext, sizeof(HeldStatement));
+	entry->moment = reading.moment;
+	entry->snapshot = reading.snapshot;
+	entry->owner = CurrentResourceOwner;
+	entry->level = GetCurrentTransactionNestLevel();
+	entry->estate = NULL;
+	entry->next = held_statements;
+	held_statements = entry;
+	start_statement(desc, eflags);
+	entry->estate = desc->estate;
+	reading = saved;
+}
+
+static void
+executor_start(QueryDesc *desc, int eflags)
+{
+	ShoalReading saved = reading;
+
+	if (shoal_origin > 0)
+		shoal_snapshot_for_fragment(desc);
+	if (shoal_origin > 0 || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+		!shoal_meta_enabled() || desc->snapshot == InvalidSnapshot)
+	{
+		start_statement(desc, eflags);
+		return;
+	}
+	if (XactIsoLevel == XACT_REPEATABLE_READ &&
+		!reads_only_catalogs(desc->plannedstmt) &&
+		shoal_moment_of_transaction())
+		shoal_snapshot_renew(desc);
+
+	/* part of another statement, whose snapshots it shares */
+	if (reading.inside)
+	{
+		/* what its functions execute is not */
+		reading.inside = false;
+		start_statement(desc, eflags);
+		return;
+	}
+	memset(&reading, 0, sizeof(reading));
+	if (needs_hold(desc->plannedstmt) && shoal_moment_wanted())
+		start_held(desc, eflags);
+	else
+		start_statement(desc, eflags);
+	reading = saved;
+}
+
+static void
+executor_end(QueryDesc *desc)
+{
+	HeldStatement *entry = NULL;
+
+	for (HeldStatement **link = &held_statements; *link; link = &(*link)->next)
+	{
+		if ((*link)->estate == desc->estate)
+		{
+			entry = *link;
+			*link = entry->next;
+			break;
+		}
+	}
+	/* before the end: what is unread need not be read any more */
+	if (entry)
+		shoal_moment_drop(entry->moment);
+	if (previous_end)
+		previous_end(desc);
+	else
+		standard_ExecutorEnd(desc);
+	if (entry && entry->snapshot)
+		UnregisterSnapshotFromOwner(entry->snapshot, entry->owner);
+}
+
+static void
+forget(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
+		event == XACT_EVENT_PREPARE)
+	{
+		held_statements = NULL;
+		memset(&reading, 0, sizeof(reading));
+	}
+}
+
+static void
+forget_sub(SubXactEvent event, SubTransactionId subid,
+		   SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	HeldStatement **link = &held_statements;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	while (*link)
+	{
+		if (event == SUBXACT_EVENT_ABORT_SUB && (*link)->level >= level)
+			*link = (*link)->next;
+		else
+		{
+			if (event == SUBXACT_EVENT_COMMIT_SUB)
+				(*link)->level = Min((*link)->level, level - 1);
+			link = &(*link)->next;
+		}
+	}
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		memset(&reading, 0, sizeof(reading));
+}
+
+void
+shoal_statement_init(void)
+{
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+	previous_end = ExecutorEnd_hook;
+	ExecutorEnd_hook = executor_end;
+	RegisterXactCallback(forget, NULL);
+	RegisterSubXactCallback(forget_sub, NULL);
+}

@@ -1,0 +1,376 @@
+/*
+ * xact_moment.c
+ *		Coordinator side: taking the snapshots of several nodes at one moment.
+ *
+ * Opening a moment holds the gates of all nodes (xact_gate.c), which takes one
+ * round trip.  Then each node that will be read is sent a command that takes a
+ * snapshot (xact_snapshot.c), mostly together with the statement's fragment.
+ * The moment is closed when all have said that they have it.
+ *
+ * A moment is over at the latest when the transaction or subtransaction that
+ * opened it ends.  While something that may be half committed lies around,
+ * since a coordinator crashed or lost a node, each node is asked whether it has
+ * such a thing; then the moment is tried again until recovery has settled it.
+ *
+ * Snapshots that are needed beyond one group of messages are kept by the nodes
+ * for the rest of their transaction, or until no statement here needs one as
+ * old (shoal_moment_drop).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+#include "xact/xact_shared.h"
+
+PG_FUNCTION_INFO_V1(shoal_internal_gate_doubt);
+
+/* milliseconds between looks at a transaction in doubt */
+#define DOUBT_SLEEP		50
+
+/* the moment under way */
+static uint64 open_moment = 0;
+static int	open_level = 0;		/* nesting level of its (sub)transaction */
+static List *awaited = NIL;		/* ShoalConn *, which will say that they have
+								 * their snapshot; TopTransactionContext */
+
+/* moments whose snapshots are still needed */
+typedef struct HeldMoment
+{
+	uint64		moment;
+	int			level;
+} HeldMoment;
+
+static List *held = NIL;		/* HeldMoment *, TopTransactionContext */
+
+/* the transaction's one moment, in REPEATABLE READ */
+static bool transaction_moment = false;
+
+/* ---- transactions in doubt ---- */
+
+/*
+ * Whether this node has something prepared by one of those coordinators (ids,
+ * with commas between them).
+ */
+static bool
+is_in_doubt_here(const char *ids)
+{
+	bool		result;
+	char	   *sql = psprintf("SELECT FROM pg_catalog.pg_prepared_xacts"
+							   " WHERE database = pg_catalog.current_database()"
+							   " AND gid ~ '^shoal_[0-9]+_'"
+							   " AND pg_catalog.split_part(gid, '_', 2) = ANY ("
+							   "pg_catalog.string_to_array(%s, ','))",
+							   quote_literal_cstr(ids));
+
+	SPI_connect();
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read prepared transactions");
+	result = SPI_processed > 0;
+	SPI_finish();
+	return result;
+}
+
+/* shoal.internal_gate_doubt(coordinators) */
+Datum
+shoal_internal_gate_doubt(PG_FUNCTION_ARGS)
+{
+	xact_check_internal_call();
+	PG_RETURN_BOOL(is_in_doubt_here(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* The node where something is in doubt, 0 if there is none. */
+static int
+node_in_doubt(List *node_ids, const char *ids)
+{
+	ListCell   *lc;
+
+	foreach(lc, node_ids)
+	{
+		int			node_id = lfirst_int(lc);
+		bool		found;
+
+		if (node_id == shoal_meta_local_node_id())
+			found = is_in_doubt_here(ids);
+		else
+		{
+			PGresult   *res = shoal_remote_query(shoal_xact_conn_outside(node_id),
+												 psprintf(XACT_INTERNAL_CALL "gate_doubt(%s)",
+														  quote_literal_cstr(ids)),
+												 NULL);
+
+			found = PQgetvalue(res, 0, 0)[0] == 't';
+			PQclear(res);
+		}
+		if (found)
+			return node_id;
+	}
+	return 0;
+}
+
+static void
+sleep_in_doubt(int node_id, TimestampTz deadline)
+{
+	if (GetCurrentTimestamp() > deadline)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a transaction is in doubt on node %d", node_id),
+				 errdetail("It is prepared there, and whether it is committed elsewhere is not known."),
+				 errhint("It is settled when its coordinator runs and reaches that node; look at the view shoal.transactions_in_doubt.")));
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 DOUBT_SLEEP, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* ---- opening and closing ---- */
+
+/* Holds all gates; returns the ids of nodes that are not sure of all theirs. */
+static char *
+hold_gates(uint64 moment)
+{
+	int			here = shoal_meta_local_node_id();
+	char	   *sql = psprintf(XACT_INTERNAL_CALL "gate_hold(%d, " UINT64_FORMAT ")",
+							   here, moment);
+	List	   *requests = NIL;
+	StringInfoData doubtful;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local)
+			requests = lappend(requests,
+							   shoal_remote_send(shoal_xact_conn_outside(node->node_id),
+												 sql, NULL, 0));
+	}
+	xact_gate_hold(here, moment);
+	initStringInfo(&doubtful);
+	if (xact_gate_is_in_doubt(xact_gate()))
+		appendStringInfo(&doubtful, "%d", here);
+	foreach(lc, requests)
+	{
+		ShoalRequest *req = lfirst(lc);
+		int			node_id = shoal_remote_request_conn(req)->node_id;
+		PGresult   *res;
+
+		while ((res = shoal_remote_next(req)) != NULL)
+		{
+			if (PQresultStatus(res) == PGRES_SINGLE_TUPLE &&
+				PQgetvalue(res, 0, 0)[0] == 't')
+				appendStringInfo(&doubtful, "%s%d", doubtful.len ? "," : "",
+								 node_id);
+		}
+	}
+	return doubtful.data;
+}
+
+static void
+close_moment(void)
+{
+	if (open_moment == 0)
+		return;
+	open_moment = 0;
+	awaited = NIL;
+	xact_gate_end_moment();
+}
+
+uint64
+shoal_moment_open(List *node_ids)
+{
+	TimestampTz deadline = xact_gate_deadline();
+
+	Assert(open_moment == 0);
+	for (;;)
+	{
+		char	   *doubtful;
+		int			node_id;
+
+		open_level = GetCurrentTransactionNestLevel();
+		open_moment = xact_gate_begin_moment();
+		doubtful = hold_gates(open_moment);
+		if (doubtful[0] == '\0' ||
+			(node_id = node_in_doubt(node_ids, doubtful)) == 0)
+			return open_moment;
+		close_moment();
+		sleep_in_doubt(node_id, deadline);
+	}
+}
+
+/* With the oldest moment whose snapshots nodes have to keep. */
+static char *
+snapshot_command(void)
+{
+	uint64		oldest = open_moment;
+	ListCell   *lc;
+
+	foreach(lc, held)
+		oldest = Min(oldest, ((HeldMoment *) lfirst(lc))->moment);
+	return psprintf(XACT_INTERNAL_CALL "snapshot(" UINT64_FORMAT ", " UINT64_FORMAT ")",
+					open_moment, oldest);
+}
+
+void
+shoal_moment_take(ShoalConn *conn)
+{
+	MemoryContext old;
+
+	shoal_remote_queue(conn, snapshot_command());
+	conn->xact_moment = open_moment;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	awaited = lappend(awaited, conn);
+	MemoryContextSwitchTo(old);
+}
+
+void
+shoal_moment_close(void)
+{
+	char		number[24];
+	ListCell   *lc;
+
+	snprintf(number, sizeof(number), UINT64_FORMAT, open_moment);
+	foreach(lc, awaited)
+		shoal_remote_await_status(lfirst(lc), SHOAL_MOMENT_STATUS, number);
+	close_moment();
+}
+
+void
+shoal_moment_use(ShoalConn *conn, uint64 moment)
+{
+	if (conn->xact_moment == moment)
+		return;
+	shoal_remote_queue(conn,
+					   psprintf(XACT_INTERNAL_CALL "snapshot_use(" UINT64_FORMAT ")",
+								moment));
+	conn->xact_moment = moment;
+}
+
+/* Takes snapshots on all nodes, each in a transaction that is open there. */
+static List *
+take_everywhere(void)
+{
+	List	   *ids = NIL;
+	List	   *conns = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+		ids = lappend_int(ids, ((const ShoalNode *) lfirst(lc))->node_id);
+	(void) shoal_moment_open(ids);
+	foreach(lc, ids)
+	{
+		ShoalConn  *conn;
+
+		if (lfirst_int(lc) == shoal_meta_local_node_id())
+			continue;
+		conn = shoal_xact_conn(lfirst_int(lc), SHOAL_JOIN_BLOCK);
+		conn->xact_moment = open_moment;
+		conns = lappend(conns, conn);
+	}
+	shoal_remote_exec_all(conns, snapshot_command());
+	return conns;
+}
+
+uint64
+shoal_moment_hold(void)
+{
+	MemoryContext old;
+	HeldMoment *entry;
+	List	   *conns = take_everywhere();
+	ListCell   *lc;
+	uint64		moment;
+
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	entry = palloc(sizeof(HeldMoment));
+	entry->moment = moment = open_moment;
+	entry->level = GetCurrentTransactionNestLevel();
+	held = lappend(held, entry);
+	MemoryContextSwitchTo(old);
+	foreach(lc, conns)
+		((ShoalConn *) lfirst(lc))->xact_held = true;
+	return moment;
+}
+
+void
+shoal_moment_drop(uint64 moment)
+{
+	ListCell   *lc;
+
+	foreach(lc, held)
+	{
+		HeldMoment *entry = lfirst(lc);
+
+		if (entry->moment == moment)
+		{
+			held = foreach_delete_current(held, lc);
+			pfree(entry);
+		}
+	}
+	if (held != NIL)
+		return;
+	foreach(lc, xact_open_conns())
+		((ShoalConn *) lfirst(lc))->xact_held = false;
+}
+
+bool
+shoal_moment_wanted(void)
+{
+	return shoal_consistent_reads && XactIsoLevel <= XACT_READ_COMMITTED &&
+		open_moment == 0 && shoal_origin == 0 && !shoal_meta_is_alone();
+}
+
+bool
+shoal_moment_of_transaction(void)
+{
+	if (transaction_moment || !shoal_consistent_reads ||
+		XactIsoLevel != XACT_REPEATABLE_READ || open_moment != 0 ||
+		shoal_origin != 0 || shoal_meta_is_alone())
+		return false;
+	transaction_moment = true;
+	(void) take_everywhere();
+	xact_snapshot_renew_transaction();
+	shoal_moment_close();
+	return true;
+}
+
+/* ---- transactions ---- */
+
+void
+xact_moment_end_sub(int level, bool commit)
+{
+	ListCell   *lc;
+
+	if (!commit && open_moment != 0 && open_level >= level)
+		close_moment();
+	foreach(lc, held)
+	{
+		HeldMoment *entry = lfirst(lc);
+
+		if (entry->level < level)
+			continue;
+		if (commit)
+			entry->level = level - 1;
+		else
+			held = foreach_delete_current(held, lc);
+	}
+}
+
+void
+xact_moment_reset(void)
+{
+	close_moment();
+	held = NIL;
+	transaction_moment = false;
+}

@@ -1,0 +1,228 @@
+/*
+ * xact_shared.c
+ *		Shared memory of distributed transactions: its layout, attaching to it,
+ *		leaving it.
+ *
+ * It is made anew when the server starts and after a crash of any backend, so
+ * a slot never outlives its process.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "xact/xact_private.h"
+#include "xact/xact_shared.h"
+
+/* milliseconds that a gate may keep anybody waiting */
+#define GATE_TIME	30000
+
+XactShared *xact_shared = NULL;
+LWLock	   *xact_shared_lock = NULL;
+int			xact_nslots = 0;
+
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+static XactGate *my_gate = NULL;
+static XactSlot *my_slot = NULL;
+
+static Size
+shared_size(void)
+{
+	return add_size(offsetof(XactShared, slots),
+					mul_size(sizeof(XactSlot), MaxBackends));
+}
+
+static void
+request(void)
+{
+	if (previous_request)
+		previous_request();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche("shoal", 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	xact_shared = ShmemInitStruct("shoal", shared_size(), &found);
+	xact_shared_lock = &GetNamedLWLockTranche("shoal")->lock;
+	xact_nslots = MaxBackends;
+	if (!found)
+	{
+		memset(xact_shared, 0, shared_size());
+		for (int i = 0; i < XACT_MAX_GATES; i++)
+			ConditionVariableInit(&xact_shared->gates[i].changed);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* The backend ends. */
+static void
+detach(int code, Datum arg)
+{
+	XactGate   *gate = my_gate;
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	memset(my_slot, 0, sizeof(XactSlot));
+	gate->attached--;
+	LWLockRelease(xact_shared_lock);
+	my_gate = NULL;
+	my_slot = NULL;
+	ConditionVariableBroadcast(&gate->changed);
+}
+
+/*
+ * The gate of a database, or one to become it: a free one, or of a database
+ * that is not there any more.
+ */
+static XactGate *
+find_gate(Oid dbid)
+{
+	XactGate   *unused = NULL;
+
+	for (int i = 0; i < XACT_MAX_GATES; i++)
+	{
+		XactGate   *gate = &xact_shared->gates[i];
+
+		if (gate->dbid == dbid)
+			return gate;
+		if (unused == NULL && !OidIsValid(gate->dbid))
+			unused = gate;
+	}
+	for (int i = 0; i < XACT_MAX_GATES && unused == NULL; i++)
+	{
+		XactGate   *gate = &xact_shared->gates[i];
+
+		if (gate->attached == 0 && !gate->visiting)
+			unused = gate;
+	}
+	return unused;
+}
+
+static void
+attach(void)
+{
+	XactGate   *gate;
+
+	Assert(OidIsValid(MyDatabaseId));
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	gate = find_gate(MyDatabaseId);
+	if (gate == NULL)
+	{
+		LWLockRelease(xact_shared_lock);
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many databases of this server use Shoal at the same time")));
+	}
+	if (gate->dbid != MyDatabaseId)
+	{
+		gate->dbid = MyDatabaseId;
+		gate->last_wave = gate->last_moment = 0;
+		gate->doubts = 1;
+		gate->settled = 0;
+		gate->doubted = GetCurrentTimestamp();
+		gate->visited = 0;
+		memset(gate->moments, 0, sizeof(gate->moments));
+	}
+	gate->attached++;
+	my_slot = &xact_shared->slots[shoal_my_proc_number()];
+	memset(my_slot, 0, sizeof(XactSlot));
+	my_slot->pid = MyProcPid;
+	my_slot->gate = gate - xact_shared->gates;
+	LWLockRelease(xact_shared_lock);
+	my_gate = gate;
+	before_shmem_exit(detach, (Datum) 0);
+}
+
+XactGate *
+xact_gate(void)
+{
+	if (my_gate == NULL)
+		attach();
+	return my_gate;
+}
+
+XactSlot *
+xact_slot(void)
+{
+	if (my_gate == NULL)
+		attach();
+	return my_slot;
+}
+
+XactSlot *
+xact_slot_if_any(void)
+{
+	return my_slot;
+}
+
+TimestampTz
+xact_gate_deadline(void)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GATE_TIME);
+}
+
+void
+xact_gate_sleep(XactGate *gate, TimestampTz deadline)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													   deadline);
+
+	if (left > 0)
+	{
+		(void) ConditionVariableTimedSleep(&gate->changed, left,
+										   PG_WAIT_EXTENSION);
+		return;
+	}
+	ConditionVariableCancelSleep();
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("commits and snapshots of this cluster wait for one that does not end"),
+			 errhint("Look for a node that does not answer; \"%s\" turns consistent snapshots off.",
+					 "shoal.consistent_reads")));
+}
+
+void
+xact_gate_doubt(void)
+{
+	XactGate   *gate = xact_gate();
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	gate->doubts++;
+	gate->doubted = GetCurrentTimestamp();
+	if (xact_shared->recoverer_latch)
+		SetLatch(xact_shared->recoverer_latch);
+	LWLockRelease(xact_shared_lock);
+}
+
+bool
+xact_gate_is_in_doubt(XactGate *gate)
+{
+	bool		result;
+
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	result = gate->doubts != gate->settled;
+	LWLockRelease(xact_shared_lock);
+	return result;
+}
+
+void
+xact_shared_init(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}

@@ -1,0 +1,89 @@
+/*
+ * xact_shared.h
+ *		What the backends of a server share about distributed transactions.
+ *
+ * A server may have several databases that are nodes; each has a gate.  Each
+ * backend has a slot.  Everything is protected by shoal_shared_lock, held for
+ * a look or a few assignments only; whoever changes something that others may
+ * wait for broadcasts on the gate's condition variable.
+ */
+#ifndef XACT_SHARED_H
+#define XACT_SHARED_H
+
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "utils/timestamp.h"
+
+/* databases of a server that are nodes, and nodes of a cluster */
+#define XACT_MAX_GATES	256
+#define XACT_MAX_NODES	256
+
+/* what a gate knows of the moments of another coordinator */
+typedef struct XactMoments
+{
+	int			node_id;		/* 0: unused, and so are all that follow */
+	uint64		held;			/* the latest that held this gate */
+	uint64		ended;			/* all up to this one are over */
+} XactMoments;
+
+typedef struct XactGate
+{
+	Oid			dbid;			/* InvalidOid: free */
+	int			attached;		/* backends whose slot refers to it */
+	uint64		last_wave;		/* number of the latest wave */
+	uint64		last_moment;	/* number of the latest moment */
+	uint64		doubts;			/* counts what may have left something prepared */
+	uint64		settled;		/* as far as recovery has settled it; a new
+								 * gate begins with one doubt */
+	TimestampTz doubted;		/* when doubts was last raised */
+	TimestampTz visited;		/* when recovery last ended */
+	bool		visiting;		/* recovery is under way */
+	XactMoments moments[XACT_MAX_NODES];
+	ConditionVariable changed;
+} XactGate;
+
+typedef struct XactSlot
+{
+	int			pid;			/* 0: unused */
+	int			gate;			/* index */
+	uint64		moment;			/* the one that this backend reads at, 0: none */
+	uint64		wave;			/* its commit wave, 0: none */
+	uint64		wave_fxid;		/* its transaction */
+	uint64		wave_after;		/* moments up to this one go before it */
+	bool		wave_runs;		/* it is through the gate */
+} XactSlot;
+
+typedef struct XactShared
+{
+	int			recoverer;		/* pid of the launcher, 0: none */
+	struct Latch *recoverer_latch;
+	XactGate	gates[XACT_MAX_GATES];
+	XactSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* one per backend */
+} XactShared;
+
+extern XactShared *xact_shared;
+extern LWLock *xact_shared_lock;
+extern int	xact_nslots;
+
+/* This database's gate and this backend's slot; attaches at the first call. */
+extern XactGate *xact_gate(void);
+extern XactSlot *xact_slot(void);
+
+/* NULL if this backend has not attached, or not any more as it ends. */
+extern XactSlot *xact_slot_if_any(void);
+
+/*
+ * Waits until somebody changes something at the gate; between
+ * ConditionVariablePrepareToSleep and CancelSleep.  Error 55P03 after the
+ * deadline.
+ */
+extern void xact_gate_sleep(XactGate *gate, TimestampTz deadline);
+extern TimestampTz xact_gate_deadline(void);
+
+/* Something may be left prepared on a node: recovery has to look at it soon. */
+extern void xact_gate_doubt(void);
+extern bool xact_gate_is_in_doubt(XactGate *gate);
+
+extern void xact_shared_init(void);
+
+#endif							/* XACT_SHARED_H */

@@ -1,0 +1,221 @@
+/*
+ * xact_snapshot.c
+ *		Snapshots that are taken at a moment and used later.
+ *
+ * On a node: the coordinator's command, sent ahead of the fragments, takes the
+ * snapshot, says so at once by a parameter status message (so that the moment
+ * can end, however long the fragments run), and keeps it until the
+ * transaction ends or the coordinator has no statement left that began so
+ * early.  A fragment whose marker says "held" is executed with the one that
+ * was taken or asked for last.  In REPEATABLE READ there is just the
+ * transaction's, which the command makes core take.
+ *
+ * On the coordinator: the snapshot of a statement that core has taken before
+ * the moment is replaced by one of the moment, before the statement runs.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "libpq/pqformat.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+
+PG_FUNCTION_INFO_V1(shoal_internal_snapshot);
+PG_FUNCTION_INFO_V1(shoal_internal_snapshot_use);
+
+/* a snapshot that is kept here for a coordinator */
+typedef struct KeptSnapshot
+{
+	uint64		moment;
+	Snapshot	snapshot;		/* registered on the transaction's owner */
+} KeptSnapshot;
+
+static KeptSnapshot *kept = NULL;	/* in TopMemoryContext */
+static int	nkept = 0;
+static int	max_kept = 0;
+static Snapshot in_use = NULL;	/* one of them */
+
+/* Tells the coordinator that the snapshot of a moment is taken. */
+static void
+tell_moment(uint64 moment)
+{
+	StringInfoData buf;
+	char		number[24];
+
+	snprintf(number, sizeof(number), UINT64_FORMAT, moment);
+	pq_beginmessage(&buf, 'S');
+	pq_sendstring(&buf, SHOAL_MOMENT_STATUS);
+	pq_sendstring(&buf, number);
+	pq_endmessage(&buf);
+	shoal_flush_client();
+}
+
+static void
+drop_kept(uint64 before)
+{
+	int			n = 0;
+
+	for (int i = 0; i < nkept; i++)
+	{
+		if (kept[i].moment >= before)
+			kept[n++] = kept[i];
+		else
+		{
+			if (kept[i].snapshot == in_use)
+				in_use = NULL;
+			UnregisterSnapshotFromOwner(kept[i].snapshot,
+										TopTransactionResourceOwner);
+		}
+	}
+	nkept = n;
+}
+
+static void
+keep_snapshot(uint64 moment)
+{
+	if (nkept == max_kept)
+	{
+		int			max = Max(8, max_kept * 2);
+
+		if (kept == NULL)
+			kept = MemoryContextAlloc(TopMemoryContext,
+									  max * sizeof(KeptSnapshot));
+		else
+			kept = repalloc(kept, max * sizeof(KeptSnapshot));
+		max_kept = max;
+	}
+	in_use = RegisterSnapshotOnOwner(GetActiveSnapshot(),
+									 TopTransactionResourceOwner);
+	kept[nkept].moment = moment;
+	kept[nkept++].snapshot = in_use;
+}
+
+/* shoal.internal_snapshot(moment, oldest moment that is still needed) */
+Datum
+shoal_internal_snapshot(PG_FUNCTION_ARGS)
+{
+	uint64		moment = (uint64) PG_GETARG_INT64(0);
+
+	xact_check_internal_call();
+	if (!IsolationUsesXactSnapshot())
+	{
+		drop_kept((uint64) PG_GETARG_INT64(1));
+		keep_snapshot(moment);
+	}
+	tell_moment(moment);
+	PG_RETURN_VOID();
+}
+
+/* shoal.internal_snapshot_use(moment): for the fragments that follow */
+Datum
+shoal_internal_snapshot_use(PG_FUNCTION_ARGS)
+{
+	uint64		moment = (uint64) PG_GETARG_INT64(0);
+
+	xact_check_internal_call();
+	in_use = NULL;
+	for (int i = 0; i < nkept; i++)
+	{
+		if (kept[i].moment == moment)
+			in_use = kept[i].snapshot;
+	}
+	PG_RETURN_VOID();
+}
+
+/* The transaction commits or is prepared: core wants to see nothing left. */
+void
+xact_snapshot_release(void)
+{
+	drop_kept(PG_UINT64_MAX);
+	in_use = NULL;
+}
+
+/* It aborts: core takes care of them. */
+void
+xact_snapshot_forget(void)
+{
+	nkept = 0;
+	in_use = NULL;
+}
+
+/*
+ * Makes a statement that is about to start use a snapshot: the statement's
+ * own, and the active one if that is the same.
+ */
+static void
+replace_snapshot(QueryDesc *desc, Snapshot snapshot)
+{
+	bool		is_active = ActiveSnapshotSet() &&
+		GetActiveSnapshot() == desc->snapshot;
+
+	if (is_active)
+	{
+		PopActiveSnapshot();
+		PushActiveSnapshot(snapshot);
+		snapshot = GetActiveSnapshot();
+	}
+	UnregisterSnapshot(desc->snapshot);
+	desc->snapshot = RegisterSnapshot(snapshot);
+}
+
+void
+shoal_snapshot_for_fragment(QueryDesc *desc)
+{
+	if (IsParallelWorker() || IsolationUsesXactSnapshot() ||
+		!shoal_scope_is_held(desc->sourceText))
+		return;
+	if (in_use == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("snapshot of the statement is not there any more"),
+				 errhint("Run the transaction again.")));
+	replace_snapshot(desc, in_use);
+}
+
+void
+shoal_snapshot_renew(QueryDesc *desc)
+{
+	if (desc->snapshot != InvalidSnapshot)
+		replace_snapshot(desc, GetTransactionSnapshot());
+}
+
+/*
+ * Makes the transaction's snapshot (REPEATABLE READ), which nothing has been
+ * read with, one of now.  Core offers no way to take another, so it is changed
+ * in place.  Its xmin stays: core sorts registered snapshots by it, and a
+ * lower one means no more than that more transactions are looked up in the
+ * list of those that ran.
+ */
+void
+xact_snapshot_renew_transaction(void)
+{
+	Snapshot	old = GetTransactionSnapshot();
+	Snapshot	now = GetLatestSnapshot();
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	TransactionId *xip = palloc(sizeof(TransactionId) * Max(now->xcnt, 1));
+	TransactionId *subxip = palloc(sizeof(TransactionId) * Max(now->subxcnt, 1));
+
+	memcpy(xip, now->xip, sizeof(TransactionId) * now->xcnt);
+	/* like core, which leaves them out when they are of no use */
+	if (now->subxcnt > 0)
+		memcpy(subxip, now->subxip, sizeof(TransactionId) * now->subxcnt);
+	MemoryContextSwitchTo(context);
+	old->xmax = now->xmax;
+	old->xip = xip;
+	old->xcnt = now->xcnt;
+	old->subxip = subxip;
+	old->subxcnt = now->subxcnt;
+	old->suboverflowed = now->suboverflowed;
+	old->snapXactCompletionCount = 0;
+}
