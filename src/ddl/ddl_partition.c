@@ -300,31 +300,6 @@ shoal_ddl_align_names(Oid relid)
 
 /* ---- making partitions ---- */
 
-static Oid
-extension_owner(void)
-{
-	Relation	pg_extension = table_open(ExtensionRelationId, AccessShareLock);
-	Oid			owner = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("shoal"));
-	scan = systable_beginscan(pg_extension, ExtensionNameIndexId, true, NULL,
-							  1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
-	systable_endscan(scan);
-	table_close(pg_extension, AccessShareLock);
-	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" does not exist", "shoal")));
-	return owner;
-}
-
 /*
  * Foreign keys are checked by queries that name partitions, run as the owner
  * of the table, and who builds an index needs the right to create in the
@@ -463,7 +438,7 @@ shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
 {
 	Relation	rel = table_open(relid, AccessExclusiveLock);
 	FormData_pg_class parent = *rel->rd_rel;
-	Oid			owner = extension_owner();
+	Oid			owner = shoal_meta_owner();
 	Oid			save_userid;
 	int			save_context;
 	int			save_nestlevel;

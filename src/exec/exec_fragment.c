@@ -569,6 +569,8 @@ start_at_moment(ShoalRun *run)
 
 	for (int i = 0; i < run->ntasks; i++)
 		ids = lappend_int(ids, run->tasks[i].node_id);
+	for (int i = 0; i < run->ntasks; i++)
+		shoal_task_settle(&run->tasks[i]);
 	(void) shoal_moment_open(ids);
 	run->call.taking = true;
 	shoal_task_start_some(run->tasks, run->ntasks, true, false);

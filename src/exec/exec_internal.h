@@ -200,6 +200,9 @@ extern bool shoal_task_next(ShoalTask *task, TupleTableSlot *slot);
 extern void shoal_task_absorb(ShoalTask *task);
 extern void shoal_task_drain(ShoalTask *task);
 
+/* Makes the task's connection ready, so that the start waits for nothing. */
+extern void shoal_task_settle(ShoalTask *task);
+
 /* Starts those on other nodes, or those here. */
 extern void shoal_task_start_some(ShoalTask *tasks, int n, bool many, bool local);
 

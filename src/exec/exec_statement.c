@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
@@ -212,7 +213,7 @@ executor_start(QueryDesc *desc, int eflags)
 
 	if (shoal_origin > 0)
 		shoal_snapshot_for_fragment(desc);
-	if (shoal_origin > 0 || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+	if (shoal_origin > 0 || IsParallelWorker() || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
 		!shoal_meta_enabled() || desc->snapshot == InvalidSnapshot)
 	{
 		start_statement(desc, eflags);

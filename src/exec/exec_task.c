@@ -102,6 +102,18 @@ shoal_task_return(const ShoalRole *saved)
 }
 
 void
+shoal_task_settle(ShoalTask *task)
+{
+	ShoalRole	saved;
+
+	if (task->local)
+		return;
+	shoal_task_become(task->call, &saved);
+	shoal_remote_settle(shoal_xact_conn_outside(task->node_id));
+	shoal_task_return(&saved);
+}
+
+void
 shoal_task_start(ShoalTask *task, bool many)
 {
 	ShoalCall  *call = task->call;

@@ -103,6 +103,9 @@ extern int	shoal_meta_local_node_id(void);
  */
 extern char *shoal_meta_origin_proof(const char *user);
 
+/* Role that owns the extension. */
+extern Oid	shoal_meta_owner(void);
+
 /* True if the cluster has just this node. */
 extern bool shoal_meta_is_alone(void);
 

@@ -66,7 +66,7 @@ typedef struct ShoalParams
 #define SHOAL_SEND_BINARY	0x01	/* rows come in binary */
 #define SHOAL_SEND_CACHE	0x02	/* prepare once per connection and reuse */
 #define SHOAL_SEND_HELD		0x04	/* what went ahead of it must have been run just
-									 * before */
+									 * before; nothing is waited for */
 
 /*
  * The connection to a node for the current user, opened if need be.  The user
@@ -174,6 +174,12 @@ extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
  * none.  Up to date when a statement's end has been read.
  */
 extern uint32 shoal_remote_told_xid(ShoalConn *conn);
+
+/*
+ * Does what could make the next send wait (for rows that have to be absorbed,
+ * for locks), but with SHOAL_SEND_HELD or without SHOAL_SEND_CACHE.
+ */
+extern void shoal_remote_settle(ShoalConn *conn);
 
 /*
  * Waits until the node has sent a parameter status of that value, or the

@@ -143,7 +143,8 @@ collect_options(RemoteOptions *options, const RemoteTarget *target,
 		add_option(options, "password", pstrdup(target->password));
 	add_option(options, "client_encoding", GetDatabaseEncodingName());
 	add_option(options, "options", session_options);
-	add_option(options, "application_name", "shoal");
+	add_option(options, "application_name",
+			   MyBackendType == B_BG_WORKER ? "shoal recovery" : "shoal");
 }
 
 static void __attribute__((noreturn))

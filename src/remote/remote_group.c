@@ -87,6 +87,9 @@ send_statement(ShoalConn *conn, const char *sql, const ShoalParams *params,
 	int			binary = (flags & SHOAL_SEND_BINARY) ? 1 : 0;
 	char		name[32];
 
+	/* shoal_remote_settle has looked */
+	if ((flags & SHOAL_SEND_CACHE) && !(flags & SHOAL_SEND_HELD))
+		remote_statement_look();
 	if (flags & SHOAL_SEND_CACHE)
 		stmt = remote_statement_get(conn, sql, params);
 	if (!send_ahead(conn, flags))

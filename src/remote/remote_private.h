@@ -149,6 +149,7 @@ extern void remote_note_result(ShoalConn *conn, PGresult *res);
 /* remote_statement.c */
 extern RemoteStatement *remote_statement_get(ShoalConn *conn, const char *sql,
 											 const ShoalParams *params);
+extern void remote_statement_look(void);
 extern void remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt);
 extern void remote_statement_drop_all(ShoalConn *conn);
 extern void remote_statement_init(void);

@@ -205,6 +205,13 @@ shoal_remote_told_xid(ShoalConn *conn)
 }
 
 void
+shoal_remote_settle(ShoalConn *conn)
+{
+	remote_make_idle(conn);
+	remote_statement_look();
+}
+
+void
 shoal_remote_await_status(ShoalConn *conn, const char *name, const char *value)
 {
 	for (;;)

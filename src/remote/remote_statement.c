@@ -46,13 +46,16 @@ note_change(Datum arg, Oid relid)
 	changed[nchanged++] = relid;
 }
 
-static void
-look_at_changes(void)
+/* May wait for locks. */
+void
+remote_statement_look(void)
 {
 	bool		forget = nchanged >= MAX_CHANGED;
 	int			n = nchanged;
 	Oid			relids[MAX_CHANGED];
 
+	if (n == 0)
+		return;
 	/* looking them up may bring news */
 	memcpy(relids, changed, n * sizeof(Oid));
 	nchanged = 0;
@@ -109,9 +112,6 @@ remote_statement_get(ShoalConn *conn, const char *sql,
 
 	if (shoal_max_cached_statements == 0)
 		return NULL;
-	if (nchanged > 0)
-		look_at_changes();
-
 	if (priv->statements == NULL)
 	{
 		HASHCTL		ctl;

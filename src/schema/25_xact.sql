@@ -33,10 +33,15 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_wait';
 COMMENT ON FUNCTION shoal.internal_gate_wait(bigint) IS
 'internal: waits until the moments of this coordinator are over';
 
-CREATE FUNCTION shoal.internal_gate_doubt(coordinators text) RETURNS bool
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_doubt';
-COMMENT ON FUNCTION shoal.internal_gate_doubt(text) IS
-'internal: whether one of these coordinators has something prepared here';
+CREATE FUNCTION shoal.internal_gate_prepared(coordinators text) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_prepared';
+COMMENT ON FUNCTION shoal.internal_gate_prepared(text) IS
+'internal: what these coordinators have prepared here';
+
+CREATE FUNCTION shoal.internal_gate_left(gids text) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_left';
+COMMENT ON FUNCTION shoal.internal_gate_left(text) IS
+'internal: whether transactions of this coordinator that are over have left one of these prepared';
 
 CREATE FUNCTION shoal.internal_snapshot(moment bigint, oldest bigint) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot';

@@ -86,3 +86,21 @@ COMMENT ON VIEW shoal.connections IS
 
 GRANT SELECT ON shoal.nodes, shoal.tables, shoal.shards, shoal.placements,
 	shoal.connections TO PUBLIC;
+
+CREATE FUNCTION shoal.prepared_transactions()
+RETURNS TABLE (node_id int, coordinator int, gid text, prepared timestamptz, owner name)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_prepared_transactions';
+COMMENT ON FUNCTION shoal.prepared_transactions() IS
+'what coordinators have prepared on nodes, asked from all nodes';
+
+CREATE VIEW shoal.transactions_in_doubt AS
+SELECT p.node_id, p.coordinator, p.gid, p.prepared AS since, p.owner,
+	CASE WHEN r.gid IS NOT NULL THEN 'committed'
+		WHEN p.coordinator = (SELECT l.node_id FROM shoal.local_node l) THEN 'not committed'
+		END AS decision
+FROM shoal.prepared_transactions() p
+LEFT JOIN shoal.commit_record r USING (gid);
+COMMENT ON VIEW shoal.transactions_in_doubt IS
+'transactions that are prepared on nodes and not ended yet; decision is known on their coordinator';
+
+GRANT SELECT ON shoal.transactions_in_doubt TO PUBLIC;

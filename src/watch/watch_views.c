@@ -3,9 +3,7 @@
  *		What the views of schema shoal need beyond the catalogs: sizes on all
  *		nodes, this session's connections, distribution columns.
  *
- * Sizes are asked from all nodes at once, in the session's transaction, so
- * that tables it has just made are seen and its own locks are no obstacle.  A
- * node that can't be reached gets a warning, and its sizes are null.
+ * The size of what is on a node that can't be reached is null.
  */
 #include "postgres.h"
 
@@ -23,11 +21,13 @@
 #include "meta/meta.h"
 #include "remote/remote.h"
 #include "scope/scope.h"
+#include "watch/watch_ask.h"
 #include "xact/xact.h"
 
 PG_FUNCTION_INFO_V1(shoal_placement_sizes);
 PG_FUNCTION_INFO_V1(shoal_distribution_column);
 PG_FUNCTION_INFO_V1(shoal_connections);
+PG_FUNCTION_INFO_V1(shoal_prepared_transactions);
 
 /*
  * One row for each leaf partition in a shard and each of its ancestors, and
@@ -78,107 +78,36 @@ put_size(ReturnSetInfo *rsinfo, int node_id, char *const *row)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-static void
-put_sizes_here(ReturnSetInfo *rsinfo)
-{
-	SPI_connect();
-	shoal_scope_enter_local();
-	if (SPI_execute(sizes_query, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read sizes");
-	shoal_scope_leave_local();
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		char	   *row[SIZES_COLUMNS];
-
-		for (int j = 0; j < SIZES_COLUMNS; j++)
-			row[j] = SPI_getvalue(SPI_tuptable->vals[i],
-								  SPI_tuptable->tupdesc, j + 1);
-		put_size(rsinfo, shoal_meta_local_node_id(), row);
-	}
-	SPI_finish();
-}
-
-static void
-put_sizes_there(ReturnSetInfo *rsinfo, ShoalRequest *req)
-{
-	int			node_id = shoal_remote_request_conn(req)->node_id;
-	PGresult   *res;
-
-	while ((res = shoal_remote_next(req)) != NULL)
-	{
-		char	   *row[SIZES_COLUMNS];
-
-		if (PQresultStatus(res) != PGRES_SINGLE_TUPLE)
-			continue;
-		for (int j = 0; j < SIZES_COLUMNS; j++)
-			row[j] = PQgetisnull(res, 0, j) ? NULL : PQgetvalue(res, 0, j);
-		put_size(rsinfo, node_id, row);
-	}
-}
-
-/* Sends the query to a node; NULL, with a warning, if it can't be reached. */
-static ShoalRequest *
-ask_node(int node_id)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ShoalRequest *volatile req = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		/* just the connection: the statement is not part of the subtransaction */
-		shoal_xact_conn_outside(node_id);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		MemoryContextSwitchTo(context);
-		if (error->sqlerrcode != ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
-			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg_internal("%s", error->message),
-				 error->detail ? errdetail_internal("%s", error->detail) : 0));
-		return NULL;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	req = shoal_remote_send(shoal_xact_conn(node_id, SHOAL_JOIN_BLOCK),
-							sizes_query, NULL, SHOAL_SEND_CACHE);
-	return req;
-}
-
 /* shoal.placement_sizes() */
 Datum
 shoal_placement_sizes(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	List	   *requests = NIL;
-	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(lc, shoal_meta_nodes())
-	{
-		const ShoalNode *node = lfirst(lc);
-		ShoalRequest *req;
+	shoal_watch_ask(rsinfo, sizes_query, SIZES_COLUMNS, SHOAL_JOIN_BLOCK, put_size);
+	return (Datum) 0;
+}
 
-		if (!node->is_local && (req = ask_node(node->node_id)) != NULL)
-			requests = lappend(requests, req);
-	}
-	put_sizes_here(rsinfo);
-	foreach(lc, requests)
-		put_sizes_there(rsinfo, lfirst(lc));
+/* what coordinators have prepared on a node */
+static const char *const prepared_query =
+"/*shoal local*/ SELECT pg_catalog.split_part(p.gid, '_', 2), p.gid,"
+" p.prepared::pg_catalog.text, p.owner::pg_catalog.text"
+" FROM pg_catalog.pg_prepared_xacts p"
+" WHERE p.database = pg_catalog.current_database()"
+" AND p.gid ~ '^shoal_[0-9]+_'";
+
+#define PREPARED_COLUMNS	4
+
+/* shoal.prepared_transactions() */
+Datum
+shoal_prepared_transactions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	shoal_watch_ask(rsinfo, prepared_query, PREPARED_COLUMNS, -1,
+					shoal_watch_put_row);
 	return (Datum) 0;
 }
 

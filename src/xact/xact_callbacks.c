@@ -92,4 +92,5 @@ shoal_xact_init(void)
 	RegisterSubXactCallback(on_subxact, NULL);
 	xact_single_init();
 	xact_shared_init();
+	xact_worker_init();
 }

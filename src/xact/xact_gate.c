@@ -89,16 +89,20 @@ waves_before(XactGate *gate, uint64 moment, WaveSeen *waves, int *n)
 	return waves;
 }
 
-static bool
+/* The process of one that is not over, 0 if all are. */
+static int
 any_wave_left(WaveSeen *waves, int n)
 {
-	bool		found = false;
+	int			pid = 0;
 
 	LWLockAcquire(xact_shared_lock, LW_SHARED);
-	for (int i = 0; i < n && !found; i++)
-		found = waves[i].slot->wave == waves[i].wave;
+	for (int i = 0; i < n && pid == 0; i++)
+	{
+		if (waves[i].slot->wave == waves[i].wave)
+			pid = waves[i].slot->pid;
+	}
 	LWLockRelease(xact_shared_lock);
-	return found;
+	return pid;
 }
 
 /*
@@ -126,10 +130,11 @@ xact_gate_hold(int node_id, uint64 moment)
 	if (n > 0)
 	{
 		TimestampTz deadline = xact_gate_deadline();
+		int			pid;
 
 		ConditionVariablePrepareToSleep(&gate->changed);
-		while (any_wave_left(waves, n))
-			xact_gate_sleep(gate, deadline);
+		while ((pid = any_wave_left(waves, n)) != 0)
+			xact_gate_sleep(gate, deadline, pid);
 		ConditionVariableCancelSleep();
 	}
 	pfree(waves);
@@ -165,24 +170,25 @@ xact_gate_end_moment(void)
 	ConditionVariableBroadcast(&xact_gate()->changed);
 }
 
-static bool
+/* The process of a moment up to that number, 0 if all are over. */
+static int
 any_moment_left(XactGate *gate, uint64 moment)
 {
 	int			index = gate - xact_shared->gates;
-	bool		found = false;
+	int			pid = 0;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	/* those to come have higher numbers */
 	gate->last_moment = Max(gate->last_moment, moment);
-	for (int i = 0; i < xact_nslots && !found; i++)
+	for (int i = 0; i < xact_nslots && pid == 0; i++)
 	{
 		XactSlot   *slot = &xact_shared->slots[i];
 
-		found = slot->moment != 0 && slot->moment <= moment &&
-			slot->gate == index;
+		if (slot->moment != 0 && slot->moment <= moment && slot->gate == index)
+			pid = slot->pid;
 	}
 	LWLockRelease(xact_shared_lock);
-	return found;
+	return pid;
 }
 
 /* Waits until this node's moments up to a number are over. */
@@ -191,10 +197,11 @@ wait_for_moments(uint64 moment)
 {
 	XactGate   *gate = xact_gate();
 	TimestampTz deadline = xact_gate_deadline();
+	int			pid;
 
 	ConditionVariablePrepareToSleep(&gate->changed);
-	while (any_moment_left(gate, moment))
-		xact_gate_sleep(gate, deadline);
+	while ((pid = any_moment_left(gate, moment)) != 0)
+		xact_gate_sleep(gate, deadline, pid);
 	ConditionVariableCancelSleep();
 }
 

@@ -35,7 +35,7 @@
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
-PG_FUNCTION_INFO_V1(shoal_internal_gate_doubt);
+PG_FUNCTION_INFO_V1(shoal_internal_gate_prepared);
 
 /* milliseconds between looks at a transaction in doubt */
 #define DOUBT_SLEEP		50
@@ -61,14 +61,16 @@ static bool transaction_moment = false;
 /* ---- transactions in doubt ---- */
 
 /*
- * Whether this node has something prepared by one of those coordinators (ids,
- * with commas between them).
+ * The names, with commas between them, of what those coordinators (ids, likewise)
+ * have prepared here; NULL if there is none.
  */
-static bool
-is_in_doubt_here(const char *ids)
+static char *
+prepared_here(const char *ids)
 {
-	bool		result;
-	char	   *sql = psprintf("SELECT FROM pg_catalog.pg_prepared_xacts"
+	MemoryContext context = CurrentMemoryContext;
+	char	   *gids;
+	char	   *sql = psprintf("SELECT pg_catalog.string_agg(gid, ',')"
+							   " FROM pg_catalog.pg_prepared_xacts"
 							   " WHERE database = pg_catalog.current_database()"
 							   " AND gid ~ '^shoal_[0-9]+_'"
 							   " AND pg_catalog.split_part(gid, '_', 2) = ANY ("
@@ -78,17 +80,55 @@ is_in_doubt_here(const char *ids)
 	SPI_connect();
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read prepared transactions");
-	result = SPI_processed > 0;
+	gids = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (gids)
+		gids = MemoryContextStrdup(context, gids);
 	SPI_finish();
-	return result;
+	return gids;
 }
 
-/* shoal.internal_gate_doubt(coordinators) */
+/* shoal.internal_gate_prepared(coordinators) */
 Datum
-shoal_internal_gate_doubt(PG_FUNCTION_ARGS)
+shoal_internal_gate_prepared(PG_FUNCTION_ARGS)
 {
+	char	   *gids;
+
 	xact_check_internal_call();
-	PG_RETURN_BOOL(is_in_doubt_here(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	gids = prepared_here(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (gids == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(gids));
+}
+
+/* Calls a function of that kind on another node: its value, NULL if null. */
+static char *
+call_there(int node_id, const char *function, const char *argument)
+{
+	char	   *sql = psprintf(XACT_INTERNAL_CALL "%s(%s)", function,
+							   quote_literal_cstr(argument));
+	PGresult   *res = shoal_remote_query(shoal_xact_conn_outside(node_id), sql,
+										 NULL);
+	char	   *value = PQgetisnull(res, 0, 0) ? NULL : pstrdup(PQgetvalue(res, 0, 0));
+
+	PQclear(res);
+	return value;
+}
+
+/* Whether one of the coordinators has left one of those behind. */
+static bool
+any_left(const char *ids, const char *gids)
+{
+	char	   *rest = pstrdup(ids);
+	char	   *id;
+
+	while ((id = strsep(&rest, ",")) != NULL)
+	{
+		if (atoi(id) == shoal_meta_local_node_id() ?
+			xact_any_left(gids) :
+			call_there(atoi(id), "gate_left", gids)[0] == 't')
+			return true;
+	}
+	return false;
 }
 
 /* The node where something is in doubt, 0 if there is none. */
@@ -100,21 +140,13 @@ node_in_doubt(List *node_ids, const char *ids)
 	foreach(lc, node_ids)
 	{
 		int			node_id = lfirst_int(lc);
-		bool		found;
+		char	   *gids;
 
 		if (node_id == shoal_meta_local_node_id())
-			found = is_in_doubt_here(ids);
+			gids = prepared_here(ids);
 		else
-		{
-			PGresult   *res = shoal_remote_query(shoal_xact_conn_outside(node_id),
-												 psprintf(XACT_INTERNAL_CALL "gate_doubt(%s)",
-														  quote_literal_cstr(ids)),
-												 NULL);
-
-			found = PQgetvalue(res, 0, 0)[0] == 't';
-			PQclear(res);
-		}
-		if (found)
+			gids = call_there(node_id, "gate_prepared", ids);
+		if (gids && any_left(ids, gids))
 			return node_id;
 	}
 	return 0;
@@ -137,9 +169,29 @@ sleep_in_doubt(int node_id, TimestampTz deadline)
 
 /* ---- opening and closing ---- */
 
+/* Connections to all other nodes, on which nothing has to be waited for. */
+static List *
+settled_conns(void)
+{
+	List	   *conns = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local)
+			conns = lappend(conns, shoal_xact_conn_outside(node->node_id));
+	}
+	/* settling one may use another */
+	foreach(lc, conns)
+		shoal_remote_settle(lfirst(lc));
+	return conns;
+}
+
 /* Holds all gates; returns the ids of nodes that are not sure of all theirs. */
 static char *
-hold_gates(uint64 moment)
+hold_gates(uint64 moment, List *conns)
 {
 	int			here = shoal_meta_local_node_id();
 	char	   *sql = psprintf(XACT_INTERNAL_CALL "gate_hold(%d, " UINT64_FORMAT ")",
@@ -148,15 +200,8 @@ hold_gates(uint64 moment)
 	StringInfoData doubtful;
 	ListCell   *lc;
 
-	foreach(lc, shoal_meta_nodes())
-	{
-		const ShoalNode *node = lfirst(lc);
-
-		if (!node->is_local)
-			requests = lappend(requests,
-							   shoal_remote_send(shoal_xact_conn_outside(node->node_id),
-												 sql, NULL, 0));
-	}
+	foreach(lc, conns)
+		requests = lappend(requests, shoal_remote_send(lfirst(lc), sql, NULL, 0));
 	xact_gate_hold(here, moment);
 	initStringInfo(&doubtful);
 	if (xact_gate_is_in_doubt(xact_gate()))
@@ -192,7 +237,13 @@ uint64
 shoal_moment_open(List *node_ids)
 {
 	TimestampTz deadline = xact_gate_deadline();
+	List	   *conns;
 
+	/*
+	 * From here to the end of the moment nothing may wait but for waves: they
+	 * wait for the moment, and whoever commits has locks.
+	 */
+	conns = settled_conns();
 	Assert(open_moment == 0);
 	for (;;)
 	{
@@ -201,7 +252,7 @@ shoal_moment_open(List *node_ids)
 
 		open_level = GetCurrentTransactionNestLevel();
 		open_moment = xact_gate_begin_moment();
-		doubtful = hold_gates(open_moment);
+		doubtful = hold_gates(open_moment, conns);
 		if (doubtful[0] == '\0' ||
 			(node_id = node_in_doubt(node_ids, doubtful)) == 0)
 			return open_moment;

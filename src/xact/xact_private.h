@@ -29,6 +29,13 @@ extern void xact_gate_hold(int node_id, uint64 moment);
 extern uint64 xact_gate_begin_moment(void);
 extern void xact_gate_end_moment(void);
 
+/* xact_recover.c */
+extern int	xact_recover(bool *all);
+extern bool xact_any_left(const char *gids);
+
+/* xact_worker.c */
+extern void xact_worker_init(void);
+
 /* xact_moment.c */
 extern void xact_moment_end_sub(int level, bool commit);
 extern void xact_moment_reset(void);

@@ -28,6 +28,7 @@
 #include "xact/xact_private.h"
 
 PG_FUNCTION_INFO_V1(shoal_recover_prepared_transactions);
+PG_FUNCTION_INFO_V1(shoal_internal_gate_left);
 
 static bool
 is_running(uint64 fxid)
@@ -40,23 +41,55 @@ is_running(uint64 fxid)
 	return TransactionIdIsInProgress((TransactionId) fxid);
 }
 
+/*
+ * Whether a transaction of this node's is over, and what it has prepared is left
+ * behind.
+ */
+static bool
+is_left(const char *gid, uint64 *fxid)
+{
+	return xact_is_my_gid(gid, fxid) && !is_running(*fxid) &&
+		!xact_gate_has_wave(*fxid);
+}
+
+/* Whether one of them (names with commas between) is left behind. */
+bool
+xact_any_left(const char *gids)
+{
+	char	   *copy = pstrdup(gids);
+	char	   *rest = copy;
+	char	   *gid;
+	uint64		fxid;
+
+	while ((gid = strsep(&rest, ",")) != NULL)
+	{
+		if (is_left(gid, &fxid))
+			return true;
+	}
+	return false;
+}
+
+/* shoal.internal_gate_left(gids): whether one of them, with commas between */
+Datum
+shoal_internal_gate_left(PG_FUNCTION_ARGS)
+{
+	char	   *gids = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	xact_check_internal_call();
+	PG_RETURN_BOOL(xact_any_left(gids));
+}
+
 /* Returns true if the transaction was settled. */
 static bool
 settle(ShoalConn *conn, const char *gid)
 {
 	uint64		fxid;
-	bool		running;
 	const char *verb;
 
-	if (!xact_is_my_gid(gid, &fxid))
+	/* in this order: it is seen to be over, so its record is there or never is */
+	if (!is_left(gid, &fxid))
 		return false;
-	running = is_running(fxid);
-	if (xact_record_exists(gid))
-		verb = "COMMIT";
-	else if (!running)
-		verb = "ROLLBACK";
-	else
-		return false;
+	verb = xact_record_exists(gid) ? "COMMIT" : "ROLLBACK";
 	shoal_remote_exec(conn, psprintf("%s PREPARED %s", verb,
 									 quote_literal_cstr(gid)));
 	return true;
@@ -121,24 +154,28 @@ try_settle_on(int node_id)
 }
 
 /*
- * shoal.recover_prepared_transactions(): settles prepared transactions of
- * this coordinator on all nodes; returns how many.
+ * Settles prepared transactions of this coordinator on all nodes; returns how
+ * many.  *all is false if a node could not be reached.
  */
-Datum
-shoal_recover_prepared_transactions(PG_FUNCTION_ARGS)
+int
+xact_recover(bool *all)
 {
-	List	   *records;
+	List	   *records = NIL;
 	ListCell   *lc;
 	int			settled = 0;
-	bool		all = true;
 
-	if (!superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be superuser to settle prepared transactions")));
+	*all = true;
+	/*
+	 * What is recorded, and not under way any more, before the nodes are asked
+	 * has no need of its record afterwards.
+	 */
+	foreach(lc, xact_record_list())
+	{
+		uint64		fxid;
 
-	/* what is recorded before the nodes are asked has no need of its record */
-	records = xact_record_list();
+		if (is_left(lfirst(lc), &fxid))
+			records = lappend(records, lfirst(lc));
+	}
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
@@ -148,11 +185,24 @@ shoal_recover_prepared_transactions(PG_FUNCTION_ARGS)
 			continue;
 		n = try_settle_on(node->node_id);
 		if (n < 0)
-			all = false;
+			*all = false;
 		else
 			settled += n;
 	}
-	if (all)
+	if (*all)
 		xact_record_delete(records);
-	PG_RETURN_INT32(settled);
+	return settled;
+}
+
+/* shoal.recover_prepared_transactions() */
+Datum
+shoal_recover_prepared_transactions(PG_FUNCTION_ARGS)
+{
+	bool		all;
+
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to settle prepared transactions")));
+	PG_RETURN_INT32(xact_recover(&all));
 }

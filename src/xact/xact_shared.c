@@ -17,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "meta/meta.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
@@ -111,6 +112,35 @@ find_gate(Oid dbid)
 	return unused;
 }
 
+/* The same, made ready; NULL if there is no room.  With the lock held. */
+static XactGate *
+make_gate(Oid dbid)
+{
+	XactGate   *gate = find_gate(dbid);
+
+	if (gate && gate->dbid != dbid)
+	{
+		gate->dbid = dbid;
+		gate->last_wave = gate->last_moment = 0;
+		gate->doubts = 1;
+		gate->settled = 0;
+		gate->doubted = GetCurrentTimestamp();
+		gate->visited = 0;
+		memset(gate->moments, 0, sizeof(gate->moments));
+		if (xact_shared->launcher_latch)
+			SetLatch(xact_shared->launcher_latch);
+	}
+	return gate;
+}
+
+void
+xact_gate_add(Oid dbid)
+{
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	(void) make_gate(dbid);
+	LWLockRelease(xact_shared_lock);
+}
+
 static void
 attach(void)
 {
@@ -118,23 +148,13 @@ attach(void)
 
 	Assert(OidIsValid(MyDatabaseId));
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	gate = find_gate(MyDatabaseId);
+	gate = make_gate(MyDatabaseId);
 	if (gate == NULL)
 	{
 		LWLockRelease(xact_shared_lock);
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many databases of this server use Shoal at the same time")));
-	}
-	if (gate->dbid != MyDatabaseId)
-	{
-		gate->dbid = MyDatabaseId;
-		gate->last_wave = gate->last_moment = 0;
-		gate->doubts = 1;
-		gate->settled = 0;
-		gate->doubted = GetCurrentTimestamp();
-		gate->visited = 0;
-		memset(gate->moments, 0, sizeof(gate->moments));
 	}
 	gate->attached++;
 	my_slot = &xact_shared->slots[shoal_my_proc_number()];
@@ -175,7 +195,7 @@ xact_gate_deadline(void)
 }
 
 void
-xact_gate_sleep(XactGate *gate, TimestampTz deadline)
+xact_gate_sleep(XactGate *gate, TimestampTz deadline, int pid)
 {
 	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													   deadline);
@@ -190,6 +210,8 @@ xact_gate_sleep(XactGate *gate, TimestampTz deadline)
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 			 errmsg("commits and snapshots of this cluster wait for one that does not end"),
+			 errdetail("It is process %d of node %d.", pid,
+					   shoal_meta_local_node_id()),
 			 errhint("Look for a node that does not answer; \"%s\" turns consistent snapshots off.",
 					 "shoal.consistent_reads")));
 }
@@ -202,8 +224,8 @@ xact_gate_doubt(void)
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	gate->doubts++;
 	gate->doubted = GetCurrentTimestamp();
-	if (xact_shared->recoverer_latch)
-		SetLatch(xact_shared->recoverer_latch);
+	if (xact_shared->launcher_latch)
+		SetLatch(xact_shared->launcher_latch);
 	LWLockRelease(xact_shared_lock);
 }
 

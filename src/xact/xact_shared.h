@@ -36,7 +36,7 @@ typedef struct XactGate
 	uint64		settled;		/* as far as recovery has settled it; a new
 								 * gate begins with one doubt */
 	TimestampTz doubted;		/* when doubts was last raised */
-	TimestampTz visited;		/* when recovery last ended */
+	TimestampTz visited;		/* when recovery last began */
 	bool		visiting;		/* recovery is under way */
 	XactMoments moments[XACT_MAX_NODES];
 	ConditionVariable changed;
@@ -55,8 +55,7 @@ typedef struct XactSlot
 
 typedef struct XactShared
 {
-	int			recoverer;		/* pid of the launcher, 0: none */
-	struct Latch *recoverer_latch;
+	struct Latch *launcher_latch;	/* of xact_worker.c, NULL: it does not run */
 	XactGate	gates[XACT_MAX_GATES];
 	XactSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* one per backend */
 } XactShared;
@@ -75,10 +74,13 @@ extern XactSlot *xact_slot_if_any(void);
 /*
  * Waits until somebody changes something at the gate; between
  * ConditionVariablePrepareToSleep and CancelSleep.  Error 55P03 after the
- * deadline.
+ * deadline; pid is the process waited for.
  */
-extern void xact_gate_sleep(XactGate *gate, TimestampTz deadline);
+extern void xact_gate_sleep(XactGate *gate, TimestampTz deadline, int pid);
 extern TimestampTz xact_gate_deadline(void);
+
+/* Makes a gate of a database, if it has none. */
+extern void xact_gate_add(Oid dbid);
 
 /* Something may be left prepared on a node: recovery has to look at it soon. */
 extern void xact_gate_doubt(void);

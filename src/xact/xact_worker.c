@@ -1,0 +1,254 @@
+/*
+ * xact_worker.c
+ *		Recovery without anybody's help.
+ *
+ * One process per server, the launcher, looks which of its databases have
+ * something to settle and starts a worker there, which does what
+ * shoal.recover_prepared_transactions() does and ends.  A database is visited
+ * when the server has started, soon after a fault, and for a while after it
+ * again and again, as what a broken connection carried may arrive late; else
+ * now and then.  No process stays connected to a database, where it would be
+ * in the way of DROP DATABASE.
+ *
+ * The worker connects to nodes as the owner of the extension.  What it can't
+ * settle it leaves for the next time.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+#include "xact/xact_shared.h"
+
+/* a fault's consequences are over after so many seconds */
+#define FAULT_TIME		30
+
+/* without a fault, a visit every so many intervals */
+#define QUIET_INTERVALS	12
+
+/* seconds between visits while something is in doubt */
+#define DOUBT_INTERVAL	1
+
+extern PGDLLEXPORT void shoal_xact_launcher_main(Datum arg);
+extern PGDLLEXPORT void shoal_xact_worker_main(Datum arg);
+
+/* the workers that the launcher has started, by gate */
+static BackgroundWorkerHandle *handles[XACT_MAX_GATES];
+
+/* ---- the launcher ---- */
+
+/* Makes a gate of each database: what was left there is not known yet. */
+static void
+find_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database db = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (db->datallowconn && !db->datistemplate)
+			xact_gate_add(db->oid);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+}
+
+/* Whether it is time to visit; with the lock held. */
+static bool
+is_due(XactGate *gate, TimestampTz now)
+{
+	int			interval = shoal_recovery_interval;
+
+	if (!OidIsValid(gate->dbid) || gate->visiting)
+		return false;
+	if (gate->visited == 0 || gate->doubted > gate->visited)
+		return true;
+	if (gate->doubts != gate->settled)
+		interval = Min(interval, DOUBT_INTERVAL);
+	else if (TimestampDifferenceExceeds(gate->doubted, now, FAULT_TIME * 1000))
+		interval *= QUIET_INTERVALS;
+	return TimestampDifferenceExceeds(gate->visited, now, interval * 1000);
+}
+
+static void
+start_worker(int index)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "shoal_xact_worker_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "shoal recovery", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "shoal recovery", sizeof(worker.bgw_type));
+	worker.bgw_main_arg = Int32GetDatum(index);
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handles[index]))
+		handles[index] = NULL;
+}
+
+/* Starts the workers that are due, and notes those that have ended. */
+static void
+start_due(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < XACT_MAX_GATES; i++)
+	{
+		XactGate   *gate = &xact_shared->gates[i];
+		pid_t		pid;
+		bool		due;
+
+		if (handles[i] &&
+			GetBackgroundWorkerPid(handles[i], &pid) == BGWH_STOPPED)
+		{
+			pfree(handles[i]);
+			handles[i] = NULL;
+		}
+		if (handles[i])
+			continue;
+		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+		gate->visiting = false;
+		due = is_due(gate, now);
+		if (due)
+		{
+			gate->visiting = true;
+			gate->visited = now;
+		}
+		LWLockRelease(xact_shared_lock);
+		if (due)
+			start_worker(i);
+	}
+}
+
+static void
+launcher_ends(int code, Datum arg)
+{
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	xact_shared->launcher_latch = NULL;
+	LWLockRelease(xact_shared_lock);
+}
+
+void
+shoal_xact_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	before_shmem_exit(launcher_ends, (Datum) 0);
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	xact_shared->launcher_latch = MyLatch;
+	LWLockRelease(xact_shared_lock);
+
+	find_databases();
+	while (!ShutdownRequestPending)
+	{
+		start_due();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 1000L, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+	proc_exit(0);
+}
+
+/* ---- a worker ---- */
+
+/* Returns true if nothing of this database's is in doubt any more. */
+static bool
+visit(void)
+{
+	Oid			userid;
+	int			context;
+	bool		settled = true;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (shoal_meta_enabled() && shoal_meta_local_node_id() != 0)
+	{
+		GetUserIdAndSecContext(&userid, &context);
+		SetUserIdAndSecContext(shoal_meta_owner(),
+							   context | SECURITY_LOCAL_USERID_CHANGE);
+		(void) xact_recover(&settled);
+		SetUserIdAndSecContext(userid, context);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return settled;
+}
+
+void
+shoal_xact_worker_main(Datum arg)
+{
+	XactGate   *gate = &xact_shared->gates[DatumGetInt32(arg)];
+	uint64		doubts;
+	Oid			dbid;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	doubts = gate->doubts;
+	dbid = gate->dbid;
+	LWLockRelease(xact_shared_lock);
+	if (!OidIsValid(dbid))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+
+	if (visit())
+	{
+		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+		gate->settled = Max(gate->settled, doubts);
+		LWLockRelease(xact_shared_lock);
+	}
+	proc_exit(0);
+}
+
+void
+xact_worker_init(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "shoal_xact_launcher_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "shoal launcher", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "shoal launcher", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}
