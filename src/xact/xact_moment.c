@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -193,15 +194,22 @@ settled_conns(void)
 static char *
 hold_gates(uint64 moment, List *conns)
 {
+	static const char sql[] = XACT_INTERNAL_CALL "gate_hold($1, $2)";
 	int			here = shoal_meta_local_node_id();
-	char	   *sql = psprintf(XACT_INTERNAL_CALL "gate_hold(%d, " UINT64_FORMAT ")",
-							   here, moment);
+	Oid			types[] = {INT4OID, INT8OID};
+	char	   *values[2];
+	int			formats[] = {0, 0};
+	ShoalParams params = {2, types, values, NULL, formats};
 	List	   *requests = NIL;
 	StringInfoData doubtful;
 	ListCell   *lc;
 
+	values[0] = psprintf("%d", here);
+	values[1] = psprintf(UINT64_FORMAT, moment);
 	foreach(lc, conns)
-		requests = lappend(requests, shoal_remote_send(lfirst(lc), sql, NULL, 0));
+		requests = lappend(requests,
+						   shoal_remote_send(lfirst(lc), sql, &params,
+											 SHOAL_SEND_CACHE | SHOAL_SEND_HELD));
 	xact_gate_hold(here, moment);
 	initStringInfo(&doubtful);
 	if (xact_gate_is_in_doubt(xact_gate()))
