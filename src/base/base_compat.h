@@ -373,11 +373,13 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 	ExecCheckRTPerms((pstate)->p_rtable, true)
 #endif
 
-/* the number of this backend, from 0 on, below MaxBackends; needs storage/proc.h */
+/* the number of a backend, from 0 on, below MaxBackends; needs storage/proc.h */
 #if PG_VERSION_NUM >= 170000
 #define shoal_my_proc_number()	((int) MyProcNumber)
+#define shoal_proc_number(proc)	((int) GetNumberFromPGProc(proc))
 #else
 #define shoal_my_proc_number()	(MyProc->pgprocno)
+#define shoal_proc_number(proc)	((proc)->pgprocno)
 #endif
 
 /* once: the executor is not run again for this query */

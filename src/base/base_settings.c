@@ -16,6 +16,7 @@ int			shoal_replicas = 0;
 char	   *shoal_node_conninfo = NULL;
 int			shoal_origin = 0;
 int			shoal_claimed_origin = 0;
+int			shoal_origin_pid = 0;
 char	   *shoal_origin_proof = NULL;
 int			shoal_max_cached_statements = 1000;
 bool		shoal_forward_ddl = true;
@@ -57,6 +58,11 @@ shoal_settings_init(void)
 	DefineCustomIntVariable("shoal.origin",
 							"Node that opened this session as coordinator; 0 in a user's session.",
 							NULL, &shoal_claimed_origin, 0, 0, INT_MAX,
+							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.origin_pid",
+							"Process of the coordinator that opened this session.",
+							NULL, &shoal_origin_pid, 0, 0, INT_MAX,
 							PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
 	DefineCustomStringVariable("shoal.origin_proof",

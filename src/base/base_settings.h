@@ -21,6 +21,7 @@ extern char *shoal_node_conninfo;
  */
 extern int	shoal_origin;
 extern int	shoal_claimed_origin;
+extern int	shoal_origin_pid;	/* the coordinator's process, likewise */
 extern char *shoal_origin_proof;
 
 /* shoal.max_cached_statements: prepared statements kept per node connection */

@@ -223,6 +223,9 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
 			__attribute__((noreturn));
 
+/* Called when a wait for a node serves interrupts; may raise.  Or NULL. */
+extern void (*shoal_remote_on_interrupt) (void);
+
 extern void shoal_remote_init(void);
 
 #endif							/* REMOTE_H */

@@ -96,14 +96,14 @@ add_conninfo(RemoteOptions *options)
 static void
 append_session_options(StringInfo buf, const char *user)
 {
-	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_proof=%s -c statement_timeout=0"
+	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_pid=%d -c shoal.origin_proof=%s -c statement_timeout=0"
 					 " -c idle_in_transaction_session_timeout=0"
 					 " -c idle_session_timeout=0"
 					 " -c check_function_bodies=off"
 					 " -c default_transaction_isolation=read\\ committed"
 					 " -c default_transaction_read_only=off"
 					 " -c default_transaction_deferrable=off",
-					 Max(shoal_meta_local_node_id(), 1),
+					 Max(shoal_meta_local_node_id(), 1), MyProcPid,
 					 shoal_meta_origin_proof(user));
 }
 

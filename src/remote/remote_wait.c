@@ -21,6 +21,8 @@
 #include "remote/remote.h"
 #include "remote/remote_private.h"
 
+void		(*shoal_remote_on_interrupt) (void) = NULL;
+
 /* milliseconds from now, as WaitEventSetWait wants them: -1 for ever */
 static long
 time_left(TimestampTz deadline)
@@ -37,6 +39,8 @@ serve_interrupts(bool interruptible)
 	ResetLatch(MyLatch);
 	if (interruptible)
 	{
+		if (shoal_remote_on_interrupt)
+			shoal_remote_on_interrupt();
 		CHECK_FOR_INTERRUPTS();
 		return true;
 	}

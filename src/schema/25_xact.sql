@@ -52,3 +52,39 @@ CREATE FUNCTION shoal.internal_snapshot_use(moment bigint) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot_use';
 COMMENT ON FUNCTION shoal.internal_snapshot_use(bigint) IS
 'internal: the fragments that follow read with the snapshot of a moment';
+
+CREATE FUNCTION shoal.internal_victim(pid int, began bigint, detail text) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_victim';
+COMMENT ON FUNCTION shoal.internal_victim(int, bigint, text) IS
+'internal: ends a transaction that is part of a deadlock over several nodes';
+
+CREATE FUNCTION shoal.session_origins()
+RETURNS TABLE (pid int, coordinator int, coordinator_pid int)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_session_origins';
+COMMENT ON FUNCTION shoal.session_origins() IS
+'sessions of this node that coordinators have opened, and whose process there each belongs to';
+
+CREATE VIEW shoal.node_lock_waits AS
+SELECT coalesce(wo.coordinator, n.node_id) AS coordinator,
+	coalesce(wo.coordinator_pid, l.pid) AS coordinator_pid, l.pid,
+	pg_catalog.format('%s on %s', l.mode, CASE l.locktype
+		WHEN 'relation' THEN pg_catalog.format('relation %s', l.relation::regclass)
+		WHEN 'tuple' THEN pg_catalog.format('a row of %s', l.relation::regclass)
+		WHEN 'transactionid' THEN pg_catalog.format('transaction %s', l.transactionid)
+		ELSE l.locktype END) AS lock,
+	l.waitstart AS since,
+	coalesce(bo.coordinator, n.node_id) AS blocker_coordinator,
+	coalesce(bo.coordinator_pid, b.pid) AS blocker_coordinator_pid,
+	b.pid AS blocker_pid, ba.xact_start AS blocker_since
+FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+	AND a.datname = pg_catalog.current_database()
+CROSS JOIN shoal.local_node n
+CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(l.pid)) b(pid)
+LEFT JOIN pg_catalog.pg_stat_activity ba ON ba.pid = b.pid
+LEFT JOIN shoal.session_origins() wo ON wo.pid = l.pid
+LEFT JOIN shoal.session_origins() bo ON bo.pid = b.pid
+WHERE NOT l.granted;
+COMMENT ON VIEW shoal.node_lock_waits IS
+'who waits for whose lock on this node; blocker_pid is 0 if a prepared transaction has it';
+GRANT SELECT ON shoal.node_lock_waits TO PUBLIC;

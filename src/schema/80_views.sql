@@ -104,3 +104,18 @@ COMMENT ON VIEW shoal.transactions_in_doubt IS
 'transactions that are prepared on nodes and not ended yet; decision is known on their coordinator';
 
 GRANT SELECT ON shoal.transactions_in_doubt TO PUBLIC;
+
+CREATE FUNCTION shoal.cluster_lock_waits()
+RETURNS TABLE (node_id int, coordinator int, coordinator_pid int, pid int, lock text,
+	since timestamptz, blocker_coordinator int, blocker_coordinator_pid int, blocker_pid int,
+	blocker_since timestamptz)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_cluster_lock_waits';
+COMMENT ON FUNCTION shoal.cluster_lock_waits() IS
+'the rows of shoal.node_lock_waits, asked from all nodes';
+
+CREATE VIEW shoal.lock_waits AS
+SELECT w.*, pg_catalog.clock_timestamp() - w.since AS waiting
+FROM shoal.cluster_lock_waits() w;
+COMMENT ON VIEW shoal.lock_waits IS
+'who waits for whose lock on which node; coordinator and coordinator_pid tell whose session a process is';
+GRANT SELECT ON shoal.lock_waits TO PUBLIC;

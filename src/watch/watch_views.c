@@ -28,6 +28,7 @@ PG_FUNCTION_INFO_V1(shoal_placement_sizes);
 PG_FUNCTION_INFO_V1(shoal_distribution_column);
 PG_FUNCTION_INFO_V1(shoal_connections);
 PG_FUNCTION_INFO_V1(shoal_prepared_transactions);
+PG_FUNCTION_INFO_V1(shoal_cluster_lock_waits);
 
 /*
  * One row for each leaf partition in a shard and each of its ancestors, and
@@ -108,6 +109,24 @@ shoal_prepared_transactions(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	shoal_watch_ask(rsinfo, prepared_query, PREPARED_COLUMNS, -1,
 					shoal_watch_put_row);
+	return (Datum) 0;
+}
+
+static const char *const waits_query =
+"/*shoal local*/ SELECT coordinator, coordinator_pid, pid, lock, since,"
+" blocker_coordinator, blocker_coordinator_pid, blocker_pid, blocker_since"
+" FROM shoal.node_lock_waits";
+
+#define WAITS_COLUMNS	9
+
+/* shoal.cluster_lock_waits() */
+Datum
+shoal_cluster_lock_waits(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	shoal_watch_ask(rsinfo, waits_query, WAITS_COLUMNS, -1, shoal_watch_put_row);
 	return (Datum) 0;
 }
 

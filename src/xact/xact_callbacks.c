@@ -25,6 +25,7 @@ reset(void)
 	xact_single_reset();
 	xact_constraints_reset();
 	xact_moment_reset();
+	xact_victim_end();
 }
 
 static void
@@ -93,4 +94,5 @@ shoal_xact_init(void)
 	xact_single_init();
 	xact_shared_init();
 	xact_worker_init();
+	xact_victim_init();
 }

@@ -36,6 +36,19 @@ extern bool xact_any_left(const char *gids);
 /* xact_worker.c */
 extern void xact_worker_init(void);
 
+/* xact_deadlock.c */
+extern void xact_deadlock_check(void);
+extern void xact_deadlock_look(void);
+
+/* xact_victim.c */
+extern bool xact_victim_tell(int pid, int64 began, const char *detail);
+extern void xact_victim_check(void);
+extern void xact_victim_rethrow(MemoryContext context) __attribute__((noreturn));
+extern void xact_victim_begin(void);
+extern void xact_victim_end(void);
+extern void xact_victim_note_origin(void);
+extern void xact_victim_init(void);
+
 /* xact_moment.c */
 extern void xact_moment_end_sub(int level, bool commit);
 extern void xact_moment_reset(void);

@@ -38,6 +38,8 @@ typedef struct XactGate
 	TimestampTz doubted;		/* when doubts was last raised */
 	TimestampTz visited;		/* when recovery last began */
 	bool		visiting;		/* recovery is under way */
+	bool		coordinated;	/* other nodes have had sessions here */
+	bool		waits;			/* somebody has waited long for a lock */
 	XactMoments moments[XACT_MAX_NODES];
 	ConditionVariable changed;
 } XactGate;
@@ -51,6 +53,14 @@ typedef struct XactSlot
 	uint64		wave_fxid;		/* its transaction */
 	uint64		wave_after;		/* moments up to this one go before it */
 	bool		wave_runs;		/* it is through the gate */
+
+	/* for deadlocks: */
+	int			origin_node;	/* the coordinator whose session this is ... */
+	int			origin_pid;		/* ... and its backend there; 0: a client's */
+	int64		xact_began;		/* of a transaction that uses other nodes, in
+								 * microseconds of Unix; 0: none */
+	volatile bool is_victim;	/* its transaction has to end */
+	char		detail[1024];	/* of the error */
 } XactSlot;
 
 typedef struct XactShared

@@ -46,11 +46,21 @@ static void
 count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 		  SHOAL_EXECUTE_ONCE_PARAM)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	depth++;
-	if (previous_run)
-		previous_run(desc, direction, count SHOAL_EXECUTE_ONCE);
-	else
-		standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
+	PG_TRY();
+	{
+		if (previous_run)
+			previous_run(desc, direction, count SHOAL_EXECUTE_ONCE);
+		else
+			standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
+	}
+	PG_CATCH();
+	{
+		xact_victim_rethrow(caller);
+	}
+	PG_END_TRY();
 	depth--;
 	xact_tell_xid();
 }

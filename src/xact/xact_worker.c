@@ -1,10 +1,11 @@
 /*
  * xact_worker.c
- *		Recovery without anybody's help.
+ *		Recovery and deadlock checks without anybody's help.
  *
  * One process per server, the launcher, looks which of its databases have
  * something to settle and starts a worker there, which does what
- * shoal.recover_prepared_transactions() does and ends.  A database is visited
+ * shoal.recover_prepared_transactions() does and ends.  Likewise it starts one
+ * where a deadlock has to be looked for (xact_deadlock.c).  For recovery, a database is visited
  * when the server has started, soon after a fault, and for a while after it
  * again and again, as what a broken connection carried may arrive late; else
  * now and then.  No process stays connected to a database, where it would be
@@ -49,8 +50,20 @@
 extern PGDLLEXPORT void shoal_xact_launcher_main(Datum arg);
 extern PGDLLEXPORT void shoal_xact_worker_main(Datum arg);
 
+/* what a worker is for */
+typedef enum WorkerTask
+{
+	WORKER_RECOVERY,
+	WORKER_DEADLOCK
+} WorkerTask;
+
+#define WORKER_TASKS	2
+
+/* milliseconds between looks for waits that take long */
+#define LOOK_INTERVAL	250
+
 /* the workers that the launcher has started, by gate */
-static BackgroundWorkerHandle *handles[XACT_MAX_GATES];
+static BackgroundWorkerHandle *handles[XACT_MAX_GATES][WORKER_TASKS];
 
 /* ---- the launcher ---- */
 
@@ -83,7 +96,7 @@ is_due(XactGate *gate, TimestampTz now)
 {
 	int			interval = shoal_recovery_interval;
 
-	if (!OidIsValid(gate->dbid) || gate->visiting)
+	if (!OidIsValid(gate->dbid))
 		return false;
 	if (gate->visited == 0 || gate->doubted > gate->visited)
 		return true;
@@ -95,8 +108,9 @@ is_due(XactGate *gate, TimestampTz now)
 }
 
 static void
-start_worker(int index)
+start_worker(int index, WorkerTask task)
 {
+	static const char *const names[] = {"shoal recovery", "shoal deadlock check"};
 	BackgroundWorker worker = {0};
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -105,45 +119,59 @@ start_worker(int index)
 	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "shoal_xact_worker_main",
 			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "shoal recovery", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "shoal recovery", sizeof(worker.bgw_type));
-	worker.bgw_main_arg = Int32GetDatum(index);
+	strlcpy(worker.bgw_name, names[task], sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, names[task], sizeof(worker.bgw_type));
+	worker.bgw_main_arg = Int32GetDatum(index * WORKER_TASKS + task);
 	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &handles[index]))
-		handles[index] = NULL;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handles[index][task]))
+		handles[index][task] = NULL;
 }
 
-/* Starts the workers that are due, and notes those that have ended. */
+/* Whether a worker that was started runs still. */
+static bool
+is_at_work(int index, WorkerTask task)
+{
+	BackgroundWorkerHandle **handle = &handles[index][task];
+	pid_t		pid;
+
+	if (*handle && GetBackgroundWorkerPid(*handle, &pid) == BGWH_STOPPED)
+	{
+		pfree(*handle);
+		*handle = NULL;
+	}
+	return *handle != NULL;
+}
+
+/* Starts the workers that are due. */
 static void
 start_due(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	xact_deadlock_look();
 	for (int i = 0; i < XACT_MAX_GATES; i++)
 	{
 		XactGate   *gate = &xact_shared->gates[i];
-		pid_t		pid;
-		bool		due;
+		bool		visit = false;
+		bool		check = false;
 
-		if (handles[i] &&
-			GetBackgroundWorkerPid(handles[i], &pid) == BGWH_STOPPED)
+		if (!is_at_work(i, WORKER_RECOVERY))
 		{
-			pfree(handles[i]);
-			handles[i] = NULL;
+			LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+			visit = gate->visiting = is_due(gate, now);
+			if (visit)
+				gate->visited = now;
+			LWLockRelease(xact_shared_lock);
 		}
-		if (handles[i])
-			continue;
-		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-		gate->visiting = false;
-		due = is_due(gate, now);
-		if (due)
+		if (visit)
+			start_worker(i, WORKER_RECOVERY);
+		if (!is_at_work(i, WORKER_DEADLOCK))
 		{
-			gate->visiting = true;
-			gate->visited = now;
+			check = gate->waits;
+			gate->waits = false;
 		}
-		LWLockRelease(xact_shared_lock);
-		if (due)
-			start_worker(i);
+		if (check)
+			start_worker(i, WORKER_DEADLOCK);
 	}
 }
 
@@ -173,7 +201,7 @@ shoal_xact_launcher_main(Datum arg)
 	{
 		start_due();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 1000L, PG_WAIT_EXTENSION);
+						 LOOK_INTERVAL, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -189,7 +217,7 @@ shoal_xact_launcher_main(Datum arg)
 
 /* Returns true if nothing of this database's is in doubt any more. */
 static bool
-visit(void)
+do_task(WorkerTask task)
 {
 	Oid			userid;
 	int			context;
@@ -203,7 +231,10 @@ visit(void)
 		GetUserIdAndSecContext(&userid, &context);
 		SetUserIdAndSecContext(shoal_meta_owner(),
 							   context | SECURITY_LOCAL_USERID_CHANGE);
-		(void) xact_recover(&settled);
+		if (task == WORKER_RECOVERY)
+			(void) xact_recover(&settled);
+		else
+			xact_deadlock_check();
 		SetUserIdAndSecContext(userid, context);
 	}
 	PopActiveSnapshot();
@@ -214,7 +245,8 @@ visit(void)
 void
 shoal_xact_worker_main(Datum arg)
 {
-	XactGate   *gate = &xact_shared->gates[DatumGetInt32(arg)];
+	XactGate   *gate = &xact_shared->gates[DatumGetInt32(arg) / WORKER_TASKS];
+	WorkerTask	task = DatumGetInt32(arg) % WORKER_TASKS;
 	uint64		doubts;
 	Oid			dbid;
 
@@ -228,7 +260,7 @@ shoal_xact_worker_main(Datum arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 
-	if (visit())
+	if (do_task(task) && task == WORKER_RECOVERY)
 	{
 		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 		gate->settled = Max(gate->settled, doubts);
