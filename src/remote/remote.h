@@ -76,6 +76,12 @@ typedef struct ShoalParams
  */
 extern ShoalConn *shoal_remote_conn(int node_id);
 
+/*
+ * True if there is no connection to the node yet, and its address refuses one
+ * at once: no server runs there.  False if that is not certain.
+ */
+extern bool shoal_remote_is_down(int node_id);
+
 /* All connections open in this backend (List of ShoalConn *, caller's list). */
 extern List *shoal_remote_all(void);
 

@@ -12,7 +12,10 @@
  */
 #include "postgres.h"
 
+#include <netdb.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "access/xact.h"
 #include "libpq/pqcomm.h"
@@ -31,6 +34,9 @@
 
 /* seconds for connecting, unless shoal.node_conninfo says otherwise */
 #define CONNECT_TIMEOUT	5
+
+/* milliseconds in which an address that refuses says so */
+#define REFUSE_TIME		200
 
 #define MAX_OPTIONS		64
 
@@ -363,6 +369,73 @@ remote_is_dead(ShoalConn *conn)
 		(void) PQisBusy(conn->pg);
 	}
 	return false;
+}
+
+/* Whether one address refuses connections. */
+static bool
+is_address_refused(const struct addrinfo *address)
+{
+	int			fd = socket(address->ai_family, SOCK_STREAM, 0);
+	bool		refused = false;
+	struct pollfd wait;
+	int			error = 0;
+	socklen_t	len = sizeof(error);
+
+	if (fd < 0)
+		return false;
+	if (pg_set_noblock(fd))
+	{
+		if (connect(fd, address->ai_addr, address->ai_addrlen) < 0)
+			error = errno;
+		if (error == EINPROGRESS)
+		{
+			wait.fd = fd;
+			wait.events = POLLOUT;
+			error = 0;
+			if (poll(&wait, 1, REFUSE_TIME) == 1)
+				(void) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+		}
+		refused = error == ECONNREFUSED || error == ENOENT;
+	}
+	close(fd);
+	return refused;
+}
+
+/*
+ * Whether no server listens at an address: the machine says so, at once.  Any
+ * doubt counts as no.
+ */
+bool
+remote_is_refused(const char *host, int port)
+{
+	struct addrinfo hint = {0};
+	struct addrinfo *addresses = NULL;
+	char		service[16];
+	bool		refused;
+
+	hint.ai_socktype = SOCK_STREAM;
+	if (is_unixsock_path(host))
+	{
+		struct sockaddr_un name = {0};
+		struct addrinfo address = {0};
+
+		name.sun_family = AF_UNIX;
+		if (snprintf(name.sun_path, sizeof(name.sun_path), "%s/.s.PGSQL.%d",
+					 host, port) >= sizeof(name.sun_path))
+			return false;
+		address.ai_family = AF_UNIX;
+		address.ai_addr = (struct sockaddr *) &name;
+		address.ai_addrlen = sizeof(name);
+		return is_address_refused(&address);
+	}
+	snprintf(service, sizeof(service), "%d", port);
+	if (getaddrinfo(host, service, &hint, &addresses) != 0 || addresses == NULL)
+		return false;
+	refused = true;
+	for (struct addrinfo *a = addresses; a && refused; a = a->ai_next)
+		refused = is_address_refused(a);
+	freeaddrinfo(addresses);
+	return refused;
 }
 
 /* Asks for it over a connection that has been made. */

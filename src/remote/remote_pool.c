@@ -170,6 +170,27 @@ shoal_remote_conn(int node_id)
 	return pooled_conn(node_id, false);
 }
 
+bool
+shoal_remote_is_down(int node_id)
+{
+	Oid			userid = connection_user();
+	const ShoalNode *node = shoal_meta_node(node_id);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+		ShoalConn  *conn = &priv->pub;
+
+		if (conn->node_id == node_id && conn->userid == userid &&
+			!priv->separate && !priv->for_rows &&
+			(conn->xact_level > 0 || priv->active || !remote_is_dead(conn)))
+			return false;
+	}
+	return node != NULL && remote_is_refused(node->host, node->port);
+}
+
 ShoalConn *
 shoal_remote_conn_for_rows(int node_id)
 {

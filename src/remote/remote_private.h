@@ -125,6 +125,7 @@ struct ShoalRequest
 extern ShoalConn *remote_open(const RemoteTarget *target, bool separate);
 extern bool remote_cancel(ShoalConn *conn);
 extern bool remote_is_dead(ShoalConn *conn);
+extern bool remote_is_refused(const char *host, int port);
 
 /* remote_wait.c */
 extern bool remote_wait(ShoalConn *conn, bool interruptible,

@@ -19,9 +19,9 @@
  * moments only ever wait for waves that wait for older moments; a wave waits
  * for no moment that came later, and a moment for no wave that did.
  *
- * A backend that dies leaves wave and moment; a coordinator that can't be
- * asked any more keeps waves from starting, until they give up before the
- * decision.
+ * A backend that dies leaves wave and moment, and a coordinator whose server is
+ * down has none.  One that can't be asked for other reasons keeps waves from
+ * starting, until they give up before the decision.
  */
 #include "postgres.h"
 
@@ -257,7 +257,7 @@ ask_coordinator(XactGate *gate, int node_id, uint64 moment)
 {
 	if (node_id == shoal_meta_local_node_id())
 		wait_for_moments(moment);
-	else if (shoal_meta_node(node_id) != NULL)
+	else if (shoal_meta_node(node_id) != NULL && !shoal_remote_is_down(node_id))
 	{
 		ShoalConn  *conn = shoal_xact_conn_outside(node_id);
 

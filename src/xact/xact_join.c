@@ -74,7 +74,7 @@ check_same_user(ShoalConn *conn, List *conns)
 }
 
 static void
-queue_begin(ShoalConn *conn)
+queue_begin(ShoalConn *conn, const char *snapshot)
 {
 	static const char *const levels[] = {
 		[XACT_READ_UNCOMMITTED] = "READ UNCOMMITTED",
@@ -89,6 +89,9 @@ queue_begin(ShoalConn *conn)
 			 XactReadOnly ? " READ ONLY" : " READ WRITE",
 			 XactDeferrable ? " DEFERRABLE" : "");
 	shoal_remote_queue(conn, command);
+	if (snapshot)
+		shoal_remote_queue(conn, psprintf("SET TRANSACTION SNAPSHOT %s",
+										  quote_literal_cstr(snapshot)));
 	conn->xact_level = 1;
 	conn->xact_wrote = false;
 	conn->xact_untold = false;
@@ -122,7 +125,7 @@ join(ShoalConn *conn)
 	check_same_user(conn, conns);
 	if (XactIsoLevel == XACT_SERIALIZABLE)
 		xact_check_serializable(lcons(conn, conns));
-	queue_begin(conn);
+	queue_begin(conn, xact_moment_snapshot_for(conn));
 }
 
 ShoalConn *

@@ -124,9 +124,11 @@ any_left(const char *ids, const char *gids)
 
 	while ((id = strsep(&rest, ",")) != NULL)
 	{
-		if (atoi(id) == shoal_meta_local_node_id() ?
-			xact_any_left(gids) :
-			call_there(atoi(id), "gate_left", gids)[0] == 't')
+		int			node_id = atoi(id);
+
+		if (node_id == shoal_meta_local_node_id() ? xact_any_left(gids) :
+			shoal_remote_is_down(node_id) ? xact_any_of(node_id, gids) :
+			call_there(node_id, "gate_left", gids)[0] == 't')
 			return true;
 	}
 	return false;
@@ -170,9 +172,12 @@ sleep_in_doubt(int node_id, TimestampTz deadline)
 
 /* ---- opening and closing ---- */
 
-/* Connections to all other nodes, on which nothing has to be waited for. */
+/*
+ * Connections to all other nodes, on which nothing has to be waited for.  Those
+ * whose server is down coordinate nothing; their ids are appended to the text.
+ */
 static List *
-settled_conns(void)
+settled_conns(StringInfo down)
 {
 	List	   *conns = NIL;
 	ListCell   *lc;
@@ -181,7 +186,11 @@ settled_conns(void)
 	{
 		const ShoalNode *node = lfirst(lc);
 
-		if (!node->is_local)
+		if (node->is_local)
+			continue;
+		if (shoal_remote_is_down(node->node_id))
+			appendStringInfo(down, "%s%d", down->len ? "," : "", node->node_id);
+		else
 			conns = lappend(conns, shoal_xact_conn_outside(node->node_id));
 	}
 	/* settling one may use another */
@@ -190,9 +199,9 @@ settled_conns(void)
 	return conns;
 }
 
-/* Holds all gates; returns the ids of nodes that are not sure of all theirs. */
-static char *
-hold_gates(uint64 moment, List *conns)
+/* Holds all gates; appends the ids of nodes that are not sure of all theirs. */
+static void
+hold_gates(uint64 moment, List *conns, StringInfo doubtful)
 {
 	static const char sql[] = XACT_INTERNAL_CALL "gate_hold($1, $2)";
 	int			here = shoal_meta_local_node_id();
@@ -201,7 +210,6 @@ hold_gates(uint64 moment, List *conns)
 	int			formats[] = {0, 0};
 	ShoalParams params = {2, types, values, NULL, formats};
 	List	   *requests = NIL;
-	StringInfoData doubtful;
 	ListCell   *lc;
 
 	values[0] = psprintf("%d", here);
@@ -211,9 +219,8 @@ hold_gates(uint64 moment, List *conns)
 						   shoal_remote_send(lfirst(lc), sql, &params,
 											 SHOAL_SEND_CACHE | SHOAL_SEND_HELD));
 	xact_gate_hold(here, moment);
-	initStringInfo(&doubtful);
 	if (xact_gate_is_in_doubt(xact_gate()))
-		appendStringInfo(&doubtful, "%d", here);
+		appendStringInfo(doubtful, "%s%d", doubtful->len ? "," : "", here);
 	foreach(lc, requests)
 	{
 		ShoalRequest *req = lfirst(lc);
@@ -224,11 +231,10 @@ hold_gates(uint64 moment, List *conns)
 		{
 			if (PQresultStatus(res) == PGRES_SINGLE_TUPLE &&
 				PQgetvalue(res, 0, 0)[0] == 't')
-				appendStringInfo(&doubtful, "%s%d", doubtful.len ? "," : "",
+				appendStringInfo(doubtful, "%s%d", doubtful->len ? "," : "",
 								 node_id);
 		}
 	}
-	return doubtful.data;
 }
 
 static void
@@ -245,24 +251,26 @@ uint64
 shoal_moment_open(List *node_ids)
 {
 	TimestampTz deadline = xact_gate_deadline();
-	List	   *conns;
 
-	/*
-	 * From here to the end of the moment nothing may wait but for waves: they
-	 * wait for the moment, and whoever commits has locks.
-	 */
-	conns = settled_conns();
 	Assert(open_moment == 0);
 	for (;;)
 	{
-		char	   *doubtful;
+		StringInfoData doubtful;
+		List	   *conns;
 		int			node_id;
+
+		/*
+		 * From here to the end of the moment nothing may wait but for waves:
+		 * they wait for the moment, and whoever commits has locks.
+		 */
+		initStringInfo(&doubtful);
+		conns = settled_conns(&doubtful);
 
 		open_level = GetCurrentTransactionNestLevel();
 		open_moment = xact_gate_begin_moment();
-		doubtful = hold_gates(open_moment, conns);
-		if (doubtful[0] == '\0' ||
-			(node_id = node_in_doubt(node_ids, doubtful)) == 0)
+		hold_gates(open_moment, conns, &doubtful);
+		if (doubtful.len == 0 ||
+			(node_id = node_in_doubt(node_ids, doubtful.data)) == 0)
 			return open_moment;
 		close_moment();
 		sleep_in_doubt(node_id, deadline);
@@ -317,7 +325,10 @@ shoal_moment_use(ShoalConn *conn, uint64 moment)
 	conn->xact_moment = moment;
 }
 
-/* Takes snapshots on all nodes, each in a transaction that is open there. */
+/*
+ * Takes snapshots on all nodes but those that are down, each in a transaction
+ * that is open there.
+ */
 static List *
 take_everywhere(void)
 {
@@ -326,7 +337,12 @@ take_everywhere(void)
 	ListCell   *lc;
 
 	foreach(lc, shoal_meta_nodes())
-		ids = lappend_int(ids, ((const ShoalNode *) lfirst(lc))->node_id);
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (node->is_local || !shoal_remote_is_down(node->node_id))
+			ids = lappend_int(ids, node->node_id);
+	}
 	(void) shoal_moment_open(ids);
 	foreach(lc, ids)
 	{
@@ -381,6 +397,38 @@ shoal_moment_drop(uint64 moment)
 		return;
 	foreach(lc, xact_open_conns())
 		((ShoalConn *) lfirst(lc))->xact_held = false;
+}
+
+/*
+ * The snapshot of the transaction's moment for a connection that joins later:
+ * a security-definer function's.  NULL if there was no such moment.
+ */
+char *
+xact_moment_snapshot_for(ShoalConn *conn)
+{
+	ListCell   *lc;
+
+	if (!transaction_moment || open_moment != 0)
+		return NULL;
+	foreach(lc, xact_open_conns())
+	{
+		ShoalConn  *other = lfirst(lc);
+
+		if (other->node_id == conn->node_id && other != conn)
+		{
+			PGresult   *res = shoal_remote_query(other, "SELECT pg_catalog.pg_export_snapshot()",
+												 NULL);
+			char	   *id = pstrdup(PQgetvalue(res, 0, 0));
+
+			PQclear(res);
+			return id;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("node %d was down when the transaction took its snapshots",
+					conn->node_id),
+			 errhint("Run the transaction again.")));
 }
 
 bool

@@ -32,6 +32,7 @@ extern void xact_gate_end_moment(void);
 /* xact_recover.c */
 extern int	xact_recover(bool *all);
 extern bool xact_any_left(const char *gids);
+extern bool xact_any_of(int node_id, const char *gids);
 
 /* xact_worker.c */
 extern void xact_worker_init(void);
@@ -52,6 +53,7 @@ extern void xact_victim_init(void);
 /* xact_moment.c */
 extern void xact_moment_end_sub(int level, bool commit);
 extern void xact_moment_reset(void);
+extern char *xact_moment_snapshot_for(ShoalConn *conn);
 
 /* xact_snapshot.c */
 extern void xact_snapshot_release(void);

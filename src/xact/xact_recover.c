@@ -69,6 +69,16 @@ xact_any_left(const char *gids)
 	return false;
 }
 
+/* Whether one of them is of a node's making. */
+bool
+xact_any_of(int node_id, const char *gids)
+{
+	char	   *start = psprintf("shoal_%d_", node_id);
+
+	return strncmp(gids, start, strlen(start)) == 0 ||
+		strstr(gids, psprintf(",%s", start)) != NULL;
+}
+
 /* shoal.internal_gate_left(gids): whether one of them, with commas between */
 Datum
 shoal_internal_gate_left(PG_FUNCTION_ARGS)

@@ -172,7 +172,10 @@ replace_snapshot(QueryDesc *desc, Snapshot snapshot)
 void
 shoal_snapshot_for_fragment(QueryDesc *desc)
 {
-	if (IsParallelWorker() || IsolationUsesXactSnapshot() ||
+	if (IsParallelWorker())
+		return;
+	xact_victim_note_origin();
+	if (IsolationUsesXactSnapshot() ||
 		!shoal_scope_is_held(desc->sourceText))
 		return;
 	if (in_use == NULL)

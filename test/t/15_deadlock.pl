@@ -1,0 +1,109 @@
+# Deadlocks over several nodes: found in time, one victim, the youngest; none
+# where there is none.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use ShoalTest;
+
+my $cluster = ShoalTest->new(nodes => 3, conf => ['deadlock_timeout=200ms', 'fsync=off']);
+$cluster->sql(0, "CREATE TABLE t (a int PRIMARY KEY, c int DEFAULT 0)");
+$cluster->sql(0, "SELECT shoal.create_distributed_table('t', 'a', shard_count => 16)");
+$cluster->sql(0, "INSERT INTO t SELECT i FROM generate_series(1, 400) i");
+$cluster->sql(0, "CREATE TABLE r (a int PRIMARY KEY, c int DEFAULT 0)");
+$cluster->sql(0, "SELECT shoal.create_reference_table('r')");
+$cluster->sql(0, "INSERT INTO r SELECT i FROM generate_series(1, 4) i");
+
+# a row on each node, as run_on_nodes shows them: node id => row
+my %row = map { split /\|/ } split /\n/,
+	$cluster->sql(0, "SELECT node_id, result FROM shoal.run_on_nodes('SELECT min(a) FROM t')");
+is(scalar keys %row, 4, 'rows on all nodes');
+
+# Transactions that update a row each, then the next one's; the second
+# statements start one after the other.  Every one but the victim commits.
+sub circle
+{
+	my ($name, $first, $second, @coordinators) = @_;
+	my $n = @coordinators;
+	my @s = map { $cluster->session($_) } @coordinators;
+	my %open = map { $_ => 1 } 0 .. $n - 1;
+	my @failed;
+
+	for (0 .. $n - 1)
+	{
+		$s[$_]->query('BEGIN');
+		$s[$_]->query($first->($_));
+	}
+	my $start = time;
+	for (0 .. $n - 1)
+	{
+		$s[$_]->send($second->($_));
+		sleep 0.03;
+	}
+	while (%open && time - $start < 20)
+	{
+		for (keys %open)
+		{
+			my $out = $s[$_]->wait(0.1);
+			next if !defined $out;
+			delete $open{$_};
+			if ($out =~ /deadlock detected/)
+			{
+				push @failed, $_;
+				cmp_ok(time - $start, '<', 1.6, "$name: found in time");
+				my $statements = () = $out =~ /^Process \d+ of node \d+: /mg;
+				is($statements, $n, "$name: the statements are named");
+				$s[$_]->query('ROLLBACK');
+			}
+			else
+			{
+				is($out, '', "$name: session $_ goes on");
+				is($s[$_]->query('COMMIT'), '', "$name: and commits");
+			}
+		}
+	}
+	is("@failed", $n - 1, "$name: the youngest is the victim");
+	ok(!%open, "$name: nobody is left waiting");
+}
+
+my @row = map { $row{$_} } sort keys %row;
+for my $n (2 .. 4)
+{
+	circle("$n nodes", sub { "UPDATE t SET c = c + 1 WHERE a = $row[$_[0]]" },
+		sub { "UPDATE t SET c = c + 1 WHERE a = $row[($_[0] + 1) % $n]" }, (0) x $n);
+}
+# each waits for a lock on its own node, or each on another
+circle('own nodes', sub { "UPDATE t SET c = c + 1 WHERE a = $row[1 - $_[0]]" },
+	sub { "UPDATE t SET c = c + 1 WHERE a = $row[$_[0]]" }, 0, 1);
+circle('other nodes', sub { "UPDATE t SET c = c + 1 WHERE a = $row[$_[0]]" },
+	sub { "UPDATE t SET c = c + 1 WHERE a = $row[1 - $_[0]]" }, 0, 1);
+circle('rows and tables', sub { $_[0] ? "SELECT FROM t WHERE a = $row[1] FOR UPDATE" : "SELECT FROM t WHERE a = $row[0] FOR UPDATE" },
+	sub { $_[0] ? "DELETE FROM t WHERE a = $row[0]" : "DELETE FROM t WHERE a = $row[1]" }, 2, 3);
+# reference tables are locked on the lowest node first: a cycle with rows there
+circle('reference table', sub { $_[0] ? "UPDATE r SET c = 1 WHERE a = 1" : "UPDATE t SET c = 1 WHERE a = $row[2]" },
+	sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]" : "UPDATE r SET c = 2 WHERE a = 1" }, 0, 1);
+
+is($cluster->sql(0, 'SELECT count(*) FROM shoal.lock_waits'), '0', 'no waits are left');
+my $a = $cluster->session(1);
+$a->query('BEGIN');
+$a->query("UPDATE t SET c = 0 WHERE a = $row[2]");
+my $b = $cluster->session(0);
+$b->send("UPDATE t SET c = 1 WHERE a = $row[2]");
+ok($cluster->wait_for(3, "SELECT node_id = 3 AND coordinator = 1 AND blocker_coordinator = 2 AND lock LIKE 'ShareLock on transaction %'
+	AND waiting > '0' FROM shoal.lock_waits"), 'waits are to be seen');
+$a->query('COMMIT');
+is($b->wait, '', 'and end');
+
+# many waits, no cycle: rows are locked in one order
+my @w = map { $cluster->session($_ % 4) } 1 .. 8;
+for my $w (@w)
+{
+	$w->send(join('', map { my $x = int rand 3; my $first = $row[$x]; my $second = $row[$x + 1 + int rand(3 - $x)];
+		"BEGIN; UPDATE t SET c = c + 1 WHERE a = $first; SELECT pg_sleep(0.02); UPDATE t SET c = c + 1 WHERE a = $second; COMMIT;\n" } 1 .. 60));
+}
+unlike(join('', map { $_->wait // 'no answer' } @w), qr/ERROR|no answer/, 'no false victims');
+
+done_testing();
