@@ -365,6 +365,9 @@ break_cycle(List *cycle)
 						states[victim], describe(cycle, states, victim)))
 			return;
 		tried[victim] = true;
+		/* perhaps another node has found the same victim, and it is over */
+		if (list_length(lasting_waits(cycle, collect_waits())) < n)
+			return;
 	}
 }
 
