@@ -31,6 +31,8 @@ int			shoal_batch_size = 500;
 int			shoal_processors = 0;
 bool		shoal_consistent_reads = true;
 int			shoal_recovery_interval = 5;
+int			shoal_max_node_connections = 0;
+int			shoal_idle_timeout = 60;
 
 static void
 define_switch(const char *name, const char *short_desc, bool *variable)
@@ -115,6 +117,15 @@ shoal_settings_init(void)
 							 "If off, a query over several nodes may see a transaction on some of them only.",
 							 &shoal_consistent_reads, true, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.max_node_connections",
+							"Number of connections that sessions of this server may have to each node; 0 means no limit.",
+							"Sessions that need one more wait.",
+							&shoal_max_node_connections, 0, 0, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.idle_timeout",
+							"Time after which an unused connection to a node is closed; 0 keeps it.",
+							NULL, &shoal_idle_timeout, 60, 0, INT_MAX / 1000,
+							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.recovery_interval",
 							"Time between attempts to settle what a fault has left prepared on nodes.",
 							NULL, &shoal_recovery_interval, 5, 1, 3600,

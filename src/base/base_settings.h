@@ -75,6 +75,13 @@ extern bool shoal_consistent_reads;
 /* shoal.recovery_interval (seconds): for what faults have left prepared */
 extern int	shoal_recovery_interval;
 
+/*
+ * shoal.max_node_connections: from this server to each node, 0: any number;
+ * shoal.idle_timeout (seconds): unused ones are closed, 0: never
+ */
+extern int	shoal_max_node_connections;
+extern int	shoal_idle_timeout;
+
 /* Defines all of them.  Called once, from _PG_init. */
 extern void shoal_settings_init(void);
 

@@ -95,22 +95,24 @@ add_conninfo(RemoteOptions *options)
 }
 
 /*
- * The node's own timeouts are off: it is the coordinator who ends statements,
- * and whose transaction may be idle there for good reason.  Bodies of functions
+ * The node's own timeouts are off, but that of idle sessions: it is the
+ * coordinator who ends statements, and whose transaction may be idle there for
+ * good reason.  Bodies of functions
  * are checked where the user is: they may need what only that node has.
  */
 static void
-append_session_options(StringInfo buf, const char *user)
+append_session_options(StringInfo buf, const RemoteTarget *target)
 {
 	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_pid=%d -c shoal.origin_proof=%s -c statement_timeout=0"
 					 " -c idle_in_transaction_session_timeout=0"
-					 " -c idle_session_timeout=0"
+					 " -c idle_session_timeout=%ds"
 					 " -c check_function_bodies=off"
 					 " -c default_transaction_isolation=read\\ committed"
 					 " -c default_transaction_read_only=off"
 					 " -c default_transaction_deferrable=off",
 					 Max(shoal_meta_local_node_id(), 1), MyProcPid,
-					 shoal_meta_origin_proof(user));
+					 shoal_meta_origin_proof(target->user),
+					 target->keep ? 0 : shoal_idle_timeout);
 }
 
 /* Whether it is this machine, and nobody can listen in between. */
@@ -153,16 +155,48 @@ collect_options(RemoteOptions *options, const RemoteTarget *target,
 			   MyBackendType == B_BG_WORKER ? "shoal recovery" : "shoal");
 }
 
+/* Removes from a message of libpq what makes it verbose, and the last newline. */
+static void
+make_terse(char *message)
+{
+	char	   *line = message;
+	int			len;
+
+	while (line)
+	{
+		char	   *next = strchr(line, '\n');
+		char	   *code = strstr(line, ":  ");
+
+		if (strncmp(line, "LOCATION: ", 10) == 0)
+		{
+			*line = '\0';
+			break;
+		}
+		/* "FATAL:  53300: sorry" */
+		if (code && (next == NULL || code < next) && strlen(code) > 10 &&
+			strncmp(code + 8, ": ", 2) == 0 &&
+			strspn(code + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
+		{
+			memmove(code + 3, code + 10, strlen(code + 10) + 1);
+			next = strchr(line, '\n');
+		}
+		line = next ? next + 1 : NULL;
+	}
+	len = strlen(message);
+	while (len > 0 && message[len - 1] == '\n')
+		message[--len] = '\0';
+}
+
 static void __attribute__((noreturn))
 raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 {
 	char	   *detail = pstrdup(reason ? reason : PQerrorMessage(pg));
-	int			len = strlen(detail);
+	bool		is_full = strstr(detail, ":  53300: ") != NULL;
 
-	while (len > 0 && detail[len - 1] == '\n')
-		detail[--len] = '\0';
+	make_terse(detail);
 	ereport(ERROR,
-			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			(errcode(is_full ? ERRCODE_TOO_MANY_CONNECTIONS :
+					 ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 			 errmsg("could not connect to node \"%s\"", target->label),
 			 errdetail_internal("%s", detail),
 			 GetUserId() != GetOuterUserId() ?
@@ -261,7 +295,10 @@ connect_to(const RemoteTarget *target, const RemoteOptions *options)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("out of memory")));
+		/* so that a SQLSTATE is in the message */
+		(void) PQsetErrorVerbosity(pg, PQERRORS_VERBOSE);
 		check_connection(pg, target, options);
+		(void) PQsetErrorVerbosity(pg, PQERRORS_DEFAULT);
 	}
 	PG_CATCH();
 	{
@@ -294,7 +331,7 @@ remote_open(const RemoteTarget *target, bool separate)
 	old = MemoryContextSwitchTo(context);
 	options = palloc(sizeof(RemoteOptions));
 	initStringInfo(&session_options);
-	append_session_options(&session_options, target->user);
+	append_session_options(&session_options, target);
 	settings = remote_settings_begin(context, &session_options, &settings_known);
 	collect_options(options, target, session_options.data);
 	pg = connect_to(target, options);
@@ -335,6 +372,7 @@ shoal_remote_close(ShoalConn *conn)
 	PQfinish(conn->pg);
 	ReleaseExternalFD();
 	dlist_delete(&priv->link);
+	remote_limit_give(priv->count);
 	MemoryContextDelete(priv->context);
 }
 

@@ -3,7 +3,8 @@
  *		The connections of this backend.
  *
  * There is one per node and user, kept until the backend ends, or until its
- * server or user mapping changes, or it breaks.  Where rows are moved from node
+ * server or user mapping changes, or it breaks, or another session waits for one
+ * (remote_limit.c).  Where rows are moved from node
  * to node there is a second one for these.  Besides there are separate ones,
  * which end with an error of the transaction that opened them.
  */
@@ -17,6 +18,7 @@
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -94,8 +96,79 @@ fill_target(RemoteTarget *target, const ShoalNode *node, Oid userid,
 										 ObjectIdGetDatum(server->serverid));
 }
 
+/* Whether the transaction has a connection that others may wait for. */
+static bool
+has_transaction(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		if (dlist_container(ShoalConnPrivate, link, iter.cur)->pub.xact_level > 0)
+			return true;
+	}
+	return false;
+}
+
+/* The backend ends, and with it its connections. */
+static void
+uncount_all(int code, Datum arg)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+
+		remote_limit_give(priv->count);
+		priv->count = NULL;
+	}
+}
+
+/* Opens a connection, when there is room for one at the node. */
 static ShoalConn *
-open_to_node(int node_id, Oid userid, bool separate)
+open_counted(const RemoteTarget *target, RemoteCount *count, bool separate)
+{
+	static bool registered = false;
+	MemoryContext context = CurrentMemoryContext;
+	TimestampTz deadline = 0;
+
+	if (!registered)
+		before_shmem_exit(uncount_all, (Datum) 0);
+	registered = true;
+	for (;;)
+	{
+		ShoalConn  *volatile conn = NULL;
+		ErrorData  *volatile error = NULL;
+
+		PG_TRY();
+		{
+			conn = remote_open(target, separate);
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(context);
+			error = CopyErrorData();
+			FlushErrorState();
+		}
+		PG_END_TRY();
+		if (error == NULL)
+		{
+			conn->priv->count = count;
+			return conn;
+		}
+		if (error->sqlerrcode != ERRCODE_TOO_MANY_CONNECTIONS ||
+			!remote_limit_wait_full(count, &deadline))
+		{
+			remote_limit_give(count);
+			ReThrowError(error);
+		}
+	}
+}
+
+static ShoalConn *
+open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
 {
 	const ShoalNode *node = shoal_meta_node(node_id);
 	RemoteTarget target;
@@ -111,7 +184,11 @@ open_to_node(int node_id, Oid userid, bool separate)
 		elog(ERROR, "connection to the local node was asked for");
 
 	fill_target(&target, node, userid, &server_hash, &mapping_hash);
-	conn = remote_open(&target, separate);
+	target.keep = for_rows || separate;
+	conn = open_counted(&target, separate ? NULL :
+						remote_limit_take(node_id, target.label,
+										  has_transaction()), separate);
+	conn->priv->for_rows = for_rows;
 	conn->node_id = node_id;
 	conn->userid = userid;
 	conn->priv->server_hash = server_hash;
@@ -134,7 +211,6 @@ static ShoalConn *
 pooled_conn(int node_id, bool for_rows)
 {
 	Oid			userid = connection_user();
-	ShoalConn  *result;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &connections)
@@ -159,9 +235,7 @@ pooled_conn(int node_id, bool for_rows)
 		shoal_remote_close(conn);
 		break;
 	}
-	result = open_to_node(node_id, userid, false);
-	result->priv->for_rows = for_rows;
-	return result;
+	return open_to_node(node_id, userid, false, for_rows);
 }
 
 ShoalConn *
@@ -200,7 +274,7 @@ shoal_remote_conn_for_rows(int node_id)
 ShoalConn *
 shoal_remote_conn_separate(int node_id)
 {
-	return open_to_node(node_id, connection_user(), true);
+	return open_to_node(node_id, connection_user(), true, false);
 }
 
 ShoalConn *
@@ -280,11 +354,31 @@ close_after_abort(SubTransactionId subid)
 	}
 }
 
+/* Gives back connections that other sessions wait for. */
+static void
+give_back(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &connections)
+	{
+		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
+												 iter.cur);
+
+		if (!priv->separate && priv->pub.xact_level == 0 && !priv->busy &&
+			priv->active == NULL && remote_limit_is_wanted(priv->count))
+			shoal_remote_close(&priv->pub);
+	}
+}
+
+/* The callbacks of xact have run before. */
 static void
 after_xact(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
 		close_after_abort(TopSubTransactionId);
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+		give_back();
 }
 
 static void
@@ -301,6 +395,7 @@ shoal_remote_init(void)
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, mark_stale, (Datum) 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, mark_stale, (Datum) 0);
 	remote_statement_init();
+	remote_limit_init();
 	RegisterXactCallback(after_xact, NULL);
 	RegisterSubXactCallback(after_subxact, NULL);
 }

@@ -30,9 +30,11 @@ typedef struct RemoteTarget
 	const char *user;
 	const char *password;		/* may be NULL */
 	bool		need_password;	/* refuse a server that did not ask for it */
+	bool		keep;			/* the node does not end it when it is idle */
 } RemoteTarget;
 
 typedef struct RemoteOptions RemoteOptions;
+typedef struct RemoteCount RemoteCount;
 
 /* a prepared statement of a connection */
 typedef struct RemoteStatement
@@ -73,6 +75,7 @@ typedef struct ShoalConnPrivate
 	int			backend_pid;
 
 	MemoryContext context;		/* of this struct and everything below */
+	RemoteCount *count;			/* where it is counted, or NULL */
 	RemoteOptions *options;		/* for a second connection, to cancel */
 	StringInfoData pending;		/* queued commands, each with its NUL */
 	StringInfoData deallocate;	/* likewise; these outlive a rollback */
@@ -126,6 +129,14 @@ extern ShoalConn *remote_open(const RemoteTarget *target, bool separate);
 extern bool remote_cancel(ShoalConn *conn);
 extern bool remote_is_dead(ShoalConn *conn);
 extern bool remote_is_refused(const char *host, int port);
+
+/* remote_limit.c */
+extern RemoteCount *remote_limit_take(int node_id, const char *label,
+									  bool urgent);
+extern bool remote_limit_wait_full(RemoteCount *count, TimestampTz *deadline);
+extern void remote_limit_give(RemoteCount *count);
+extern bool remote_limit_is_wanted(const RemoteCount *count);
+extern void remote_limit_init(void);
 
 /* remote_wait.c */
 extern bool remote_wait(ShoalConn *conn, bool interruptible,

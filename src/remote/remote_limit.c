@@ -1,0 +1,239 @@
+/*
+ * remote_limit.c
+ *		How many connections this server's sessions have to each node.
+ *
+ * Shared memory counts them by database and node.  Who wants one more than the
+ * limit waits until another session gives one back; so does who finds the node
+ * itself full.  As long as somebody waits, sessions give back what they have
+ * when their transaction ends instead of keeping it for the next.  A session
+ * whose transaction has connections to other nodes already must not wait for
+ * those who may wait for it: it may go over the limit, up to twice, and waits no
+ * longer than QUEUE_TIME in any case.
+ *
+ * Connections that nobody uses are closed by the node (idle_session_timeout),
+ * and replaced when they are needed again.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "remote/remote.h"
+#include "remote/remote_private.h"
+
+/* databases of this server times nodes of their clusters */
+#define MAX_TARGETS		2048
+
+/* milliseconds between attempts when the node is full */
+#define RETRY_TIME		50
+
+/* milliseconds that anybody waits for a connection */
+#define QUEUE_TIME		60000
+
+struct RemoteCount
+{
+	Oid			dbid;			/* InvalidOid: unused, and so are those after */
+	int			node_id;
+	int			open;
+	int			waiting;
+	ConditionVariable freed;
+};
+
+typedef struct RemoteCounts
+{
+	RemoteCount targets[MAX_TARGETS];
+} RemoteCounts;
+
+static RemoteCounts *counts = NULL;
+static LWLock *counts_lock = NULL;
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+
+static void
+request(void)
+{
+	if (previous_request)
+		previous_request();
+	RequestAddinShmemSpace(sizeof(RemoteCounts));
+	RequestNamedLWLockTranche("shoal_remote", 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	counts = ShmemInitStruct("shoal_remote", sizeof(RemoteCounts), &found);
+	counts_lock = &GetNamedLWLockTranche("shoal_remote")->lock;
+	if (!found)
+	{
+		memset(counts, 0, sizeof(RemoteCounts));
+		for (int i = 0; i < MAX_TARGETS; i++)
+			ConditionVariableInit(&counts->targets[i].freed);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* The count of a node; NULL if there is no room, then nothing is limited. */
+static pg_noinline RemoteCount *
+find_count(int node_id)
+{
+	RemoteCount *unused = NULL;
+
+	for (int i = 0; i < MAX_TARGETS; i++)
+	{
+		RemoteCount *count = &counts->targets[i];
+
+		if (count->dbid == MyDatabaseId && count->node_id == node_id)
+			return count;
+		if (unused == NULL && count->open == 0 && count->waiting == 0)
+			unused = count;
+		if (!OidIsValid(count->dbid))
+			break;
+	}
+	if (unused)
+	{
+		unused->dbid = MyDatabaseId;
+		unused->node_id = node_id;
+	}
+	return unused;
+}
+
+static bool
+try_take(RemoteCount *count, bool urgent)
+{
+	int			limit = shoal_max_node_connections;
+	bool		taken;
+
+	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
+	taken = limit == 0 || count->open < (urgent ? 2 * limit : limit);
+	if (taken)
+		count->open++;
+	LWLockRelease(counts_lock);
+	return taken;
+}
+
+static void
+add_waiting(RemoteCount *count, int n)
+{
+	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
+	count->waiting += n;
+	LWLockRelease(counts_lock);
+}
+
+/*
+ * Waits until there is room for one more connection, and counts it.  urgent:
+ * the transaction has others already.  Error 53300 if it takes too long.
+ */
+RemoteCount *
+remote_limit_take(int node_id, const char *label, bool urgent)
+{
+	RemoteCount *count;
+	TimestampTz deadline = 0;
+
+	if (counts == NULL)
+		return NULL;
+	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
+	count = find_count(node_id);
+	LWLockRelease(counts_lock);
+	if (count == NULL)
+		return NULL;
+	if (try_take(count, urgent))
+		return count;
+
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), QUEUE_TIME);
+	add_waiting(count, 1);
+	PG_TRY();
+	{
+		ConditionVariablePrepareToSleep(&count->freed);
+		while (!try_take(count, urgent))
+		{
+			if (GetCurrentTimestamp() > deadline)
+				ereport(ERROR,
+						(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+						 errmsg("too many connections to node \"%s\"", label),
+						 errhint("Raise \"%s\", or let transactions end sooner.",
+								 "shoal.max_node_connections")));
+			(void) ConditionVariableTimedSleep(&count->freed, RETRY_TIME,
+											   PG_WAIT_EXTENSION);
+		}
+		ConditionVariableCancelSleep();
+	}
+	PG_FINALLY();
+	{
+		add_waiting(count, -1);
+	}
+	PG_END_TRY();
+	return count;
+}
+
+/*
+ * The node has no room: waits a little.  False if that has taken too long.  An
+ * error gives the count back.
+ */
+bool
+remote_limit_wait_full(RemoteCount *count, TimestampTz *deadline)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (count == NULL)
+		return false;
+	if (*deadline == 0)
+		*deadline = TimestampTzPlusMilliseconds(now, QUEUE_TIME);
+	if (now > *deadline)
+		return false;
+	add_waiting(count, 1);
+	PG_TRY();
+	{
+		(void) ConditionVariableTimedSleep(&count->freed, RETRY_TIME,
+										   PG_WAIT_EXTENSION);
+		ConditionVariableCancelSleep();
+	}
+	PG_CATCH();
+	{
+		add_waiting(count, -1);
+		remote_limit_give(count);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	add_waiting(count, -1);
+	return true;
+}
+
+/* A connection is closed, or could not be opened. */
+void
+remote_limit_give(RemoteCount *count)
+{
+	if (count == NULL)
+		return;
+	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
+	count->open--;
+	LWLockRelease(counts_lock);
+	ConditionVariableSignal(&count->freed);
+}
+
+/* Whether somebody waits for a connection like this one. */
+bool
+remote_limit_is_wanted(const RemoteCount *count)
+{
+	return count && ((const volatile RemoteCount *) count)->waiting > 0;
+}
+
+void
+remote_limit_init(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
