@@ -31,7 +31,7 @@ int			shoal_batch_size = 500;
 int			shoal_processors = 0;
 bool		shoal_consistent_reads = true;
 int			shoal_recovery_interval = 5;
-int			shoal_max_node_connections = 0;
+int			shoal_max_node_connections = -1;
 int			shoal_idle_timeout = 60;
 
 static void
@@ -118,9 +118,9 @@ shoal_settings_init(void)
 							 &shoal_consistent_reads, true, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.max_node_connections",
-							"Number of connections that sessions of this server may have to each node; 0 means no limit.",
+							"Number of connections that sessions of this server may have to each node; -1: as many as it takes, 0: no limit.",
 							"Sessions that need one more wait.",
-							&shoal_max_node_connections, 0, 0, 100000,
+							&shoal_max_node_connections, -1, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.idle_timeout",
 							"Time after which an unused connection to a node is closed; 0 keeps it.",

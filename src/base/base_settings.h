@@ -76,7 +76,8 @@ extern bool shoal_consistent_reads;
 extern int	shoal_recovery_interval;
 
 /*
- * shoal.max_node_connections: from this server to each node, 0: any number;
+ * shoal.max_node_connections: from this server to each node, -1: what the
+ * node takes, 0: any number;
  * shoal.idle_timeout (seconds): unused ones are closed, 0: never
  */
 extern int	shoal_max_node_connections;

@@ -5,10 +5,11 @@
  * Shared memory counts them by database and node.  Who wants one more than the
  * limit waits until another session gives one back; so does who finds the node
  * itself full.  As long as somebody waits, sessions give back what they have
- * when their transaction ends instead of keeping it for the next.  A session
- * whose transaction has connections to other nodes already must not wait for
- * those who may wait for it: it may go over the limit, up to twice, and waits no
- * longer than QUEUE_TIME in any case.
+ * when their transaction ends instead of keeping it for the next.  Sessions
+ * whose transactions have connections to other nodes already may wait for each
+ * other's: a fifth of the connections is left for them, and nobody waits longer
+ * than QUEUE_TIME.  Without a limit in the settings it is what the node takes,
+ * which it is asked when the first connection is made.
  *
  * Connections that nobody uses are closed by the node (idle_session_timeout),
  * and replaced when they are needed again.
@@ -43,6 +44,7 @@ struct RemoteCount
 	int			node_id;
 	int			open;
 	int			waiting;
+	int			capacity;		/* connections that the node takes, 0: unknown */
 	ConditionVariable freed;
 };
 
@@ -105,6 +107,7 @@ find_count(int node_id)
 	{
 		unused->dbid = MyDatabaseId;
 		unused->node_id = node_id;
+		unused->capacity = 0;
 	}
 	return unused;
 }
@@ -116,7 +119,10 @@ try_take(RemoteCount *count, bool urgent)
 	bool		taken;
 
 	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
-	taken = limit == 0 || count->open < (urgent ? 2 * limit : limit);
+	if (limit < 0)
+		limit = count->capacity;
+	/* some are left for those who must not wait */
+	taken = limit == 0 || count->open < (urgent ? limit : limit - limit / 5);
 	if (taken)
 		count->open++;
 	LWLockRelease(counts_lock);
@@ -220,6 +226,20 @@ remote_limit_give(RemoteCount *count)
 	count->open--;
 	LWLockRelease(counts_lock);
 	ConditionVariableSignal(&count->freed);
+}
+
+bool
+remote_limit_is_known(const RemoteCount *count)
+{
+	return count == NULL || count->capacity > 0;
+}
+
+void
+remote_limit_set(RemoteCount *count, int capacity)
+{
+	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
+	count->capacity = Max(capacity, 1);
+	LWLockRelease(counts_lock);
 }
 
 /* Whether somebody waits for a connection like this one. */

@@ -167,6 +167,19 @@ open_counted(const RemoteTarget *target, RemoteCount *count, bool separate)
 	}
 }
 
+/* How many connections the node takes, but those for superusers. */
+static void
+ask_capacity(ShoalConn *conn)
+{
+	PGresult   *res = shoal_remote_query(conn,
+										 "SELECT pg_catalog.current_setting('max_connections')::int"
+										 " - pg_catalog.current_setting('superuser_reserved_connections')::int",
+										 NULL);
+
+	remote_limit_set(conn->priv->count, atoi(PQgetvalue(res, 0, 0)));
+	PQclear(res);
+}
+
 static ShoalConn *
 open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
 {
@@ -194,6 +207,8 @@ open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
 	conn->priv->server_hash = server_hash;
 	conn->priv->mapping_hash = mapping_hash;
 	dlist_push_head(&connections, &conn->priv->link);
+	if (!remote_limit_is_known(conn->priv->count))
+		ask_capacity(conn);
 	return conn;
 }
 

@@ -135,6 +135,8 @@ extern RemoteCount *remote_limit_take(int node_id, const char *label,
 									  bool urgent);
 extern bool remote_limit_wait_full(RemoteCount *count, TimestampTz *deadline);
 extern void remote_limit_give(RemoteCount *count);
+extern bool remote_limit_is_known(const RemoteCount *count);
+extern void remote_limit_set(RemoteCount *count, int capacity);
 extern bool remote_limit_is_wanted(const RemoteCount *count);
 extern void remote_limit_init(void);
 
