@@ -6,9 +6,9 @@
  * limit waits until another session gives one back; so does who finds the node
  * itself full.  As long as somebody waits, sessions give back what they have
  * when their transaction ends instead of keeping it for the next.  Sessions
- * whose transactions have connections to other nodes already may wait for each
- * other's: a fifth of the connections is left for them, and nobody waits longer
- * than QUEUE_TIME.  Without a limit in the settings it is what the node takes,
+ * that have connections to other nodes already may wait for each other's: a
+ * fifth of the connections is left for them, and nobody waits longer than
+ * QUEUE_TIME.  Without a limit in the settings it is what the node takes,
  * which it is asked when the first connection is made.
  *
  * Connections that nobody uses are closed by the node (idle_session_timeout),
@@ -45,6 +45,7 @@ struct RemoteCount
 	int			open;
 	int			waiting;
 	int			capacity;		/* connections that the node takes, 0: unknown */
+	bool		is_old;			/* to be asked for again */
 	ConditionVariable freed;
 };
 
@@ -108,6 +109,7 @@ find_count(int node_id)
 		unused->dbid = MyDatabaseId;
 		unused->node_id = node_id;
 		unused->capacity = 0;
+		unused->is_old = false;
 	}
 	return unused;
 }
@@ -119,8 +121,9 @@ try_take(RemoteCount *count, bool urgent)
 	bool		taken;
 
 	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
+	/* the first one finds out */
 	if (limit < 0)
-		limit = count->capacity;
+		limit = Max(count->capacity, 1);
 	/* some are left for those who must not wait */
 	taken = limit == 0 || count->open < (urgent ? limit : limit - limit / 5);
 	if (taken)
@@ -139,7 +142,7 @@ add_waiting(RemoteCount *count, int n)
 
 /*
  * Waits until there is room for one more connection, and counts it.  urgent:
- * the transaction has others already.  Error 53300 if it takes too long.
+ * the session has others already.  Error 53300 if it takes too long.
  */
 RemoteCount *
 remote_limit_take(int node_id, const char *label, bool urgent)
@@ -198,6 +201,7 @@ remote_limit_wait_full(RemoteCount *count, TimestampTz *deadline)
 		*deadline = TimestampTzPlusMilliseconds(now, QUEUE_TIME);
 	if (now > *deadline)
 		return false;
+	count->is_old = true;
 	add_waiting(count, 1);
 	PG_TRY();
 	{
@@ -231,15 +235,18 @@ remote_limit_give(RemoteCount *count)
 bool
 remote_limit_is_known(const RemoteCount *count)
 {
-	return count == NULL || count->capacity > 0;
+	return count == NULL || (count->capacity > 0 && !count->is_old);
 }
 
 void
 remote_limit_set(RemoteCount *count, int capacity)
 {
 	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
-	count->capacity = Max(capacity, 1);
+	/* users connect there, too, and so do Shoal's workers */
+	count->capacity = Max(capacity - Max(capacity / 8, 5), 1);
+	count->is_old = false;
 	LWLockRelease(counts_lock);
+	ConditionVariableBroadcast(&count->freed);
 }
 
 /* Whether somebody waits for a connection like this one. */

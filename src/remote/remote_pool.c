@@ -96,20 +96,6 @@ fill_target(RemoteTarget *target, const ShoalNode *node, Oid userid,
 										 ObjectIdGetDatum(server->serverid));
 }
 
-/* Whether the transaction has a connection that others may wait for. */
-static bool
-has_transaction(void)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &connections)
-	{
-		if (dlist_container(ShoalConnPrivate, link, iter.cur)->pub.xact_level > 0)
-			return true;
-	}
-	return false;
-}
-
 /* The backend ends, and with it its connections. */
 static void
 uncount_all(int code, Datum arg)
@@ -200,7 +186,7 @@ open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
 	target.keep = for_rows || separate;
 	conn = open_counted(&target, separate ? NULL :
 						remote_limit_take(node_id, target.label,
-										  has_transaction()), separate);
+										  !dlist_is_empty(&connections)), separate);
 	conn->priv->for_rows = for_rows;
 	conn->node_id = node_id;
 	conn->userid = userid;

@@ -17,6 +17,9 @@ for my $node (1, 2)
 	$cluster->stop($node);
 	$cluster->start($node);
 }
+# what nodes take is asked for when the first connection is made
+$cluster->stop(0);
+$cluster->start(0);
 $cluster->sql(0, "CREATE TABLE t (a int PRIMARY KEY, c int DEFAULT 0)");
 $cluster->sql(0, "SELECT shoal.create_distributed_table('t', 'a', shard_count => 12)");
 $cluster->sql(0, "INSERT INTO t SELECT i FROM generate_series(1, 1000) i");
