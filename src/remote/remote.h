@@ -91,6 +91,13 @@ extern List *shoal_remote_all(void);
  */
 extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 
+/*
+ * Queues one call of a function with two bigint parameters, $1 and $2, behind
+ * those commands; it is prepared once per connection.  sql must be a constant.
+ */
+extern void shoal_remote_queue_call(ShoalConn *conn, const char *sql,
+									uint64 a, uint64 b);
+
 /* Drops what is queued and has not been sent. */
 extern void shoal_remote_unqueue(ShoalConn *conn);
 

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type_d.h"
 
 #include "base/base_compat.h"
 #include "remote/remote.h"
@@ -36,6 +37,38 @@ send_commands(ShoalConn *conn, StringInfo list)
 	}
 	resetStringInfo(list);
 	return n;
+}
+
+/* Sends the queued call; prepares it for the next time if need be. */
+static bool
+send_call(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	Oid			types[] = {INT8OID, INT8OID};
+	char	   *values[] = {priv->call_values[0], priv->call_values[1]};
+	int			formats[] = {0, 0};
+	ShoalParams params = {2, types, values, NULL, formats};
+	RemoteStatement *stmt = remote_statement_get(conn, priv->call, &params);
+	char		name[32];
+	bool		ok;
+
+	if (stmt)
+		snprintf(name, sizeof(name), "shoal_%d", stmt->number);
+	if (stmt && stmt->prepared)
+		ok = PQsendQueryPrepared(conn->pg, name, 2, (const char *const *) values,
+								 NULL, formats, 0);
+	else
+		ok = PQsendQueryParams(conn->pg, priv->call, 2, types,
+							   (const char *const *) values, NULL, formats, 0);
+	priv->ahead++;
+	if (ok && stmt && !stmt->prepared)
+	{
+		ok = PQsendPrepare(conn->pg, name, priv->call, 2, types);
+		priv->preparing_call = stmt;
+		priv->ahead++;
+	}
+	priv->call = NULL;
+	return ok;
 }
 
 static bool
@@ -63,6 +96,8 @@ send_ahead(ShoalConn *conn, int flags)
 			return false;
 		priv->ahead += n;
 	}
+	if (priv->call != NULL && !(flags & REMOTE_SEND_BARE) && !send_call(conn))
+		return false;
 	if (settings != NULL)
 	{
 		if (!PQsendQueryParams(conn->pg, settings, 0, NULL, NULL, NULL, NULL,
@@ -126,6 +161,7 @@ remote_launch(ShoalConn *conn, const char *sql, const ShoalParams *params,
 
 	priv->ahead = 0;
 	priv->preparing = NULL;
+	priv->preparing_call = NULL;
 	if (!send_statement(conn, sql, params, flags))
 		return false;
 	/* libpq wants to be told while the statement is the next to be answered */
@@ -197,6 +233,16 @@ end_group(ShoalConn *conn)
 
 		priv->preparing = NULL;
 		remote_statement_drop(conn, stmt);
+	}
+	if (priv->preparing_call)
+	{
+		RemoteStatement *stmt = priv->preparing_call;
+
+		priv->preparing_call = NULL;
+		if (priv->error)
+			remote_statement_drop(conn, stmt);
+		else
+			stmt->prepared = true;
 	}
 	remote_finish_group(conn);
 }

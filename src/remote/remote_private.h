@@ -78,6 +78,8 @@ typedef struct ShoalConnPrivate
 	RemoteCount *count;			/* where it is counted, or NULL */
 	RemoteOptions *options;		/* for a second connection, to cancel */
 	StringInfoData pending;		/* queued commands, each with its NUL */
+	const char *call;			/* queued call, or NULL; with its parameters */
+	char		call_values[2][24];
 	StringInfoData deallocate;	/* likewise; these outlive a rollback */
 
 	/* the group under way */
@@ -88,6 +90,7 @@ typedef struct ShoalConnPrivate
 	int			ahead;			/* commands whose answers precede the
 								 * statement's */
 	RemoteStatement *preparing; /* its Parse is the last of them */
+	RemoteStatement *preparing_call;	/* the call's, further ahead */
 	ShoalRequest *active;		/* who wants the answers, NULL: nobody */
 	PGresult   *row;			/* next row, not handed out yet */
 	PGresult   *end;			/* end of the statement */

@@ -22,9 +22,20 @@ shoal_remote_queue(ShoalConn *conn, const char *sql)
 }
 
 void
+shoal_remote_queue_call(ShoalConn *conn, const char *sql, uint64 a, uint64 b)
+{
+	ShoalConnPrivate *priv = conn->priv;
+
+	priv->call = sql;
+	snprintf(priv->call_values[0], sizeof(priv->call_values[0]), UINT64_FORMAT, a);
+	snprintf(priv->call_values[1], sizeof(priv->call_values[1]), UINT64_FORMAT, b);
+}
+
+void
 shoal_remote_unqueue(ShoalConn *conn)
 {
 	resetStringInfo(&conn->priv->pending);
+	conn->priv->call = NULL;
 }
 
 /*
@@ -366,7 +377,7 @@ try_launch(ShoalConn *conn, const char *sql)
 {
 	/* nothing of it was sent, nothing is to be undone */
 	if (strcmp(sql, "ROLLBACK") == 0)
-		resetStringInfo(&conn->priv->pending);
+		shoal_remote_unqueue(conn);
 	if (!conn->priv->lost &&
 		!remote_launch(conn, sql, NULL, REMOTE_SEND_BARE))
 		remote_lost(conn);

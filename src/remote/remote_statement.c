@@ -162,6 +162,8 @@ remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt)
 
 	if (priv->preparing == stmt)
 		priv->preparing = NULL;
+	if (priv->preparing_call == stmt)
+		priv->preparing_call = NULL;
 	if (stmt->prepared)
 	{
 		appendStringInfo(&priv->deallocate, "DEALLOCATE shoal_%d",

@@ -277,17 +277,16 @@ shoal_moment_open(List *node_ids)
 	}
 }
 
-/* With the oldest moment whose snapshots nodes have to keep. */
-static char *
-snapshot_command(void)
+/* The oldest moment whose snapshots nodes have to keep. */
+static uint64
+oldest_needed(void)
 {
 	uint64		oldest = open_moment;
 	ListCell   *lc;
 
 	foreach(lc, held)
 		oldest = Min(oldest, ((HeldMoment *) lfirst(lc))->moment);
-	return psprintf(XACT_INTERNAL_CALL "snapshot(" UINT64_FORMAT ", " UINT64_FORMAT ")",
-					open_moment, oldest);
+	return oldest;
 }
 
 void
@@ -295,7 +294,8 @@ shoal_moment_take(ShoalConn *conn)
 {
 	MemoryContext old;
 
-	shoal_remote_queue(conn, snapshot_command());
+	shoal_remote_queue_call(conn, XACT_INTERNAL_CALL "snapshot($1, $2)",
+							open_moment, oldest_needed());
 	conn->xact_moment = open_moment;
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	awaited = lappend(awaited, conn);
@@ -354,7 +354,9 @@ take_everywhere(void)
 		conn->xact_moment = open_moment;
 		conns = lappend(conns, conn);
 	}
-	shoal_remote_exec_all(conns, snapshot_command());
+	shoal_remote_exec_all(conns,
+						  psprintf(XACT_INTERNAL_CALL "snapshot(" UINT64_FORMAT ", " UINT64_FORMAT ")",
+								   open_moment, oldest_needed()));
 	return conns;
 }
 
