@@ -7,8 +7,7 @@
  * Nodes tell themselves whether they wrote (xact_told.c).
  * Then the commit records are part of the local transaction, whose commit is
  * the decision: from there on nothing may fail, and what cannot be told to a
- * node now is told later by shoal.recover_prepared_transactions(), from the
- * records.  (The background worker that calls it has its place there.)
+ * node now is told later by the recovery worker, from the records.
  *
  * Nothing after the decision, and nothing in an abort, raises an error.
  */
