@@ -8,7 +8,9 @@
  * coordinator's backend has on nodes are that backend.  Nodes are asked one
  * after the other, so waits may seem to be there at the same time that were not;
  * therefore they are asked again, and a cycle counts only if each of its waits
- * was there both times, with the same start.  (Prepared transactions wait for
+ * was there both times, with the same start.  Waits shorter than
+ * deadlock_timeout do not count: as on one server, who gives up earlier by
+ * itself (ddl_lock.c) is part of no deadlock.  (Prepared transactions wait for
  * nobody.)
  *
  * The transaction of the cycle that began last is the victim.  Its backend is
@@ -60,7 +62,9 @@ static const char waits_query[] =
 "/*shoal local*/ SELECT coordinator, coordinator_pid, blocker_coordinator,"
 " blocker_coordinator_pid,"
 " pg_catalog.concat(since, ' ', blocker_since), lock"
-" FROM shoal.node_lock_waits";
+" FROM shoal.node_lock_waits"
+" WHERE since <= pg_catalog.clock_timestamp()"
+" - pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval";
 
 /* ---- the graph ---- */
 

@@ -40,6 +40,7 @@ typedef struct XactGate
 	bool		visiting;		/* recovery is under way */
 	bool		coordinated;	/* other nodes have had sessions here */
 	bool		waits;			/* somebody has waited long for a lock */
+	TimestampTz checked;		/* when deadlocks were last looked for */
 	XactMoments moments[XACT_MAX_NODES];
 	ConditionVariable changed;
 } XactGate;

@@ -62,6 +62,9 @@ typedef enum WorkerTask
 /* milliseconds between looks for waits that take long */
 #define LOOK_INTERVAL	250
 
+/* milliseconds between looks for deadlocks while somebody waits */
+#define CHECK_INTERVAL	400
+
 /* the workers that the launcher has started, by gate */
 static BackgroundWorkerHandle *handles[XACT_MAX_GATES][WORKER_TASKS];
 
@@ -167,8 +170,11 @@ start_due(void)
 			start_worker(i, WORKER_RECOVERY);
 		if (!is_at_work(i, WORKER_DEADLOCK))
 		{
-			check = gate->waits;
+			check = gate->waits &&
+				TimestampDifferenceExceeds(gate->checked, now, CHECK_INTERVAL);
 			gate->waits = false;
+			if (check)
+				gate->checked = now;
 		}
 		if (check)
 			start_worker(i, WORKER_DEADLOCK);
