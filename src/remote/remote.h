@@ -39,6 +39,8 @@ typedef struct ShoalConn
 	bool		xact_untold;	/* so by a statement of which the node would not
 								 * tell whether it did */
 	uint32		xact_xid;		/* shoal_remote_told_xid when it began */
+	bool		xact_commits;	/* the statement under way writes and commits
+								 * there by itself */
 	bool		xact_prepared;	/* the node has answered PREPARE TRANSACTION
 								 * (set by remote, reset by xact) */
 	uint64		xact_moment;	/* moment whose snapshot the next held fragment

@@ -104,6 +104,22 @@ remote_lost(ShoalConn *conn)
 	conn->xact_broken = true;
 }
 
+/*
+ * unknown: a statement that commits by itself may have been executed.
+ */
+static void __attribute__((noreturn))
+raise_lost(ShoalConn *conn, const char *detail, bool unknown)
+{
+	remote_lost(conn);
+	ereport(ERROR,
+			(errcode(unknown ? ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN :
+					 ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node \"%s\" was lost", conn->priv->label),
+			 detail[0] ? errdetail_internal("%s", detail) : 0,
+			 unknown ?
+			 errhint("Look at the data to find out whether the statement was executed.") : 0));
+}
+
 void
 remote_raise_lost(ShoalConn *conn)
 {
@@ -111,11 +127,7 @@ remote_raise_lost(ShoalConn *conn)
 	char	   *detail = first_line(conn->priv->lost ? NULL :
 									PQerrorMessage(conn->pg));
 
-	remote_lost(conn);
-	ereport(ERROR,
-			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("connection to node \"%s\" was lost", conn->priv->label),
-			 detail[0] ? errdetail_internal("%s", detail) : 0));
+	raise_lost(conn, detail, conn->xact_commits);
 }
 
 /* Whether the error ends the session that it comes from. */
@@ -145,13 +157,11 @@ shoal_remote_raise(ShoalConn *conn, PGresult *res)
 		message = first_line(PQresultErrorMessage(res));
 	if (lost)
 	{
+		/* a node that says why has not committed */
+		bool		unknown = sqlstate == NULL && conn->xact_commits;
+
 		PQclear(res);
-		remote_lost(conn);
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("connection to node \"%s\" was lost",
-						conn->priv->label),
-				 message[0] ? errdetail_internal("%s", message) : 0));
+		raise_lost(conn, message, unknown);
 	}
 
 	PG_TRY();

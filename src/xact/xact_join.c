@@ -143,11 +143,15 @@ shoal_xact_conn(int node_id, int flags)
 		xact_victim_begin();
 	xact_used_nodes = true;
 	conn->quiet = false;
+	conn->xact_commits = false;
 	shoal_remote_tidy(conn);
 	if (conn->xact_level == 0)
 	{
 		if (!(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single())
+		{
+			conn->xact_commits = (flags & SHOAL_JOIN_WRITE) != 0;
 			return conn;
+		}
 		join(conn);
 	}
 	else if (conn->xact_broken)
@@ -173,6 +177,7 @@ shoal_xact_conn_outside(int node_id)
 	/* an abort has to look after what runs on it */
 	xact_used_nodes = true;
 	conn->quiet = false;
+	conn->xact_commits = false;
 	shoal_remote_tidy(conn);
 	if (conn->xact_level > 0)
 		queue_savepoints(conn, GetCurrentTransactionNestLevel());

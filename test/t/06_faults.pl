@@ -271,9 +271,13 @@ again();
 		push @others, ShoalWire->new($cluster->port(1));
 		last if $others[-1]{startup} =~ /E\(53300\)/;
 	}
-	error_is('SELECT count(*) FROM t', '08001', qr/could not connect to node "shoal_node_2"/, 'no connection left');
-	error_is('UPDATE t SET c = 1', '08001');
+	# waits for one, but not longer than the user wants
+	error_is("SET statement_timeout = '500ms'; SELECT count(*) FROM t", '57014', qr/statement timeout/, 'no connection left');
+	run_is('RESET statement_timeout', '');
+	$w->send(['Q', 'SELECT count(*) FROM t']);
+	sleep 0.5;
 	$_->close for @others;
+	like($w->answer('Z'), qr/D\(1000\)/, 'one is waited for');
 }
 $cluster->wait_for(1, "SELECT count(*) < 5 FROM pg_stat_activity WHERE backend_type = 'client backend'");
 run_is('SELECT sum(c) FROM t', 'D(0)', 'one is free again');
