@@ -140,8 +140,12 @@ sub answer
 		push @out, $self->show($type, $body);
 		last if index($until, $type) >= 0;
 	}
+	$self->{lost} = 1 if @out && $out[-1] eq 'EOF';
 	return join ' ', @out;
 }
+
+# False once the session could not be opened, or is lost.
+sub alive { my ($self) = @_; return !$self->{lost} && $self->{startup} =~ /Z\(/; }
 
 sub run
 {
