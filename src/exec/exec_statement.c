@@ -138,7 +138,9 @@ needs_hold(PlannedStmt *stmt)
 {
 	PlanUse		use = {0};
 
-	if (stmt->subplans == NIL && IsA(stmt->planTree, CustomScan))
+	/* the quick way for the most frequent plans */
+	if (stmt->subplans == NIL && IsA(stmt->planTree, CustomScan) &&
+		((CustomScan *) stmt->planTree)->methods == &shoal_scan_methods)
 		return false;
 	look_at(stmt->planTree, &use);
 	look_at_list(stmt->subplans, &use);

@@ -141,6 +141,15 @@ xact_gate_add(Oid dbid)
 	LWLockRelease(xact_shared_lock);
 }
 
+void
+xact_gate_remove(XactGate *gate)
+{
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	if (gate->attached == 0)
+		gate->dbid = InvalidOid;
+	LWLockRelease(xact_shared_lock);
+}
+
 static void
 attach(void)
 {

@@ -93,6 +93,9 @@ extern TimestampTz xact_gate_deadline(void);
 /* Makes a gate of a database, if it has none. */
 extern void xact_gate_add(Oid dbid);
 
+/* Forgets a gate, unless backends use it. */
+extern void xact_gate_remove(XactGate *gate);
+
 /* Something may be left prepared on a node: recovery has to look at it soon. */
 extern void xact_gate_doubt(void);
 extern bool xact_gate_is_in_doubt(XactGate *gate);

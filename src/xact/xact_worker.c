@@ -30,6 +30,7 @@
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -130,6 +131,17 @@ start_worker(int index, WorkerTask task)
 		handles[index][task] = NULL;
 }
 
+static bool
+database_exists(Oid dbid)
+{
+	bool		result;
+
+	StartTransactionCommand();
+	result = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(dbid));
+	CommitTransactionCommand();
+	return result;
+}
+
 /* Whether a worker that was started runs still. */
 static bool
 is_at_work(int index, WorkerTask task)
@@ -166,7 +178,9 @@ start_due(void)
 				gate->visited = now;
 			LWLockRelease(xact_shared_lock);
 		}
-		if (visit)
+		if (visit && !database_exists(gate->dbid))
+			xact_gate_remove(gate);
+		else if (visit)
 			start_worker(i, WORKER_RECOVERY);
 		if (!is_at_work(i, WORKER_DEADLOCK))
 		{
@@ -221,9 +235,12 @@ shoal_xact_launcher_main(Datum arg)
 
 /* ---- a worker ---- */
 
-/* Returns true if nothing of this database's is in doubt any more. */
+/*
+ * Returns true if nothing of this database's is in doubt any more.  *ours is
+ * false if it is not a node.
+ */
 static bool
-do_task(WorkerTask task)
+do_task(WorkerTask task, bool *ours)
 {
 	Oid			userid;
 	int			context;
@@ -232,7 +249,8 @@ do_task(WorkerTask task)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (shoal_meta_enabled() && shoal_meta_local_node_id() != 0)
+	*ours = shoal_meta_enabled() && shoal_meta_local_node_id() != 0;
+	if (*ours)
 	{
 		GetUserIdAndSecContext(&userid, &context);
 		SetUserIdAndSecContext(shoal_meta_owner(),
@@ -255,6 +273,7 @@ shoal_xact_worker_main(Datum arg)
 	WorkerTask	task = DatumGetInt32(arg) % WORKER_TASKS;
 	uint64		doubts;
 	Oid			dbid;
+	bool		ours;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
@@ -266,12 +285,15 @@ shoal_xact_worker_main(Datum arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 
-	if (do_task(task) && task == WORKER_RECOVERY)
+	if (do_task(task, &ours) && task == WORKER_RECOVERY)
 	{
 		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 		gate->settled = Max(gate->settled, doubts);
 		LWLockRelease(xact_shared_lock);
 	}
+	/* nobody is to come here again until it is one */
+	if (!ours)
+		xact_gate_remove(gate);
 	proc_exit(0);
 }
 
