@@ -155,15 +155,10 @@ sub run_program
 		my ($until, @messages) = @$step;
 		$w->{error} = '';
 		$w->send(@messages);
-		if ($proxy)
+		while ($proxy && !$w->has($until))
 		{
-			my $set = '';
-			while (1)
-			{
-				vec($set, fileno $w->{socket}, 1) = 1;
-				last if select($set, undef, undef, 0.02) > 0;
-				return 'fault' if defined $proxy->fired;
-			}
+			return 'fault' if defined $proxy->fired;
+			sleep 0.01;
 		}
 		my $text = $w->answer($until);
 		return 'EOF' if $text =~ /EOF/;
@@ -207,10 +202,11 @@ sub case
 	if (defined $arg{kill})
 	{
 		$cluster->kill($arg{kill});
-		$proxy->heal if $arg{kill} != 0;
 		$cluster->start($arg{kill});
+		# what is still under way arrives when the others have settled all
+		sleep 0.3 if $rule->{do} eq 'delay';
 	}
-	my @messages = $ENV{MESSAGES} ? $proxy->messages : ();
+	my @messages = $proxy->messages;
 	$proxy->heal;
 	$hits++ if defined $fired;
 	push @wrong, 'the fault did not happen' if !defined $fired && !$arg{may_miss};
@@ -246,7 +242,8 @@ sub case
 	$w->close;
 	push @wrong, "at: $fired" if @wrong && defined $fired;
 	is(join("\n", @wrong), '', $name);
-	diag("told $told\n", join "\n", @messages) if @messages;
+	diag("told $told\n", join "\n", @messages) if $ENV{MESSAGES};
+	return @messages;
 }
 
 # ---- what can happen at every step ----
@@ -266,9 +263,9 @@ my @steps = (
 	['PREPARE TRANSACTION', 'transaction', 'coordinator', '^P .*PREPARE TRANSACTION'],
 	['COMMIT PREPARED', 'transaction', 'coordinator', '^P .*COMMIT PREPARED'],
 	['ROLLBACK PREPARED', 'refused', 'coordinator', '^P .*ROLLBACK PREPARED'],
-	['ROLLBACK', 'rollback', 'coordinator', '^P .*ROLLBACK'],
+	['ROLLBACK', 'rollback', 'coordinator', '^P ,ROLLBACK,'],
 	['ROLLBACK TO SAVEPOINT', 'savepoint', 'coordinator', '^P .*ROLLBACK TO'],
-	['COMMIT of one node', 'one in block', 'coordinator', '^P .*COMMIT'],
+	['COMMIT of one node', 'one in block', 'coordinator', '^P ,COMMIT,'],
 	['statement of one node', 'one', 'coordinator', '^P .*UPDATE'],
 	['statement that is a transaction', 'statement', 'coordinator', '^P .*UPDATE'],
 	['its PREPARE TRANSACTION', 'statement', 'coordinator', '^P .*PREPARE TRANSACTION'],
@@ -278,25 +275,67 @@ my @steps = (
 	['reference table, COMMIT PREPARED', 'reference', 'coordinator', '^P .*COMMIT PREPARED'],
 );
 
+# Which node has the fault: each in turn, where both are used alike.
+my $turn = 0;
+sub step_case
+{
+	my ($step, $do, $at, $seconds, %arg) = @_;
+	my ($name, $program, $from, $message, $nth) = @$step;
+	my $node = $program =~ /^one/ ? 1 : 1 + $turn++ % 2;
+	my $run = $program eq 'refused' ? 'refused by ' . (3 - $node) : $program;
+	my $what = $at eq 'answer' ? 'answer' : 'request';
+	case("$name, $what $do, node $node" . (defined $arg{kill} ? ', coordinator dies' : ''), $run, $node,
+		{ from => $from, message => $message, nth => $nth // 1, at => $at, do => $do, seconds => $seconds }, %arg);
+}
+
 for my $step (@steps)
 {
-	my ($name, $program, $from, $message, $nth) = @$step;
-	for my $fault ([cut => 'before'], [cut => 'answer'], [reset => 'before'], [reset => 'answer'],
+	my ($name, $program) = @$step;
+	for my $fault ([cut => 'before'], [cut => 'answer'], [reset => 'answer'], [reset => 'before'],
 		[delay => 'before'], [delay => 'answer'])
 	{
 		my ($do, $at) = @$fault;
-		# whoever is told first, or last: each node in turn, where both are used alike
-		my $node = $program =~ /^one/ ? 1 : 1 + $n % 2;
-		my $run = $program eq 'refused' ? 'refused by ' . (3 - $node) : $program;
 		my $expect = $do ne 'delay' ? undef : $program eq 'refused' ? qr/^P0001$/ : qr/^done$/;
 		# a rollback has nothing to tell, and a commit that is decided is one
-		$expect = qr/^done$/ if $name eq 'COMMIT PREPARED' || $program eq 'rollback' && $name eq 'ROLLBACK';
-		case("$name, " . ($at eq 'answer' ? 'answer' : 'request') . " $do, node $node", $run, $node,
-			{ from => $from, message => $message, nth => $nth // 1, at => $at, do => $do, seconds => 0.2 },
-			expect => $expect);
+		$expect = qr/^done$/ if $name =~ /COMMIT PREPARED/ || $name eq 'ROLLBACK';
+		step_case($step, $do, $at, 0.15, expect => $expect);
 	}
+	$turn++;
 }
 case("no connection is taken, node $_", 'transaction', $_, { do => 'refuse' }, expect => qr/^08001$/) for 1, 2;
+
+# ---- every message ----
+
+for my $node (1, 2)
+{
+	my @messages = case("no fault, node $node", 'transaction', $node,
+		{ from => 'node', message => '^never$', do => 'cut' }, may_miss => 1, expect => qr/^done$/);
+	for my $side ('> ', '< ')
+	{
+		my @one = grep { index($_, $side) == 0 } @messages;
+		my $from = $side eq '> ' ? 'coordinator' : 'node';
+		for my $k (1 .. @one)
+		{
+			# what a node tells of itself at the start is one message to us
+			next if $one[$k - 1] =~ /^< S / && $k > 5 && $one[$k - 2] =~ /^< S /;
+			my $do = ($k + $node) % 2 ? 'cut' : 'reset';
+			case("message $k of $from $node, " . substr($one[$k - 1], 2, 30) . ": $do", 'transaction', $node,
+				{ from => $from, nth => $k, do => $do }, may_miss => $k > @one - 5);
+		}
+	}
+}
+
+# ---- the coordinator dies ----
+
+for my $step (@steps[0 .. 13])
+{
+	my ($name) = @$step;
+	step_case($step, 'hold', 'before', 0, kill => 0);
+	step_case($step, 'hold', 'answer', 0, kill => 0);
+	# the message arrives all the same, later
+	step_case($step, 'delay', 'before', 60, kill => 0) if $name =~ /PREPARE/;
+	$turn++;
+}
 
 done_testing();
 diag(sprintf '%d cases, %.0f s', $cases, time - $^T);
