@@ -28,7 +28,7 @@ use ShoalTest;
 use ShoalWire;
 use ShoalProxy;
 
-our @EXPORT = qw($cluster @proxy @steps case step_case look end_of_cases);
+our @EXPORT = qw($cluster @proxy @steps case step_case query copy both look end_of_cases);
 
 my $only = $ENV{CASES};
 our $cluster = ShoalTest->new(nodes => 2);
@@ -103,7 +103,7 @@ for my $node (1, 2)
 # ---- programs ----
 
 # A program gives the messages of a client for a number that it writes: a list
-# of [what ends the answer, messages].
+# of [what ends the answer, messages], or functions, which are called in between.
 sub query { return ['Z', ['Q', $_[0]]]; }
 sub copy
 {
@@ -165,6 +165,11 @@ sub run_program
 	my ($w, $steps, $proxy, $meanwhile) = @_;
 	for my $step (@$steps)
 	{
+		if (ref $step eq 'CODE')
+		{
+			$step->();
+			next;
+		}
 		my ($until, @messages) = @$step;
 		$w->{error} = '';
 		$w->send(@messages);
@@ -197,14 +202,19 @@ sub where_is
 	return join ' ', (map { look($_, "SELECT count(*) FROM ($rows[$_]) t WHERE c = $n") } 1, 2), $copies;
 }
 
-# Runs a program with a fault at a node (as ShoalProxy's arm() takes it; "do" may
-# be 'refuse', too).  Options:
+# Runs a program, by its name or [what there is of it, function], with a fault
+# at a node (as ShoalProxy's arm() takes it; "do" may be 'refuse', too; undef: none).
+# Options:
 #   expect      what the client must be told
+#   says        the text of the error
 #   soon        seconds that it may take (5)
 #   may_miss    the message need not come
 #   both        the fault is at the other node as well
 #   kill        number of the node that dies at the fault, and is started again
 #   meanwhile   what is done at the fault, with the client's session
+#   limit       [what is done before the program, what is done after it]
+#   check       a function of the number and whether the transaction was committed that
+#               returns what else is wrong
 # Returns the messages.
 sub case
 {
@@ -213,28 +223,34 @@ sub case
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$n++;
 	$count{cases}++;
-	my ($rows, $steps) = @{ $program{$program} };
+	my ($rows, $steps) = ref $program ? @$program : @{ $program{$program} };
 	my @at = $arg{both} ? ($at, 3 - $at) : $at;
 	my @wrong;
 	my $w = ShoalWire->new($cluster->port(0), user => 'app');
-	for my $proxy (@proxy[@at])
+	for my $proxy ($rule ? @proxy[@at] : ())
 	{
 		$rule->{do} eq 'refuse' ? $proxy->refuse : $proxy->arm(%$rule);
 	}
 	my $meanwhile = $arg{meanwhile} && sub { $arg{meanwhile}->($w) };
 	$meanwhile = sub { $cluster->kill($arg{kill}) } if defined $arg{kill};
+	$arg{limit}[0]->() if $arg{limit};
 	my $start = time;
 	my $told = run_program($w, [$steps->($n)], $proxy[$at], $meanwhile);
 	my $took = time - $start;
-	my $fired = $rule->{do} eq 'refuse' ? 'refused' : $proxy[$at]->fired;
+	my $fired = !$rule ? 'none' : $rule->{do} eq 'refuse' ? 'refused' : $proxy[$at]->fired;
+	$arg{limit}[1]->() if $arg{limit};
 	if (defined $arg{kill})
 	{
 		$cluster->start($arg{kill});
 		# what is still under way arrives when the others have settled all
 		sleep 0.3 if $rule->{do} eq 'delay';
 	}
-	my @messages = $proxy[$at]->messages;
-	$_->heal for @proxy[@at];
+	my @messages;
+	if ($rule)
+	{
+		@messages = $proxy[$at]->messages;
+		$_->heal for @proxy[@at];
+	}
 
 	# what the client was told
 	$count{faults}++ if defined $fired;
@@ -242,6 +258,7 @@ sub case
 	push @wrong, sprintf 'took %.1f s', $took if $took > ($arg{soon} // 5);
 	push @wrong, "told $told: $w->{error}" if $told !~ ($arg{expect} // qr/^(?:done|08...|P0001)$/) &&
 		!($told eq 'EOF' && defined $arg{kill} && $arg{kill} == 0);
+	push @wrong, "the error is: $w->{error}" if $arg{says} && $w->{error} !~ $arg{says};
 	if ($told !~ /^(?:done|EOF)$/)
 	{
 		# as a client does
@@ -259,6 +276,8 @@ sub case
 	# where one node commits alone, nobody knows what became of it
 	push @wrong, "told $told, but it is there" if $told !~ /^(?:done|EOF|08007)$/ && $is ne '0 0 0';
 	push @wrong, 'told that it is not known' if $told eq '08007' && $program !~ /^one/;
+
+	push @wrong, $arg{check}->($n, $is eq $all) if $arg{check};
 
 	# the same rows can be written, in the same session if there is one
 	$w = ShoalWire->new($cluster->port(0), user => 'app') if $told eq 'EOF';
@@ -307,7 +326,7 @@ our @steps = (
 );
 
 # A case at a step: the request has the fault ("before") or its answer.  Each node
-# in turn has it, where both are used alike; "$1" in a name is which.
+# in turn has it, where both are used alike.
 my $turn = 0;
 sub step_case
 {
@@ -322,7 +341,8 @@ sub step_case
 	my $seconds = $arg{seconds} // 0.15;
 	$arg{kill} = $node if ($arg{kill} // '') eq 'node';
 	return case("$name, " . ($at eq 'answer' ? 'answer' : 'request') . " $what, node $node", $run, $node,
-		{ from => 'coordinator', message => $message, nth => $nth // 1, at => $at, do => $do, seconds => $seconds },
+		{ from => 'coordinator', message => $message, nth => $nth // 1, at => $at, do => $do, seconds => $seconds,
+			all => $arg{all} },
 		expect => $expect, %arg);
 }
 

@@ -120,7 +120,7 @@ sub await
 sub messages { my ($self) = @_; return @{ $self->ask('messages') }; }
 
 # Lets through what is held, takes connections again, forgets the rule.
-# Connections that are out of step (silenced ones) are closed.
+# Connections that were silent are reset.
 sub heal { my ($self) = @_; return $self->ask('heal'); }
 
 # No connections are taken any more, as if no server were there.
@@ -250,7 +250,8 @@ sub do_heal
 	$self->{log} = [];
 	for my $conn (my @copy = values %{ $self->{conns} })
 	{
-		if ($conn->{silent}) { $self->close_conn($conn); next; }
+		# FIN might wait behind what was not acknowledged
+		if ($conn->{silent}) { $self->close_conn($conn, 1); next; }
 		$conn->{until} = [0, 0];
 		$conn->{answer} = undef;
 	}

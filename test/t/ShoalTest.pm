@@ -144,7 +144,8 @@ sub wait_for
 # text, '' if all is well.  What is idle may be connected.
 my $leaks = q{
 SELECT coalesce(string_agg(leak, '; ' ORDER BY leak), '') FROM (
-	SELECT format('session %s of %s is %s: %s', pid, nullif(application_name, ''), state, left(query, 100)) AS leak
+	SELECT format('session %s of %s is %s: %s', pid, nullif(application_name, ''), state,
+			translate(left(query, 100), E'\n\t', '  ')) AS leak
 		FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'
 	UNION ALL SELECT format('%s is prepared', gid) FROM pg_prepared_xacts
 	UNION ALL SELECT format('advisory lock of process %s', pid) FROM pg_locks WHERE locktype = 'advisory'
