@@ -26,22 +26,27 @@ for my $do ('drop', 'silence')
 for my $step (@steps)
 {
 	my ($name) = @$step;
-	next if $name !~ /^(?:first statement|COPY data|end of COPY|(?:PREPARE|COMMIT PREPARED|ROLLBACK PREPARED|PREPARE TRANSACTION))$/;
-	my %told = (expect => $name eq 'COMMIT PREPARED' ? qr/^done$/ : $name eq 'ROLLBACK PREPARED' ? qr/^P0001$/ : qr/^08006$/);
+	next if $name !~ /^(?:first statement|COPY data|end of COPY|(?:PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK PREPARED|ROLLBACK))$/;
+	my %told = (expect => $name =~ /^COMMIT PREPARED|^ROLLBACK$/ ? qr/^done$/ : $name eq 'ROLLBACK PREPARED' ? qr/^P0001$/ : qr/^08006$/);
 	step_case($step, 'drop', 'before', 'dropped', %told, soon => $seconds, all => 1);
 	step_case($step, 'drop', 'answer', 'dropped', %told, soon => $seconds, all => 1);
 }
 
 # Everything is acknowledged, but nobody is there (a stopped process): the
-# client gives up.
+# client gives up, or its statement_timeout does.
 my $cancel = sub { my ($w) = @_; $w->cancel; };
 for my $step (@steps)
 {
 	my ($name) = @$step;
-	next if $name !~ /^(?:first statement|end of COPY|PREPARE TRANSACTION|COMMIT PREPARED)$/;
-	my %told = (expect => $name eq 'COMMIT PREPARED' ? qr/^done$/ : qr/^57014$/);
+	next if $name !~ /^(?:first statement|end of COPY|PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK)$/;
+	my %told = (expect => $name =~ /^COMMIT PREPARED|^ROLLBACK$/ ? qr/^done$/ : qr/^57014$/);
 	step_case($step, 'silence', 'before', 'silence, cancelled', %told, soon => $seconds, all => 1, meanwhile => $cancel);
 	step_case($step, 'silence', 'answer', 'silence, cancelled', %told, soon => $seconds, all => 1, meanwhile => $cancel);
+}
+for my $do ('drop', 'silence')
+{
+	case("statement_timeout, $do", [[1, 1, 0], sub { my ($n) = @_; return query("SET statement_timeout = '1s'"), both($n); }], 1,
+		{ from => 'coordinator', message => '^P .*UPDATE', do => $do, all => 1 }, expect => qr/^57014$/, soon => $seconds);
 }
 $cluster->sql(0, 'ALTER ROLE app RESET shoal.node_conninfo');
 
