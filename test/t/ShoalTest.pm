@@ -7,6 +7,7 @@
 #   my $s = $cluster->session(0);                     # a session that stays
 #   $s->query('BEGIN'); $s->send('...'); ... $s->wait;
 #   $cluster->kill(2); $cluster->start(2);
+#   $cluster->no_leaks('at the end');                 # an assertion
 #   done_testing();
 #
 # Node 0 is the coordinator.  The cluster goes away with the test; KEEP=1 keeps
@@ -21,6 +22,8 @@ use File::Basename;
 use File::Temp;
 use IPC::Open3;
 use Symbol;
+use Test::More ();
+use Time::HiRes qw(time);
 
 my $top = dirname(dirname(dirname(abs_path(__FILE__))));
 my @all;
@@ -135,6 +138,57 @@ sub wait_for
 		select undef, undef, undef, 0.1;
 	}
 	return 0;
+}
+
+# What a session that has ended, or that is idle, must not leave on a node: one
+# text, '' if all is well.  What is idle may be connected.
+my $leaks = q{
+SELECT coalesce(string_agg(leak, '; ' ORDER BY leak), '') FROM (
+	SELECT format('session %s of %s is %s: %s', pid, nullif(application_name, ''), state,
+			translate(left(query, 100), E'\n\t', '  ')) AS leak
+		FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'
+	UNION ALL SELECT format('%s is prepared', gid) FROM pg_prepared_xacts
+	UNION ALL SELECT format('advisory lock of process %s', pid) FROM pg_locks WHERE locktype = 'advisory'
+	UNION ALL SELECT format('%s of a session that has ended', c.oid::regclass)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+		WHERE relkind = 'r' AND nspname ~ '^pg_temp_[0-9]+$'
+		AND substr(nspname, 9)::int NOT IN (SELECT pg_stat_get_backend_idset())
+	UNION ALL SELECT format('%s is not the extension''s', c.oid::regclass) FROM pg_class c
+		WHERE relnamespace = to_regnamespace('shoal') AND relkind <> 'i' AND NOT EXISTS (
+			SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+	UNION ALL SELECT format('temporary file %s', name) FROM pg_ls_tmpdir()) l};
+
+# leaks(timeout, run): what is left on the nodes, '' if all of it goes away
+# within that many seconds (default 15).  "run" runs a query on a node in some
+# better way than by a new psql.  With RECOVER_BY_HAND in the environment,
+# prepared transactions are settled by a call here; else Shoal has to do it.
+sub leaks
+{
+	my ($self, $timeout, $run) = @_;
+	my $until = time() + ($timeout // 15);
+	$run //= sub { my ($node, $sql) = @_; return $self->sql($node, $sql) };
+	while (1)
+	{
+		my @left;
+		for my $node (0 .. $self->{nodes})
+		{
+			my $text = $run->($node, $leaks);
+			push @left, "node $node: $text" if $text ne '';
+		}
+		return join "\n", @left if !@left || time() > $until;
+		if ($ENV{RECOVER_BY_HAND} && grep { /prepared/ } @left)
+		{
+			$run->($_, 'SELECT shoal.recover_prepared_transactions()') for 0 .. $self->{nodes};
+		}
+		select undef, undef, undef, 0.02;
+	}
+}
+
+sub no_leaks
+{
+	my ($self, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return Test::More::is($self->leaks, '', ($name ? "$name: " : '') . 'nothing is left on the nodes');
 }
 
 sub session { my ($self, $node, %arg) = @_; return ShoalTest::Session->new($self->psql($node, %arg)); }

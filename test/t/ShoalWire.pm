@@ -15,6 +15,7 @@ package ShoalWire;
 use strict;
 use warnings;
 use IO::Socket::INET;
+use Socket qw(MSG_PEEK);
 use Time::HiRes qw(time);
 
 sub new
@@ -146,6 +147,25 @@ sub answer
 
 # False once the session could not be opened, or is lost.
 sub alive { my ($self) = @_; return !$self->{lost} && $self->{startup} =~ /Z\(/; }
+
+# Whether answer() would not have to wait.
+sub has
+{
+	my ($self, $until) = @_;
+	my $set = '';
+	vec($set, fileno($self->{socket}), 1) = 1;
+	return 0 if select($set, undef, undef, 0) < 1;
+	defined recv $self->{socket}, my $buf, 262144, MSG_PEEK or return 1;
+	return 1 if !length $buf;
+	while (length $buf >= 5)
+	{
+		my ($type, $len) = unpack 'a N', $buf;
+		return 0 if length $buf < 1 + $len;
+		return 1 if index($until, $type) >= 0;
+		substr $buf, 0, 1 + $len, '';
+	}
+	return 0;
+}
 
 sub run
 {
