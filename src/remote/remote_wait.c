@@ -22,6 +22,7 @@
 #include "remote/remote_private.h"
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
+TimestampTz remote_same_cancel_until = 0;
 
 /* milliseconds from now, as WaitEventSetWait wants them: -1 for ever */
 static long
@@ -44,6 +45,9 @@ serve_interrupts(bool interruptible)
 		CHECK_FOR_INTERRUPTS();
 		return true;
 	}
+	/* the postmaster sends each cancel twice: the one that we are here for */
+	if (QueryCancelPending && GetCurrentTimestamp() < remote_same_cancel_until)
+		QueryCancelPending = false;
 	return !(InterruptPending && (QueryCancelPending || ProcDiePending));
 }
 

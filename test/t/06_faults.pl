@@ -77,6 +77,19 @@ $w->q('BEGIN; UPDATE t SET c = 2 WHERE a < 3; SAVEPOINT s');
 during('SELECT count(pg_sleep(0.1)) FROM t', $cancel, qr/E\(57014\)/);
 $w->q('ROLLBACK TO s; UPDATE t SET c = 2 WHERE a = 3; COMMIT');
 run_is('SELECT count(*), sum(c) FROM t', 'D(1000,6)');
+# the postmaster sends a cancel request twice; the second time may be too late
+my $lost = 0;
+for (1 .. 60)
+{
+	$w->q("BEGIN; UPDATE t SET c = 2 WHERE a < 3; SAVEPOINT s");
+	$w->send(['Q', 'SELECT count(pg_sleep(0.01)) FROM t']);
+	sleep rand(0.005);
+	$w->cancel;
+	$w->answer('Z');
+	$lost++ if $w->run(['Q', 'ROLLBACK TO s; UPDATE t SET c = 2 WHERE a = 3; COMMIT']) !~ /C\(COMMIT\)/;
+	$w->q('ROLLBACK') if $lost;
+}
+is($lost, 0, 'transactions go on after statements that were cancelled early');
 $w->run(['Q', 'COPY t FROM STDIN'], 'G');
 $w->send(['d', "2001\t1\n2002\t2\n"]);
 $w->cancel;
