@@ -207,6 +207,7 @@ sub where_is
 # Options:
 #   expect      what the client must be told
 #   says        the text of the error
+#   set         a statement that the client issues first
 #   soon        seconds that it may take (5)
 #   may_miss    the message need not come
 #   both        the fault is at the other node as well
@@ -227,6 +228,7 @@ sub case
 	my @at = $arg{both} ? ($at, 3 - $at) : $at;
 	my @wrong;
 	my $w = ShoalWire->new($cluster->port(0), user => 'app');
+	$w->run(['Q', $arg{set}]) if $arg{set};
 	for my $proxy ($rule ? @proxy[@at] : ())
 	{
 		$rule->{do} eq 'refuse' ? $proxy->refuse : $proxy->arm(%$rule);
