@@ -33,6 +33,7 @@ bool		shoal_consistent_reads = true;
 int			shoal_recovery_interval = 5;
 int			shoal_max_node_connections = -1;
 int			shoal_idle_timeout = 60;
+int			shoal_connection_wait = 60000;
 
 static void
 define_switch(const char *name, const char *short_desc, bool *variable)
@@ -122,6 +123,10 @@ shoal_settings_init(void)
 							"Sessions that need one more wait.",
 							&shoal_max_node_connections, -1, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.connection_wait",
+							"Time for which a session waits for a connection to a node that has no more.",
+							NULL, &shoal_connection_wait, 60000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.idle_timeout",
 							"Time after which an unused connection to a node is closed; 0 keeps it.",
 							NULL, &shoal_idle_timeout, 60, 0, INT_MAX / 1000,

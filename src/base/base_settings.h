@@ -83,6 +83,9 @@ extern int	shoal_recovery_interval;
 extern int	shoal_max_node_connections;
 extern int	shoal_idle_timeout;
 
+/* shoal.connection_wait (milliseconds): for one of a node that has no more */
+extern int	shoal_connection_wait;
+
 /* Defines all of them.  Called once, from _PG_init. */
 extern void shoal_settings_init(void);
 

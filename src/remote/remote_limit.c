@@ -8,7 +8,7 @@
  * when their transaction ends instead of keeping it for the next.  Sessions
  * that have connections to other nodes already may wait for each other's: a
  * fifth of the connections is left for them, and nobody waits longer than
- * QUEUE_TIME.  Without a limit in the settings it is what the node takes,
+ * shoal.connection_wait.  Without a limit in the settings it is what the node takes,
  * which it is asked when the first connection is made.
  *
  * Connections that nobody uses are closed by the node (idle_session_timeout),
@@ -34,9 +34,6 @@
 
 /* milliseconds between attempts when the node is full */
 #define RETRY_TIME		50
-
-/* milliseconds that anybody waits for a connection */
-#define QUEUE_TIME		60000
 
 struct RemoteCount
 {
@@ -160,7 +157,7 @@ remote_limit_take(int node_id, const char *label, bool urgent)
 	if (try_take(count, urgent))
 		return count;
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), QUEUE_TIME);
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), shoal_connection_wait);
 	add_waiting(count, 1);
 	PG_TRY();
 	{
@@ -198,7 +195,7 @@ remote_limit_wait_full(RemoteCount *count, TimestampTz *deadline)
 	if (count == NULL)
 		return false;
 	if (*deadline == 0)
-		*deadline = TimestampTzPlusMilliseconds(now, QUEUE_TIME);
+		*deadline = TimestampTzPlusMilliseconds(now, shoal_connection_wait);
 	if (now > *deadline)
 		return false;
 	count->is_old = true;

@@ -88,10 +88,12 @@ for my $node (1, 2)
 	for my $program (@programs, $node == 1 ? 'one' : ())
 	{
 		case("no connection left on node $node, waiting in vain: $program", $program, $node, undef, limit => [$fill, $free],
-			set => "SET statement_timeout = '500ms'", expect => qr/^57014$/);
+			set => "SET shoal.connection_wait = '200ms'", expect => qr/^53300$/, says => qr/connect(?:ions)? to node "shoal_node_/);
 		case("no connection left on node $node for a while: $program", $program, $node, undef,
 			limit => [$fill_for_a_while, $free], expect => qr/^done$/);
 	}
+	case("no connection left on node $node: statement_timeout", 'all', $node, undef, limit => [$fill, $free],
+		set => "SET statement_timeout = '300ms'", expect => qr/^57014$/);
 	# a cancel request needs one, too
 	my $sleep = sub {
 		my ($n) = @_;
