@@ -265,6 +265,8 @@ executor_end(QueryDesc *desc)
 		standard_ExecutorEnd(desc);
 	if (entry && entry->snapshot)
 		UnregisterSnapshotFromOwner(entry->snapshot, entry->owner);
+	if (entry)
+		pfree(entry);
 }
 
 static void

@@ -139,8 +139,7 @@ shoal_xact_conn(int node_id, int flags)
 				 errmsg("cannot change data on other nodes in a read-only transaction")));
 
 	conn = shoal_remote_conn(node_id);
-	if (!xact_used_nodes)
-		xact_victim_begin();
+	xact_victim_begin();
 	xact_used_nodes = true;
 	conn->quiet = false;
 	conn->xact_commits = false;

@@ -243,6 +243,7 @@ close_moment(void)
 	if (open_moment == 0)
 		return;
 	open_moment = 0;
+	list_free(awaited);
 	awaited = NIL;
 	xact_gate_end_moment();
 }

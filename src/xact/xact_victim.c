@@ -139,6 +139,8 @@ xact_victim_begin(void)
 	XactSlot   *slot = xact_slot();
 	TimestampTz began = GetCurrentTransactionStartTimestamp();
 
+	if (slot->xact_began != 0)
+		return;
 	slot->is_victim = false;
 	slot->xact_began = began +
 		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
