@@ -27,7 +27,7 @@ case("no connection is taken, node $_", 'transaction', $_, { do => 'refuse' }, e
 
 # ---- every message ----
 
-# program, the nodes where its messages are gone through
+# program, the nodes where its messages are gone through (with two, by turns)
 for my $sweep (['transaction', 1, 2], ['moved', 1])
 {
 	my ($program, @nodes) = @$sweep;
@@ -43,7 +43,8 @@ for my $sweep (['transaction', 1, 2], ['moved', 1])
 			{
 				# what a node tells of itself at the start is one message to us
 				next if $one[$k - 1] =~ /^< S / && $k > 5 && $one[$k - 2] =~ /^< S /;
-				my $do = ($k + $node) % 2 ? 'cut' : 'reset';
+				next if @nodes > 1 && ($k + $node) % 2;
+				my $do = int($k / 2) % 2 ? 'cut' : 'reset';
 				# passwords differ from run to run
 				my $what = substr $one[$k - 1], 2, $one[$k - 1] =~ /^. [KRp]/ ? 1 : 20;
 				case("$program, message $k of $from $node, $what: $do", $program, $node,

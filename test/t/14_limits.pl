@@ -1,6 +1,6 @@
 # A node has no prepared transaction, no connection or no disk space left: the
-# error says so, nothing is half done, and it works again afterwards.  See
-# ShoalCases.pm for what must be so in each case.
+# error says so (for a connection clients wait), nothing is half done, and it works
+# again afterwards.  See ShoalCases.pm for what must be so in each case.
 #
 # Disks are small file systems in memory, which only root can mount; otherwise
 # that part is skipped.
@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Test::More;
+use Time::HiRes qw(sleep);
 use ShoalCases;
 use ShoalWire;
 
@@ -70,8 +71,6 @@ for my $node (1, 2)
 
 # ---- connections ----
 
-# one is waited for, as long as the setting says
-configure(0, q{shoal.connection_wait = '200ms'});
 for my $node (1, 2)
 {
 	configure($node, 'max_connections = 12', 'superuser_reserved_connections = 1');
@@ -83,12 +82,18 @@ for my $node (1, 2)
 			last if $others[-1]{startup} =~ /E\(53300\)/;
 		}
 	};
+	# they end by themselves
+	my $fill_for_a_while = sub { $fill->(); $_->q("SET idle_session_timeout = '1s'") for @others[0 .. $#others - 1]; };
 	my $free = sub { $_->close for @others; @others = (); };
 	for my $program (@programs, $node == 1 ? 'one' : ())
 	{
-		case("no connection left on node $node: $program", $program, $node, undef, limit => [$fill, $free],
-			expect => qr/^53300$/, says => qr/connect(?:ions)? to node "shoal_node_/);
+		case("no connection left on node $node, waiting in vain: $program", $program, $node, undef, limit => [$fill, $free],
+			set => "SET shoal.connection_wait = '200ms'", expect => qr/^53300$/, says => qr/connect(?:ions)? to node "shoal_node_/);
+		case("no connection left on node $node for a while: $program", $program, $node, undef,
+			limit => [$fill_for_a_while, $free], expect => qr/^done$/);
 	}
+	case("no connection left on node $node: statement_timeout", 'all', $node, undef, limit => [$fill, $free],
+		set => "SET statement_timeout = '300ms'", expect => qr/^57014$/);
 	# a cancel request needs one, too
 	my $sleep = sub {
 		my ($n) = @_;
@@ -108,7 +113,7 @@ for my $node (1, 2)
 # ---- disk space ----
 
 my $mount;
-sub disk { return system("@_ >/dev/null 2>&1") == 0; }
+sub disk { return system("{ @_; } >/dev/null 2>&1") == 0; }
 
 # Moves a directory to a disk of that size.
 sub small_disk
@@ -125,12 +130,18 @@ sub unmount
 	disk("umount -l $mount");
 	$mount = undef;
 }
-# Fills it but for so many kB.
+# Fills it but for so many kB.  Files that were removed may be open for a while.
 sub fill
 {
 	my ($left) = @_;
-	my ($free) = `df -k --output=avail $mount` =~ /(\d+)/;
-	disk('dd', 'if=/dev/zero', "of=$mount/ballast", 'bs=1k', 'count=' . ($free - $left)) or die "can't fill the disk";
+	for (1 .. 5)
+	{
+		my ($free) = `df -k --output=avail $mount` =~ /(\d+)/;
+		my $n = $free - $left;
+		next if $n <= 0;
+		disk("dd if=/dev/zero bs=1k count=$n >>$mount/ballast") or die "can't fill the disk";
+	}
+	continue { sleep 0.15; }
 }
 sub empty { unlink "$mount/ballast"; }
 
@@ -145,13 +156,14 @@ END
 	$? = $status;
 }
 
-# Rows for a table that grows, in one transaction with those that tell.
-my $rows = 200_000;
+# Rows for a table that grows, in one transaction with those that tell; a quarter is
+# on each of the two nodes, more than what a segment of WAL has room for.
+my $rows = 80_000;
+my $x = 'x' x 1000;
 my %big = (
-	'INSERT ... SELECT' => sub { my ($n) = @_; return query("INSERT INTO big SELECT i, $n, repeat('x', 100) FROM generate_series(1, $rows) i"); },
+	'INSERT ... SELECT' => sub { my ($n) = @_; return query("INSERT INTO big SELECT i, $n, repeat('x', 1000) FROM generate_series(1, $rows) i"); },
 	'COPY' => sub {
 		my ($n) = @_;
-		my $x = 'x' x 100;
 		my @lines = map { join '', map { "$_\t$n\t$x\n" } $_ * 1000 + 1 .. $_ * 1000 + 1000 } 0 .. $rows / 1000 - 1;
 		return ['GZ', ['Q', 'COPY big FROM STDIN']], ['Z', (map { ['d', $_] } @lines), ['c']];
 	},
@@ -197,6 +209,31 @@ SKIP:
 	$cluster->sql(0, 'DROP TABLE big');
 	$cluster->sql($_, 'SET shoal.forward_ddl = off; DROP TABLESPACE space') for 0 .. 2;
 	unmount();
+
+	# where the server writes its log: it may go down, and come back
+	# without segments that wait for their use
+	$cluster->sql(1, 'ALTER SYSTEM SET wal_recycle = off');
+	$cluster->stop(1);
+	my ($used) = `$cluster->{bindir}/pg_controldata $data` =~ /REDO WAL file:\s+(\S+)/;
+	unlink grep { /\b[0-9A-F]{24}$/ && !/$used/ } glob "$data/pg_wal/*";
+	die 'mount' if !small_disk("$data/pg_wal", '96m');
+	$cluster->start(1);
+	$cluster->sql(0, "SET SESSION AUTHORIZATION app;
+		CREATE TABLE big (a int, c int, x text); SELECT shoal.create_distributed_table('big', 'a', colocate_with => 't')");
+	my $fill = sub { $cluster->sql(1, 'SELECT pg_switch_wal()'); $cluster->sql(1, 'CHECKPOINT'); fill(100); };
+	my $again = sub {
+		empty();
+		# a server that does not come back by itself
+		$cluster->start(1);
+		$cluster->wait_for(1, 'SELECT true');
+	};
+	for my $how ('INSERT ... SELECT', 'COPY')
+	{
+		case("no room for WAL: $how", grow($how), 1, undef, limit => [$fill, $again],
+			expect => qr/^(?:53100|08...)$/, check => $check, soon => 30);
+	}
+	case('there is room', grow('COPY'), 1, undef, expect => qr/^done$/, check => $check, soon => 30);
+	$cluster->sql(0, 'DROP TABLE big');
 }
 
 end_of_cases();

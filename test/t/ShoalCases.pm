@@ -207,11 +207,13 @@ sub where_is
 # Options:
 #   expect      what the client must be told
 #   says        the text of the error
+#   set         a statement that the client issues first
 #   soon        seconds that it may take (5)
 #   may_miss    the message need not come
 #   both        the fault is at the other node as well
 #   kill        number of the node that dies at the fault, and is started again
 #   meanwhile   what is done at the fault, with the client's session
+#   stay        the fault is not mended until all else has been looked at
 #   limit       [what is done before the program, what is done after it]
 #   check       a function of the number and whether the transaction was committed that
 #               returns what else is wrong
@@ -227,6 +229,7 @@ sub case
 	my @at = $arg{both} ? ($at, 3 - $at) : $at;
 	my @wrong;
 	my $w = ShoalWire->new($cluster->port(0), user => 'app');
+	$w->run(['Q', $arg{set}]) if $arg{set};
 	for my $proxy ($rule ? @proxy[@at] : ())
 	{
 		$rule->{do} eq 'refuse' ? $proxy->refuse : $proxy->arm(%$rule);
@@ -249,7 +252,7 @@ sub case
 	if ($rule)
 	{
 		@messages = $proxy[$at]->messages;
-		$_->heal for @proxy[@at];
+		$_->heal for $arg{stay} ? () : @proxy[@at];
 	}
 
 	# what the client was told
@@ -289,6 +292,7 @@ sub case
 		push @wrong, "then $sql: $text $w->{error}" if $text =~ /E\(|EOF/;
 	}
 	$w->close;
+	$_->heal for $arg{stay} ? @proxy[@at] : ();
 	push @wrong, "at: $fired" if @wrong && defined $fired;
 	is(join("\n", @wrong), '', $name);
 	diag("told $told\n", join "\n", @messages) if $ENV{MESSAGES};

@@ -152,7 +152,8 @@ SELECT coalesce(string_agg(leak, '; ' ORDER BY leak), '') FROM (
 	UNION ALL SELECT format('%s of a session that has ended', c.oid::regclass)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE relkind = 'r' AND nspname ~ '^pg_temp_[0-9]+$'
-		AND substr(nspname, 9)::int NOT IN (SELECT pg_stat_get_backend_idset())
+		AND n.oid <> pg_my_temp_schema() AND substr(nspname, 9)::int NOT IN (
+			SELECT id FROM pg_stat_get_backend_idset() id WHERE pg_stat_get_backend_pid(id) <> pg_backend_pid())
 	UNION ALL SELECT format('%s is not the extension''s', c.oid::regclass) FROM pg_class c
 		WHERE relnamespace = to_regnamespace('shoal') AND relkind <> 'i' AND NOT EXISTS (
 			SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
