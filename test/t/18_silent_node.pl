@@ -48,21 +48,6 @@ for my $do ('drop', 'silence')
 	case("statement_timeout, $do", [[1, 1, 0], sub { my ($n) = @_; return query("SET statement_timeout = '1s'"), both($n); }], 1,
 		{ from => 'coordinator', message => '^P .*UPDATE', do => $do, all => 1 }, expect => qr/^57014$/, soon => $seconds);
 }
-
-# The coordinator is silent to the node, too: there the transaction must not keep
-# its locks for ever.  The node finds out by its own keepalives.
-for my $node (1, 2)
-{
-	$cluster->sql($node, "ALTER SYSTEM SET tcp_keepalives_$_") for 'idle = 1', 'interval = 1', 'count = 2';
-	$cluster->sql($node, 'SELECT pg_reload_conf()');
-}
-for my $step (@steps)
-{
-	my ($name) = @$step;
-	next if $name !~ /^(?:second statement|COMMIT PREPARED)$/;
-	step_case($step, 'drop', 'before', 'dropped for ever', soon => $seconds, stay => 1,
-		expect => $name eq 'COMMIT PREPARED' ? qr/^done$/ : qr/^08006$/);
-}
 $cluster->sql(0, 'ALTER ROLE app RESET shoal.node_conninfo');
 
 end_of_cases();
