@@ -26,7 +26,7 @@ for my $do ('drop', 'silence')
 for my $step (@steps)
 {
 	my ($name) = @$step;
-	next if $name !~ /^(?:first statement|end of COPY|PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK PREPARED|ROLLBACK)$/;
+	next if $name !~ /^(?:first statement|COPY data|end of COPY|(?:PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK PREPARED|ROLLBACK))$/;
 	my %told = (expect => $name =~ /^COMMIT PREPARED|^ROLLBACK$/ ? qr/^done$/ : $name eq 'ROLLBACK PREPARED' ? qr/^P0001$/ : qr/^08006$/);
 	step_case($step, 'drop', 'before', 'dropped', %told, soon => $seconds, all => 1);
 	step_case($step, 'drop', 'answer', 'dropped', %told, soon => $seconds, all => 1);
