@@ -241,6 +241,13 @@ extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
 /* Called when a wait for a node serves interrupts; may raise.  Or NULL. */
 extern void (*shoal_remote_on_interrupt) (void);
 
+/*
+ * A cancel request has become an error.  The postmaster signals the process and
+ * its group, so the same request may arrive once more, while the transaction
+ * is being rolled back: within 100 ms one request is taken for that.
+ */
+extern void shoal_remote_note_cancel(void);
+
 extern void shoal_remote_init(void);
 
 #endif							/* REMOTE_H */

@@ -144,8 +144,6 @@ extern bool remote_limit_is_wanted(const RemoteCount *count);
 extern void remote_limit_init(void);
 
 /* remote_wait.c */
-extern TimestampTz remote_same_cancel_until;	/* a cancel request is no other
-													 * one before that */
 extern bool remote_wait(ShoalConn *conn, bool interruptible,
 						TimestampTz deadline);
 extern bool remote_flush(ShoalConn *conn, bool interruptible,

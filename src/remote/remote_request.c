@@ -350,9 +350,6 @@ shoal_remote_query(ShoalConn *conn, const char *sql, const ShoalParams *params)
 	return all;
 }
 
-/* milliseconds in which a cancel request may arrive once more */
-#define SAME_CANCEL_TIME	100
-
 /* milliseconds that a node has for a rollback */
 #define ROLLBACK_TIME	30000
 
@@ -415,12 +412,8 @@ shoal_remote_try_all(List *conns, char **sqls, bool recover)
 	int			i = 0;
 
 	if (recover)
-	{
-		TimestampTz now = GetCurrentTimestamp();
-
-		deadline = TimestampTzPlusMilliseconds(now, ROLLBACK_TIME);
-		remote_same_cancel_until = TimestampTzPlusMilliseconds(now, SAME_CANCEL_TIME);
-	}
+		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   ROLLBACK_TIME);
 	foreach(lc, conns)
 	{
 		ShoalConn  *conn = lfirst(lc);

@@ -21,8 +21,13 @@
 #include "remote/remote.h"
 #include "remote/remote_private.h"
 
+/* milliseconds in which a cancel request may arrive once more */
+#define SAME_CANCEL_TIME	100
+
 void		(*shoal_remote_on_interrupt) (void) = NULL;
-TimestampTz remote_same_cancel_until = 0;
+
+/* the second copy of a cancel request may arrive until then, else 0 */
+static TimestampTz same_cancel_until = 0;
 
 /* milliseconds from now, as WaitEventSetWait wants them: -1 for ever */
 static long
@@ -31,6 +36,13 @@ time_left(TimestampTz deadline)
 	if (deadline == 0)
 		return -1;
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+}
+
+void
+shoal_remote_note_cancel(void)
+{
+	same_cancel_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													SAME_CANCEL_TIME);
 }
 
 /* Returns false if a wait that can't raise has to be given up. */
@@ -42,12 +54,17 @@ serve_interrupts(bool interruptible)
 	{
 		if (shoal_remote_on_interrupt)
 			shoal_remote_on_interrupt();
+		if (QueryCancelPending)
+			shoal_remote_note_cancel();
 		CHECK_FOR_INTERRUPTS();
 		return true;
 	}
-	/* the postmaster sends each cancel twice: the one that we are here for */
-	if (QueryCancelPending && GetCurrentTimestamp() < remote_same_cancel_until)
-		QueryCancelPending = false;
+	if (QueryCancelPending && same_cancel_until != 0)
+	{
+		if (GetCurrentTimestamp() < same_cancel_until)
+			QueryCancelPending = false;
+		same_cancel_until = 0;
+	}
 	return !(InterruptPending && (QueryCancelPending || ProcDiePending));
 }
 

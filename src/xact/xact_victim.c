@@ -110,13 +110,18 @@ xact_victim_check(void)
 				 errdetail_internal("%s", detail)));
 }
 
-/* An error is on its way: if it is that of a cancelled victim, say so. */
+/*
+ * An error is on its way.  If a cancel request is its cause, the request may
+ * still arrive a second time; if that was for a victim, say so.
+ */
 void
 xact_victim_rethrow(MemoryContext context)
 {
 	char	   *detail;
 	ErrorData  *error;
 
+	if (geterrcode() == ERRCODE_QUERY_CANCELED)
+		shoal_remote_note_cancel();
 	if (geterrcode() != ERRCODE_QUERY_CANCELED ||
 		xact_slot_if_any() == NULL || !xact_slot_if_any()->is_victim)
 		PG_RE_THROW();
