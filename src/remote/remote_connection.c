@@ -103,7 +103,8 @@ add_conninfo(RemoteOptions *options)
 static void
 append_session_options(StringInfo buf, const RemoteTarget *target)
 {
-	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_pid=%d -c shoal.origin_proof=%s -c statement_timeout=0"
+	appendStringInfo(buf, "-c shoal.origin=%d -c shoal.origin_pid=%d"
+					 " -c shoal.origin_proof=%s -c statement_timeout=0"
 					 " -c idle_in_transaction_session_timeout=0"
 					 " -c idle_session_timeout=%ds"
 					 " -c check_function_bodies=off"
@@ -113,6 +114,19 @@ append_session_options(StringInfo buf, const RemoteTarget *target)
 					 Max(shoal_meta_local_node_id(), 1), MyProcPid,
 					 shoal_meta_origin_proof(target->user),
 					 target->keep ? 0 : shoal_idle_timeout);
+}
+
+/*
+ * The node looks whether the coordinator is there like the coordinator looks
+ * for the node: its transaction and locks should not outlive both.
+ */
+static void
+append_keepalives(StringInfo buf, const RemoteOptions *options)
+{
+	for (int i = 0; i < options->n; i++)
+		if (strncmp(options->keywords[i], "keepalives_", 11) == 0)
+			appendStringInfo(buf, " -c tcp_%s=%d", options->keywords[i],
+							 atoi(options->values[i]));
 }
 
 /* Whether it is this machine, and nobody can listen in between. */
@@ -125,7 +139,7 @@ is_loopback(const char *host)
 
 static void
 collect_options(RemoteOptions *options, const RemoteTarget *target,
-				const char *session_options)
+				StringInfo session_options)
 {
 	options->n = 0;
 	options->timeout = CONNECT_TIMEOUT;
@@ -150,7 +164,8 @@ collect_options(RemoteOptions *options, const RemoteTarget *target,
 	if (target->password)
 		add_option(options, "password", pstrdup(target->password));
 	add_option(options, "client_encoding", GetDatabaseEncodingName());
-	add_option(options, "options", session_options);
+	append_keepalives(session_options, options);
+	add_option(options, "options", session_options->data);
 	add_option(options, "application_name",
 			   MyBackendType == B_BG_WORKER ? "shoal recovery" : "shoal");
 }
@@ -333,7 +348,7 @@ remote_open(const RemoteTarget *target, bool separate)
 	initStringInfo(&session_options);
 	append_session_options(&session_options, target);
 	settings = remote_settings_begin(context, &session_options, &settings_known);
-	collect_options(options, target, session_options.data);
+	collect_options(options, target, &session_options);
 	pg = connect_to(target, options);
 	MemoryContextSetParent(context, TopMemoryContext);
 

@@ -32,6 +32,16 @@ for my $step (@steps)
 	step_case($step, 'drop', 'answer', 'dropped', %told, soon => $seconds, all => 1);
 }
 
+# The node does not hear of it, and gives the transaction up by its keepalives (when
+# it has sent nothing since).
+for my $step (@steps)
+{
+	my ($name) = @$step;
+	next if $name !~ /^(?:end of COPY|ROLLBACK)$/;
+	step_case($step, 'drop', $_, 'dropped for ever', expect => $name eq 'ROLLBACK' ? qr/^done$/ : qr/^08006$/,
+		soon => $seconds, stay => 1) for 'before', 'answer';
+}
+
 # Everything is acknowledged, but nobody is there (a stopped process): the
 # client gives up, or its statement_timeout does.
 my $cancel = sub { my ($w) = @_; $w->cancel; };
