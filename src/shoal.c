@@ -20,6 +20,7 @@
 #include "plan/plan.h"
 #include "exec/exec.h"
 #include "ddl/ddl.h"
+#include "mirror/mirror.h"
 
 PG_MODULE_MAGIC;
 
@@ -42,4 +43,5 @@ _PG_init(void)
 	shoal_plan_init();
 	shoal_exec_init();
 	shoal_ddl_init();
+	shoal_mirror_init();
 }

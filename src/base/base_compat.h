@@ -479,4 +479,13 @@ shoal_schema_is_usable(Oid schema, Oid role)
 #endif
 }
 
+/* an EPQ state for changes of single rows, without a plan */
+#if PG_VERSION_NUM >= 160000
+#define shoal_epq_init(epq, estate) \
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#else
+#define shoal_epq_init(epq, estate) \
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#endif
+
 #endif							/* BASE_COMPAT_H */

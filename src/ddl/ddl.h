@@ -59,6 +59,14 @@ extern Oid	shoal_ddl_make_heap(Oid relid, char persistence);
 extern void shoal_ddl_convert_back(Oid relid, Oid heap);
 extern void shoal_ddl_replace_heap(Oid relid, Oid heap);
 
+/* ---- ddl_mirror.c: on this node only ---- */
+
+/*
+ * Gives a table's copies of shards that are here the trigger that repeats
+ * writes, where its group has replicas and they don't have it yet.
+ */
+extern void shoal_ddl_mirror_table(Oid relid, int group_id);
+
 /* ---- ddl_partition.c: on this node only ---- */
 
 /* What a partitioned table cannot remember for its partitions. */

@@ -67,9 +67,10 @@ typedef struct Distribution
 	int			shard_count;
 	int			replicas;
 	bool		closed;
-	int		   *primaries;		/* for a new group: node by shard; for a
-								 * reference group all nodes */
-	int			nprimaries;
+	int		   *nodes;			/* for a new group: nodes of the primaries by
+								 * shard, then those of each further copy; for
+								 * a reference group all nodes */
+	int			nnodes;
 	bool		quiet;			/* rows follow that must not meet triggers */
 } Distribution;
 
@@ -255,22 +256,28 @@ write_group(const Distribution *dist)
 		return;
 	shoal_meta_add_group(dist->group_id, dist->kind, dist->shard_count,
 						 dist->replicas, dist->closed);
-	for (int i = 0; i < dist->nprimaries; i++)
+	for (int i = 0; i < dist->nnodes; i++)
+	{
+		bool		whole = dist->kind == SHOAL_KIND_REFERENCE;
+
 		shoal_meta_add_placement(dist->group_id,
-								 dist->kind == SHOAL_KIND_REFERENCE ? 0 : i,
-								 dist->primaries[i], "primary", "active");
+								 whole ? 0 : i % dist->shard_count,
+								 dist->nodes[i],
+								 whole || i < dist->shard_count ?
+								 "primary" : "replica", "active");
+	}
 }
 
-/* The shards of a group that are on this node. */
+/* The shards of a group that this node has a copy of. */
 static List *
 local_shards(const ShoalGroup *group)
 {
 	int			local = shoal_meta_local_node_id();
 	List	   *shards = NIL;
 
-	for (int i = 0; i < group->shard_count; i++)
-		if (group->primary[i] == local)
-			shards = lappend_int(shards, i);
+	for (int i = 0; i < group->ncopies; i++)
+		if (group->copies[i].node_id == local)
+			shards = lappend_int(shards, group->copies[i].shard);
 	return shards;
 }
 
@@ -427,6 +434,7 @@ distribute_whole(Oid relid, const Distribution *dist, bool origin)
 
 	write_group(dist);
 	shoal_meta_add_table(relid, dist->kind, dist->group_id);
+	shoal_ddl_mirror_table(relid, dist->group_id);
 
 	/* rows that are where they belong can stay */
 	if (!origin || shoal_meta_is_alone() ||
@@ -618,7 +626,7 @@ distribute_everywhere(Oid relid, const Distribution *dist, List *row_security)
 					 dist->group_id, dist->new_group ? "true" : "false",
 					 dist->shard_count, dist->replicas,
 					 dist->closed ? "true" : "false",
-					 int_array_literal(dist->primaries, dist->nprimaries),
+					 int_array_literal(dist->nodes, dist->nnodes),
 					 dist->quiet ? "true" : "false");
 
 	moves = distribute_here(relid, dist, true);
@@ -680,6 +688,19 @@ compare_loads(const void *a, const void *b)
 	return x->node_id < y->node_id ? -1 : 1;
 }
 
+/*
+ * Which of n nodes gets a copy (0: the primary) of a shard.  Primaries go
+ * round; the replicas of one node's primaries are spread over all others, and
+ * those of one shard are on different nodes.
+ */
+static int
+place_copy(int shard, int copy, int n)
+{
+	if (copy == 0)
+		return shard % n;
+	return (shard + 1 + (shard / n + copy - 1) % (n - 1)) % n;
+}
+
 /* Shards go round the nodes, beginning with those that have the fewest. */
 static void
 place_shards(Distribution *dist)
@@ -707,11 +728,23 @@ place_shards(Distribution *dist)
 				 errhint("Add a node with shoal.add_node(), or use shoal.alter_node(node_id, holds_shards => true).")));
 	qsort(loads, n, sizeof(NodeLoad), compare_loads);
 
-	dist->nprimaries = dist->kind == SHOAL_KIND_REFERENCE ? n :
-		dist->shard_count;
-	dist->primaries = palloc(sizeof(int) * dist->nprimaries);
-	for (int i = 0; i < dist->nprimaries; i++)
-		dist->primaries[i] = loads[i % n].node_id;
+	if (dist->replicas >= n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%d nodes are too few for %d replicas of each shard",
+						n, dist->replicas),
+				 errdetail("A replica is never on the node of its primary."),
+				 errhint("Add nodes with shoal.add_node(), or use fewer replicas.")));
+	dist->nnodes = dist->kind == SHOAL_KIND_REFERENCE ? n :
+		dist->shard_count * (1 + dist->replicas);
+	dist->nodes = palloc(sizeof(int) * dist->nnodes);
+	for (int i = 0; i < dist->nnodes; i++)
+	{
+		int			count = dist->kind == SHOAL_KIND_REFERENCE ? n :
+			dist->shard_count;
+
+		dist->nodes[i] = loads[place_copy(i % count, i / count, n)].node_id;
+	}
 }
 
 static void
@@ -890,11 +923,12 @@ shoal_create_distributed_table(PG_FUNCTION_ARGS)
 					 errhint(keys ? "Give a number from 1 to 32000." :
 							 "A table without distribution column has one shard.")));
 	}
-	if (dist.replicas > 0)
+	if (!PG_ARGISNULL(4))
+		dist.replicas = PG_GETARG_INT32(4);
+	if (dist.replicas < 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("replicas of shards are not supported yet"),
-				 errhint("Set shoal.replicas to 0.")));
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("number of replicas must not be negative")));
 	distribute(PG_GETARG_OID(0), &dist, keys,
 			   text_to_cstring(PG_GETARG_TEXT_PP(2)), count_given);
 	PG_RETURN_VOID();
@@ -931,10 +965,10 @@ shoal_internal_distribute(PG_FUNCTION_ARGS)
 	dist.replicas = PG_GETARG_INT32(6);
 	dist.closed = PG_GETARG_BOOL(7);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(8), INT4OID, sizeof(int32), true,
-					  TYPALIGN_INT, &elements, NULL, &dist.nprimaries);
-	dist.primaries = palloc(sizeof(int) * Max(dist.nprimaries, 1));
-	for (int i = 0; i < dist.nprimaries; i++)
-		dist.primaries[i] = DatumGetInt32(elements[i]);
+					  TYPALIGN_INT, &elements, NULL, &dist.nnodes);
+	dist.nodes = palloc(sizeof(int) * Max(dist.nnodes, 1));
+	for (int i = 0; i < dist.nnodes; i++)
+		dist.nodes[i] = DatumGetInt32(elements[i]);
 	dist.quiet = PG_GETARG_BOOL(9);
 	(void) distribute_here(PG_GETARG_OID(0), &dist, false);
 	PG_RETURN_VOID();

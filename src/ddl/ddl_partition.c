@@ -467,6 +467,7 @@ shoal_ddl_create_partitions(Oid relid, int group_id, List *shards,
 	rel = table_open(relid, NoLock);
 	align_partitions(rel, partitions);
 	table_close(rel, NoLock);
+	shoal_ddl_mirror_table(relid, group_id);
 
 	shoal_scope_leave_local();
 	AtEOXact_GUC(true, save_nestlevel);

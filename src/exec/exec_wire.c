@@ -275,6 +275,29 @@ shoal_wire_encoder(int n, const Oid *types, bool uniform)
 }
 
 bool
+shoal_wire_encodes_binary(const ShoalEncoder *encoder, int i)
+{
+	return encoder->binary[i];
+}
+
+void
+shoal_wire_encode_as(ShoalEncoder *encoder, int i, bool binary)
+{
+	Oid			function;
+	bool		varlena;
+
+	if (encoder->binary[i] == binary)
+		return;
+	if (binary)
+		getTypeBinaryOutputInfo(encoder->types[i], &function, &varlena);
+	else
+		getTypeOutputInfo(encoder->types[i], &function, &varlena);
+	fmgr_info(function, &encoder->functions[i]);
+	encoder->binary[i] = binary;
+	encoder->any_text = encoder->any_text || !binary;
+}
+
+bool
 shoal_wire_encoder_is_binary(const ShoalEncoder *encoder)
 {
 	return !encoder->any_text;

@@ -38,6 +38,20 @@ typedef struct ShoalNode
 #define SHOAL_KIND_REFERENCE	'r' /* full copy on every node */
 #define SHOAL_KIND_SINGLE		's' /* whole on one node: shard 0 of its group */
 
+/* values of ShoalCopy.state: the first letters of shoal.placement.state */
+#define SHOAL_COPY_ACTIVE	'a' /* equal to the primary */
+#define SHOAL_COPY_COPYING	'c' /* gets all writes, lacks older rows */
+#define SHOAL_COPY_STALE	's' /* has missed writes, gets none */
+
+/* A placement of a shard. */
+typedef struct ShoalCopy
+{
+	int			shard;
+	int			node_id;
+	bool		is_primary;
+	char		state;
+} ShoalCopy;
+
 typedef struct ShoalGroup
 {
 	int			group_id;
@@ -49,6 +63,11 @@ typedef struct ShoalGroup
 	int		   *primary;		/* by shard: node id of the active primary, 0
 								 * if there is none; for a reference group
 								 * primary[0] is the lowest node id */
+	int			ncopies;		/* placements, by shard and node; none for
+								 * reference groups */
+	ShoalCopy  *copies;
+	bool		mirrored;		/* writes of a shard at least are repeated on
+								 * another node */
 	bool		all_local;		/* every primary is on this node (reference:
 								 * this is the only node) */
 } ShoalGroup;
@@ -87,6 +106,10 @@ extern const ShoalGroup *shoal_meta_group(int group_id);
 
 /* The same, but NULL if it does not exist. */
 extern const ShoalGroup *shoal_meta_find_group(int group_id);
+
+/* The node's placement of a shard, NULL if it has none. */
+extern const ShoalCopy *shoal_meta_copy(const ShoalGroup *group, int shard,
+										int node_id);
 
 /* The node, NULL if there is none of that id. */
 extern const ShoalNode *shoal_meta_node(int node_id);
@@ -146,6 +169,9 @@ extern void shoal_meta_drop_table(Oid relid);	/* no error if unknown; drops
 												 * table */
 extern void shoal_meta_add_placement(int group_id, int shard, int node_id,
 									 const char *role, const char *state);
+extern void shoal_meta_set_placement(int group_id, int shard, int node_id,
+									 const char *role, const char *state);
+extern void shoal_meta_set_replicas(int group_id, int replicas);
 extern void shoal_meta_drop_placement(int group_id, int shard, int node_id);
 extern int	shoal_meta_next_group_id(void);
 

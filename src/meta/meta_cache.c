@@ -676,9 +676,36 @@ shoal_meta_is_alone(void)
 
 /* ---- groups ---- */
 
-/* Sets the primaries of a group from its placements. */
 static void
-read_placements(ShoalGroup *group)
+add_copy(ShoalGroup *group, MemoryContext context, const Datum *values)
+{
+	ShoalCopy  *copy;
+	char	   *role = TextDatumGetCString(values[SHOAL_PLACEMENT_ROLE - 1]);
+	char	   *state = TextDatumGetCString(values[SHOAL_PLACEMENT_STATE - 1]);
+	int			shard = DatumGetInt32(values[SHOAL_PLACEMENT_SHARD - 1]);
+
+	if (shard >= group->shard_count)
+		return;
+	/* room grows by doubling */
+	if (group->copies == NULL)
+		group->copies = MemoryContextAlloc(context, sizeof(ShoalCopy));
+	else if ((group->ncopies & (group->ncopies - 1)) == 0)
+		group->copies = repalloc(group->copies,
+								 2 * group->ncopies * sizeof(ShoalCopy));
+	copy = &group->copies[group->ncopies++];
+	copy->shard = shard;
+	copy->node_id = DatumGetInt32(values[SHOAL_PLACEMENT_NODE - 1]);
+	copy->is_primary = strcmp(role, "primary") == 0;
+	copy->state = state[0];
+	if (copy->is_primary && copy->state == SHOAL_COPY_ACTIVE)
+		group->primary[shard] = copy->node_id;
+	if (!copy->is_primary && copy->state != SHOAL_COPY_STALE)
+		group->mirrored = true;
+}
+
+/* Reads the placements of a group. */
+static void
+read_placements(ShoalGroup *group, MemoryContext context)
 {
 	Relation	rel = table_open(meta_relids[SHOAL_REL_PLACEMENT],
 								 AccessShareLock);
@@ -694,17 +721,9 @@ read_placements(ShoalGroup *group)
 	{
 		Datum		values[SHOAL_PLACEMENT_NATTS];
 		bool		nulls[SHOAL_PLACEMENT_NATTS];
-		int			shard;
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		shard = DatumGetInt32(values[SHOAL_PLACEMENT_SHARD - 1]);
-		if (shard < group->shard_count &&
-			strcmp(TextDatumGetCString(values[SHOAL_PLACEMENT_ROLE - 1]),
-				   "primary") == 0 &&
-			strcmp(TextDatumGetCString(values[SHOAL_PLACEMENT_STATE - 1]),
-				   "active") == 0)
-			group->primary[shard] =
-				DatumGetInt32(values[SHOAL_PLACEMENT_NODE - 1]);
+		add_copy(group, context, values);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -745,6 +764,28 @@ read_group(int group_id, MemoryContext context)
 	return group;
 }
 
+const ShoalCopy *
+shoal_meta_copy(const ShoalGroup *group, int shard, int node_id)
+{
+	int			low = 0;
+	int			high = group->ncopies;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const ShoalCopy *copy = &group->copies[middle];
+
+		if (copy->shard == shard && copy->node_id == node_id)
+			return copy;
+		if (copy->shard < shard ||
+			(copy->shard == shard && copy->node_id < node_id))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 const ShoalGroup *
 shoal_meta_find_group(int group_id)
 {
@@ -775,7 +816,7 @@ shoal_meta_find_group(int group_id)
 	}
 	else if (group != NULL)
 	{
-		read_placements(group);
+		read_placements(group, context);
 		group->all_local = true;
 		for (int i = 0; i < group->shard_count; i++)
 			if (group->primary[i] != local_id)

@@ -181,6 +181,19 @@ shoal_meta_next_group_id(void)
 	return last + 1;
 }
 
+void
+shoal_meta_set_replicas(int group_id, int replicas)
+{
+	const ShoalGroup *group = shoal_meta_group(group_id);
+	char		kind = group->kind;
+	int			shard_count = group->shard_count;
+	bool		closed = group->closed;
+
+	delete_rows(SHOAL_REL_GROUP, 1, &group_id);
+	invalidate_group(group_id);
+	shoal_meta_add_group(group_id, kind, shard_count, replicas, closed);
+}
+
 /* ---- tables ---- */
 
 void
@@ -256,6 +269,16 @@ shoal_meta_add_placement(int group_id, int shard, int node_id,
 	insert_row(SHOAL_REL_PLACEMENT, values);
 	invalidate_group(group_id);
 	CommandCounterIncrement();
+}
+
+void
+shoal_meta_set_placement(int group_id, int shard, int node_id,
+						 const char *role, const char *state)
+{
+	int			keys[] = {group_id, shard, node_id};
+
+	delete_rows(SHOAL_REL_PLACEMENT, 3, keys);
+	shoal_meta_add_placement(group_id, shard, node_id, role, state);
 }
 
 void

@@ -238,6 +238,15 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
 			__attribute__((noreturn));
 
+/*
+ * A node's changes of rows, as src/mirror sends them: called from inside libpq,
+ * so it must not raise an error.  Or NULL.
+ */
+extern void (*shoal_remote_on_changes) (ShoalConn *conn, const char *text);
+
+/* Notices with this severity are such changes; nothing but Shoal makes one. */
+#define SHOAL_CHANGES_SEVERITY	"SHOAL"
+
 /* Called when a wait for a node serves interrupts; may raise.  Or NULL. */
 extern void (*shoal_remote_on_interrupt) (void);
 

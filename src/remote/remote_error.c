@@ -217,6 +217,8 @@ notice_level(const char *severity)
 	return NOTICE;
 }
 
+void		(*shoal_remote_on_changes) (ShoalConn *conn, const char *text) = NULL;
+
 /*
  * PQnoticeReceiver: passes a node's notice on.  Called from inside libpq, so
  * it must not raise an error.
@@ -233,6 +235,12 @@ remote_receive_notice(void *arg, const PGresult *res)
 	char	   *severity = PQresultErrorField(res,
 											  PG_DIAG_SEVERITY_NONLOCALIZED);
 
+	if (severity && strcmp(severity, SHOAL_CHANGES_SEVERITY) == 0)
+	{
+		if (shoal_remote_on_changes && message)
+			shoal_remote_on_changes(conn, message);
+		return;
+	}
 	/* without a SQLSTATE it is libpq talking, e.g. of a closed connection */
 	if (conn->quiet || sqlstate == NULL || message == NULL ||
 		ends_session(res))

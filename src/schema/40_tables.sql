@@ -5,10 +5,11 @@ CREATE FUNCTION shoal.create_distributed_table(
 	table_name regclass,
 	distribution_column text,
 	colocate_with text DEFAULT 'default',
-	shard_count int DEFAULT NULL)
+	shard_count int DEFAULT NULL,
+	replicas int DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_create_distributed_table';
-COMMENT ON FUNCTION shoal.create_distributed_table(regclass, text, text, int) IS
+COMMENT ON FUNCTION shoal.create_distributed_table(regclass, text, text, int, int) IS
 'spreads a table over the nodes by a hash of the distribution column(s); without one the whole table lies on one node';
 
 CREATE FUNCTION shoal.create_reference_table(table_name regclass)
@@ -36,7 +37,7 @@ CREATE FUNCTION shoal.internal_distribute(
 	shard_count int,
 	replicas int,
 	closed bool,
-	primaries int[],
+	nodes int[],
 	quiet bool)
 RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_distribute';

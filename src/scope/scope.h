@@ -21,6 +21,7 @@
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "storage/lockdefs.h"
 
 typedef struct ShoalScope
 {
@@ -88,6 +89,14 @@ extern bool shoal_scope_is_local_work(void);
  * the server itself runs: it must see local data only.
  */
 extern bool shoal_scope_is_foreign_key_check(const char *query_string);
+
+/*
+ * Locks a shard's partition; InvalidOid (and no lock) if it is not here.
+ * same_row tells if it has the parent's column numbers.  The caller holds a
+ * lock on the parent.
+ */
+extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
+								   bool *same_row);
 
 /* Installs its hooks, before those of the plan layer.  From _PG_init. */
 extern void shoal_scope_init(void);

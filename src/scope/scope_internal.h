@@ -42,13 +42,6 @@ typedef struct ShoalChildren
  */
 extern const ShoalChildren *shoal_scope_children(Oid parent);
 
-/*
- * Locks a shard's partition; InvalidOid (and no lock) if it is not here.
- * same_row tells if it has the parent's column numbers.
- */
-extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
-								   bool *same_row);
-
 extern void shoal_scope_children_init(void);
 
 /* ---- scope_scan.c ---- */

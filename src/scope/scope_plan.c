@@ -78,6 +78,28 @@ small_table(PlannerInfo *root, RelOptInfo *rel)
 	return NULL;
 }
 
+/*
+ * What runs without a scope (foreign-key actions, local work) is about the rows
+ * that this node is in charge of.
+ */
+static void
+hide_replica(Oid relid, RelOptInfo *rel)
+{
+	const ShoalGroup *group;
+	int			group_id;
+	int			shard;
+
+	if (rel->reloptkind != RELOPT_OTHER_MEMBER_REL || !shoal_meta_enabled() ||
+		!shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id,
+									&shard))
+		return;
+	group = shoal_meta_find_group(group_id);
+	if (group != NULL && shard < group->shard_count &&
+		group->ncopies > group->shard_count &&
+		group->primary[shard] != shoal_meta_local_node_id())
+		mark_dummy_rel(rel);
+}
+
 static void
 look_at_relation(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 {
@@ -90,7 +112,10 @@ look_at_relation(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 		previous_relation_info_hook(root, relid, inhparent, rel);
 
 	if (scope == NULL)
+	{
+		hide_replica(relid, rel);
 		return;
+	}
 	if ((small = small_table(root, rel)) != NULL)
 		shoal_scope_describe_small(small, root, rel);
 

@@ -69,6 +69,21 @@ raise_other_group(Oid relid)
 			 errhint("Make it a reference table, or colocate the tables and compare their distribution columns.")));
 }
 
+/* This node may have a replica of what the sender takes for its primary. */
+static void
+check_primaries(const ShoalScope *scope)
+{
+	const ShoalGroup *group = shoal_meta_group(scope->group_id);
+	int			local = shoal_meta_local_node_id();
+	int			shard = -1;
+
+	if (group->ncopies <= group->shard_count)
+		return;
+	while ((shard = bms_next_member(scope->shards, shard)) >= 0)
+		if (shard >= group->shard_count || group->primary[shard] != local)
+			raise_not_here(scope->group_id, shard);
+}
+
 /* Checks that all shards of the scope have a partition of the table here. */
 static void
 check_shards(Oid relid, const ShoalScope *scope)
@@ -83,6 +98,7 @@ check_shards(Oid relid, const ShoalScope *scope)
 			raise_not_here(scope->group_id,
 						   bms_next_member(bms_difference(scope->shards,
 														  entry->shards), -1));
+		check_primaries(scope);
 		return;
 	}
 	parts = list_copy(entry->parts);
@@ -289,6 +305,8 @@ process_query(Query *query, SubstituteContext *context)
 			continue;
 		child = shoal_scope_lock_child(rte->relid, context->shard,
 									   rte->rellockmode, &same_row);
+		/* whoever made another node the primary may have had it locked */
+		check_primaries(context->scope);
 		if (OidIsValid(child) && same_row)
 			substitute(query, rti, child);
 	}

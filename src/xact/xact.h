@@ -118,6 +118,19 @@ extern int	shoal_xact_depth(void);
  */
 extern void shoal_xact_lock_cluster(void);
 
+/*
+ * Error 42501 unless a coordinator has called the function, as
+ * "/+shoal local+/ SELECT shoal.internal_..." (with * for +).
+ */
+extern void shoal_xact_check_internal(void);
+
+/*
+ * Called before nodes are prepared or commit, and when they are prepared; may
+ * use nodes, and may raise errors.  Or NULL.
+ */
+extern void (*shoal_xact_before_end) (void);
+extern void (*shoal_xact_when_prepared) (void);
+
 extern void shoal_xact_init(void);
 
 #endif							/* SHOAL_XACT_H */

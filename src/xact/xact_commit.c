@@ -38,6 +38,9 @@ typedef struct Prepared
 	char	   *gid;
 } Prepared;
 
+void		(*shoal_xact_before_end) (void) = NULL;
+void		(*shoal_xact_when_prepared) (void) = NULL;
+
 static List *prepared = NIL;	/* of Prepared *, in TopTransactionContext */
 
 static void
@@ -146,6 +149,9 @@ commit_two_phase(List *conns)
 							part->conn->node_id)));
 	}
 
+	if (shoal_xact_when_prepared)
+		shoal_xact_when_prepared();
+
 	/* the decision must be on disk before any node hears of it */
 	ForceSyncCommit();
 	xact_record_insert(gids);
@@ -161,6 +167,8 @@ xact_before_commit(void)
 	List	   *commits = NIL;
 	int			writers = 0;
 
+	if (shoal_xact_before_end)
+		shoal_xact_before_end();
 	if (!xact_used_nodes || (conns = xact_open_conns()) == NIL)
 		return;
 

@@ -334,7 +334,7 @@ xact_gate_has_wave(uint64 fxid)
 Datum
 shoal_internal_gate_hold(PG_FUNCTION_ARGS)
 {
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	xact_gate_hold(PG_GETARG_INT32(0), (uint64) PG_GETARG_INT64(1));
 	PG_RETURN_BOOL(xact_gate_is_in_doubt(xact_gate()));
 }
@@ -343,7 +343,7 @@ shoal_internal_gate_hold(PG_FUNCTION_ARGS)
 Datum
 shoal_internal_gate_wait(PG_FUNCTION_ARGS)
 {
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	wait_for_moments((uint64) PG_GETARG_INT64(0));
 	PG_RETURN_VOID();
 }

@@ -260,7 +260,7 @@ take_cluster_lock(void)
 
 /* The statement that the coordinator has sent is a call of such a function. */
 void
-xact_check_internal_call(void)
+shoal_xact_check_internal(void)
 {
 	if (shoal_origin == 0 || debug_query_string == NULL ||
 		strncmp(debug_query_string, XACT_INTERNAL_CALL,
@@ -273,7 +273,7 @@ xact_check_internal_call(void)
 Datum
 shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
 {
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	take_cluster_lock();
 	PG_RETURN_VOID();
 }

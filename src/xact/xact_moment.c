@@ -94,7 +94,7 @@ shoal_internal_gate_prepared(PG_FUNCTION_ARGS)
 {
 	char	   *gids;
 
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	gids = prepared_here(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (gids == NULL)
 		PG_RETURN_NULL();

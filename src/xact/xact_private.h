@@ -18,9 +18,6 @@ extern List *xact_open_conns(void);
 /* how the functions are called that are for coordinators only */
 #define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
 
-/* Error 42501 unless a coordinator has called the function. */
-extern void xact_check_internal_call(void);
-
 /* xact_gate.c */
 extern void xact_gate_enter(void);
 extern void xact_gate_leave(void);

@@ -85,7 +85,7 @@ shoal_internal_gate_left(PG_FUNCTION_ARGS)
 {
 	char	   *gids = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	PG_RETURN_BOOL(xact_any_left(gids));
 }
 

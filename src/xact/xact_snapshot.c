@@ -107,7 +107,7 @@ shoal_internal_snapshot(PG_FUNCTION_ARGS)
 {
 	uint64		moment = (uint64) PG_GETARG_INT64(0);
 
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	if (!IsolationUsesXactSnapshot())
 	{
 		drop_kept((uint64) PG_GETARG_INT64(1));
@@ -123,7 +123,7 @@ shoal_internal_snapshot_use(PG_FUNCTION_ARGS)
 {
 	uint64		moment = (uint64) PG_GETARG_INT64(0);
 
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	in_use = NULL;
 	for (int i = 0; i < nkept; i++)
 	{

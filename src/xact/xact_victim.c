@@ -69,7 +69,7 @@ xact_victim_tell(int pid, int64 began, const char *detail)
 Datum
 shoal_internal_victim(PG_FUNCTION_ARGS)
 {
-	xact_check_internal_call();
+	shoal_xact_check_internal();
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

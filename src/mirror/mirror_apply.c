@@ -1,0 +1,687 @@
+/*
+ * mirror_apply.c
+ *		The replica's side: making the changes that a primary tells of.
+ *
+ * Rows are stored by the functions that core has for logical replication,
+ * without any trigger or foreign-key check: those had their say on the primary.
+ * Rows are found by the key's index; without a key all rows of the partition
+ * are compared, in the form in which they were sent, once per segment.
+ *
+ * While a replica is being filled it may lack rows, or have new ones already;
+ * then the outcome counts: a row that is not there need not be deleted, and one
+ * that is there is replaced.  A replica that is complete must have what is
+ * deleted or updated; if not, the copies differ, which is an error.
+ *
+ * The transaction is the coordinator's, and so is the decision about it.  A row
+ * that another transaction has changed here and not finished is waited for, as
+ * the primary has finished that one.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "common/hashfn.h"
+#include "exec/exec_wire.h"
+#include "meta/meta.h"
+#include "mirror/mirror_private.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+
+PG_FUNCTION_INFO_V1(shoal_internal_mirror);
+
+/* Bytes that are being read. */
+typedef struct Reader
+{
+	char	   *data;
+	char	   *end;
+} Reader;
+
+/* A copy of a shard's table that changes are made in. */
+typedef struct Target
+{
+	Relation	rel;
+	ResultRelInfo *result;
+	EState	   *estate;
+	EPQState	epq;
+	bool		lenient;		/* it is being filled */
+	int			ncols;			/* that are sent */
+	AttrNumber *attnums;
+	bool	   *binary;
+	FmgrInfo   *functions;
+	Oid		   *ioparams;
+	int32	   *typmods;
+	int			nkeys;			/* 0: no index, rows are compared */
+	int		   *keys;			/* their positions in what is sent */
+	Oid			index;
+	TupleTableSlot *search;		/* the key */
+	TupleTableSlot *found;		/* the row with that key */
+	TupleTableSlot *row;		/* the new row */
+	HTAB	   *wanted;			/* without a key: WantedRow */
+	bool		changed;		/* since the command counter was incremented */
+} Target;
+
+/* Rows without a key that are to be deleted or updated. */
+typedef struct WantedRow
+{
+	uint64		hash;			/* hash key: of the row's bytes */
+	int			wanted;			/* how many */
+	int			found;			/* how many places are known */
+	int			used;
+	ItemPointerData *tids;
+} WantedRow;
+
+/* ---- reading ---- */
+
+static void
+raise_malformed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("malformed changes of rows")));
+}
+
+static char *
+take(Reader *reader, int len)
+{
+	char	   *at = reader->data;
+
+	if (len < 0 || reader->end - at < len)
+		raise_malformed();
+	reader->data += len;
+	return at;
+}
+
+static int
+take_int(Reader *reader)
+{
+	uint32		net;
+
+	memcpy(&net, take(reader, sizeof(net)), sizeof(net));
+	return (int) pg_ntoh32(net);
+}
+
+static char *
+take_string(Reader *reader)
+{
+	char	   *end = memchr(reader->data, '\0', reader->end - reader->data);
+
+	if (end == NULL)
+		raise_malformed();
+	return take(reader, end + 1 - reader->data);
+}
+
+/* n values, each with its length. */
+static Reader
+take_values(Reader *reader, int n)
+{
+	Reader		values = *reader;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			len = take_int(reader);
+
+		if (len >= 0)
+			(void) take(reader, len);
+	}
+	values.end = reader->data;
+	return values;
+}
+
+/* Puts the i-th of the values that are sent into its column. */
+static void
+put_value(Target *target, int i, Reader *reader, TupleTableSlot *slot)
+{
+	int			att = target->attnums[i] - 1;
+	int			len = take_int(reader);
+	char	   *bytes = len >= 0 ? take(reader, len) : NULL;
+
+	slot->tts_isnull[att] = len < 0;
+	if (target->binary[i])
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		if (len >= 0)
+			appendBinaryStringInfo(&buf, bytes, len);
+		slot->tts_values[att] = ReceiveFunctionCall(&target->functions[i],
+													len >= 0 ? &buf : NULL,
+													target->ioparams[i],
+													target->typmods[i]);
+	}
+	else
+		slot->tts_values[att] = InputFunctionCall(&target->functions[i],
+												  len >= 0 ? pnstrdup(bytes, len) : NULL,
+												  target->ioparams[i],
+												  target->typmods[i]);
+}
+
+static void
+clear_slot(TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true,
+		   slot->tts_tupleDescriptor->natts * sizeof(bool));
+	memset(slot->tts_values, 0,
+		   slot->tts_tupleDescriptor->natts * sizeof(Datum));
+}
+
+static void
+fill_row(Target *target, Reader values, TupleTableSlot *slot)
+{
+	clear_slot(slot);
+	for (int i = 0; i < target->ncols; i++)
+		put_value(target, i, &values, slot);
+	ExecStoreVirtualTuple(slot);
+}
+
+static void
+fill_key(Target *target, Reader values, TupleTableSlot *slot)
+{
+	clear_slot(slot);
+	for (int i = 0; i < target->nkeys; i++)
+		put_value(target, target->keys[i], &values, slot);
+	ExecStoreVirtualTuple(slot);
+}
+
+/* The key's part of a row that is sent, in the key's order. */
+static void
+fill_key_of_row(Target *target, Reader values, TupleTableSlot *slot)
+{
+	fill_row(target, values, slot);
+}
+
+/* ---- opening the target ---- */
+
+static Oid
+find_relation(const char *schema, const char *name, int group_id, int shard)
+{
+	Oid			relid = get_relname_relid(name,
+										  get_namespace_oid(schema, true));
+	const ShoalTable *table;
+	bool		same_row;
+
+	if (OidIsValid(relid))
+		LockRelationOid(relid, RowExclusiveLock);
+	table = OidIsValid(relid) ? shoal_meta_table(relid) : NULL;
+	if (table != NULL && table->group_id == group_id)
+		relid = table->kind == SHOAL_KIND_SINGLE ? relid :
+			shoal_scope_lock_child(relid, shard, RowExclusiveLock, &same_row);
+	else
+		relid = InvalidOid;
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("shard %d of table \"%s\" is not on this node", shard,
+						name),
+				 errhint("The placement may have just changed; try the transaction again.")));
+	return relid;
+}
+
+/* Whether this node's copy takes changes; sets lenient. */
+static void
+check_copy(Target *target, int group_id, int shard)
+{
+	const ShoalGroup *group = shoal_meta_group(group_id);
+	const ShoalCopy *copy = shoal_meta_copy(group, shard,
+											shoal_meta_local_node_id());
+
+	if (copy == NULL || copy->is_primary || copy->state == SHOAL_COPY_STALE)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("this node has no replica of shard %d of group %d that takes changes",
+						shard, group_id),
+				 errhint("The placement may have just changed; try the transaction again.")));
+	target->lenient = copy->state == SHOAL_COPY_COPYING;
+}
+
+static void
+read_columns(Target *target, Reader *reader)
+{
+	int			n = take_int(reader);
+
+	if (n < 0 || n > MaxHeapAttributeNumber)
+		raise_malformed();
+	target->ncols = n;
+	target->attnums = palloc(sizeof(AttrNumber) * (n + 1));
+	target->binary = palloc(sizeof(bool) * (n + 1));
+	target->functions = palloc0(sizeof(FmgrInfo) * (n + 1));
+	target->ioparams = palloc(sizeof(Oid) * (n + 1));
+	target->typmods = palloc(sizeof(int32) * (n + 1));
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = take_string(reader);
+		AttrNumber	attnum = get_attnum(RelationGetRelid(target->rel), name);
+		Form_pg_attribute att;
+		Oid			function;
+
+		target->binary[i] = *take(reader, 1) != 0;
+		if (attnum <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("column \"%s\" of table \"%s\" is not on this node",
+							name, RelationGetRelationName(target->rel))));
+		att = TupleDescAttr(RelationGetDescr(target->rel), attnum - 1);
+		target->attnums[i] = attnum;
+		target->typmods[i] = att->atttypmod;
+		if (target->binary[i])
+			getTypeBinaryInputInfo(att->atttypid, &function,
+								   &target->ioparams[i]);
+		else
+			getTypeInputInfo(att->atttypid, &function, &target->ioparams[i]);
+		fmgr_info(function, &target->functions[i]);
+	}
+	n = take_int(reader);
+	if (n < 0 || n > target->ncols)
+		raise_malformed();
+	target->nkeys = n;
+	target->keys = palloc(sizeof(int) * (n + 1));
+	for (int i = 0; i < n; i++)
+	{
+		target->keys[i] = take_int(reader);
+		if (target->keys[i] < 0 || target->keys[i] >= target->ncols)
+			raise_malformed();
+	}
+}
+
+/* The primary has told which columns are the key; here is its index. */
+static void
+find_key_index(Target *target)
+{
+	AttrNumber	attnums[INDEX_MAX_KEYS];
+	int			n = mirror_identity(target->rel, &target->index, attnums);
+	bool		same = n == target->nkeys;
+
+	for (int i = 0; same && i < n; i++)
+		same = attnums[i] == target->attnums[target->keys[i]];
+	if (target->nkeys > 0 && !same)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table \"%s\" does not have the same key on this node",
+						RelationGetRelationName(target->rel))));
+}
+
+static Target *
+open_target(Reader *reader, int group_id, int shard)
+{
+	Target	   *target = palloc0(sizeof(Target));
+	char	   *schema = take_string(reader);
+	char	   *name = take_string(reader);
+	Oid			relid = find_relation(schema, name, group_id, shard);
+
+	check_copy(target, group_id, shard);
+	target->rel = table_open(relid, NoLock);
+	read_columns(target, reader);
+	find_key_index(target);
+
+	target->estate = CreateExecutorState();
+	target->estate->es_snapshot = GetActiveSnapshot();
+	target->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(target->result, target->rel, 0, NULL, 0);
+	target->result->ri_TrigDesc = NULL;
+	ExecOpenIndices(target->result, false);
+	shoal_epq_init(&target->epq, target->estate);
+	target->search = MakeSingleTupleTableSlot(RelationGetDescr(target->rel),
+											  &TTSOpsVirtual);
+	target->found = table_slot_create(target->rel, NULL);
+	target->row = MakeSingleTupleTableSlot(RelationGetDescr(target->rel),
+										   &TTSOpsVirtual);
+	return target;
+}
+
+static void
+close_target(Target *target)
+{
+	EvalPlanQualEnd(&target->epq);
+	ExecDropSingleTupleTableSlot(target->search);
+	ExecDropSingleTupleTableSlot(target->found);
+	ExecDropSingleTupleTableSlot(target->row);
+	ExecCloseIndices(target->result);
+	FreeExecutorState(target->estate);
+	table_close(target->rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* ---- rows without a key ---- */
+
+static uint64
+hash_values(Reader values)
+{
+	return DatumGetUInt64(hash_any_extended((unsigned char *) values.data,
+											values.end - values.data, 0));
+}
+
+/* Counts the rows that the segment wants to find. */
+static void
+want_rows(Target *target, Reader reader)
+{
+	HASHCTL		ctl;
+
+	ctl.keysize = sizeof(uint64);
+	ctl.entrysize = sizeof(WantedRow);
+	ctl.hcxt = CurrentMemoryContext;
+	target->wanted = hash_create("shoal wanted rows", 64, &ctl,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	while (reader.data < reader.end)
+	{
+		char		op = *take(&reader, 1);
+		Reader		values = take_values(&reader, target->ncols);
+		WantedRow  *wanted;
+		uint64		hash = hash_values(values);
+		bool		found;
+
+		if (op == 'U')
+			(void) take_values(&reader, target->ncols);
+		if (op == 'I')
+			continue;
+		wanted = hash_search(target->wanted, &hash, HASH_ENTER, &found);
+		if (!found)
+			memset((char *) wanted + sizeof(uint64), 0,
+				   sizeof(WantedRow) - sizeof(uint64));
+		wanted->wanted++;
+	}
+}
+
+static WantedRow *
+wanted_by_row(Target *target, ShoalEncoder *encoder, TupleTableSlot *slot)
+{
+	StringInfoData buf;
+	Datum	   *values = palloc(sizeof(Datum) * (target->ncols + 1));
+	bool	   *nulls = palloc(sizeof(bool) * (target->ncols + 1));
+	ShoalParams *params;
+	uint64		hash;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < target->ncols; i++)
+	{
+		values[i] = slot->tts_values[target->attnums[i] - 1];
+		nulls[i] = slot->tts_isnull[target->attnums[i] - 1];
+	}
+	params = shoal_wire_params(encoder, values, nulls);
+	initStringInfo(&buf);
+	for (int i = 0; i < target->ncols; i++)
+	{
+		uint32		net = pg_hton32(nulls[i] ? (uint32) -1 :
+									(uint32) params->lengths[i]);
+
+		appendBinaryStringInfo(&buf, (char *) &net, sizeof(net));
+		if (!nulls[i])
+			appendBinaryStringInfo(&buf, params->values[i], params->lengths[i]);
+	}
+	hash = hash_values((Reader) {buf.data, buf.data + buf.len});
+	return hash_search(target->wanted, &hash, HASH_FIND, NULL);
+}
+
+/* The encoder that the primary used. */
+static ShoalEncoder *
+encoder_of(Target *target)
+{
+	Oid		   *types = palloc(sizeof(Oid) * (target->ncols + 1));
+	ShoalEncoder *encoder;
+
+	for (int i = 0; i < target->ncols; i++)
+		types[i] = TupleDescAttr(RelationGetDescr(target->rel),
+								 target->attnums[i] - 1)->atttypid;
+	encoder = shoal_wire_encoder(target->ncols, types, false);
+	for (int i = 0; i < target->ncols; i++)
+		shoal_wire_encode_as(encoder, i, target->binary[i]);
+	return encoder;
+}
+
+/* Forgets what was found. */
+static void
+reset_wanted(Target *target)
+{
+	HASH_SEQ_STATUS status;
+	WantedRow  *wanted;
+
+	hash_seq_init(&status, target->wanted);
+	while ((wanted = hash_seq_search(&status)) != NULL)
+		wanted->found = 0;
+}
+
+/*
+ * Looks through the table for them.  Returns the transaction to be waited for
+ * before it is done again, if any.
+ */
+static TransactionId
+scan_for_rows(Target *target, ShoalEncoder *encoder)
+{
+	SnapshotData dirty;
+	TableScanDesc scan;
+	TransactionId wait_for = InvalidTransactionId;
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "Shoal rows",
+											  ALLOCSET_DEFAULT_SIZES);
+
+	InitDirtySnapshot(dirty);
+	scan = table_beginscan(target->rel, &dirty, 0, NULL);
+	while (!TransactionIdIsValid(wait_for) &&
+		   table_scan_getnextslot(scan, ForwardScanDirection, target->found))
+	{
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+		WantedRow  *wanted = wanted_by_row(target, encoder, target->found);
+
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(cxt);
+		CHECK_FOR_INTERRUPTS();
+		if (wanted == NULL || wanted->found >= wanted->wanted)
+			continue;
+		wait_for = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		if (wanted->tids == NULL)
+			wanted->tids = palloc(sizeof(ItemPointerData) * wanted->wanted);
+		wanted->tids[wanted->found++] = target->found->tts_tid;
+	}
+	table_endscan(scan);
+	ExecClearTuple(target->found);
+	MemoryContextDelete(cxt);
+	return wait_for;
+}
+
+static void
+find_rows_without_key(Target *target, Reader reader)
+{
+	ShoalEncoder *encoder;
+	TransactionId wait_for;
+
+	want_rows(target, reader);
+	if (hash_get_num_entries(target->wanted) == 0)
+		return;
+	encoder = encoder_of(target);
+	while (TransactionIdIsValid(wait_for = scan_for_rows(target, encoder)))
+	{
+		XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
+		reset_wanted(target);
+	}
+}
+
+/* ---- changes ---- */
+
+static void
+see_changes(Target *target)
+{
+	if (!target->changed)
+		return;
+	target->changed = false;
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+}
+
+/* Finds an old row, into target->found. */
+static bool
+find_old(Target *target, Reader old)
+{
+	uint64		hash;
+	WantedRow  *wanted;
+
+	see_changes(target);
+	if (target->nkeys > 0)
+	{
+		fill_key(target, old, target->search);
+		return RelationFindReplTupleByIndex(target->rel, target->index,
+											LockTupleExclusive,
+											target->search, target->found);
+	}
+	hash = hash_values(old);
+	wanted = hash_search(target->wanted, &hash, HASH_FIND, NULL);
+	return wanted && wanted->used < wanted->found &&
+		table_tuple_fetch_row_version(target->rel,
+									  &wanted->tids[wanted->used++],
+									  SnapshotAny, target->found);
+}
+
+static void
+insert_row(Target *target, Reader row)
+{
+	fill_row(target, row, target->row);
+	ExecSimpleRelationInsert(target->result, target->estate, target->row);
+}
+
+static void
+update_row(Target *target, Reader row)
+{
+	fill_row(target, row, target->row);
+	ExecSimpleRelationUpdate(target->result, target->estate, &target->epq,
+							 target->found, target->row);
+}
+
+/* A row that a copy which is being filled may have already. */
+static void
+put_row(Target *target, Reader row)
+{
+	if (target->nkeys > 0)
+	{
+		see_changes(target);
+		fill_key_of_row(target, row, target->search);
+		if (RelationFindReplTupleByIndex(target->rel, target->index,
+										 LockTupleExclusive, target->search,
+										 target->found))
+		{
+			update_row(target, row);
+			return;
+		}
+	}
+	insert_row(target, row);
+}
+
+static void
+raise_missing(Target *target)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("replica of table \"%s\" on node %d lacks a row that the primary has",
+					RelationGetRelationName(target->rel),
+					shoal_meta_local_node_id()),
+			 errhint("Compare the copies with shoal.verify_table() and repair them with shoal.repair_placements().")));
+}
+
+static void
+change(Target *target, char op, Reader old, Reader row)
+{
+	bool		found = op == 'I' ? false : find_old(target, old);
+
+	if (op != 'I' && !found && !target->lenient)
+		raise_missing(target);
+	if (op == 'D')
+	{
+		if (found)
+			ExecSimpleRelationDelete(target->result, target->estate,
+									 &target->epq, target->found);
+	}
+	else if (found)
+		update_row(target, row);
+	else if (target->lenient)
+		put_row(target, row);
+	else
+		insert_row(target, row);
+	target->changed = true;
+}
+
+static void
+apply_segment(Reader *reader, int group_id, int shard)
+{
+	Target	   *target = open_target(reader, group_id, shard);
+	int			nkeys = target->nkeys > 0 ? target->nkeys : target->ncols;
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "Shoal change",
+											  ALLOCSET_DEFAULT_SIZES);
+
+	if (target->nkeys == 0)
+		find_rows_without_key(target, *reader);
+	while (reader->data < reader->end)
+	{
+		char		op = *take(reader, 1);
+		Reader		old = {NULL, NULL};
+		Reader		row = {NULL, NULL};
+		MemoryContext caller;
+
+		CHECK_FOR_INTERRUPTS();
+		if (op != 'I' && op != 'U' && op != 'D')
+			raise_malformed();
+		if (op != 'I')
+			old = take_values(reader, nkeys);
+		if (op != 'D')
+			row = take_values(reader, target->ncols);
+		caller = MemoryContextSwitchTo(cxt);
+		change(target, op, old, row);
+		MemoryContextSwitchTo(caller);
+		ExecClearTuple(target->row);
+		ExecClearTuple(target->search);
+		MemoryContextReset(cxt);
+		ResetPerTupleExprContext(target->estate);
+	}
+	MemoryContextDelete(cxt);
+	close_target(target);
+}
+
+void
+mirror_apply(char *data, int data_len)
+{
+	Reader		reader = {data, data + data_len};
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	while (reader.data < reader.end)
+	{
+		int			group_id = take_int(&reader);
+		int			shard = take_int(&reader);
+		int			n = take_int(&reader);
+		int			len;
+		Reader		segment;
+
+		if (n < 0)
+			raise_malformed();
+		(void) take(&reader, n * sizeof(int32));
+		len = take_int(&reader);
+		segment.data = take(&reader, len);
+		segment.end = reader.data;
+		apply_segment(&segment, group_id, shard);
+	}
+	PopActiveSnapshot();
+}
+
+/* shoal.internal_mirror(changes) */
+Datum
+shoal_internal_mirror(PG_FUNCTION_ARGS)
+{
+	bytea	   *changes;
+
+	shoal_xact_check_internal();
+	changes = PG_GETARG_BYTEA_PP(0);
+	mirror_apply(VARDATA_ANY(changes), VARSIZE_ANY_EXHDR(changes));
+	PG_RETURN_VOID();
+}

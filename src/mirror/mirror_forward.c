@@ -1,0 +1,479 @@
+/*
+ * mirror_forward.c
+ *		The coordinator's side: passing changes on to the replicas.
+ *
+ * Segments come from nodes in notices, inside of libpq, and from this backend's
+ * own triggers.  They are kept until the statement is over and then sent to the
+ * nodes that each names, which join the transaction by that.  What a statement
+ * of a subtransaction has brought is sent in that subtransaction, before it
+ * ends, and forgotten if it fails.
+ *
+ * A node that has begun to commit cannot bring anything any more: what
+ * comes from triggers that PREPARE fires is an error.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "tcop/utility.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "mirror/mirror.h"
+#include "mirror/mirror_private.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+
+#define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
+
+/* bytes for a node that are sent at once */
+#define SEND_SIZE (1024 * 1024)
+
+/* What has come and has not been sent, in the order in which it came. */
+typedef struct MirrorPiece
+{
+	int			level;			/* nesting level of its transaction */
+	int			len;
+	char	   *data;			/* NULL: there was no memory for it */
+} MirrorPiece;
+
+/* What is to be sent to a node. */
+typedef struct MirrorBuffer
+{
+	int			node_id;
+	StringInfoData buf;
+	StringInfoData sending;
+	ShoalRequest *req;
+} MirrorBuffer;
+
+static MemoryContext pieces_cxt = NULL;
+static MirrorPiece *pieces = NULL;
+static int	npieces = 0;
+static int	max_pieces = 0;
+
+static ExecutorRun_hook_type next_run = NULL;
+static ExecutorFinish_hook_type next_finish = NULL;
+static ProcessUtility_hook_type next_utility = NULL;
+
+/* ---- text without zero bytes: consistent overhead byte stuffing ---- */
+
+/*
+ * Each zero byte is replaced by the distance to the next one, with the first
+ * distance ahead of all; 255 is a distance without a zero byte at its end.
+ */
+char *
+mirror_encode(const char *data, int len, int *encoded_len)
+{
+	unsigned char *out = MemoryContextAllocHuge(CurrentMemoryContext,
+												(Size) len + len / 254 + 2);
+	unsigned char *distance = out;
+	unsigned char *to = out + 1;
+
+	*distance = 1;
+	for (int i = 0; i < len; i++)
+	{
+		if (data[i] != 0)
+		{
+			*to++ = data[i];
+			(*distance)++;
+		}
+		if (data[i] == 0 || *distance == 255)
+		{
+			distance = to++;
+			*distance = 1;
+		}
+	}
+	*to = '\0';
+	*encoded_len = to - out;
+	return (char *) out;
+}
+
+/* The opposite, in place; returns the length. */
+static int
+decode(char *text, int len)
+{
+	unsigned char *from = (unsigned char *) text;
+	unsigned char *end = from + len;
+	char	   *to = text;
+
+	while (from < end)
+	{
+		int			distance = *from++;
+
+		for (int i = 1; i < distance && from < end; i++)
+			*to++ = *from++;
+		if (distance < 255 && from < end)
+			*to++ = 0;
+	}
+	return to - text;
+}
+
+/* ---- what comes ---- */
+
+/* Room for one more piece; NULL if there is no memory. */
+static MirrorPiece *
+add_piece(int len)
+{
+	MirrorPiece *piece;
+
+	if (pieces_cxt == NULL)
+		pieces_cxt = AllocSetContextCreate(TopMemoryContext,
+										   "Shoal changes to forward",
+										   ALLOCSET_DEFAULT_SIZES);
+	if (npieces == max_pieces)
+	{
+		int			max = Max(16, max_pieces * 2);
+
+		if (pieces == NULL)
+			pieces = MemoryContextAlloc(TopMemoryContext,
+										sizeof(MirrorPiece) * max);
+		else
+			pieces = repalloc_huge(pieces, sizeof(MirrorPiece) * max);
+		max_pieces = max;
+	}
+	piece = &pieces[npieces++];
+	piece->level = GetCurrentTransactionNestLevel();
+	piece->len = len;
+	piece->data = MemoryContextAllocExtended(pieces_cxt, (Size) len + 1,
+											 MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	return piece;
+}
+
+void
+mirror_take_segments(const char *data, int len)
+{
+	MirrorPiece *piece = add_piece(len);
+
+	if (piece->data)
+		memcpy(piece->data, data, len);
+}
+
+/* From inside of libpq: raises no error. */
+static void
+on_changes(ShoalConn *conn, const char *text)
+{
+	int			len = strlen(text);
+	MirrorPiece *piece;
+
+	/* a transaction that is being ended has no use for it */
+	if (!IsTransactionState())
+		return;
+	piece = add_piece(len);
+	if (piece->data)
+	{
+		memcpy(piece->data, text, len);
+		piece->len = decode(piece->data, len);
+	}
+}
+
+/* ---- sending ---- */
+
+static int
+get_int(const char *data)
+{
+	uint32		net;
+
+	memcpy(&net, data, sizeof(net));
+	return (int) pg_ntoh32(net);
+}
+
+static MirrorBuffer *
+buffer_of_node(List **buffers, int node_id)
+{
+	MirrorBuffer *buffer;
+	ListCell   *lc;
+
+	foreach(lc, *buffers)
+	{
+		buffer = lfirst(lc);
+		if (buffer->node_id == node_id)
+			return buffer;
+	}
+	if (shoal_meta_node(node_id) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("node %d has a replica and is not known here", node_id),
+				 errhint("The nodes may have just changed; try the transaction again.")));
+	buffer = palloc0(sizeof(MirrorBuffer));
+	buffer->node_id = node_id;
+	initStringInfo(&buffer->buf);
+	initStringInfo(&buffer->sending);
+	*buffers = lappend(*buffers, buffer);
+	return buffer;
+}
+
+static void
+wait_for(MirrorBuffer *buffer)
+{
+	if (buffer->req == NULL)
+		return;
+	while (shoal_remote_next(buffer->req) != NULL)
+		continue;
+	buffer->req = NULL;
+}
+
+/*
+ * The node's connection: the one that the transaction uses already, whoever it
+ * belongs to, as that is where it sees its own tables.
+ */
+static ShoalConn *
+join_node(int node_id)
+{
+	List	   *all = shoal_remote_all();
+	Oid			userid;
+	int			context;
+	ShoalConn  *conn = NULL;
+	ListCell   *lc;
+
+	GetUserIdAndSecContext(&userid, &context);
+	foreach(lc, all)
+	{
+		ShoalConn  *other = lfirst(lc);
+
+		if (other->node_id == node_id && other->xact_level > 0)
+			SetUserIdAndSecContext(other->userid,
+								   context | SECURITY_LOCAL_USERID_CHANGE);
+	}
+	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+	SetUserIdAndSecContext(userid, context);
+	return conn;
+}
+
+static void
+send_buffer(MirrorBuffer *buffer)
+{
+	static Oid	types[] = {BYTEAOID};
+	static int	formats[] = {1};
+	ShoalParams *params = palloc0(sizeof(ShoalParams));
+	StringInfoData swap = buffer->buf;
+
+	wait_for(buffer);
+	if (swap.len == 0)
+		return;
+	if (buffer->node_id == shoal_meta_local_node_id())
+	{
+		mirror_apply(swap.data, swap.len);
+		resetStringInfo(&buffer->buf);
+		return;
+	}
+	buffer->buf = buffer->sending;
+	buffer->sending = swap;
+	resetStringInfo(&buffer->buf);
+
+	params->n = 1;
+	params->types = types;
+	params->formats = formats;
+	params->values = palloc(sizeof(char *));
+	params->values[0] = buffer->sending.data;
+	params->lengths = palloc(sizeof(int));
+	params->lengths[0] = buffer->sending.len;
+	buffer->req = shoal_remote_send(join_node(buffer->node_id), MIRROR_COMMAND,
+									params, SHOAL_SEND_CACHE);
+}
+
+/* Sends the segments of a piece to those whom they are for. */
+static void
+send_piece(MirrorPiece *piece, List **buffers)
+{
+	int			at = 0;
+
+	if (piece->data == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Changes of a table with replicas could not be kept.")));
+	while (at < piece->len)
+	{
+		char	   *segment = piece->data + at;
+		int			n = get_int(segment + 8);
+		int			size = 12 + 4 * n;
+
+		size += 4 + get_int(segment + size);
+		for (int i = 0; i < n; i++)
+		{
+			MirrorBuffer *buffer = buffer_of_node(buffers,
+												  get_int(segment + 12 + 4 * i));
+
+			appendBinaryStringInfo(&buffer->buf, segment, size);
+			if (buffer->buf.len >= SEND_SIZE)
+				send_buffer(buffer);
+		}
+		at += size;
+	}
+	pfree(piece->data);
+	piece->data = NULL;
+	piece->len = 0;
+}
+
+void
+mirror_forward(void)
+{
+	int			level;
+	int			kept = 0;
+	List	   *buffers = NIL;
+	ListCell   *lc;
+	MemoryContext cxt;
+	MemoryContext old;
+
+	if (npieces == 0)
+		return;
+	level = GetCurrentTransactionNestLevel();
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal forwarding",
+								ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	/* those of an outer transaction are of statements that still run */
+	while (kept < npieces && pieces[kept].level < level)
+		kept++;
+	for (int i = kept; i < npieces; i++)
+		send_piece(&pieces[i], &buffers);
+	npieces = kept;
+	foreach(lc, buffers)
+		send_buffer(lfirst(lc));
+	foreach(lc, buffers)
+		wait_for(lfirst(lc));
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+/* ---- statements ---- */
+
+static bool
+writes(QueryDesc *desc)
+{
+	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
+}
+
+static void
+run(QueryDesc *desc, ScanDirection direction, uint64 count
+	SHOAL_EXECUTE_ONCE_PARAM)
+{
+	bool		write = writes(desc);
+
+	if (write)
+		mirror_enter_write(desc->estate->es_output_cid);
+	if (next_run)
+		next_run(desc, direction, count SHOAL_EXECUTE_ONCE);
+	else
+		standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
+	if (write)
+		mirror_leave_write();
+}
+
+/* AFTER triggers are fired here. */
+static void
+finish(QueryDesc *desc)
+{
+	bool		write = writes(desc);
+
+	if (write)
+		mirror_enter_write(desc->estate->es_output_cid);
+	if (next_finish)
+		next_finish(desc);
+	else
+		standard_ExecutorFinish(desc);
+	if (write)
+		mirror_leave_write();
+	mirror_flush();
+	mirror_forward();
+}
+
+static void
+run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	bool		copy = IsA(pstmt->utilityStmt, CopyStmt);
+
+	if (copy)
+		mirror_enter_write(GetCurrentCommandId(false));
+	if (next_utility)
+		next_utility(pstmt, query_string, read_only_tree, context, params, env,
+					 dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
+								params, env, dest, qc);
+	if (copy)
+		mirror_leave_write();
+	if (!IsTransactionState())
+		return;
+	mirror_flush();
+	mirror_forward();
+}
+
+/* ---- transactions ---- */
+
+static void
+before_end(void)
+{
+	mirror_flush();
+	mirror_forward();
+}
+
+static void
+when_prepared(void)
+{
+	if (npieces > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a deferred trigger has changed a table with replicas during COMMIT"),
+				 errhint("Use SET CONSTRAINTS ALL IMMEDIATE at the end of the transaction.")));
+}
+
+static void
+drop_pieces(int level)
+{
+	while (npieces > 0 && pieces[npieces - 1].level >= level)
+	{
+		npieces--;
+		if (pieces[npieces].data)
+			pfree(pieces[npieces].data);
+	}
+}
+
+static void
+on_subxact(SubXactEvent event, SubTransactionId subid,
+		   SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	bool		commit = event == SUBXACT_EVENT_COMMIT_SUB;
+
+	if (event == SUBXACT_EVENT_START_SUB)
+		mirror_trigger_start_sub(level);
+	if (!commit && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	mirror_trigger_end_sub(level, commit);
+	if (!commit)
+		drop_pieces(level);
+	for (int i = 0; i < npieces; i++)
+		pieces[i].level = Min(pieces[i].level, level - 1);
+}
+
+static void
+on_xact(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	mirror_trigger_reset();
+	drop_pieces(0);
+}
+
+void
+shoal_mirror_init(void)
+{
+	shoal_remote_on_changes = on_changes;
+	shoal_xact_before_end = before_end;
+	shoal_xact_when_prepared = when_prepared;
+	next_run = ExecutorRun_hook;
+	ExecutorRun_hook = run;
+	next_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish;
+	next_utility = ProcessUtility_hook;
+	ProcessUtility_hook = run_utility;
+	RegisterXactCallback(on_xact, NULL);
+	RegisterSubXactCallback(on_subxact, NULL);
+}

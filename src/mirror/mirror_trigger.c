@@ -1,0 +1,765 @@
+/*
+ * mirror_trigger.c
+ *		The primary's side: collecting changes of rows.
+ *
+ * The trigger notes each change: what identifies the old row, and the new row.
+ * At the end of a statement what was noted is handed on as segments: to the
+ * coordinator, as a notice that libpq gives to it (remote_receive_notice), or,
+ * in a user's own session, to mirror_forward.c directly.  So the replicas take
+ * part in the coordinator's transaction like any other node, and there is
+ * nothing to be done about their commit.
+ *
+ * AFTER triggers fire when their statement is over, in the order of its
+ * changes.  But a statement that a trigger runs is over before the rest of the
+ * outer statement's triggers have fired, so it may be noted before what it has
+ * built upon.  What counts is the outcome: between two hand-overs a row version
+ * that was made and replaced again is nobody's business.  So for each version
+ * that was noted as new the entry is found by its place, and if the version is
+ * replaced, it is dropped from there; a version that was replaced before it
+ * was noted is not noted.  When that has happened the order says nothing any
+ * more: old rows are deleted first, then new ones inserted.  Otherwise changes
+ * keep their order, which no unique constraint minds.
+ *
+ * Large statements are handed on in pieces, where nothing can come in between.
+ *
+ * The caller holds a lock on the partition; whoever makes another node the
+ * primary takes one that conflicts.  So a write that gets here while this node
+ * is not the primary comes from an old view, and is refused.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "exec/exec_wire.h"
+#include "meta/meta.h"
+#include "mirror/mirror_private.h"
+#include "remote/remote.h"
+
+PG_FUNCTION_INFO_V1(shoal_mirror_change);
+
+/* bytes that are collected before a piece of a statement is handed on */
+#define PIECE_SIZE	(256 * 1024)
+
+/* A partition, or single-shard table, whose changes are collected. */
+typedef struct MirrorRel
+{
+	Oid			relid;			/* hash key */
+	int			group_id;
+	int			shard;
+	int			ncols;			/* without dropped and generated columns */
+	AttrNumber *attnums;
+	ShoalEncoder *encoder;
+	int			nkeys;			/* 0: the whole row */
+	AttrNumber *keyattnums;
+	ShoalEncoder *key_encoder;
+	StringInfoData head;		/* the segment from the table's name on */
+	bool		quiet;			/* no trigger of it may write anything */
+	int			pending;		/* entries that are about it */
+} MirrorRel;
+
+/* A change. */
+typedef struct MirrorEntry
+{
+	MirrorRel  *rel;
+	char	   *old;			/* NULL: there was no row on the replicas */
+	int			old_len;
+	char	   *row;			/* NULL: there is none any more */
+	int			row_len;
+	int			level;			/* nesting level of its transaction */
+	int			dead_level;		/* and of the one that has replaced the new row;
+								 * 0: none has */
+} MirrorEntry;
+
+/* Where the version of a row is that an entry made. */
+typedef struct VersionKey
+{
+	Oid			relid;
+	ItemPointerData tid;
+} VersionKey;
+
+typedef struct Version
+{
+	VersionKey	key;
+	int			entry;
+} Version;
+
+static HTAB *rels = NULL;
+static MemoryContext rels_cxt = NULL;
+static bool rels_valid = false;
+
+static MemoryContext batch_cxt = NULL;
+static MirrorEntry *entries = NULL;
+static int	nentries = 0;
+static int	max_entries = 0;
+static Size batch_size = 0;
+static HTAB *versions = NULL;
+static bool out_of_order = false;
+static bool in_pieces = true;	/* only quiet tables so far */
+
+/* statements that write and have not ended, the outermost one's command id */
+static int	writers = 0;
+static CommandId outermost_cid = 0;
+static bool piece_sent = false;	/* of the outermost one */
+static int *writers_of_sub = NULL;
+static int	max_subs = 0;
+
+/* ---- tables ---- */
+
+int
+mirror_identity(Relation rel, Oid *index, AttrNumber *attnums)
+{
+	Relation	index_rel;
+	int			n;
+
+	/* it may be the primary key's */
+	*index = RelationGetReplicaIndex(rel);
+	if (!OidIsValid(*index) || rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
+		*index = rel->rd_pkindex;
+	if (!OidIsValid(*index))
+		return 0;
+	index_rel = index_open(*index, AccessShareLock);
+	n = IndexRelationGetNumberOfKeyAttributes(index_rel);
+	for (int i = 0; i < n; i++)
+		attnums[i] = index_rel->rd_index->indkey.values[i];
+	index_close(index_rel, AccessShareLock);
+	return n;
+}
+
+static void
+put_int(StringInfo buf, int32 value)
+{
+	uint32		net = pg_hton32((uint32) value);
+
+	appendBinaryStringInfo(buf, (char *) &net, sizeof(net));
+}
+
+static void
+put_string(StringInfo buf, const char *string)
+{
+	appendBinaryStringInfo(buf, string, strlen(string) + 1);
+}
+
+/* The shard of a partition, or of a single-shard table; false if it has none. */
+static bool
+shard_of_relation(Relation rel, int *group_id, int *shard, Oid *named)
+{
+	const ShoalTable *table;
+
+	*named = RelationGetRelid(rel);
+	if (rel->rd_rel->relispartition &&
+		shoal_meta_is_shard_schema(RelationGetNamespace(rel), group_id, shard))
+	{
+		*named = get_partition_parent(*named, true);
+		return true;
+	}
+	table = shoal_meta_table(*named);
+	if (table == NULL || table->kind != SHOAL_KIND_SINGLE)
+		return false;
+	*group_id = table->group_id;
+	*shard = 0;
+	return true;
+}
+
+/* Whether nothing is run for its rows but our trigger and foreign-key checks. */
+static bool
+is_quiet(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (!TRIGGER_FOR_ROW(trigger->tgtype) ||
+			!TRIGGER_FOR_AFTER(trigger->tgtype))
+			continue;
+		if (strncmp(trigger->tgname, "!shoal_mirror", 13) != 0 &&
+			trigger->tgfoid != F_RI_FKEY_CHECK_INS &&
+			trigger->tgfoid != F_RI_FKEY_CHECK_UPD)
+			return false;
+	}
+	return true;
+}
+
+static void
+describe_columns(MirrorRel *entry, Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid		   *types = palloc(sizeof(Oid) * (desc->natts + 1));
+	AttrNumber	keys[INDEX_MAX_KEYS];
+	Oid			key_types[INDEX_MAX_KEYS];
+	Oid			index;
+
+	entry->attnums = palloc(sizeof(AttrNumber) * (desc->natts + 1));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		/* replicas compute generated columns themselves */
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		types[entry->ncols] = att->atttypid;
+		entry->attnums[entry->ncols++] = i + 1;
+	}
+	entry->encoder = shoal_wire_encoder(entry->ncols, types, false);
+	entry->nkeys = mirror_identity(rel, &index, keys);
+	for (int i = 0; i < entry->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, keys[i] - 1);
+
+		/* can't be told from the columns that are sent */
+		if (att->attgenerated)
+			entry->nkeys = 0;
+		key_types[i] = att->atttypid;
+	}
+	if (entry->nkeys > 0)
+	{
+		entry->keyattnums = palloc(sizeof(AttrNumber) * entry->nkeys);
+		memcpy(entry->keyattnums, keys, sizeof(AttrNumber) * entry->nkeys);
+		entry->key_encoder = shoal_wire_encoder(entry->nkeys, key_types, false);
+	}
+}
+
+static void
+write_head(MirrorRel *entry, Relation rel, Oid named)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	initStringInfo(&entry->head);
+	put_string(&entry->head, get_namespace_name(get_rel_namespace(named)));
+	put_string(&entry->head, get_rel_name(named));
+	put_int(&entry->head, entry->ncols);
+	for (int i = 0; i < entry->ncols; i++)
+	{
+		put_string(&entry->head,
+				   NameStr(TupleDescAttr(desc, entry->attnums[i] - 1)->attname));
+		appendStringInfoChar(&entry->head,
+							 shoal_wire_encodes_binary(entry->encoder, i));
+	}
+	put_int(&entry->head, entry->nkeys);
+	for (int i = 0; i < entry->nkeys; i++)
+		for (int j = 0; j < entry->ncols; j++)
+			if (entry->attnums[j] == entry->keyattnums[i])
+				put_int(&entry->head, j);
+}
+
+static void
+on_relcache_change(Datum arg, Oid relid)
+{
+	rels_valid = false;
+}
+
+static void
+make_cache(void)
+{
+	static bool registered = false;
+	HASHCTL		ctl;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(on_relcache_change, (Datum) 0);
+	registered = true;
+	if (rels_cxt)
+		MemoryContextDelete(rels_cxt);
+	rels = NULL;
+	rels_cxt = AllocSetContextCreate(TopMemoryContext, "Shoal mirrored tables",
+									 ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(MirrorRel);
+	ctl.hcxt = rels_cxt;
+	rels = hash_create("shoal mirrored tables", 32, &ctl,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	rels_valid = true;
+}
+
+/* NULL if the relation belongs to no shard. */
+static MirrorRel *
+find_rel(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	MirrorRel  *entry;
+	MirrorRel	new = {0};
+	MemoryContext old;
+	Oid			named;
+
+	/* entries that are pending keep what they point to */
+	if (!rels_valid && nentries == 0)
+		make_cache();
+	entry = hash_search(rels, &relid, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+	if (!shard_of_relation(rel, &new.group_id, &new.shard, &named))
+		return NULL;
+	old = MemoryContextSwitchTo(rels_cxt);
+	new.relid = relid;
+	new.quiet = is_quiet(rel);
+	describe_columns(&new, rel);
+	write_head(&new, rel, named);
+	MemoryContextSwitchTo(old);
+	entry = hash_search(rels, &relid, HASH_ENTER, NULL);
+	*entry = new;
+	return entry;
+}
+
+/* ---- entries ---- */
+
+static char *
+encode_row(ShoalEncoder *encoder, int n, const AttrNumber *attnums,
+		   TupleTableSlot *slot, int *len)
+{
+	static MemoryContext row_cxt = NULL;
+	MemoryContext old;
+	Datum	   *values;
+	bool	   *nulls;
+	ShoalParams *params;
+	StringInfoData buf;
+	char	   *result;
+
+	if (row_cxt == NULL)
+		row_cxt = AllocSetContextCreate(TopMemoryContext, "Shoal mirrored row",
+										ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(row_cxt);
+	old = MemoryContextSwitchTo(row_cxt);
+	values = palloc(sizeof(Datum) * (n + 1));
+	nulls = palloc(sizeof(bool) * (n + 1));
+	slot_getallattrs(slot);
+	for (int i = 0; i < n; i++)
+	{
+		values[i] = slot->tts_values[attnums[i] - 1];
+		nulls[i] = slot->tts_isnull[attnums[i] - 1];
+	}
+	params = shoal_wire_params(encoder, values, nulls);
+	initStringInfo(&buf);
+	for (int i = 0; i < n; i++)
+	{
+		put_int(&buf, nulls[i] ? -1 : params->lengths[i]);
+		if (!nulls[i])
+			appendBinaryStringInfo(&buf, params->values[i], params->lengths[i]);
+	}
+	MemoryContextSwitchTo(old);
+	result = MemoryContextAllocHuge(batch_cxt, buf.len + 1);
+	memcpy(result, buf.data, buf.len);
+	*len = buf.len;
+	batch_size += buf.len;
+	return result;
+}
+
+static void
+begin_batch(void)
+{
+	HASHCTL		ctl;
+
+	batch_cxt = AllocSetContextCreate(TopTransactionContext, "Shoal changes",
+									  ALLOCSET_DEFAULT_SIZES);
+	max_entries = 16;
+	entries = MemoryContextAlloc(batch_cxt, sizeof(MirrorEntry) * max_entries);
+	ctl.keysize = sizeof(VersionKey);
+	ctl.entrysize = sizeof(Version);
+	ctl.hcxt = batch_cxt;
+	versions = hash_create("shoal new versions", 64, &ctl,
+						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+end_batch(void)
+{
+	for (int i = 0; i < nentries; i++)
+		entries[i].rel->pending = 0;
+	if (batch_cxt)
+		MemoryContextDelete(batch_cxt);
+	batch_cxt = NULL;
+	entries = NULL;
+	versions = NULL;
+	nentries = 0;
+	batch_size = 0;
+	out_of_order = false;
+	in_pieces = true;
+}
+
+static void
+make_key(VersionKey *key, Oid relid, ItemPointer tid)
+{
+	memset(key, 0, sizeof(*key));
+	key->relid = relid;
+	key->tid = *tid;
+}
+
+/* The entry that has made this version of a row, NULL if it is not known. */
+static MirrorEntry *
+entry_of_version(MirrorRel *rel, ItemPointer tid)
+{
+	VersionKey	key;
+	Version    *version;
+
+	make_key(&key, rel->relid, tid);
+	version = hash_search(versions, &key, HASH_FIND, NULL);
+	if (version == NULL || version->entry >= nentries)
+		return NULL;
+	return &entries[version->entry];
+}
+
+static void
+remember_version(MirrorRel *rel, ItemPointer tid, int entry)
+{
+	VersionKey	key;
+	Version    *version;
+
+	make_key(&key, rel->relid, tid);
+	version = hash_search(versions, &key, HASH_ENTER, NULL);
+	version->entry = entry;
+}
+
+/* Whether this transaction has replaced the version that the slot has. */
+static bool
+was_replaced(Relation rel, TupleTableSlot *slot)
+{
+	return !table_tuple_satisfies_snapshot(rel, slot, SnapshotSelf);
+}
+
+/* A version made since the outermost statement began, by a command of ours. */
+static bool
+made_by_statement(TupleTableSlot *slot)
+{
+	bool		should_free;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
+		HeapTupleHeaderGetCmin(tuple->t_data) >= outermost_cid;
+}
+
+/*
+ * Whether the old version of a row is known to the replicas.  If not it was
+ * made since the last hand-over: by an entry, which loses it, or by a change
+ * that has not been noted yet.
+ */
+static bool
+is_known(MirrorRel *rel, TupleTableSlot *slot)
+{
+	MirrorEntry *made_by = entry_of_version(rel, &slot->tts_tid);
+
+	if (made_by && made_by->dead_level == 0 && made_by->row)
+	{
+		made_by->dead_level = GetCurrentTransactionNestLevel();
+		out_of_order = true;
+		return false;
+	}
+	/* those that were noted and are not there any more have been sent */
+	if ((in_pieces && writers <= 1) || !made_by_statement(slot))
+		return true;
+	if (piece_sent)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a trigger cannot change rows that the same large statement has made, in a table with replicas"),
+				 errhint("Use several smaller statements.")));
+	out_of_order = true;
+	return false;
+}
+
+static void
+note_change(Relation rel, MirrorRel *target, TupleTableSlot *old_slot,
+			TupleTableSlot *new_slot)
+{
+	MirrorEntry entry = {0};
+
+	if (batch_cxt == NULL)
+		begin_batch();
+	if (!target->quiet || writers > 1)
+		in_pieces = false;
+	entry.rel = target;
+	entry.level = GetCurrentTransactionNestLevel();
+	if (old_slot && is_known(target, old_slot))
+		entry.old = target->nkeys > 0 ?
+			encode_row(target->key_encoder, target->nkeys, target->keyattnums,
+					   old_slot, &entry.old_len) :
+			encode_row(target->encoder, target->ncols, target->attnums,
+					   old_slot, &entry.old_len);
+	if (new_slot && !in_pieces && was_replaced(rel, new_slot))
+		out_of_order = true;
+	else if (new_slot)
+		entry.row = encode_row(target->encoder, target->ncols, target->attnums,
+							   new_slot, &entry.row_len);
+	if (entry.old == NULL && entry.row == NULL)
+		return;
+	if (nentries == max_entries)
+	{
+		max_entries *= 2;
+		entries = repalloc_huge(entries, sizeof(MirrorEntry) * max_entries);
+	}
+	entries[nentries] = entry;
+	if (entry.row)
+		remember_version(target, &new_slot->tts_tid, nentries);
+	target->pending++;
+	nentries++;
+	batch_size += sizeof(MirrorEntry) + sizeof(Version);
+}
+
+/* ---- handing on ---- */
+
+static void
+put_change(StringInfo buf, char op, const char *a, int a_len, const char *b,
+		   int b_len)
+{
+	appendStringInfoChar(buf, op);
+	if (a)
+		appendBinaryStringInfo(buf, a, a_len);
+	if (b)
+		appendBinaryStringInfo(buf, b, b_len);
+}
+
+/* The changes of a table, in the order in which replicas can make them. */
+static void
+put_changes(StringInfo buf, MirrorRel *rel)
+{
+	for (int i = 0; i < nentries; i++)
+	{
+		MirrorEntry *entry = &entries[i];
+		bool		alive = entry->row && entry->dead_level == 0;
+
+		if (entry->rel != rel)
+			continue;
+		if (entry->old && (out_of_order || !alive))
+			put_change(buf, 'D', entry->old, entry->old_len, NULL, 0);
+		else if (entry->old)
+			put_change(buf, 'U', entry->old, entry->old_len, entry->row,
+					   entry->row_len);
+		else if (alive && !out_of_order)
+			put_change(buf, 'I', NULL, 0, entry->row, entry->row_len);
+	}
+	for (int i = 0; out_of_order && i < nentries; i++)
+	{
+		MirrorEntry *entry = &entries[i];
+
+		if (entry->rel == rel && entry->row && entry->dead_level == 0)
+			put_change(buf, 'I', NULL, 0, entry->row, entry->row_len);
+	}
+}
+
+/* Appends the nodes of a shard's replicas; false if there are none. */
+static bool
+put_replicas(StringInfo buf, int group_id, int shard)
+{
+	const ShoalGroup *group = shoal_meta_group(group_id);
+	int			n = 0;
+	int			at = buf->len;
+	uint32		n_net;
+
+	put_int(buf, 0);
+	for (int i = 0; i < group->ncopies; i++)
+	{
+		const ShoalCopy *copy = &group->copies[i];
+
+		if (copy->shard != shard || copy->is_primary ||
+			copy->state == SHOAL_COPY_STALE)
+			continue;
+		put_int(buf, copy->node_id);
+		n++;
+	}
+	n_net = pg_hton32(n);
+	memcpy(buf->data + at, &n_net, sizeof(n_net));
+	return n > 0;
+}
+
+static void
+hand_on(const char *data, int len)
+{
+	StringInfoData message;
+	char	   *text;
+	int			text_len;
+
+	if (shoal_origin == 0)
+	{
+		mirror_take_segments(data, len);
+		return;
+	}
+
+	/* the coordinator could not commit them along with this */
+	if (!IsTransactionBlock() || debug_query_string == NULL ||
+		strncmp(debug_query_string, "COMMIT", 6) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("changes of a table with replicas came too late"),
+				 errdetail("The table has just got replicas, or a deferred trigger has changed it."),
+				 errhint("Try the transaction again; if it has deferred triggers, use SET CONSTRAINTS ALL IMMEDIATE at its end.")));
+	text = mirror_encode(data, len, &text_len);
+	pq_beginmessage(&message, 'N');
+	pq_sendbyte(&message, PG_DIAG_SEVERITY_NONLOCALIZED);
+	pq_sendbytes(&message, SHOAL_CHANGES_SEVERITY,
+				 strlen(SHOAL_CHANGES_SEVERITY) + 1);
+	pq_sendbyte(&message, PG_DIAG_MESSAGE_PRIMARY);
+	pq_sendbytes(&message, text, text_len + 1);
+	pq_sendbyte(&message, '\0');
+	pq_endmessage(&message);
+	pfree(text);
+}
+
+static void
+send_entries(void)
+{
+	StringInfoData buf;
+	MemoryContext old;
+
+	if (nentries == 0)
+		return;
+	old = MemoryContextSwitchTo(batch_cxt);
+	initStringInfo(&buf);
+	for (int i = 0; i < nentries; i++)
+	{
+		MirrorRel  *rel = entries[i].rel;
+		int			start;
+		uint32		len;
+
+		/* once for each table */
+		if (rel->pending == 0)
+			continue;
+		rel->pending = 0;
+		resetStringInfo(&buf);
+		put_int(&buf, rel->group_id);
+		put_int(&buf, rel->shard);
+		if (!put_replicas(&buf, rel->group_id, rel->shard))
+			continue;
+		start = buf.len;
+		put_int(&buf, 0);
+		appendBinaryStringInfo(&buf, rel->head.data, rel->head.len);
+		put_changes(&buf, rel);
+		len = pg_hton32(buf.len - start - 4);
+		memcpy(buf.data + start, &len, sizeof(len));
+		hand_on(buf.data, buf.len);
+	}
+	MemoryContextSwitchTo(old);
+	end_batch();
+}
+
+void
+mirror_flush(void)
+{
+	if (writers == 0)
+		send_entries();
+}
+
+/* ---- statements and transactions ---- */
+
+void
+mirror_enter_write(CommandId cid)
+{
+	if (writers++ == 0)
+	{
+		outermost_cid = cid;
+		piece_sent = false;
+	}
+}
+
+void
+mirror_leave_write(void)
+{
+	if (writers > 0)
+		writers--;
+}
+
+void
+mirror_trigger_start_sub(int level)
+{
+	if (level >= max_subs)
+	{
+		int			max = Max(16, level * 2);
+
+		if (writers_of_sub == NULL)
+			writers_of_sub = MemoryContextAlloc(TopMemoryContext,
+												max * sizeof(int));
+		else
+			writers_of_sub = repalloc(writers_of_sub, max * sizeof(int));
+		max_subs = max;
+	}
+	writers_of_sub[level] = writers;
+}
+
+void
+mirror_trigger_end_sub(int level, bool commit)
+{
+	if (!commit && level < max_subs)
+		writers = writers_of_sub[level];
+	while (!commit && nentries > 0 && entries[nentries - 1].level >= level)
+		entries[--nentries].rel->pending--;
+	for (int i = nentries - 1; i >= 0; i--)
+	{
+		MirrorEntry *entry = &entries[i];
+
+		if (entry->level >= level)
+			entry->level = level - 1;
+		if (entry->dead_level >= level)
+			entry->dead_level = commit ? level - 1 : 0;
+	}
+}
+
+void
+mirror_trigger_reset(void)
+{
+	writers = 0;
+	end_batch();
+}
+
+/* ---- the trigger ---- */
+
+/* Whether what happens to the relation's rows is to be repeated somewhere. */
+static bool
+is_mirrored(const ShoalGroup *group, int shard)
+{
+	if (shard >= group->shard_count)
+		return false;
+	if (group->primary[shard] != shoal_meta_local_node_id())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("this node does not have the primary of shard %d of group %d",
+						shard, group->group_id),
+				 errhint("The placement may have just changed; try the statement again.")));
+	return group->mirrored;
+}
+
+Datum
+shoal_mirror_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Relation	rel;
+	MirrorRel  *target;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager",
+						"shoal.mirror_change")));
+	rel = data->tg_relation;
+	target = find_rel(rel);
+	if (target == NULL ||
+		!is_mirrored(shoal_meta_group(target->group_id), target->shard))
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		note_change(rel, target, NULL, data->tg_trigslot);
+	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		note_change(rel, target, data->tg_trigslot, NULL);
+	else
+		note_change(rel, target, data->tg_trigslot, data->tg_newslot);
+	if (batch_size >= PIECE_SIZE && in_pieces && writers <= 1)
+	{
+		send_entries();
+		piece_sent = true;
+	}
+	return PointerGetDatum(NULL);
+}
