@@ -30,7 +30,7 @@ SELECT shoal.create_distributed_table('t', 'k', colocate_with => NULL);
 SELECT shoal.create_distributed_table('t', 'k', colocate_with => 'no_such');
 SELECT shoal.create_distributed_table('t', 'k', colocate_with => 'pg_class');
 SELECT shoal.create_distributed_table(0::regclass, 'k');
-SET shoal.replicas = 1;
+SET shoal.replicas = 8;
 SELECT shoal.create_distributed_table('t', 'k');
 RESET shoal.replicas;
 BEGIN READ ONLY;

@@ -104,12 +104,14 @@ struct ShoalSink
 	bool		one_load;		/* all local rows in one go */
 	int			nstreams;
 	SinkStream *streams;		/* reference tables: one per node, in order */
-	int		   *stream_of_shard;	/* index into streams, -1: none yet */
+	bool		copies;			/* rows go to all copies of their shard */
+	List	  **streams_of_shard;	/* SinkStream *: the primary's first */
 	StringInfoData *batches;	/* by shard: for other nodes, not yet in a
 								 * stream's buffer; data NULL: never used */
 	int			batch_size;		/* send it from here on */
 	StringInfoData row;
 	uint64		lineno;
+	uint64		rows;			/* put in */
 	MemoryContext cxt;
 	MemoryContext row_cxt;
 	ErrorContextCallback *error_stack;	/* as it was when opened */
@@ -189,6 +191,46 @@ prepare_rows(ShoalSink *sink)
 	initStringInfo(&sink->row);
 }
 
+/*
+ * Whether rows are sent to the replicas directly, which is quicker than to have
+ * the primary's trigger repeat them: if what is sent is what will be stored,
+ * and nothing but that happens to it.
+ */
+static bool
+writes_copies(ShoalSink *sink, bool replay)
+{
+	TupleDesc	desc = RelationGetDescr(sink->rel);
+	TriggerDesc *triggers = sink->rel->trigdesc;
+
+	if (!sink->group->mirrored)
+		return false;
+	if (replay)
+	{
+		/* triggers are out of action then */
+		if (sink->group->filling)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a replica of colocation group %d is being made",
+							sink->group->group_id),
+					 errhint("Wait until it is complete; see the view shoal.placements.")));
+		return true;
+	}
+	if (sink->group->filling)
+		return false;
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		if (!triggers->triggers[i].tgisinternal)
+			return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if ((att->atthasdef || att->attidentity) && !att->attgenerated &&
+			!att->attisdropped && !list_member_int(sink->attnums, i + 1))
+			return false;
+	}
+	return true;
+}
+
 ShoalSink *
 shoal_sink_open(Relation rel, List *attnums, const char *copy_options,
 				bool replay)
@@ -227,9 +269,8 @@ shoal_sink_open(Relation rel, List *attnums, const char *copy_options,
 	}
 
 	sink->streams = palloc0(sizeof(SinkStream) * (list_length(nodes) + 1));
-	sink->stream_of_shard = palloc(sizeof(int) * sink->group->shard_count);
-	for (int i = 0; i < sink->group->shard_count; i++)
-		sink->stream_of_shard[i] = -1;
+	sink->streams_of_shard = palloc0(sizeof(List *) * sink->group->shard_count);
+	sink->copies = writes_copies(sink, replay);
 	sink->batches = palloc0(sizeof(StringInfoData) * sink->group->shard_count);
 	sink->batch_size = Max(BATCH_MIN, Min(BATCH_MAX, BATCHES_SIZE /
 										  sink->group->shard_count));
@@ -254,7 +295,9 @@ static char *
 copy_command(ShoalSink *sink)
 {
 	Relation	rel = sink->rel;
-	char	   *marker = shoal_scope_marker(0, NULL, false, false);
+	char	   *marker = sink->copies ?
+		shoal_scope_copies_marker(sink->group->placements) :
+		shoal_scope_marker(0, NULL, false, false);
 	StringInfoData sql;
 	ListCell   *lc;
 
@@ -432,8 +475,10 @@ load_local(ShoalSink *sink, SinkStream *stream)
 	(void) addRangeTableEntryForRelation(pstate, sink->rel, RowExclusiveLock,
 										 NULL, false, false);
 	loading = stream;
+	shoal_scope_copies_placements = sink->group->placements;
 	PG_TRY();
 	{
+		shoal_scope_copies_here = sink->copies;
 		stream->cstate = BeginCopyFrom(pstate, sink->rel, NULL, NULL, false,
 									   load_callback, column_names(sink),
 									   parse_options(sink->options));
@@ -443,6 +488,7 @@ load_local(ShoalSink *sink, SinkStream *stream)
 	PG_FINALLY();
 	{
 		loading = outer;
+		shoal_scope_copies_here = false;
 	}
 	PG_END_TRY();
 	if (nest_level > 0)
@@ -560,56 +606,89 @@ put(ShoalSink *sink, SinkStream *stream, const char *data, int len,
 		pass_on(sink, stream, false);
 }
 
-/* The stream of a distributed or single-shard table's shard. */
 static SinkStream *
-stream_of_shard(ShoalSink *sink, int shard)
+stream_of_node(ShoalSink *sink, int node_id)
 {
-	int			which = sink->stream_of_shard[shard];
-
-	if (which < 0)
+	for (int i = 0; i < sink->nstreams; i++)
 	{
-		int			node_id = shoal_run_shard_node(sink->group, shard);
-
-		for (which = 0; which < sink->nstreams; which++)
-		{
-			if (sink->streams[which].node_id == node_id)
-				break;
-		}
-		if (which == sink->nstreams)
-		{
-			MemoryContext old = MemoryContextSwitchTo(sink->cxt);
-
-			(void) add_stream(sink, node_id);
-			MemoryContextSwitchTo(old);
-		}
-		sink->stream_of_shard[shard] = which;
+		if (sink->streams[i].node_id == node_id)
+			return &sink->streams[i];
 	}
-	return &sink->streams[which];
+	return add_stream(sink, node_id);
 }
 
-/* Sends a shard's rows if there are so many. */
+/* The streams of a distributed or single-shard table's shard. */
+static List *
+streams_of_shard(ShoalSink *sink, int shard)
+{
+	const ShoalGroup *group = sink->group;
+	MemoryContext old;
+	List	   *streams;
+
+	if (sink->streams_of_shard[shard] != NIL)
+		return sink->streams_of_shard[shard];
+	old = MemoryContextSwitchTo(sink->cxt);
+	streams = list_make1(stream_of_node(sink,
+										shoal_run_shard_node(group, shard)));
+	for (int i = 0; sink->copies && i < group->ncopies; i++)
+	{
+		if (group->copies[i].shard == shard && !group->copies[i].is_primary &&
+			group->copies[i].state == SHOAL_COPY_ACTIVE)
+			streams = lappend(streams,
+							  stream_of_node(sink, group->copies[i].node_id));
+	}
+	sink->streams_of_shard[shard] = streams;
+	MemoryContextSwitchTo(old);
+	return streams;
+}
+
+/* Sends a shard's rows to other nodes if there are so many. */
 static void
 send_batch(ShoalSink *sink, int shard, int at_least)
 {
 	StringInfo	batch = &sink->batches[shard];
-	SinkStream *stream;
+	ListCell   *lc;
 
 	if (batch->len < at_least)
 		return;
-	stream = &sink->streams[sink->stream_of_shard[shard]];
-	if (stream->buf.len == 0)
+	foreach(lc, sink->streams_of_shard[shard])
 	{
-		StringInfoData swap = stream->buf;
+		SinkStream *stream = lfirst(lc);
 
-		stream->buf = *batch;
-		*batch = swap;
+		if (stream->local)
+			continue;
+		if (stream->buf.len == 0 &&
+			lc == list_tail(sink->streams_of_shard[shard]))
+		{
+			StringInfoData swap = stream->buf;
+
+			stream->buf = *batch;
+			*batch = swap;
+		}
+		else
+			appendBinaryStringInfo(&stream->buf, batch->data, batch->len);
+		pass_on(sink, stream, false);
 	}
-	else
+	resetStringInfo(batch);
+}
+
+/* The first row of a shard that goes to other nodes. */
+static void
+begin_batch(ShoalSink *sink, int shard)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, sink->streams_of_shard[shard])
 	{
-		appendBinaryStringInfo(&stream->buf, batch->data, batch->len);
-		resetStringInfo(batch);
+		SinkStream *stream = lfirst(lc);
+
+		if (!stream->local && stream->conn == NULL)
+			begin_remote(sink, stream);
 	}
-	pass_on(sink, stream, false);
+	old = MemoryContextSwitchTo(sink->cxt);
+	initStringInfo(&sink->batches[shard]);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -617,29 +696,29 @@ put_to_shard(ShoalSink *sink, int shard, const char *data, int len,
 			 bool newline)
 {
 	StringInfo	batch = &sink->batches[shard];
+	bool		remote = false;
+	ListCell   *lc;
 
+	sink->rows++;
 	if (sink->table->kind == SHOAL_KIND_REFERENCE)
 	{
 		for (int i = 0; i < sink->nstreams; i++)
 			put(sink, &sink->streams[i], data, len, newline);
 		return;
 	}
-	if (batch->data == NULL)
+	foreach(lc, streams_of_shard(sink, shard))
 	{
-		SinkStream *stream = stream_of_shard(sink, shard);
-		MemoryContext old;
+		SinkStream *stream = lfirst(lc);
 
 		if (stream->local)
-		{
 			put(sink, stream, data, len, newline);
-			return;
-		}
-		if (stream->conn == NULL)
-			begin_remote(sink, stream);
-		old = MemoryContextSwitchTo(sink->cxt);
-		initStringInfo(batch);
-		MemoryContextSwitchTo(old);
+		else
+			remote = true;
 	}
+	if (!remote)
+		return;
+	if (batch->data == NULL)
+		begin_batch(sink, shard);
 	appendBinaryStringInfo(batch, data, len);
 	if (newline)
 		appendStringInfoChar(batch, '\n');
@@ -703,7 +782,8 @@ shoal_sink_close(ShoalSink *sink)
 	uint64		rows = 0;
 
 	for (int shard = 0; shard < sink->group->shard_count; shard++)
-		send_batch(sink, shard, 1);
+		if (sink->batches[shard].data != NULL)
+			send_batch(sink, shard, 1);
 
 	/* what the other nodes still have to do overlaps with the load here */
 	end_streams(sink);
@@ -728,6 +808,9 @@ shoal_sink_close(ShoalSink *sink)
 		if (sink->table->kind != SHOAL_KIND_REFERENCE || i == 0)
 			rows += sink->streams[i].rows;
 	}
+	/* each was stored, in as many copies as there are */
+	if (sink->copies)
+		rows = sink->rows;
 	MemoryContextDelete(sink->cxt);
 	return rows;
 }

@@ -66,6 +66,8 @@ typedef struct ShoalGroup
 	int			ncopies;		/* placements, by shard and node; none for
 								 * reference groups */
 	ShoalCopy  *copies;
+	uint32		placements;		/* a hash of them */
+	bool		filling;		/* a replica is being filled */
 	bool		mirrored;		/* writes of a shard at least are repeated on
 								 * another node */
 	bool		all_local;		/* every primary is on this node (reference:

@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
+#include "common/hashfn.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "foreign/foreign.h"
@@ -701,6 +702,11 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values)
 		group->primary[shard] = copy->node_id;
 	if (!copy->is_primary && copy->state != SHOAL_COPY_STALE)
 		group->mirrored = true;
+	if (copy->state == SHOAL_COPY_COPYING)
+		group->filling = true;
+	group->placements = hash_combine(group->placements, copy->shard);
+	group->placements = hash_combine(group->placements, copy->node_id * 512 +
+									 copy->is_primary * 256 + copy->state);
 }
 
 /* Reads the placements of a group. */

@@ -26,6 +26,7 @@
 #include "mirror/mirror.h"
 #include "mirror/mirror_private.h"
 #include "remote/remote.h"
+#include "scope/scope.h"
 #include "xact/xact.h"
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
@@ -389,7 +390,11 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	bool		copy = IsA(pstmt->utilityStmt, CopyStmt);
 
 	if (copy)
+	{
 		mirror_enter_write(GetCurrentCommandId(false));
+		if (shoal_scope_says_copies(pstmt, query_string))
+			shoal_scope_copies_here = true;
+	}
 	if (next_utility)
 		next_utility(pstmt, query_string, read_only_tree, context, params, env,
 					 dest, qc);
@@ -397,7 +402,10 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
 								params, env, dest, qc);
 	if (copy)
+	{
 		mirror_leave_write();
+		shoal_scope_copies_here = false;
+	}
 	if (!IsTransactionState())
 		return;
 	mirror_flush();
@@ -447,7 +455,10 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 		return;
 	mirror_trigger_end_sub(level, commit);
 	if (!commit)
+	{
 		drop_pieces(level);
+		shoal_scope_copies_here = false;
+	}
 	for (int i = 0; i < npieces; i++)
 		pieces[i].level = Min(pieces[i].level, level - 1);
 }
@@ -460,6 +471,7 @@ on_xact(XactEvent event, void *arg)
 		return;
 	mirror_trigger_reset();
 	drop_pieces(0);
+	shoal_scope_copies_here = false;
 }
 
 void

@@ -54,6 +54,7 @@
 #include "meta/meta.h"
 #include "mirror/mirror_private.h"
 #include "remote/remote.h"
+#include "scope/scope.h"
 
 PG_FUNCTION_INFO_V1(shoal_mirror_change);
 
@@ -733,6 +734,26 @@ is_mirrored(const ShoalGroup *group, int shard)
 	return group->mirrored;
 }
 
+/*
+ * Whether the coordinator writes the replicas itself.  It must know where they
+ * all are.
+ */
+static bool
+is_copy_of_all(MirrorRel *target)
+{
+	const ShoalGroup *group;
+
+	if (!shoal_scope_copies_here)
+		return false;
+	group = shoal_meta_group(target->group_id);
+	if (shoal_scope_copies_placements != group->placements || group->filling)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("placements of group %d have changed", group->group_id),
+				 errhint("Try the statement again.")));
+	return true;
+}
+
 Datum
 shoal_mirror_change(PG_FUNCTION_ARGS)
 {
@@ -747,6 +768,8 @@ shoal_mirror_change(PG_FUNCTION_ARGS)
 						"shoal.mirror_change")));
 	rel = data->tg_relation;
 	target = find_rel(rel);
+	if (target != NULL && is_copy_of_all(target))
+		return PointerGetDatum(NULL);
 	if (target == NULL ||
 		!is_mirrored(shoal_meta_group(target->group_id), target->shard))
 		return PointerGetDatum(NULL);

@@ -7,6 +7,8 @@
  *		/+shoal 1:0-7,12+/			(with * for +) group 1, those shards
  *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
+ *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
+ *									to each copy of a shard (see below)
  *		/+shoal local+/				everything that lies on this node; DDL is
  *									not forwarded from here
  *
@@ -89,6 +91,23 @@ extern bool shoal_scope_is_local_work(void);
  * the server itself runs: it must see local data only.
  */
 extern bool shoal_scope_is_foreign_key_check(const char *query_string);
+
+/*
+ * A COPY that goes to the replicas as well as to the primaries is marked by
+ * this; placements is the sender's view of them (ShoalGroup.placements).
+ */
+extern char *shoal_scope_copies_marker(uint32 placements);
+
+/* True if the statement is so marked; sets placements. */
+extern bool shoal_scope_says_copies(const PlannedStmt *stmt,
+									const char *query_string);
+
+/*
+ * Such a COPY is under way: what it writes is not to be repeated elsewhere.
+ * Whoever sets it unsets it, on error, too.
+ */
+extern bool shoal_scope_copies_here;
+extern uint32 shoal_scope_copies_placements;
 
 /*
  * Locks a shard's partition; InvalidOid (and no lock) if it is not here.

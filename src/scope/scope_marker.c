@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" | group ":" [ ranges ] ) [ " partial" ] [ " held" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " held" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 
 #include "base/base_settings.h"
@@ -25,6 +26,10 @@
 #define MARKER_START "/*shoal "
 #define MARKER_END "*/"
 #define HELD " held"
+#define COPIES " copies "
+
+bool		shoal_scope_copies_here = false;
+uint32		shoal_scope_copies_placements = 0;
 
 /* more shards than any group may have; keeps a bad marker from eating memory */
 #define MAX_SHARD 1000000
@@ -134,7 +139,11 @@ read_marker(const char *text, ShoalScope *scope)
 {
 	memset(scope, 0, sizeof(ShoalScope));
 	if (skip(&text, "local"))
+	{
 		scope->local = true;
+		if (skip(&text, COPIES))
+			text += strspn(text, "0123456789abcdef");
+	}
 	else
 	{
 		if (!read_number(&text, &scope->group_id) || scope->group_id == 0 ||
@@ -162,6 +171,28 @@ shoal_scope_is_held(const char *query_string)
 	end -= strlen(HELD);
 	return end > query_string && strncmp(end, HELD, strlen(HELD)) == 0 &&
 		shoal_scope_is_trusted(query_string);
+}
+
+char *
+shoal_scope_copies_marker(uint32 placements)
+{
+	return psprintf("%slocal%s%x%s", MARKER_START, COPIES, placements,
+					MARKER_END);
+}
+
+bool
+shoal_scope_says_copies(const PlannedStmt *stmt, const char *query_string)
+{
+	static const char start[] = MARKER_START "local" COPIES;
+	const char *text = query_string + Max(stmt->stmt_location, 0);
+
+	/* what the coordinator has sent, not what a function runs */
+	if (shoal_origin <= 0 || query_string != debug_query_string ||
+		strncmp(text, start, strlen(start)) != 0)
+		return false;
+	shoal_scope_copies_placements = (uint32) strtoul(text + strlen(start),
+													 NULL, 16);
+	return true;
 }
 
 bool

@@ -51,6 +51,9 @@ typedef struct ActiveScope
 
 static ActiveScope *active_scopes = NULL;
 
+/* a foreign-key check is being planned */
+static bool planning_check = false;
+
 static get_relation_info_hook_type previous_relation_info_hook = NULL;
 static set_rel_pathlist_hook_type previous_pathlist_hook = NULL;
 static planner_hook_type previous_planner_hook = NULL;
@@ -80,7 +83,8 @@ small_table(PlannerInfo *root, RelOptInfo *rel)
 
 /*
  * What runs without a scope (foreign-key actions, local work) is about the rows
- * that this node is in charge of.
+ * that this node is in charge of.  But a new foreign key is validated for
+ * replicas, too, whose rows refer to replicas.
  */
 static void
 hide_replica(Oid relid, RelOptInfo *rel)
@@ -89,7 +93,8 @@ hide_replica(Oid relid, RelOptInfo *rel)
 	int			group_id;
 	int			shard;
 
-	if (rel->reloptkind != RELOPT_OTHER_MEMBER_REL || !shoal_meta_enabled() ||
+	if (planning_check || rel->reloptkind != RELOPT_OTHER_MEMBER_REL ||
+		!shoal_meta_enabled() ||
 		!shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id,
 									&shard))
 		return;
@@ -224,13 +229,43 @@ plan_in_scope(Query *query, const char *query_string, int cursor_options,
 	return stmt;
 }
 
+/* As core writes it, for a new foreign key or for a row. */
+static bool
+is_check(const char *query_string)
+{
+	return query_string != NULL &&
+		(strncmp(query_string, "SELECT fk.", 10) == 0 ||
+		 strncmp(query_string, "SELECT 1 FROM ", 14) == 0);
+}
+
+static PlannedStmt *
+plan_check(Query *query, const char *query_string, int cursor_options,
+		   ParamListInfo params)
+{
+	PlannedStmt *stmt;
+
+	planning_check = true;
+	PG_TRY();
+	{
+		stmt = plan_by_core(query, query_string, cursor_options, params);
+	}
+	PG_FINALLY();
+	{
+		planning_check = false;
+	}
+	PG_END_TRY();
+	return stmt;
+}
+
 /* A function that is evaluated while a query with a scope is planned. */
 static PlannedStmt *
 plan_without_scope(Query *query, const char *query_string, int cursor_options,
 				   ParamListInfo params)
 {
 	if (active_scopes == NULL)
-		return plan_by_core(query, query_string, cursor_options, params);
+		return is_check(query_string) ?
+			plan_check(query, query_string, cursor_options, params) :
+			plan_by_core(query, query_string, cursor_options, params);
 	return plan_in_scope(query, query_string, cursor_options, params, NULL,
 						 NIL);
 }
