@@ -21,6 +21,7 @@
 #include "exec/exec.h"
 #include "ddl/ddl.h"
 #include "mirror/mirror.h"
+#include "ops/ops.h"
 
 PG_MODULE_MAGIC;
 
@@ -44,4 +45,5 @@ _PG_init(void)
 	shoal_exec_init();
 	shoal_ddl_init();
 	shoal_mirror_init();
+	shoal_ops_init();
 }

@@ -488,4 +488,11 @@ shoal_schema_is_usable(Oid schema, Oid role)
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
 #endif
 
+/* a new, empty file for a relation */
+#if PG_VERSION_NUM >= 160000
+#define shoal_set_new_relfile RelationSetNewRelfilenumber
+#else
+#define shoal_set_new_relfile RelationSetNewRelfilenode
+#endif
+
 #endif							/* BASE_COMPAT_H */

@@ -67,6 +67,11 @@ extern void shoal_ddl_replace_heap(Oid relid, Oid heap);
  */
 extern void shoal_ddl_mirror_table(Oid relid, int group_id);
 
+/* ---- ddl_copies.c: on this node only ---- */
+
+/* Empties a table without looking at foreign keys or firing triggers. */
+extern void shoal_ddl_empty_table(Oid relid);
+
 /* ---- ddl_partition.c: on this node only ---- */
 
 /* What a partitioned table cannot remember for its partitions. */

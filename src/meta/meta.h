@@ -42,6 +42,7 @@ typedef struct ShoalNode
 #define SHOAL_COPY_ACTIVE	'a' /* equal to the primary */
 #define SHOAL_COPY_COPYING	'c' /* gets all writes, lacks older rows */
 #define SHOAL_COPY_STALE	's' /* has missed writes, gets none */
+#define SHOAL_COPY_DROPPING	'd' /* the same, and will be gone */
 
 /* A placement of a shard. */
 typedef struct ShoalCopy
@@ -51,6 +52,10 @@ typedef struct ShoalCopy
 	bool		is_primary;
 	char		state;
 } ShoalCopy;
+
+/* it gets all writes */
+#define SHOAL_COPY_IS_KEPT(copy) \
+	((copy)->state == SHOAL_COPY_ACTIVE || (copy)->state == SHOAL_COPY_COPYING)
 
 typedef struct ShoalGroup
 {

@@ -700,7 +700,7 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values)
 	copy->state = state[0];
 	if (copy->is_primary && copy->state == SHOAL_COPY_ACTIVE)
 		group->primary[shard] = copy->node_id;
-	if (!copy->is_primary && copy->state != SHOAL_COPY_STALE)
+	if (!copy->is_primary && SHOAL_COPY_IS_KEPT(copy))
 		group->mirrored = true;
 	if (copy->state == SHOAL_COPY_COPYING)
 		group->filling = true;

@@ -57,7 +57,11 @@ insert_row(ShoalMetaRel which, Datum *values)
 {
 	Relation	rel = open_for_write(which);
 	bool		nulls[SHOAL_PLACEMENT_NATTS] = {false};
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	HeapTuple	tuple;
+
+	/* only a move of a shard sets it, by SQL */
+	nulls[SHOAL_PLACEMENT_REPLACES - 1] = which == SHOAL_REL_PLACEMENT;
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 
 	CatalogTupleInsert(rel, tuple);
 	heap_freetuple(tuple);

@@ -36,6 +36,7 @@
 
 #include "base/base_compat.h"
 #include "common/hashfn.h"
+#include "ddl/ddl.h"
 #include "exec/exec_wire.h"
 #include "meta/meta.h"
 #include "mirror/mirror_private.h"
@@ -198,13 +199,6 @@ fill_key(Target *target, Reader values, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* The key's part of a row that is sent, in the key's order. */
-static void
-fill_key_of_row(Target *target, Reader values, TupleTableSlot *slot)
-{
-	fill_row(target, values, slot);
-}
-
 /* ---- opening the target ---- */
 
 static Oid
@@ -240,7 +234,7 @@ check_copy(Target *target, int group_id, int shard)
 	const ShoalCopy *copy = shoal_meta_copy(group, shard,
 											shoal_meta_local_node_id());
 
-	if (copy == NULL || copy->is_primary || copy->state == SHOAL_COPY_STALE)
+	if (copy == NULL || copy->is_primary || !SHOAL_COPY_IS_KEPT(copy))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("this node has no replica of shard %d of group %d that takes changes",
@@ -327,6 +321,12 @@ open_target(Reader *reader, int group_id, int shard)
 	target->rel = table_open(relid, NoLock);
 	read_columns(target, reader);
 	find_key_index(target);
+	if (target->lenient && reader->data < reader->end && *reader->data == 'X')
+	{
+		(void) take(reader, 1);
+		shoal_ddl_empty_table(relid);
+		UpdateActiveSnapshotCommandId();
+	}
 
 	target->estate = CreateExecutorState();
 	target->estate->es_snapshot = GetActiveSnapshot();
@@ -386,7 +386,7 @@ want_rows(Target *target, Reader reader)
 
 		if (op == 'U')
 			(void) take_values(&reader, target->ncols);
-		if (op == 'I')
+		if (op == 'I' || op == 'F')
 			continue;
 		wanted = hash_search(target->wanted, &hash, HASH_ENTER, &found);
 		if (!found)
@@ -559,19 +559,23 @@ update_row(Target *target, Reader row)
 							 target->found, target->row);
 }
 
-/* A row that a copy which is being filled may have already. */
+/*
+ * A row that a copy which is being filled may have already.  One that comes
+ * with a change is newer, one that comes from filling may be older.
+ */
 static void
-put_row(Target *target, Reader row)
+put_row(Target *target, Reader row, bool replace)
 {
 	if (target->nkeys > 0)
 	{
 		see_changes(target);
-		fill_key_of_row(target, row, target->search);
+		fill_row(target, row, target->search);
 		if (RelationFindReplTupleByIndex(target->rel, target->index,
 										 LockTupleExclusive, target->search,
 										 target->found))
 		{
-			update_row(target, row);
+			if (replace)
+				update_row(target, row);
 			return;
 		}
 	}
@@ -592,9 +596,10 @@ raise_missing(Target *target)
 static void
 change(Target *target, char op, Reader old, Reader row)
 {
-	bool		found = op == 'I' ? false : find_old(target, old);
+	bool		has_old = op == 'U' || op == 'D';
+	bool		found = has_old && find_old(target, old);
 
-	if (op != 'I' && !found && !target->lenient)
+	if (has_old && !found && !target->lenient)
 		raise_missing(target);
 	if (op == 'D')
 	{
@@ -605,7 +610,7 @@ change(Target *target, char op, Reader old, Reader row)
 	else if (found)
 		update_row(target, row);
 	else if (target->lenient)
-		put_row(target, row);
+		put_row(target, row, op != 'F');
 	else
 		insert_row(target, row);
 	target->changed = true;
@@ -630,9 +635,10 @@ apply_segment(Reader *reader, int group_id, int shard)
 		MemoryContext caller;
 
 		CHECK_FOR_INTERRUPTS();
-		if (op != 'I' && op != 'U' && op != 'D')
+		if (op != 'I' && op != 'U' && op != 'D' &&
+			!(op == 'F' && target->lenient))
 			raise_malformed();
-		if (op != 'I')
+		if (op == 'U' || op == 'D')
 			old = take_values(reader, nkeys);
 		if (op != 'D')
 			row = take_values(reader, target->ncols);

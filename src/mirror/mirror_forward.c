@@ -340,6 +340,12 @@ mirror_forward(void)
 	MemoryContextDelete(cxt);
 }
 
+void
+shoal_mirror_forward(void)
+{
+	mirror_forward();
+}
+
 /* ---- statements ---- */
 
 static bool

@@ -8,7 +8,8 @@
  *		the rest; the table: schema and name (zero-terminated), int32 number of
  *		columns, their names (zero-terminated) and formats (a byte, 0 text, 1
  *		binary), int32 number of key columns, their positions; then changes:
- *		'I' row, 'U' key row, 'D' key
+ *		'I' row, 'U' key row, 'D' key; in a copy that is being made: 'X' (empty
+ *		the table, only as the first), 'F' row (if it is not there)
  *
  * A key or row is its values, each an int32 length (-1: null) and bytes.
  * Without key columns (no primary key) the whole row is the key.  Integers are
@@ -21,16 +22,53 @@
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
+#include "exec/exec_wire.h"
+
+/* ---- mirror_rel.c ---- */
+
+/* A partition, or single-shard table, whose changes are collected. */
+typedef struct MirrorRel
+{
+	Oid			relid;			/* hash key */
+	int			group_id;
+	int			shard;
+	int			ncols;			/* without dropped and generated columns */
+	AttrNumber *attnums;
+	ShoalEncoder *encoder;
+	int			nkeys;			/* 0: the whole row */
+	AttrNumber *keyattnums;
+	ShoalEncoder *key_encoder;
+	StringInfoData head;		/* the segment from the table's name on */
+	bool		quiet;			/* no trigger of it may write anything */
+	int			pending;		/* entries that are about it */
+} MirrorRel;
+
+/*
+ * The entry of a table, NULL if it belongs to no shard.  It is valid until the
+ * next call with anew, which is for those who keep none.
+ */
+extern MirrorRel *mirror_rel_find(Relation rel, bool anew);
+
+/* What identifies a row: key columns' numbers; none: the whole row. */
+extern int	mirror_identity(Relation rel, Oid *index, AttrNumber *attnums);
+
+/* Values of a row, as above; valid until the next call. */
+extern StringInfo mirror_encode_row(ShoalEncoder *encoder, int n,
+									const AttrNumber *attnums,
+									TupleTableSlot *slot);
+
+extern void mirror_put_int(StringInfo buf, int32 value);
+
 /* ---- mirror_trigger.c ---- */
+
+/* Hands segments to the coordinator, or to mirror_take_segments. */
+extern void mirror_hand_on(const char *data, int len);
 
 /* Hands on what has been collected, if no statement is in the middle of it. */
 extern void mirror_flush(void);
 extern void mirror_trigger_start_sub(int level);
 extern void mirror_trigger_end_sub(int level, bool commit);
 extern void mirror_trigger_reset(void);
-
-/* What identifies a row: key columns' numbers; none: the whole row. */
-extern int	mirror_identity(Relation rel, Oid *index, AttrNumber *attnums);
 
 /* A statement that writes begins, with its command id, or ends; nested ones count. */
 extern void mirror_enter_write(CommandId cid);

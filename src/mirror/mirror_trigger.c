@@ -61,23 +61,6 @@ PG_FUNCTION_INFO_V1(shoal_mirror_change);
 /* bytes that are collected before a piece of a statement is handed on */
 #define PIECE_SIZE	(256 * 1024)
 
-/* A partition, or single-shard table, whose changes are collected. */
-typedef struct MirrorRel
-{
-	Oid			relid;			/* hash key */
-	int			group_id;
-	int			shard;
-	int			ncols;			/* without dropped and generated columns */
-	AttrNumber *attnums;
-	ShoalEncoder *encoder;
-	int			nkeys;			/* 0: the whole row */
-	AttrNumber *keyattnums;
-	ShoalEncoder *key_encoder;
-	StringInfoData head;		/* the segment from the table's name on */
-	bool		quiet;			/* no trigger of it may write anything */
-	int			pending;		/* entries that are about it */
-} MirrorRel;
-
 /* A change. */
 typedef struct MirrorEntry
 {
@@ -104,10 +87,6 @@ typedef struct Version
 	int			entry;
 } Version;
 
-static HTAB *rels = NULL;
-static MemoryContext rels_cxt = NULL;
-static bool rels_valid = false;
-
 static MemoryContext batch_cxt = NULL;
 static MirrorEntry *entries = NULL;
 static int	nentries = 0;
@@ -120,206 +99,10 @@ static bool in_pieces = true;	/* only quiet tables so far */
 /* statements that write and have not ended, the outermost one's command id */
 static int	writers = 0;
 static CommandId outermost_cid = 0;
+static Oid	checked_relid = InvalidOid; /* by the one that is a COPY */
 static bool piece_sent = false;	/* of the outermost one */
 static int *writers_of_sub = NULL;
 static int	max_subs = 0;
-
-/* ---- tables ---- */
-
-int
-mirror_identity(Relation rel, Oid *index, AttrNumber *attnums)
-{
-	Relation	index_rel;
-	int			n;
-
-	/* it may be the primary key's */
-	*index = RelationGetReplicaIndex(rel);
-	if (!OidIsValid(*index) || rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
-		*index = rel->rd_pkindex;
-	if (!OidIsValid(*index))
-		return 0;
-	index_rel = index_open(*index, AccessShareLock);
-	n = IndexRelationGetNumberOfKeyAttributes(index_rel);
-	for (int i = 0; i < n; i++)
-		attnums[i] = index_rel->rd_index->indkey.values[i];
-	index_close(index_rel, AccessShareLock);
-	return n;
-}
-
-static void
-put_int(StringInfo buf, int32 value)
-{
-	uint32		net = pg_hton32((uint32) value);
-
-	appendBinaryStringInfo(buf, (char *) &net, sizeof(net));
-}
-
-static void
-put_string(StringInfo buf, const char *string)
-{
-	appendBinaryStringInfo(buf, string, strlen(string) + 1);
-}
-
-/* The shard of a partition, or of a single-shard table; false if it has none. */
-static bool
-shard_of_relation(Relation rel, int *group_id, int *shard, Oid *named)
-{
-	const ShoalTable *table;
-
-	*named = RelationGetRelid(rel);
-	if (rel->rd_rel->relispartition &&
-		shoal_meta_is_shard_schema(RelationGetNamespace(rel), group_id, shard))
-	{
-		*named = get_partition_parent(*named, true);
-		return true;
-	}
-	table = shoal_meta_table(*named);
-	if (table == NULL || table->kind != SHOAL_KIND_SINGLE)
-		return false;
-	*group_id = table->group_id;
-	*shard = 0;
-	return true;
-}
-
-/* Whether nothing is run for its rows but our trigger and foreign-key checks. */
-static bool
-is_quiet(Relation rel)
-{
-	TriggerDesc *triggers = rel->trigdesc;
-
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
-
-		if (!TRIGGER_FOR_ROW(trigger->tgtype) ||
-			!TRIGGER_FOR_AFTER(trigger->tgtype))
-			continue;
-		if (strncmp(trigger->tgname, "!shoal_mirror", 13) != 0 &&
-			trigger->tgfoid != F_RI_FKEY_CHECK_INS &&
-			trigger->tgfoid != F_RI_FKEY_CHECK_UPD)
-			return false;
-	}
-	return true;
-}
-
-static void
-describe_columns(MirrorRel *entry, Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	Oid		   *types = palloc(sizeof(Oid) * (desc->natts + 1));
-	AttrNumber	keys[INDEX_MAX_KEYS];
-	Oid			key_types[INDEX_MAX_KEYS];
-	Oid			index;
-
-	entry->attnums = palloc(sizeof(AttrNumber) * (desc->natts + 1));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		/* replicas compute generated columns themselves */
-		if (att->attisdropped || att->attgenerated)
-			continue;
-		types[entry->ncols] = att->atttypid;
-		entry->attnums[entry->ncols++] = i + 1;
-	}
-	entry->encoder = shoal_wire_encoder(entry->ncols, types, false);
-	entry->nkeys = mirror_identity(rel, &index, keys);
-	for (int i = 0; i < entry->nkeys; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, keys[i] - 1);
-
-		/* can't be told from the columns that are sent */
-		if (att->attgenerated)
-			entry->nkeys = 0;
-		key_types[i] = att->atttypid;
-	}
-	if (entry->nkeys > 0)
-	{
-		entry->keyattnums = palloc(sizeof(AttrNumber) * entry->nkeys);
-		memcpy(entry->keyattnums, keys, sizeof(AttrNumber) * entry->nkeys);
-		entry->key_encoder = shoal_wire_encoder(entry->nkeys, key_types, false);
-	}
-}
-
-static void
-write_head(MirrorRel *entry, Relation rel, Oid named)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	initStringInfo(&entry->head);
-	put_string(&entry->head, get_namespace_name(get_rel_namespace(named)));
-	put_string(&entry->head, get_rel_name(named));
-	put_int(&entry->head, entry->ncols);
-	for (int i = 0; i < entry->ncols; i++)
-	{
-		put_string(&entry->head,
-				   NameStr(TupleDescAttr(desc, entry->attnums[i] - 1)->attname));
-		appendStringInfoChar(&entry->head,
-							 shoal_wire_encodes_binary(entry->encoder, i));
-	}
-	put_int(&entry->head, entry->nkeys);
-	for (int i = 0; i < entry->nkeys; i++)
-		for (int j = 0; j < entry->ncols; j++)
-			if (entry->attnums[j] == entry->keyattnums[i])
-				put_int(&entry->head, j);
-}
-
-static void
-on_relcache_change(Datum arg, Oid relid)
-{
-	rels_valid = false;
-}
-
-static void
-make_cache(void)
-{
-	static bool registered = false;
-	HASHCTL		ctl;
-
-	if (!registered)
-		CacheRegisterRelcacheCallback(on_relcache_change, (Datum) 0);
-	registered = true;
-	if (rels_cxt)
-		MemoryContextDelete(rels_cxt);
-	rels = NULL;
-	rels_cxt = AllocSetContextCreate(TopMemoryContext, "Shoal mirrored tables",
-									 ALLOCSET_DEFAULT_SIZES);
-	ctl.keysize = sizeof(Oid);
-	ctl.entrysize = sizeof(MirrorRel);
-	ctl.hcxt = rels_cxt;
-	rels = hash_create("shoal mirrored tables", 32, &ctl,
-					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	rels_valid = true;
-}
-
-/* NULL if the relation belongs to no shard. */
-static MirrorRel *
-find_rel(Relation rel)
-{
-	Oid			relid = RelationGetRelid(rel);
-	MirrorRel  *entry;
-	MirrorRel	new = {0};
-	MemoryContext old;
-	Oid			named;
-
-	/* entries that are pending keep what they point to */
-	if (!rels_valid && nentries == 0)
-		make_cache();
-	entry = hash_search(rels, &relid, HASH_FIND, NULL);
-	if (entry != NULL)
-		return entry;
-	if (!shard_of_relation(rel, &new.group_id, &new.shard, &named))
-		return NULL;
-	old = MemoryContextSwitchTo(rels_cxt);
-	new.relid = relid;
-	new.quiet = is_quiet(rel);
-	describe_columns(&new, rel);
-	write_head(&new, rel, named);
-	MemoryContextSwitchTo(old);
-	entry = hash_search(rels, &relid, HASH_ENTER, NULL);
-	*entry = new;
-	return entry;
-}
 
 /* ---- entries ---- */
 
@@ -327,40 +110,12 @@ static char *
 encode_row(ShoalEncoder *encoder, int n, const AttrNumber *attnums,
 		   TupleTableSlot *slot, int *len)
 {
-	static MemoryContext row_cxt = NULL;
-	MemoryContext old;
-	Datum	   *values;
-	bool	   *nulls;
-	ShoalParams *params;
-	StringInfoData buf;
-	char	   *result;
+	StringInfo	buf = mirror_encode_row(encoder, n, attnums, slot);
+	char	   *result = MemoryContextAllocHuge(batch_cxt, buf->len + 1);
 
-	if (row_cxt == NULL)
-		row_cxt = AllocSetContextCreate(TopMemoryContext, "Shoal mirrored row",
-										ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(row_cxt);
-	old = MemoryContextSwitchTo(row_cxt);
-	values = palloc(sizeof(Datum) * (n + 1));
-	nulls = palloc(sizeof(bool) * (n + 1));
-	slot_getallattrs(slot);
-	for (int i = 0; i < n; i++)
-	{
-		values[i] = slot->tts_values[attnums[i] - 1];
-		nulls[i] = slot->tts_isnull[attnums[i] - 1];
-	}
-	params = shoal_wire_params(encoder, values, nulls);
-	initStringInfo(&buf);
-	for (int i = 0; i < n; i++)
-	{
-		put_int(&buf, nulls[i] ? -1 : params->lengths[i]);
-		if (!nulls[i])
-			appendBinaryStringInfo(&buf, params->values[i], params->lengths[i]);
-	}
-	MemoryContextSwitchTo(old);
-	result = MemoryContextAllocHuge(batch_cxt, buf.len + 1);
-	memcpy(result, buf.data, buf.len);
-	*len = buf.len;
-	batch_size += buf.len;
+	memcpy(result, buf->data, buf->len);
+	*len = buf->len;
+	batch_size += buf->len;
 	return result;
 }
 
@@ -563,15 +318,15 @@ put_replicas(StringInfo buf, int group_id, int shard)
 	int			at = buf->len;
 	uint32		n_net;
 
-	put_int(buf, 0);
+	mirror_put_int(buf, 0);
 	for (int i = 0; i < group->ncopies; i++)
 	{
 		const ShoalCopy *copy = &group->copies[i];
 
 		if (copy->shard != shard || copy->is_primary ||
-			copy->state == SHOAL_COPY_STALE)
+			!SHOAL_COPY_IS_KEPT(copy))
 			continue;
-		put_int(buf, copy->node_id);
+		mirror_put_int(buf, copy->node_id);
 		n++;
 	}
 	n_net = pg_hton32(n);
@@ -579,8 +334,8 @@ put_replicas(StringInfo buf, int group_id, int shard)
 	return n > 0;
 }
 
-static void
-hand_on(const char *data, int len)
+void
+mirror_hand_on(const char *data, int len)
 {
 	StringInfoData message;
 	char	   *text;
@@ -633,17 +388,17 @@ send_entries(void)
 			continue;
 		rel->pending = 0;
 		resetStringInfo(&buf);
-		put_int(&buf, rel->group_id);
-		put_int(&buf, rel->shard);
+		mirror_put_int(&buf, rel->group_id);
+		mirror_put_int(&buf, rel->shard);
 		if (!put_replicas(&buf, rel->group_id, rel->shard))
 			continue;
 		start = buf.len;
-		put_int(&buf, 0);
+		mirror_put_int(&buf, 0);
 		appendBinaryStringInfo(&buf, rel->head.data, rel->head.len);
 		put_changes(&buf, rel);
 		len = pg_hton32(buf.len - start - 4);
 		memcpy(buf.data + start, &len, sizeof(len));
-		hand_on(buf.data, buf.len);
+		mirror_hand_on(buf.data, buf.len);
 	}
 	MemoryContextSwitchTo(old);
 	end_batch();
@@ -664,6 +419,7 @@ mirror_enter_write(CommandId cid)
 	if (writers++ == 0)
 	{
 		outermost_cid = cid;
+		checked_relid = InvalidOid;
 		piece_sent = false;
 	}
 }
@@ -739,18 +495,26 @@ is_mirrored(const ShoalGroup *group, int shard)
  * all are.
  */
 static bool
-is_copy_of_all(MirrorRel *target)
+is_copy_of_all(Relation rel)
 {
+	MirrorRel  *target;
 	const ShoalGroup *group;
 
 	if (!shoal_scope_copies_here)
 		return false;
+	/* placements don't change while the table is locked */
+	if (checked_relid == RelationGetRelid(rel))
+		return true;
+	target = mirror_rel_find(rel, nentries == 0);
+	if (target == NULL)
+		return true;
 	group = shoal_meta_group(target->group_id);
 	if (shoal_scope_copies_placements != group->placements || group->filling)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("placements of group %d have changed", group->group_id),
 				 errhint("Try the statement again.")));
+	checked_relid = RelationGetRelid(rel);
 	return true;
 }
 
@@ -767,9 +531,9 @@ shoal_mirror_change(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called by trigger manager",
 						"shoal.mirror_change")));
 	rel = data->tg_relation;
-	target = find_rel(rel);
-	if (target != NULL && is_copy_of_all(target))
+	if (is_copy_of_all(rel))
 		return PointerGetDatum(NULL);
+	target = mirror_rel_find(rel, nentries == 0);
 	if (target == NULL ||
 		!is_mirrored(shoal_meta_group(target->group_id), target->shard))
 		return PointerGetDatum(NULL);

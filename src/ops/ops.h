@@ -2,8 +2,7 @@
  * ops.h
  *		Nodes of the cluster: adding, altering, removing.
  *
- * Nothing to install: all of it is called from SQL.  What follows is shared by
- * the files of this folder.
+ * What follows is shared by the files of this folder, but for shoal_ops_init.
  */
 #ifndef OPS_H
 #define OPS_H
@@ -53,5 +52,14 @@ extern void shoal_ops_run_everywhere(const char *sql);
 
 /* Runs a command there. */
 extern void shoal_ops_run_on(ShoalConn *conn, const char *sql);
+
+/*
+ * Calls an internal function, given with its arguments, on any node, and
+ * returns its result as text, or NULL.
+ */
+extern char *shoal_ops_call(int node_id, const char *call);
+
+/* Asks for shared memory.  Called from _PG_init. */
+extern void shoal_ops_init(void);
 
 #endif							/* OPS_H */

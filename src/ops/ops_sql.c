@@ -10,6 +10,7 @@
 
 #include "executor/spi.h"
 
+#include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
 #include "xact/xact.h"
@@ -53,6 +54,36 @@ shoal_ops_text(const char *sql)
 	List	   *rows = shoal_ops_texts(sql);
 
 	return rows == NIL ? NULL : (char *) linitial(rows);
+}
+
+char *
+shoal_ops_call(int node_id, const char *call)
+{
+	char	   *sql = psprintf("/*shoal local*/ SELECT %s::pg_catalog.text", call);
+	char	   *result = NULL;
+	PGresult   *res;
+
+	if (node_id == shoal_meta_local_node_id())
+	{
+		shoal_xact_calls_itself = true;
+		PG_TRY();
+		{
+			result = shoal_ops_text(psprintf("SELECT %s::pg_catalog.text", call));
+		}
+		PG_FINALLY();
+		{
+			shoal_xact_calls_itself = false;
+		}
+		PG_END_TRY();
+		return result;
+	}
+	res = shoal_remote_query(shoal_xact_conn(node_id,
+											 SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
+							 sql, NULL);
+	if (PQntuples(res) == 1 && !PQgetisnull(res, 0, 0))
+		result = pstrdup(PQgetvalue(res, 0, 0));
+	PQclear(res);
+	return result;
 }
 
 void

@@ -42,7 +42,8 @@ CREATE TABLE shoal.placement (
 	shard int NOT NULL CHECK (shard >= 0),
 	node_id int NOT NULL,
 	role text NOT NULL DEFAULT 'primary' CHECK (role IN ('primary', 'replica')),
-	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'copying', 'stale')),
+	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'copying', 'stale', 'dropping')),
+	replaces int,
 	PRIMARY KEY (group_id, shard, node_id)
 );
 COMMENT ON TABLE shoal.placement IS

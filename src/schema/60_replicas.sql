@@ -10,3 +10,122 @@ CREATE FUNCTION shoal.internal_mirror(changes bytea) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_mirror';
 COMMENT ON FUNCTION shoal.internal_mirror(bytea) IS
 'internal: makes a primary''s changes in the replicas of this node';
+
+CREATE FUNCTION shoal.internal_fill(table_name regclass, shard int, node_id int, block bigint, blocks bigint) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_fill';
+COMMENT ON FUNCTION shoal.internal_fill(regclass, int, int, bigint, bigint) IS
+'internal: sends rows of a shard to a copy that is being made';
+
+CREATE FUNCTION shoal.internal_make_copy(group_id int, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_make_copy';
+COMMENT ON FUNCTION shoal.internal_make_copy(int, int) IS
+'internal: makes empty tables for a copy of a shard on this node';
+
+CREATE FUNCTION shoal.internal_drop_copy(group_id int, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_drop_copy';
+COMMENT ON FUNCTION shoal.internal_drop_copy(int, int) IS
+'internal: drops this node''s copy of a shard';
+
+CREATE FUNCTION shoal.internal_lock_shard(group_id int, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_lock_shard';
+COMMENT ON FUNCTION shoal.internal_lock_shard(int, int) IS
+'internal: locks this node''s copy of a shard against writers';
+
+CREATE FUNCTION shoal.internal_mirror_group(group_id int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_mirror_group';
+COMMENT ON FUNCTION shoal.internal_mirror_group(int) IS
+'internal: makes this node''s copies of shards repeat their writes';
+
+CREATE FUNCTION shoal.internal_empty_copy(group_id int, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_empty_copy';
+COMMENT ON FUNCTION shoal.internal_empty_copy(int, int) IS
+'internal: empties this node''s copy of a shard';
+
+CREATE FUNCTION shoal.internal_shard_size(group_id int, shard int) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_shard_size';
+COMMENT ON FUNCTION shoal.internal_shard_size(int, int) IS
+'internal: bytes of this node''s copy of a shard, without indexes';
+
+CREATE FUNCTION shoal.internal_hold_copy(group_id int, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_hold_copy';
+COMMENT ON FUNCTION shoal.internal_hold_copy(int, int) IS
+'internal: says that this session works on this node''s copy of a shard';
+
+CREATE FUNCTION shoal.internal_release_copy(group_id int, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_release_copy';
+COMMENT ON FUNCTION shoal.internal_release_copy(int, int) IS
+'internal: ends what internal_hold_copy() began';
+
+CREATE FUNCTION shoal.internal_is_copy_held(group_id int, shard int) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_is_copy_held';
+COMMENT ON FUNCTION shoal.internal_is_copy_held(int, int) IS
+'internal: whether a session works on this node''s copy of a shard';
+
+CREATE FUNCTION shoal.add_replica(group_id int, shard int, node_id int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_add_replica'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.add_replica(int, int, int) IS
+'makes a replica of a shard on a node, while reads and writes go on';
+REVOKE ALL ON FUNCTION shoal.add_replica(int, int, int) FROM PUBLIC;
+
+CREATE FUNCTION shoal.promote(group_id int, shard int, node_id int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_promote'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.promote(int, int, int) IS
+'makes a node''s replica of a shard the primary, and the primary a replica';
+REVOKE ALL ON FUNCTION shoal.promote(int, int, int) FROM PUBLIC;
+
+CREATE FUNCTION shoal.drop_placement(group_id int, shard int, node_id int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_drop_placement'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.drop_placement(int, int, int) IS
+'drops a node''s replica of a shard';
+REVOKE ALL ON FUNCTION shoal.drop_placement(int, int, int) FROM PUBLIC;
+
+CREATE FUNCTION shoal.move_shard(group_id int, shard int, from_node int, to_node int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_move_shard'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.move_shard(int, int, int, int) IS
+'moves a copy of a shard from one node to another, while reads and writes go on';
+REVOKE ALL ON FUNCTION shoal.move_shard(int, int, int, int) FROM PUBLIC;
+
+CREATE FUNCTION shoal.set_replicas(group_id int, replicas int) RETURNS int
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_set_replicas'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.set_replicas(int, int) IS
+'gives each shard of a colocation group as many replicas; returns how many were made or dropped';
+REVOKE ALL ON FUNCTION shoal.set_replicas(int, int) FROM PUBLIC;
+
+CREATE FUNCTION shoal.set_replicas(table_name regclass, replicas int) RETURNS int
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_set_replicas_of_table'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.set_replicas(regclass, int) IS
+'gives each shard of a table, and of those colocated with it, as many replicas; returns how many were made or dropped';
+REVOKE ALL ON FUNCTION shoal.set_replicas(regclass, int) FROM PUBLIC;
+
+CREATE FUNCTION shoal.repair_placements() RETURNS int
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_repair_placements'
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION shoal.repair_placements() IS
+'makes stale replicas equal to their primaries again, while reads and writes go on; returns how many there were';
+REVOKE ALL ON FUNCTION shoal.repair_placements() FROM PUBLIC;
+
+CREATE FUNCTION shoal.node_jobs()
+RETURNS TABLE (job text, group_id int, shard int, from_node int, to_node int, step text,
+	bytes_done bigint, bytes_total bigint, rows_done bigint, bytes_per_second float8,
+	estimated_end timestamptz)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_node_jobs';
+COMMENT ON FUNCTION shoal.node_jobs() IS
+'jobs that this node does, with the progress of the copy being made';
+
+CREATE VIEW shoal.jobs AS SELECT * FROM shoal.node_jobs();
+COMMENT ON VIEW shoal.jobs IS
+'jobs that make, move or repair copies of shards and were started on this node, with their progress';
+GRANT SELECT ON shoal.jobs TO PUBLIC;
+
+/* what an untyped literal is taken for */
+CREATE FUNCTION shoal.set_replicas(table_name text, replicas int) RETURNS int
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_set_replicas_by_name';
+COMMENT ON FUNCTION shoal.set_replicas(text, int) IS
+'gives each shard of a table, and of those colocated with it, as many replicas; returns how many were made or dropped';
+REVOKE ALL ON FUNCTION shoal.set_replicas(text, int) FROM PUBLIC;

@@ -124,6 +124,9 @@ extern void shoal_xact_lock_cluster(void);
  */
 extern void shoal_xact_check_internal(void);
 
+/* Set while this backend calls such a function itself. */
+extern bool shoal_xact_calls_itself;
+
 /*
  * Called before nodes are prepared or commit, and when they are prepared; may
  * use nodes, and may raise errors.  Or NULL.

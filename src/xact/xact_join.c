@@ -30,6 +30,7 @@
 PG_FUNCTION_INFO_V1(shoal_internal_lock_cluster);
 
 bool		xact_used_nodes = false;
+bool		shoal_xact_calls_itself = false;
 
 List *
 xact_open_conns(void)
@@ -262,6 +263,8 @@ take_cluster_lock(void)
 void
 shoal_xact_check_internal(void)
 {
+	if (shoal_xact_calls_itself)
+		return;
 	if (shoal_origin == 0 || debug_query_string == NULL ||
 		strncmp(debug_query_string, XACT_INTERNAL_CALL,
 				strlen(XACT_INTERNAL_CALL)) != 0)

@@ -1,0 +1,331 @@
+/*
+ * ddl_copies.c
+ *		One node's part in making and dropping copies of shards.
+ *
+ * A coordinator calls these on the node that is to have the copy, or had it, in
+ * the transaction that changes the placements.  New partitions are empty.
+ *
+ * To lock a shard against writers means to wait for those that are at it, and
+ * meanwhile everybody else would queue up behind: so the wait is cut short again
+ * and again, to let the others through.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "base/base_compat.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+#include "meta/meta.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+
+extern PGDLLEXPORT Datum shoal_internal_make_copy(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_drop_copy(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_empty_copy(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_shard_size(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_lock_shard(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_mirror_group(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(shoal_internal_make_copy);
+PG_FUNCTION_INFO_V1(shoal_internal_drop_copy);
+PG_FUNCTION_INFO_V1(shoal_internal_empty_copy);
+PG_FUNCTION_INFO_V1(shoal_internal_shard_size);
+PG_FUNCTION_INFO_V1(shoal_internal_lock_shard);
+PG_FUNCTION_INFO_V1(shoal_internal_mirror_group);
+
+/* milliseconds for which writers may be held up while locks are waited for */
+#define LOCK_WAIT "100ms"
+
+/* milliseconds between such attempts, and until there are no more */
+#define LOCK_PAUSE 100
+#define LOCK_PATIENCE (5 * 60 * 1000)
+
+/* The tables of a group that have shards, or are one. */
+static List *
+leaves(int group_id)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_table_oids(group_id))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_RELATION ||
+			shoal_ddl_is_leaf(relid))
+			result = lappend_oid(result, relid);
+	}
+	return result;
+}
+
+/* The table that has a shard's rows here, locked; InvalidOid if there is none. */
+static Oid
+local_copy(Oid relid, int shard, LOCKMODE mode)
+{
+	bool		same_row;
+
+	if (get_rel_relkind(relid) == RELKIND_RELATION)
+	{
+		LockRelationOid(relid, mode);
+		return relid;
+	}
+	LockRelationOid(relid, AccessShareLock);
+	return shoal_scope_lock_child(relid, shard, mode, &same_row);
+}
+
+/* ---- locks ---- */
+
+/* What is to be locked. */
+typedef struct WantedLock
+{
+	Oid			relid;			/* a table of the group */
+	int			shard;			/* its copy of that; -1: the table itself */
+	LOCKMODE	mode;
+} WantedLock;
+
+/* One attempt; false if it took too long. */
+static bool
+try_locks(List *wanted)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool locked = false;
+	ListCell   *lc;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int			nest_level = NewGUCNestLevel();
+
+		(void) set_config_option("lock_timeout", LOCK_WAIT, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+		foreach(lc, wanted)
+		{
+			WantedLock *lock = lfirst(lc);
+
+			if (lock->shard < 0)
+				LockRelationOid(lock->relid, lock->mode);
+			else
+				(void) local_copy(lock->relid, lock->shard, lock->mode);
+		}
+		AtEOXact_GUC(true, nest_level);
+		ReleaseCurrentSubTransaction();
+		locked = true;
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return locked;
+}
+
+/* Takes all locks (List of WantedLock *), or none at any moment. */
+static void
+lock_patiently(List *wanted, int group_id)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													LOCK_PATIENCE);
+
+	while (!try_locks(wanted))
+	{
+		if (GetCurrentTimestamp() > until)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not lock the tables of colocation group %d: there is always somebody who uses them",
+							group_id),
+					 errhint("End long transactions, and try again.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOCK_PAUSE, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Locks a group's tables, or their copies of a shard. */
+static void
+lock_group(int group_id, int shard, LOCKMODE mode)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+
+	foreach(lc, leaves(group_id))
+	{
+		WantedLock *lock = palloc(sizeof(WantedLock));
+
+		lock->relid = lfirst_oid(lc);
+		lock->shard = shard;
+		lock->mode = mode;
+		wanted = lappend(wanted, lock);
+	}
+	lock_patiently(wanted, group_id);
+}
+
+/* shoal.internal_lock_shard(group, shard): against writers, until the end */
+Datum
+shoal_internal_lock_shard(PG_FUNCTION_ARGS)
+{
+	shoal_xact_check_internal();
+	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), ShareRowExclusiveLock);
+	PG_RETURN_VOID();
+}
+
+/* ---- copies ---- */
+
+void
+shoal_ddl_empty_table(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessExclusiveLock);
+	Oid			toast = rel->rd_rel->reltoastrelid;
+	ReindexParams params = {0};
+
+	shoal_set_new_relfile(rel, rel->rd_rel->relpersistence);
+	if (OidIsValid(toast))
+	{
+		Relation	toast_rel = table_open(toast, AccessExclusiveLock);
+
+		shoal_set_new_relfile(toast_rel, toast_rel->rd_rel->relpersistence);
+		table_close(toast_rel, NoLock);
+	}
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	shoal_reindex_relation(relid, REINDEX_REL_PROCESS_TOAST, &params);
+	CommandCounterIncrement();
+}
+
+/* shoal.internal_make_copy(group, shard): empty tables */
+Datum
+shoal_internal_make_copy(PG_FUNCTION_ARGS)
+{
+	int			group_id = PG_GETARG_INT32(0);
+	int			shard = PG_GETARG_INT32(1);
+	const ShoalGroup *group = shoal_meta_group(group_id);
+	ListCell   *lc;
+
+	shoal_xact_check_internal();
+	if (group->kind == SHOAL_KIND_DISTRIBUTED)
+		lock_group(group_id, -1, AccessExclusiveLock);
+	foreach(lc, leaves(group_id))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE &&
+			!OidIsValid(local_copy(relid, shard, AccessShareLock)))
+			shoal_ddl_create_partition(relid, group_id, shard,
+									   group->shard_count);
+		shoal_ddl_mirror_table(relid, group_id);
+	}
+	PG_RETURN_VOID();
+}
+
+/* shoal.internal_drop_copy(group, shard) */
+Datum
+shoal_internal_drop_copy(PG_FUNCTION_ARGS)
+{
+	int			group_id = PG_GETARG_INT32(0);
+	int			shard = PG_GETARG_INT32(1);
+	ObjectAddresses *partitions = new_object_addresses();
+	ListCell   *lc;
+
+	shoal_xact_check_internal();
+	lock_group(group_id, -1, AccessExclusiveLock);
+	foreach(lc, leaves(group_id))
+	{
+		Oid			relid = lfirst_oid(lc);
+		ObjectAddress address;
+
+		if (get_rel_relkind(relid) == RELKIND_RELATION)
+		{
+			shoal_ddl_empty_table(relid);
+			continue;
+		}
+		ObjectAddressSet(address, RelationRelationId,
+						 local_copy(relid, shard, AccessExclusiveLock));
+		if (OidIsValid(address.objectId))
+			add_exact_object_address(&address, partitions);
+	}
+	performMultipleDeletions(partitions, DROP_RESTRICT,
+							 PERFORM_DELETION_INTERNAL |
+							 PERFORM_DELETION_QUIETLY);
+	free_object_addresses(partitions);
+	PG_RETURN_VOID();
+}
+
+/* shoal.internal_mirror_group(group): triggers for all copies that are here */
+Datum
+shoal_internal_mirror_group(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	shoal_xact_check_internal();
+	foreach(lc, leaves(PG_GETARG_INT32(0)))
+		shoal_ddl_mirror_table(lfirst_oid(lc), PG_GETARG_INT32(0));
+	PG_RETURN_VOID();
+}
+
+/* shoal.internal_empty_copy(group, shard) */
+Datum
+shoal_internal_empty_copy(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	shoal_xact_check_internal();
+	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), AccessExclusiveLock);
+	foreach(lc, leaves(PG_GETARG_INT32(0)))
+	{
+		Oid			copy = local_copy(lfirst_oid(lc), PG_GETARG_INT32(1),
+									  AccessExclusiveLock);
+
+		if (OidIsValid(copy))
+			shoal_ddl_empty_table(copy);
+	}
+	PG_RETURN_VOID();
+}
+
+/* shoal.internal_shard_size(group, shard): bytes, without indexes */
+Datum
+shoal_internal_shard_size(PG_FUNCTION_ARGS)
+{
+	int64		bytes = 0;
+	ListCell   *lc;
+
+	shoal_xact_check_internal();
+	foreach(lc, leaves(PG_GETARG_INT32(0)))
+	{
+		Oid			copy = local_copy(lfirst_oid(lc), PG_GETARG_INT32(1),
+									  AccessShareLock);
+		Relation	rel;
+
+		if (!OidIsValid(copy))
+			continue;
+		rel = table_open(copy, NoLock);
+		bytes += (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+		table_close(rel, NoLock);
+	}
+	PG_RETURN_INT64(bytes);
+}

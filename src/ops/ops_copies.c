@@ -1,0 +1,646 @@
+/*
+ * ops_copies.c
+ *		Making, moving and repairing copies of shards: the worker's part.
+ *
+ * A copy is made in these transactions:
+ *
+ *	1. empty tables on its node, and a placement that gets no writes (stale)
+ *	2. the placement gets all writes (copying); for that the primary is locked
+ *	   against writers for a moment, so that none is under way that does not
+ *	   know it
+ *	3. rows, some megabytes at a time (mirror_fill.c)
+ *	4. the placement is as good as any (active); in a move it takes the role of
+ *	   the one that it replaces, which gets no writes any more (dropping)
+ *	5. in a move: the old copy's tables and placement go
+ *
+ * While it is made, its maker holds a lock on the copy's node, in a connection
+ * of its own.  A placement that is not finished and whose lock nobody holds was
+ * left by a fault.  Whoever repairs, then goes on: a move before step 4 is
+ * undone, after it is finished; everything else is made again.
+ *
+ * Each transaction changes the metadata of all nodes, under the cluster lock.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+#include "meta/meta.h"
+#include "mirror/mirror.h"
+#include "ops/ops.h"
+#include "ops/ops_job.h"
+#include "remote/remote.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+
+/* blocks that are sent in one transaction */
+#define FILL_BLOCKS 256
+
+/* ---- looking at placements ---- */
+
+static const ShoalGroup *
+find_group(int group_id, int shard)
+{
+	const ShoalGroup *group = shoal_meta_find_group(group_id);
+
+	if (group == NULL || group->kind == SHOAL_KIND_REFERENCE)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no colocation group %d that has shards",
+						group_id),
+				 errhint("See the view shoal.tables.")));
+	if (shard < 0 || shard >= group->shard_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("colocation group %d has no shard %d", group_id, shard)));
+	return group;
+}
+
+static void
+check_new_node(const ShoalGroup *group, int shard, int node_id)
+{
+	if (shoal_meta_node(node_id) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no node %d", node_id)));
+	if (shoal_meta_copy(group, shard, node_id) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("node %d has a copy of shard %d already", node_id,
+						shard)));
+	if (group->primary[shard] == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shard %d of colocation group %d has no active primary",
+						shard, group->group_id)));
+}
+
+/* ---- changing them, inside of a transaction ---- */
+
+static char *
+which(int group_id, int shard, int node_id)
+{
+	return psprintf("group_id = %d AND shard = %d AND node_id = %d", group_id,
+					shard, node_id);
+}
+
+static void
+add_placement(int group_id, int shard, int node_id, int replaces)
+{
+	shoal_ops_run_everywhere(psprintf("INSERT INTO shoal.placement (group_id, shard, node_id, role, state, replaces)"
+									  " VALUES (%d, %d, %d, 'replica', 'stale', %s)",
+									  group_id, shard, node_id,
+									  replaces ? psprintf("%d", replaces) : "NULL"));
+}
+
+static void
+set_state(int group_id, int shard, int node_id, const char *state)
+{
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET state = '%s', replaces = CASE WHEN '%s' = 'active' THEN NULL ELSE replaces END WHERE %s",
+									  state, state,
+									  which(group_id, shard, node_id)));
+}
+
+static void
+delete_placement(int group_id, int shard, int node_id)
+{
+	shoal_ops_run_everywhere(psprintf("DELETE FROM shoal.placement WHERE %s",
+									  which(group_id, shard, node_id)));
+}
+
+/* The new copy gets the old one's role. */
+static void
+swap_roles(int group_id, int shard, int from, int to)
+{
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement p SET role = o.role, state = 'active', replaces = NULL"
+									  " FROM shoal.placement o WHERE p.group_id = %d AND p.shard = %d AND p.node_id = %d"
+									  " AND o.group_id = %d AND o.shard = %d AND o.node_id = %d",
+									  group_id, shard, to, group_id, shard, from));
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET role = 'replica', state = 'dropping' WHERE %s",
+									  which(group_id, shard, from)));
+}
+
+/* ---- steps ---- */
+
+static void
+lock_cluster(void)
+{
+	(void) shoal_ddl_enter_cluster(true);
+}
+
+static void
+step_make_tables(int group_id, int shard, int node_id, int replaces)
+{
+	ops_job_begin();
+	lock_cluster();
+	check_new_node(find_group(group_id, shard), shard, node_id);
+	add_placement(group_id, shard, node_id, replaces);
+	(void) shoal_ops_call(node_id, psprintf("shoal.internal_make_copy(%d, %d)",
+											group_id, shard));
+	ops_job_commit();
+}
+
+/* Returns the bytes that the primary has. */
+static uint64
+step_begin_writes(int group_id, int shard, int node_id)
+{
+	const ShoalGroup *group;
+	const ShoalCopy *copy;
+	char	   *size;
+	uint64		bytes;
+	int			primary;
+
+	ops_job_begin();
+	lock_cluster();
+	group = find_group(group_id, shard);
+	primary = group->primary[shard];
+	copy = shoal_meta_copy(group, shard, node_id);
+	if (copy == NULL || copy->is_primary || primary == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node %d has no replica of shard %d that could be filled",
+						node_id, shard)));
+	(void) shoal_ops_call(primary, psprintf("shoal.internal_mirror_group(%d)",
+											group_id));
+	size = shoal_ops_call(primary, psprintf("shoal.internal_shard_size(%d, %d)",
+											group_id, shard));
+	bytes = size ? strtou64(size, NULL, 10) : 0;
+	(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
+											group_id, shard));
+	set_state(group_id, shard, node_id, "copying");
+	ops_job_commit();
+	return bytes;
+}
+
+/* The tables of a group that have rows, as a list of OIDs. */
+static List *
+tables_to_fill(int group_id, MemoryContext context)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	MemoryContext old;
+
+	ops_job_begin();
+	old = MemoryContextSwitchTo(context);
+	foreach(lc, shoal_meta_table_oids(group_id))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_RELATION ||
+			shoal_ddl_is_leaf(relid))
+			result = lappend_oid(result, relid);
+	}
+	MemoryContextSwitchTo(old);
+	ops_job_commit();
+	return result;
+}
+
+/* Sends some blocks of a table; false if there are no more. */
+static bool
+fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
+{
+	ShoalFill	done = {0};
+	const ShoalGroup *group;
+	char	   *name;
+	char	   *text;
+	int			whole;
+
+	ops_job_begin();
+	CHECK_FOR_INTERRUPTS();
+	group = find_group(group_id, shard);
+	name = get_rel_name(relid);
+	if (name == NULL)
+	{
+		/* dropped meanwhile */
+		ops_job_commit();
+		return false;
+	}
+	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  name);
+	text = shoal_ops_call(group->primary[shard],
+						  psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
+								   quote_literal_cstr(name), shard, node_id,
+								   block, FILL_BLOCKS));
+	if (text == NULL ||
+		sscanf(text, UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d",
+			   &done.blocks, &done.rows, &done.bytes, &whole) != 4)
+		elog(ERROR, "unexpected answer from a node: %s", text ? text : "nothing");
+	shoal_mirror_forward();
+	ops_job_commit();
+	ops_job_progress(whole ? done.blocks * BLCKSZ :
+					 Min(done.blocks - Min(block, done.blocks), FILL_BLOCKS) * BLCKSZ,
+					 done.rows);
+	return !whole && block + FILL_BLOCKS < done.blocks;
+}
+
+static void
+step_fill(int group_id, int shard, int node_id)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "Shoal tables to fill",
+												  ALLOCSET_DEFAULT_SIZES);
+	ListCell   *lc;
+
+	foreach(lc, tables_to_fill(group_id, context))
+	{
+		uint64		block = 0;
+
+		while (fill_some(lfirst_oid(lc), group_id, shard, node_id, block))
+			block += FILL_BLOCKS;
+	}
+	MemoryContextDelete(context);
+}
+
+/* from: the node of the copy that is replaced, 0 if none is */
+static void
+step_finish(int group_id, int shard, int from, int to)
+{
+	ops_job_begin();
+	lock_cluster();
+	if (from == 0)
+		set_state(group_id, shard, to, "active");
+	else
+	{
+		const ShoalGroup *group = find_group(group_id, shard);
+		const ShoalCopy *old = shoal_meta_copy(group, shard, from);
+
+		if (old == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("node %d has lost its copy of shard %d", from, shard)));
+		if (old->is_primary)
+			(void) shoal_ops_call(from, psprintf("shoal.internal_lock_shard(%d, %d)",
+												 group_id, shard));
+		swap_roles(group_id, shard, from, to);
+	}
+	ops_job_commit();
+}
+
+static void
+step_drop(int group_id, int shard, int node_id)
+{
+	ops_job_begin();
+	lock_cluster();
+	(void) shoal_ops_call(node_id, psprintf("shoal.internal_drop_copy(%d, %d)",
+											group_id, shard));
+	delete_placement(group_id, shard, node_id);
+	ops_job_commit();
+}
+
+/* ---- one copy ---- */
+
+/*
+ * Keeps others from taking the copy for one that was left by a fault.  In this
+ * session if it is on this node, else in one of its own.
+ */
+static ShoalConn *
+hold_copy(int group_id, int shard, int node_id)
+{
+	ShoalConn  *conn = NULL;
+	char	   *call = psprintf("shoal.internal_hold_copy(%d, %d)", group_id,
+								shard);
+
+	ops_job_begin();
+	if (node_id == shoal_meta_local_node_id())
+		(void) shoal_ops_call(node_id, call);
+	else
+	{
+		conn = shoal_remote_conn_separate(node_id);
+		(void) shoal_remote_exec(conn, psprintf("/*shoal local*/ SELECT %s", call));
+	}
+	ops_job_commit();
+	return conn;
+}
+
+static void
+release_copy(ShoalConn *conn, int group_id, int shard)
+{
+	if (conn)
+		shoal_remote_close(conn);
+	else
+	{
+		ops_job_begin();
+		(void) shoal_ops_call(shoal_meta_local_node_id(),
+							  psprintf("shoal.internal_release_copy(%d, %d)",
+									   group_id, shard));
+		ops_job_commit();
+	}
+}
+
+/* After an error: as if it had not been begun.  Gives up on errors. */
+static void
+undo(int group_id, int shard, int node_id, bool drop)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		if (drop)
+			step_drop(group_id, shard, node_id);
+		else
+		{
+			ops_job_begin();
+			lock_cluster();
+			set_state(group_id, shard, node_id, "stale");
+			ops_job_commit();
+		}
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+}
+
+/* Steps 2 to 4 of a copy whose tables exist. */
+static void
+fill_copy(int group_id, int shard, int from, int to)
+{
+	uint64		bytes;
+
+	ops_job_show(group_id, shard, from, to, "waiting for writers", 0);
+	bytes = step_begin_writes(group_id, shard, to);
+	ops_job_show(group_id, shard, from, to, "copying", bytes);
+	step_fill(group_id, shard, to);
+	step_finish(group_id, shard, from, to);
+}
+
+static void
+make_copy(int group_id, int shard, int from, int to)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+	ShoalConn  *hold;
+	volatile bool made = false;
+
+	ops_job_show(group_id, shard, from, to, "making tables", 0);
+	hold = hold_copy(group_id, shard, to);
+	PG_TRY();
+	{
+		step_make_tables(group_id, shard, to, from);
+		made = true;
+		fill_copy(group_id, shard, from, to);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	if (error)
+	{
+		if (made)
+			undo(group_id, shard, to, true);
+		ReThrowError(error);
+	}
+	release_copy(hold, group_id, shard);
+	if (from != 0)
+	{
+		ops_job_show(group_id, shard, from, to, "dropping the old copy", 0);
+		step_drop(group_id, shard, from);
+	}
+}
+
+/* ---- as many replicas as that ---- */
+
+/*
+ * The node for a new replica: the one that has the fewest copies of the group,
+ * 0 if none is left.  Or the one whose replica is to go.
+ */
+static int
+pick_node(int group_id, int shard, bool add)
+{
+	const ShoalGroup *group = find_group(group_id, shard);
+	int			best = 0;
+	int			best_count = 0;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+		const ShoalCopy *copy = shoal_meta_copy(group, shard, node->node_id);
+		int			count = 0;
+
+		if (add ? copy != NULL || !node->holds_shards :
+			copy == NULL || copy->is_primary)
+			continue;
+		for (int i = 0; i < group->ncopies; i++)
+			if (group->copies[i].node_id == node->node_id)
+				count += group->copies[i].is_primary ? 1 : 2;
+		if (best == 0 || (add ? count < best_count : count > best_count))
+		{
+			best = node->node_id;
+			best_count = count;
+		}
+	}
+	return best;
+}
+
+/* The replicas that a shard has. */
+static int
+count_replicas(int group_id, int shard)
+{
+	const ShoalGroup *group = find_group(group_id, shard);
+	int			count = 0;
+
+	for (int i = 0; i < group->ncopies; i++)
+		if (group->copies[i].shard == shard && !group->copies[i].is_primary &&
+			group->copies[i].state != SHOAL_COPY_DROPPING)
+			count++;
+	return count;
+}
+
+static int
+set_replicas(int group_id, int replicas)
+{
+	int			shard_count;
+	int			changed = 0;
+
+	ops_job_begin();
+	lock_cluster();
+	shard_count = find_group(group_id, 0)->shard_count;
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
+									  replicas, group_id));
+	ops_job_commit();
+	for (int shard = 0; shard < shard_count; shard++)
+	{
+		for (;;)
+		{
+			int			difference;
+			int			node_id;
+
+			ops_job_begin();
+			difference = replicas - count_replicas(group_id, shard);
+			node_id = difference == 0 ? 0 : pick_node(group_id, shard, difference > 0);
+			ops_job_commit();
+			if (difference == 0)
+				break;
+			if (node_id == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("there are too few nodes for %d replicas of each shard",
+								replicas)));
+			if (difference > 0)
+				make_copy(group_id, shard, 0, node_id);
+			else
+				step_drop(group_id, shard, node_id);
+			changed++;
+		}
+	}
+	return changed;
+}
+
+/* ---- repair ---- */
+
+typedef struct Unfinished
+{
+	int			group_id;
+	int			shard;
+	int			node_id;
+	int			replaces;
+	char		state;
+} Unfinished;
+
+/* Placements that are not as they should be, a List of Unfinished *. */
+static List *
+find_unfinished(MemoryContext context)
+{
+	List	   *result = NIL;
+	List	   *rows;
+	ListCell   *lc;
+	MemoryContext old;
+
+	ops_job_begin();
+	rows = shoal_ops_texts("SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)"
+						   " FROM shoal.placement p JOIN shoal.node n USING (node_id)"
+						   " WHERE p.state <> 'active' AND n.state = 'active'"
+						   " ORDER BY p.group_id, p.shard, p.node_id");
+	old = MemoryContextSwitchTo(context);
+	foreach(lc, rows)
+	{
+		Unfinished *one = palloc0(sizeof(Unfinished));
+
+		if (sscanf(lfirst(lc), "%d %d %d %d %c", &one->group_id, &one->shard,
+				   &one->node_id, &one->replaces, &one->state) == 5)
+			result = lappend(result, one);
+	}
+	MemoryContextSwitchTo(old);
+	ops_job_commit();
+	return result;
+}
+
+/* Whether somebody is at work on it. */
+static bool
+is_held(const Unfinished *one)
+{
+	char	   *text;
+	bool		held;
+
+	ops_job_begin();
+	text = shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_is_copy_held(%d, %d)",
+								   one->group_id, one->shard));
+	held = text != NULL && text[0] == 't';
+	ops_job_commit();
+	return held;
+}
+
+static void
+repair_one(const Unfinished *one)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+	ShoalConn  *hold;
+
+	if (one->state == SHOAL_COPY_DROPPING || one->replaces != 0)
+	{
+		step_drop(one->group_id, one->shard, one->node_id);
+		return;
+	}
+	ops_job_show(one->group_id, one->shard, 0, one->node_id, "emptying", 0);
+	hold = hold_copy(one->group_id, one->shard, one->node_id);
+	PG_TRY();
+	{
+		/* it may miss deletions, so it is made from nothing */
+		ops_job_begin();
+		lock_cluster();
+		set_state(one->group_id, one->shard, one->node_id, "stale");
+		(void) shoal_ops_call(one->node_id,
+							  psprintf("shoal.internal_make_copy(%d, %d)",
+									   one->group_id, one->shard));
+		(void) shoal_ops_call(one->node_id,
+							  psprintf("shoal.internal_empty_copy(%d, %d)",
+									   one->group_id, one->shard));
+		ops_job_commit();
+		fill_copy(one->group_id, one->shard, 0, one->node_id);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	if (error)
+	{
+		undo(one->group_id, one->shard, one->node_id, false);
+		ReThrowError(error);
+	}
+	release_copy(hold, one->group_id, one->shard);
+}
+
+static int
+repair(void)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, find_unfinished(CurrentMemoryContext))
+	{
+		Unfinished *one = lfirst(lc);
+
+		if (is_held(one))
+			continue;
+		repair_one(one);
+		count++;
+	}
+	return count;
+}
+
+int
+ops_copies_do(const OpsJobArgs *args)
+{
+	switch (args->kind)
+	{
+		case OPS_JOB_ADD:
+			make_copy(args->group_id, args->shard, 0, args->to_node);
+			return 1;
+		case OPS_JOB_MOVE:
+			make_copy(args->group_id, args->shard, args->from_node,
+					  args->to_node);
+			return 1;
+		case OPS_JOB_REPLICAS:
+			return set_replicas(args->group_id, args->to_node);
+		case OPS_JOB_REPAIR:
+			return repair();
+		case OPS_JOB_NONE:
+			break;
+	}
+	return 0;
+}

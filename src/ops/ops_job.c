@@ -1,0 +1,384 @@
+/*
+ * ops_job.c
+ *		Work that takes several transactions, done by a worker.
+ *
+ * A function can't commit, so it has a background worker do the work, waits for
+ * it, and reports its error.  What is passed between them, and what the view
+ * shoal.jobs shows, is in a slot in shared memory.  If the function is
+ * cancelled the worker is, too; what it leaves then it undoes itself, and after
+ * a crash the repair worker does (ops_copies.c).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "ops/ops.h"
+#include "ops/ops_job.h"
+
+#define MAX_JOBS 64
+#define TEXT_SIZE 512
+
+extern PGDLLEXPORT void shoal_ops_worker_main(Datum arg);
+extern PGDLLEXPORT Datum shoal_node_jobs(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(shoal_node_jobs);
+
+/* One job; protected by the lock. */
+typedef struct JobSlot
+{
+	bool		used;
+	Oid			dbid;
+	OpsJobArgs	args;
+	TimestampTz started;
+
+	/* what it is at */
+	int			group_id;
+	int			shard;
+	int			from_node;
+	int			to_node;
+	char		step[32];
+	uint64		bytes_total;	/* of the copy being made */
+	uint64		bytes_done;
+	uint64		rows_done;
+	TimestampTz step_started;
+
+	/* what became of it */
+	bool		done;
+	int			count;
+	int			sqlstate;		/* of its error, 0: none */
+	char		message[TEXT_SIZE];
+	char		detail[TEXT_SIZE];
+	char		hint[TEXT_SIZE];
+} JobSlot;
+
+typedef struct JobShared
+{
+	LWLock	   *lock;
+	JobSlot		slots[MAX_JOBS];
+} JobShared;
+
+static JobShared *jobs = NULL;
+static JobSlot *my_job = NULL;	/* in the worker */
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+
+/* ---- shared memory ---- */
+
+static void
+request(void)
+{
+	if (previous_request)
+		previous_request();
+	RequestAddinShmemSpace(sizeof(JobShared));
+	RequestNamedLWLockTranche("shoal jobs", 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	jobs = ShmemInitStruct("shoal jobs", sizeof(JobShared), &found);
+	if (!found)
+	{
+		memset(jobs, 0, sizeof(JobShared));
+		jobs->lock = &GetNamedLWLockTranche("shoal jobs")->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+shoal_ops_init(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+/* ---- the worker ---- */
+
+void
+ops_job_begin(void)
+{
+	Oid			userid;
+	int			context;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!shoal_meta_enabled())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"%s\" is not created in this database",
+						"shoal")));
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(shoal_meta_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+ops_job_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+ops_job_show(int group_id, int shard, int from_node, int to_node,
+			 const char *step, uint64 bytes_total)
+{
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	my_job->group_id = group_id;
+	my_job->shard = shard;
+	my_job->from_node = from_node;
+	my_job->to_node = to_node;
+	strlcpy(my_job->step, step, sizeof(my_job->step));
+	my_job->bytes_total = bytes_total;
+	my_job->bytes_done = my_job->rows_done = 0;
+	my_job->step_started = GetCurrentTimestamp();
+	LWLockRelease(jobs->lock);
+}
+
+void
+ops_job_progress(uint64 bytes, uint64 rows)
+{
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	my_job->bytes_done += bytes;
+	my_job->rows_done += rows;
+	LWLockRelease(jobs->lock);
+}
+
+static void
+note_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	my_job->sqlstate = error->sqlerrcode;
+	strlcpy(my_job->message, error->message ? error->message : "", TEXT_SIZE);
+	strlcpy(my_job->detail, error->detail ? error->detail : "", TEXT_SIZE);
+	strlcpy(my_job->hint, error->hint ? error->hint : "", TEXT_SIZE);
+	LWLockRelease(jobs->lock);
+}
+
+void
+shoal_ops_worker_main(Datum arg)
+{
+	MemoryContext context;
+	OpsJobArgs	args;
+	Oid			dbid;
+	volatile int count = 0;
+
+	/* an error, so that what was begun is undone */
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, StatementCancelHandler);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	my_job = &jobs->slots[DatumGetInt32(arg)];
+	LWLockAcquire(jobs->lock, LW_SHARED);
+	args = my_job->args;
+	dbid = my_job->dbid;
+	LWLockRelease(jobs->lock);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	context = AllocSetContextCreate(TopMemoryContext, "Shoal job",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		count = ops_copies_do(&args);
+	}
+	PG_CATCH();
+	{
+		note_error(context);
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	my_job->done = true;
+	my_job->count = count;
+	LWLockRelease(jobs->lock);
+	proc_exit(0);
+}
+
+/* ---- who has it done ---- */
+
+static pg_noinline int
+take_slot(const OpsJobArgs *args)
+{
+	int			found = -1;
+
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_JOBS && found < 0; i++)
+	{
+		if (jobs->slots[i].used)
+			continue;
+		memset(&jobs->slots[i], 0, sizeof(JobSlot));
+		jobs->slots[i].used = true;
+		jobs->slots[i].dbid = MyDatabaseId;
+		jobs->slots[i].args = *args;
+		jobs->slots[i].started = GetCurrentTimestamp();
+		found = i;
+	}
+	LWLockRelease(jobs->lock);
+	if (found < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many jobs run at the same time"),
+				 errhint("See the view shoal.jobs.")));
+	return found;
+}
+
+/* Frees the slot, and raises the worker's error. */
+static int
+give_slot(int index)
+{
+	JobSlot		slot;
+
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	slot = jobs->slots[index];
+	jobs->slots[index].used = false;
+	LWLockRelease(jobs->lock);
+	if (slot.sqlstate != 0)
+		ereport(ERROR,
+				(errcode(slot.sqlstate),
+				 errmsg_internal("%s", slot.message),
+				 slot.detail[0] ? errdetail_internal("%s", slot.detail) : 0,
+				 slot.hint[0] ? errhint("%s", slot.hint) : 0));
+	if (!slot.done)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("the worker that did this has ended without a word"),
+				 errhint("See the server's log.")));
+	return slot.count;
+}
+
+static BackgroundWorkerHandle *
+start(int index)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "shoal_ops_worker_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "shoal job", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "shoal job", sizeof(worker.bgw_type));
+	worker.bgw_main_arg = Int32GetDatum(index);
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start a worker"),
+				 errhint("You might need to increase max_worker_processes.")));
+	return handle;
+}
+
+int
+ops_job_run(const OpsJobArgs *args, const char *function)
+{
+	volatile int index;
+	BackgroundWorkerHandle *volatile handle = NULL;
+
+	if (IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s cannot run inside a transaction block", function)));
+	index = take_slot(args);
+	PG_TRY();
+	{
+		handle = start(index);
+		if (WaitForBackgroundWorkerShutdown(handle) == BGWH_POSTMASTER_DIED)
+			proc_exit(1);
+	}
+	PG_CATCH();
+	{
+		if (handle)
+		{
+			TerminateBackgroundWorker(handle);
+			HOLD_INTERRUPTS();
+			(void) WaitForBackgroundWorkerShutdown(handle);
+			RESUME_INTERRUPTS();
+		}
+		LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+		jobs->slots[index].used = false;
+		LWLockRelease(jobs->lock);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return give_slot(index);
+}
+
+/* ---- the view ---- */
+
+/* shoal.node_jobs(): those that this node does, in this database */
+Datum
+shoal_node_jobs(PG_FUNCTION_ARGS)
+{
+	static const char *const kinds[] = {"", "add replica", "move", "set replicas", "repair"};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = GetCurrentTimestamp();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < MAX_JOBS; i++)
+	{
+		JobSlot		slot;
+		Datum		values[11];
+		bool		nulls[11] = {false};
+		double		seconds;
+		double		rate;
+
+		LWLockAcquire(jobs->lock, LW_SHARED);
+		slot = jobs->slots[i];
+		LWLockRelease(jobs->lock);
+		if (!slot.used || slot.done || slot.dbid != MyDatabaseId)
+			continue;
+		seconds = (now - slot.step_started) / 1000000.0;
+		rate = slot.step_started && seconds > 0 ? slot.bytes_done / seconds : 0;
+		values[0] = CStringGetTextDatum(kinds[slot.args.kind]);
+		values[1] = Int32GetDatum(slot.group_id);
+		values[2] = Int32GetDatum(slot.shard);
+		values[3] = Int32GetDatum(slot.from_node);
+		values[4] = Int32GetDatum(slot.to_node);
+		values[5] = CStringGetTextDatum(slot.step);
+		values[6] = Int64GetDatum(slot.bytes_done);
+		values[7] = Int64GetDatum(slot.bytes_total);
+		values[8] = Int64GetDatum(slot.rows_done);
+		values[9] = Float8GetDatum(rate);
+		nulls[10] = rate <= 0 || slot.bytes_total < slot.bytes_done;
+		values[10] = nulls[10] ? (Datum) 0 :
+			TimestampTzGetDatum(now + (int64) ((slot.bytes_total - slot.bytes_done) / rate * 1000000));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
