@@ -30,7 +30,22 @@ BEGIN
 		PERFORM shoal.run_on_nodes(format('INSERT INTO shoal.placement VALUES (%s, %s, %s, ''replica'', %L)',
 			g.group_id, shard, node, state));
 	END IF;
+END $$;-- all nodes have as many shards, so that those that are made next begin with node 1
+CREATE FUNCTION level() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	i int := (SELECT count(*) FROM pg_class WHERE relnamespace = 'verify'::regnamespace);
+BEGIN
+	WHILE (SELECT max(load) <> min(load) FROM (
+		SELECT (SELECT count(*) FROM shoal.placement p WHERE p.node_id = n.node_id AND role = 'primary' AND
+			group_id IN (SELECT group_id FROM shoal.distributed_table WHERE kind <> 'r')) AS load
+		FROM shoal.node n) l) LOOP
+		EXECUTE format('CREATE TABLE verify.level_%s (a int)', i);
+		PERFORM shoal.create_distributed_table(format('verify.level_%s', i), 'a', 'none', 1);
+		i := i + 1;
+	END LOOP;
 END $$;
+
+SELECT level();
 CREATE TABLE t (k int PRIMARY KEY, junk text, v numeric, w timestamptz);
 ALTER TABLE t DROP COLUMN junk;
 SELECT shoal.create_distributed_table('t', 'k', 'none', 3);
@@ -53,10 +68,12 @@ SELECT * FROM shoal.verify_table('t');
 SET client_encoding = 'LATIN1';
 SET DateStyle = 'German';
 SET extra_float_digits = -3;
+SET quote_all_identifiers = on;
 SELECT * FROM shoal.verify_table('t');
 RESET client_encoding;
 RESET DateStyle;
 RESET extra_float_digits;
+RESET quote_all_identifiers;
 
 -- each kind of difference, on each copy
 CREATE FUNCTION damage(node int, shard int) RETURNS text LANGUAGE sql AS $$
@@ -141,6 +158,7 @@ SELECT * FROM shoal.verify_table('t') ORDER BY 1, 2, 3;
 SELECT on_shard(2, 't', 1, 'DROP TABLE @@'), on_shard(1, 't', 2, 'DROP TABLE @@');
 
 -- no primary key: the whole row is the key, and one may be there several times
+SELECT level();
 CREATE TABLE n (k int, a text);
 SELECT shoal.create_distributed_table('n', 'k', 'none', 2);
 INSERT INTO n SELECT i % 5, 'a' FROM generate_series(0, 19) i;
@@ -163,6 +181,7 @@ SELECT on_node(3, 'CREATE TABLE verify.one_oid_more ()'), on_node(3, 'DROP TABLE
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TYPE pair AS (x mood, at timestamptz);
 CREATE DOMAIN short AS varchar(10);
+SELECT level();
 CREATE TABLE types (a int, "B c" mood, d pair, e regclass, f mood[], g float8, h bytea, i jsonb, j short,
 	l text, m numeric[], o int4range, p name, q interval, PRIMARY KEY ("B c", a));
 SELECT shoal.create_distributed_table('types', 'a', 'none', 1);
@@ -191,6 +210,7 @@ SELECT on_shard(3, 'types', 0, 'UPDATE @@ SET a = 30 WHERE a = 4');
 SELECT * FROM shoal.verify_table('types') ORDER BY 4;
 
 -- partitioned by range: all leaves
+SELECT level();
 CREATE TABLE days (day date, k int, v text, PRIMARY KEY (day, k)) PARTITION BY RANGE (day);
 CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM ('2020-01-01') TO ('2020-02-01');
 CREATE TABLE "days 2" PARTITION OF days FOR VALUES FROM ('2020-02-01') TO ('2020-03-01');
@@ -199,7 +219,7 @@ CREATE TABLE days_3 PARTITION OF days FOR VALUES FROM ('2020-03-01') TO ('2020-0
 INSERT INTO days SELECT date '2020-01-01' + i, i, 'v' || i FROM generate_series(0, 80) i;
 SELECT add_copy('days_1', 0, 2, 'k', false), add_copy('"days 2"', 0, 2, 'k', false), add_copy('days_3', 0, 2, 'k');
 SELECT * FROM shoal.verify_table('days');
-SELECT misplace(3, 'days_1', 0, $$'2020-01-20', i, '' FROM generate_series(200, 300) i
+SELECT misplace(1, 'days_1', 0, $$'2020-01-20', i, '' FROM generate_series(200, 300) i
 	WHERE NOT satisfies_hash_partition('verify.days_1'::regclass, 2, 0, i) LIMIT 1$$,
 	$$day IS NOT NULL AND day >= '2020-01-01' AND day < '2020-02-01'$$);
 SELECT on_shard(2, 'days_3', 0, 'UPDATE @@ SET v = NULL WHERE k = (SELECT min(k) FROM @@)');

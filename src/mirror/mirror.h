@@ -25,7 +25,10 @@ extern void shoal_mirror_check_readable(Oid relid);
  */
 extern List *shoal_mirror_leaves(Oid relid);
 
-/* A table's name with its schema, quoted: what nodes call it by. */
+/*
+ * A table's name with its schema, all of it quoted: the same text on every
+ * node.
+ */
 extern char *shoal_mirror_table_name(Oid relid);
 
 /*

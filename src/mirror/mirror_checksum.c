@@ -149,11 +149,30 @@ shoal_mirror_leaves(Oid relid)
 	return leaves;
 }
 
+/* Core's way depends on settings and on the keywords of its version. */
+static void
+append_quoted(StringInfo buf, const char *name)
+{
+	appendStringInfoChar(buf, '"');
+	for (; *name; name++)
+	{
+		if (*name == '"')
+			appendStringInfoChar(buf, '"');
+		appendStringInfoChar(buf, *name);
+	}
+	appendStringInfoChar(buf, '"');
+}
+
 char *
 shoal_mirror_table_name(Oid relid)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_quoted(&buf, get_namespace_name(get_rel_namespace(relid)));
+	appendStringInfoChar(&buf, '.');
+	append_quoted(&buf, get_rel_name(relid));
+	return buf.data;
 }
 
 /* Who calls, and may he?  Returns the table, locked. */
@@ -213,7 +232,7 @@ find_column(Relation rel, const char *name)
 {
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), name);
 
-	if (attno == InvalidAttrNumber)
+	if (attno <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist", name,

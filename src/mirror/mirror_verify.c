@@ -80,6 +80,13 @@ typedef struct Sums
 	int64		sum[2];
 } Sums;
 
+/* a table that is split into shards */
+typedef struct Leaf
+{
+	char	   *name;			/* what nodes know it by */
+	char	   *shown;			/* what users do */
+} Leaf;
+
 typedef struct Verify
 {
 	Oid			relid;
@@ -88,7 +95,7 @@ typedef struct Verify
 	ReturnSetInfo *rsinfo;
 	uint64		moment;			/* 0: none */
 
-	char	  **leaves;			/* names, sorted */
+	Leaf	   *leaves;			/* sorted by name */
 	int			nleaves;
 	Copy	   *copies;			/* sorted by shard; then the primary is first */
 	int			ncopies;
@@ -178,6 +185,7 @@ next_here(Answer *answer)
 	{
 		SPI_freetuptable(answer->batch);
 		SPI_cursor_close(answer->portal);
+		MemoryContextDelete(answer->row_context);
 		answer->portal = NULL;
 		return false;
 	}
@@ -309,9 +317,9 @@ read_copies(int group_id, Snapshot snapshot)
 }
 
 static int
-compare_names(const void *a, const void *b)
+compare_leaves(const void *a, const void *b)
 {
-	return strcmp(*(char *const *) a, *(char *const *) b);
+	return strcmp(((const Leaf *) a)->name, ((const Leaf *) b)->name);
 }
 
 static void
@@ -320,15 +328,21 @@ find_leaves(Verify *verify)
 	List	   *leaves = shoal_mirror_leaves(verify->relid);
 	ListCell   *lc;
 
-	verify->leaves = palloc(sizeof(char *) * Max(list_length(leaves), 1));
+	verify->leaves = palloc(sizeof(Leaf) * Max(list_length(leaves), 1));
 	foreach(lc, leaves)
 	{
+		Oid			relid = lfirst_oid(lc);
+		Leaf	   *leaf;
+
 		/* one that cannot be split yet has no rows either */
-		if (shoal_meta_table(lfirst_oid(lc)) != NULL)
-			verify->leaves[verify->nleaves++] =
-				shoal_mirror_table_name(lfirst_oid(lc));
+		if (shoal_meta_table(relid) == NULL)
+			continue;
+		leaf = &verify->leaves[verify->nleaves++];
+		leaf->name = shoal_mirror_table_name(relid);
+		leaf->shown = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+												 get_rel_name(relid));
 	}
-	qsort(verify->leaves, verify->nleaves, sizeof(char *), compare_names);
+	qsort(verify->leaves, verify->nleaves, sizeof(Leaf), compare_leaves);
 }
 
 static void
@@ -434,9 +448,9 @@ read_sums(Verify *verify, Answer *answer)
 {
 	while (next_row(answer))
 	{
-		char	  **leaf = bsearch(&answer->values[0], verify->leaves,
-								   verify->nleaves, sizeof(char *),
-								   compare_names);
+		Leaf		wanted = {answer->values[0], NULL};
+		Leaf	   *leaf = bsearch(&wanted, verify->leaves, verify->nleaves,
+								   sizeof(Leaf), compare_leaves);
 		Copy	   *copy = find_copy(verify, (int) int_value(answer, 1),
 									 answer->node_id);
 		Sums	   *sums;
@@ -630,12 +644,13 @@ compare_shard(Verify *verify, int leaf, int first, int end)
 		if (!sums[i].found)
 		{
 			if (is_still_wanted(verify, copy))
-				report(verify, copy, "missing partition", verify->leaves[leaf]);
+				report(verify, copy, "missing partition",
+					   verify->leaves[leaf].shown);
 		}
 		else if (primary->found && (sums[i].rows != primary->rows ||
 									sums[i].sum[0] != primary->sum[0] ||
 									sums[i].sum[1] != primary->sum[1]))
-			find_differences(verify, verify->leaves[leaf],
+			find_differences(verify, verify->leaves[leaf].name,
 							 &verify->copies[first], copy,
 							 Max(sums[i].rows, primary->rows));
 	}
