@@ -50,7 +50,7 @@
 #include "base/base_types.h"
 #include "ddl/ddl.h"
 #include "meta/meta.h"
-#include "mirror/mirror.h"
+#include "mirror/mirror_verify.h"
 
 PG_FUNCTION_INFO_V1(shoal_internal_verify_sums);
 PG_FUNCTION_INFO_V1(shoal_internal_verify_buckets);

@@ -46,7 +46,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "meta/meta_tables.h"
-#include "mirror/mirror.h"
+#include "mirror/mirror_verify.h"
 #include "remote/remote.h"
 #include "xact/xact.h"
 

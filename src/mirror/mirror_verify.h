@@ -1,15 +1,14 @@
 /*
- * mirror.h
- *		Copies of shards: whether they are equal.
+ * mirror_verify.h
+ *		What mirror_verify.c, which asks whether copies are equal, and
+ *		mirror_checksum.c, which answers on each node, share.
  */
-#ifndef MIRROR_H
-#define MIRROR_H
+#ifndef MIRROR_VERIFY_H
+#define MIRROR_VERIFY_H
 
 #include "nodes/pg_list.h"
 
-/* ---- verifying (mirror_verify.c asks, mirror_checksum.c answers) ---- */
-
-/* how a coordinator calls what is in mirror_checksum.c; see mirror_verify.c */
+/* how a coordinator calls what is in mirror_checksum.c */
 #define MIRROR_VERIFY_MARKER	"/*shoal local held*/ "
 #define MIRROR_VERIFY_CALL		"SELECT * FROM shoal.internal_verify_"
 
@@ -37,4 +36,4 @@ extern char *shoal_mirror_table_name(Oid relid);
  */
 extern bool shoal_mirror_set_asking_here(bool asking);
 
-#endif							/* MIRROR_H */
+#endif							/* MIRROR_VERIFY_H */
