@@ -22,6 +22,7 @@
 #
 # with the statement's own times where they are known: "r@1.25-1.5 3:11,17".
 # What is written to a key is written once.  Statements that failed are left out.
+# A key on one node may say on which: "3@2".
 #
 # Lists (the method is that of Elle, Kingsbury and Alvaro 2020).  A list tells in
 # which order it was written, so the longest one that was read of each key is the
@@ -37,7 +38,9 @@
 #   G-nonadjacent      several rw, no two in succession: long fork
 #   G2                 several rw: write skew
 #
-# and "realtime" that it needs rt.  Other anomalies are found without the graph:
+# and "realtime" that it needs rt, "of one node" that each transaction in it that
+# writes has done so on one node, and that what was not seen was on another
+# one than what was.  Other anomalies are found without the graph:
 #
 #   G1a                a read of what was rolled back
 #   G1b                a read of what its transaction then went on to change
@@ -48,8 +51,10 @@
 #   internal           a transaction doesn't see what it has done, or sees what
 #                      it is going to do
 #
-# What counts depends on the isolation level (%counts).  With "read committed" each
-# SELECT is a transaction of its own, as it has a snapshot of its own; the
+# What counts depends on the isolation level (%allowed).  The first two are meant
+# as Shoal means them: a snapshot of several nodes shows each transaction on all of
+# them or on none, but of two transactions that are on one node each, and not on
+# the same, it may show the later one only.  With "read committed" each SELECT is a transaction of its own, as it has a snapshot of its own; the
 # writes of a transaction are another, which has no rw edges: there they are legal.
 # Nor do SELECTs give rt edges there, but for those of several nodes ("s"): who reads
 # one node may see a transaction before those who read another one.
@@ -70,9 +75,10 @@ use List::Util qw(min max);
 my $infinity = 9**9**9;
 
 # Anomalies that are allowed; all others count.
+my @allowed = ('G-single of one node', 'G-single-realtime of one node', 'G-nonadjacent of one node', 'G2');
 my %allowed = (
-	'read committed' => { map { $_ => 1 } 'G-nonadjacent', 'G2' },
-	'repeatable read' => { map { $_ => 1 } 'G-nonadjacent', 'G2' },
+	'read committed' => { map { $_ => 1 } @allowed },
+	'repeatable read' => { map { $_ => 1 } @allowed },
 	'snapshot isolation' => { G2 => 1 },
 	'serializable' => {});
 
@@ -377,10 +383,19 @@ sub find_intermediate
 
 # ---- the graph ----
 
+# The node where a transaction has written, "several" if they are or may be more.
+sub where_written
+{
+	my ($txn) = @_;
+	my %on = map { $_->[0] =~ /@(.*)/ ? ($1 => 1) : (one => 1, another => 1) }
+		map { @{ $_->{rows} } } grep { $_->{kind} eq 'a' } @{ $txn->{ops} };
+	return keys %on > 1 ? 'several' : (keys %on)[0];
+}
+
 sub add_node
 {
-	my ($self, $name, $start, $end) = @_;
-	push @{ $self->{nodes} }, { name => $name, start => $start, end => $end };
+	my ($self, $name, $start, $end, $on) = @_;
+	push @{ $self->{nodes} }, { name => $name, start => $start, end => $end, on => $on };
 	return $#{ $self->{nodes} };
 }
 
@@ -400,7 +415,7 @@ sub make_graph
 	{
 		my $writes = $txn->{committed} && grep { $_->{kind} eq 'a' } @{ $txn->{ops} };
 		my $end = $txn->{outcome} eq 'unknown' && $writes ? $infinity : $txn->{end};
-		$node{ $txn->{line} } = $self->add_node(name($txn), $txn->{start}, $end) if $writes || !$single;
+		$node{ $txn->{line} } = $self->add_node(name($txn), $txn->{start}, $end, $writes ? where_written($txn) : undef) if $writes || !$single;
 		$self->{nodes}[-1]{is_source} = 1 if $writes || !$single;
 	}
 	for (@{ $self->{reads} })
@@ -532,18 +547,20 @@ sub components
 }
 
 # The shortest path, as a list of edges with where they begin: [from, to, type, key].
-# "apart": no two rw in succession, nor one as the last.
+# Options: a function that is told where the last edge begins and its type and says
+# whether it will do; "apart": no two rw in succession, nor one as the last; "wide": by
+# way of a transaction that has written on several nodes.
 sub path
 {
-	my ($self, $from, $to, $component, $apart, @types) = @_;
+	my ($self, $from, $to, $component, $types, %arg) = @_;
 	return () if $component->[$from] < $component->[$to];
-	my @queue = ([$from, undef, undef]);
+	my @is_wide = map { ($_->{on} // '') eq 'several' } @{ $self->{nodes} };
+	my @queue = ([$from, undef, undef, $is_wide[$from]]);
 	my %visited;
 	while (my $at = shift @queue)
 	{
-		my ($v, undef, $edge) = @$at;
-		my $is_rw = $edge ? $edge->[1] eq 'rw' : $apart;
-		if ($v == $to && $edge && !($apart && $is_rw))
+		my ($v, undef, $edge, $is_wide) = @$at;
+		if ($v == $to && $edge)
 		{
 			my @path;
 			for (; $at->[1]; $at = $at->[1])
@@ -552,14 +569,18 @@ sub path
 			}
 			return @path;
 		}
-		for my $type (@types)
+		my $was_rw = $edge ? $edge->[1] eq 'rw' : 1;
+		for my $type (@$types)
 		{
-			next if $apart && $is_rw && $type eq 'rw';
+			next if $arg{apart} && $was_rw && $type eq 'rw';
 			for (@{ $self->{edges}{$type}[$v] // [] })
 			{
-				my $state = $apart && $type eq 'rw' ? "$_->[0] rw" : $_->[0];
-				next if $component->[$_->[0]] < $component->[$to] || $visited{$state}++;
-				push @queue, [$_->[0], $at, $_];
+				my $w = $_->[0];
+				my $now_wide = $is_wide || $is_wide[$w];
+				next if $component->[$w] < $component->[$to] ||
+					$w == $to && ($arg{apart} && $type eq 'rw' || $arg{wide} && !$now_wide || $arg{last} && !$arg{last}->($v, $type));
+				my $state = join ' ', $w, $arg{apart} && $type eq 'rw' ? 'rw' : (), $arg{wide} && $now_wide ? 'wide' : ();
+				push @queue, [$w, $at, $_, $now_wide] if !$visited{$state}++;
 			}
 		}
 	}
@@ -586,6 +607,7 @@ sub find_closed
 {
 	my ($self, $class, $closing, @types) = @_;
 	my $component = $self->components(@types);
+	my $nodes = $self->{nodes};
 	my %said = map { $component->[$_] => 1 } keys %{ $self->{cyclic_node} };
 	for my $from (0 .. $#{ $self->{nodes} // [] })
 	{
@@ -593,13 +615,23 @@ sub find_closed
 		{
 			my ($to) = @$_;
 			next if $self->{cyclic}{$from}{$to} || $closing ne 'rw' && $said{ $component->[$from] };
-			my @path = $self->path($to, $from, $component, 0, @types) or next;
+			my @path = $self->path($to, $from, $component, \@types) or next;
+			my $one = '';
+			if ($closing eq 'rw' && ($nodes->[$to]{on} // '') ne 'several')
+			{
+				# what was not seen is on one node: is there a reason why it should have been?
+				my $last = sub { my ($v, $type) = @_; return $type ne 'wr' || $nodes->[$v]{on} eq $nodes->[$to]{on} };
+				my @better = $self->path($to, $from, $component, \@types, wide => 1);
+				@better = $self->path($to, $from, $component, \@types, last => $last) if !@better;
+				@path = @better if @better;
+				$one = ' of one node' if !@better;
+			}
 			my @cycle = ([$from, @$_], @path);
 			my $is_fractured = @cycle == 2 && $closing eq 'rw' && $cycle[1][2] eq 'wr';
 			$said{ $component->[$from] } = 1;
 			$self->{cyclic}{$from}{$to} = 1;
 			$self->{cyclic_node}{$_->[0]} = 1 for @cycle;
-			$self->found($is_fractured ? 'fractured read' : $class, $self->show(@cycle));
+			$self->found($is_fractured ? 'fractured read' : $closing eq 'rw' ? "$class$one" : $class, $self->show(@cycle));
 		}
 	}
 }
@@ -631,14 +663,19 @@ sub find_cycles
 			for (@{ $self->{edges}{rw}[$from] // [] })
 			{
 				next if $component->[$_->[0]] != $component->[$from] || $apart || $tries++ > 200;
-				my @path = $self->path($_->[0], $from, $component, 1, @all);
-				my %visits;
-				$visits{$_->[0]}++ for @path;
-				$apart = [[$from, @$_], @path] if @path && !grep { $_ > 1 } values %visits;
-				$any //= [[$from, @$_], $self->path($_->[0], $from, $component, 0, @all)];
+				for my $wide (1, 0)
+				{
+					my @path = $self->path($_->[0], $from, $component, \@all, apart => 1, wide => $wide) or next;
+					my %visits;
+					$visits{$_->[0]}++ for @path;
+					next if grep { $_ > 1 } values %visits;
+					$apart = [$wide ? '' : ' of one node', [$from, @$_], @path];
+					last;
+				}
+				$any //= [[$from, @$_], $self->path($_->[0], $from, $component, \@all)];
 			}
 		}
-		$self->found('G-nonadjacent', $self->show(@$apart)) if $apart;
+		$self->found('G-nonadjacent' . shift @$apart, $self->show(@$apart)) if $apart;
 		$self->found('G2', $self->show(@$any)) if $any && !$apart;
 	}
 }
