@@ -554,12 +554,12 @@ sub path
 {
 	my ($self, $from, $to, $component, $types, %arg) = @_;
 	return () if $component->[$from] < $component->[$to];
-	my @is_wide = map { ($_->{on} // '') eq 'several' } @{ $self->{nodes} };
-	my @queue = ([$from, undef, undef, $is_wide[$from]]);
+	my $is_wide = $self->{is_wide} //= [map { ($_->{on} // '') eq 'several' } @{ $self->{nodes} }];
+	my @queue = ([$from, undef, undef, $is_wide->[$from]]);
 	my %visited;
 	while (my $at = shift @queue)
 	{
-		my ($v, undef, $edge, $is_wide) = @$at;
+		my ($v, undef, $edge, $was_wide) = @$at;
 		if ($v == $to && $edge)
 		{
 			my @path;
@@ -576,7 +576,7 @@ sub path
 			for (@{ $self->{edges}{$type}[$v] // [] })
 			{
 				my $w = $_->[0];
-				my $now_wide = $is_wide || $is_wide[$w];
+				my $now_wide = $was_wide || $is_wide->[$w];
 				next if $component->[$w] < $component->[$to] ||
 					$w == $to && ($arg{apart} && $type eq 'rw' || $arg{wide} && !$now_wide || $arg{last} && !$arg{last}->($v, $type));
 				my $state = join ' ', $w, $arg{apart} && $type eq 'rw' ? 'rw' : (), $arg{wide} && $now_wide ? 'wide' : ();

@@ -8,8 +8,9 @@
 # that lists stay short.  A transaction appends to one key or to several, in one
 # statement or more, or reads, or both.
 #
-# What counts: see there.  What is not there: a SELECT of one node beside a
-# commit that is just reaching the nodes, one after the other.
+# What counts: see there.  A client is told whether a transaction is committed: every error
+# says that it is not, but for 08007 and one with which the session ends.  KEEP=1
+# keeps all histories, not only those in which something is wrong.
 
 use strict;
 use warnings;
@@ -44,10 +45,20 @@ my %on_node;
 push @{ $on_node{ (split /\|/)[1] } }, (split /\|/)[0] for split /\n/, $cluster->sql(0, "
 	SELECT k, node_id FROM generate_series(1, 2000) k
 		JOIN shoal.shards ON table_name = 'list'::regclass AND shard = shoal.shard_of('list', k) ORDER BY k");
-my @era;					# numbers of the lists, one of each node in turn
+my @era;					# keys of the lists, one of each node in turn
+my %name;					# keys in histories, with their nodes
 for my $era (0 .. $eras - 1)
 {
-	$era[$era] = [map { my $n = $_; map { $on_node{$_}[2 * $era + $n] } sort keys %on_node } 0, 1];
+	for my $n (0, 1)
+	{
+		for my $node (sort keys %on_node)
+		{
+			my $k = $on_node{$node}[2 * $era + $n];
+			push @{ $era[$era] }, $k;
+			$name{$k} = "$k\@$node";
+		}
+		$name{"r$_"} = "r$_" for 2 * $era + $n;
+	}
 }
 $cluster->sql(0, 'INSERT INTO list VALUES ' . join(', ', map { my $e = $_; my @k = @{ $era[$e] };
 	map { "($k[$_], $e, $k[($_ + 1) % 6])" } 0 .. 5 } 0 .. $eras - 1));
@@ -84,9 +95,17 @@ sub run
 sub outcome
 {
 	my ($answer) = @_;
-	return 'ok' if $answer =~ /C\((COMMIT|UPDATE \d+|SELECT \d+)\)/ && $answer !~ /E\(/;
-	return 'unknown' if $answer =~ /E\((08|40003|57P)/ || $answer !~ /E\(|C\(ROLLBACK|^not sent/;
-	return 'fail';
+	return 'ok' if $answer =~ /C\((COMMIT|UPDATE)/;
+	return $answer =~ /E\(08007|EOF/ ? 'unknown' : 'fail';
+}
+
+# Says so if an UPDATE did not find all rows.
+sub check_update
+{
+	my ($c, $answer, $rows) = @_;
+	my $out = $c->{out};
+	my $expected = () = $rows =~ /:/g;
+	print $out "# wrong: $answer for $rows\n" if $answer =~ /C\(UPDATE (\d+)/ && $1 != $expected;
 }
 
 sub record
@@ -101,6 +120,7 @@ sub note_error
 	my ($c, $answer) = @_;
 	my $out = $c->{out};
 	my $code = $answer =~ /E\((\w+)\)/ ? $1 : $answer =~ /EOF/ ? 'EOF' : 'not sent';
+	sleep 0.01 if $code =~ /^08001/;
 	print $out "# error $code", $c->{w} && $code ne 'EOF' && $code ne 'not sent' ? ": $c->{w}{error}" : '', "\n";
 }
 
@@ -110,7 +130,7 @@ sub rows_of
 	my ($answer, @keys) = @_;
 	my %there = $answer =~ /D\(([^,()]+),([^()]*)\)/g;
 	chop $there{$_} for grep { $there{$_} =~ /,$/ } keys %there;
-	return join ' ', map { "$_:" . ($there{$_} // '') } @keys;
+	return join ' ', map { "$name{$_}:" . ($there{$_} // '') } @keys;
 }
 
 # A SELECT of several lists, in one of several ways, or of one: (kind, SQL, keys).
@@ -135,22 +155,22 @@ sub some_select
 	return ('r', "SELECT 'r' || k, v FROM ref WHERE k = $ref[$i % 2]", "r$ref[$i % 2]");
 }
 
-# An UPDATE that appends: (SQL, rows of the operation).
-sub some_append
+# UPDATEs that append: [SQL, rows of the operation], those to lower keys first, so that
+# there are not too many deadlocks.
+sub some_appends
 {
-	my ($c, $era) = @_;
+	my ($c, $era, $n) = @_;
 	my @k = @{ $era[$era] };
-	my $value = ++$c->{values} * 10 + $c->{n};
-	my $way = int rand 10;
-	if ($way == 0)
+	my @appends;
+	for (sort { $a <=> $b } map { rand() < 0.15 ? 6 + int rand 2 : int rand 6 } 1 .. $n)
 	{
-		my $k = 2 * $era + int rand 2;
-		return ("UPDATE ref SET v = v || '$value,' WHERE k = $k", "r$k:$value");
+		my $value = ++$c->{values} * 10 + $c->{n};
+		my ($table, @of) = $_ > 5 ? ('ref', 2 * $era + $_ - 6) :
+			('list', rand() < 0.05 ? @k : rand() < 0.2 && $_ < 5 ? @k[$_, $_ + 1] : $k[$_]);
+		push @appends, ["UPDATE $table SET v = v || '$value,' WHERE k IN (" . join(', ', @of) . ')',
+			join ' ', map { ($table eq 'ref' ? $name{"r$_"} : $name{$_}) . ":$value" } @of];
 	}
-	my $i = int rand 6;
-	my @of = $way == 1 ? @k : $way <= 4 ? @k[$i, ($i + 1) % 6] : ($k[$i]);
-	return ("UPDATE list SET v = v || '$value,' WHERE " . ($way == 1 ? "era = $era" : 'k IN (' . join(', ', @of) . ')'),
-		join ' ', map { "$_:$value" } @of);
+	return @appends;
 }
 
 # A transaction of several statements.
@@ -160,8 +180,9 @@ sub block
 	my $start = now();
 	my @ops;
 	my ($done, $answer, $times) = run($c, 'BEGIN');
-	my $in_savepoint = 0;
-	for (1 .. 1 + int rand 3)
+	my $n = 1 + int rand 3;
+	my @appends = some_appends($c, $era, $n);
+	for (1 .. $n)
 	{
 		last if !$done;
 		if (rand() < 0.35)
@@ -172,10 +193,11 @@ sub block
 			next;
 		}
 		my $is_undone = rand() < 0.1;
-		my ($sql, $rows) = some_append($c, $era);
+		my ($sql, $rows) = @{ shift @appends };
 		($done, $answer) = run($c, 'SAVEPOINT s') if $is_undone;
 		($done, $answer, $times) = run($c, $sql) if $done;
-		# what was done if it is done
+		check_update($c, $answer, $rows);
+		# known or not
 		push @ops, ($is_undone ? 'u' : 'a') . " $rows";
 		($done, $answer) = run($c, 'ROLLBACK TO s') if $is_undone && $done;
 	}
@@ -199,6 +221,7 @@ sub single
 	my $start = now();
 	my ($done, $answer, $times) = run($c, $sql);
 	note_error($c, $answer) if !$done;
+	check_update($c, $answer, "@keys");
 	if ($kind =~ /[rs]/)
 	{
 		record($c, $start, 'ok', "$kind$times " . rows_of($answer, @keys)) if $done;
@@ -213,7 +236,7 @@ sub list_client
 	my $what = rand;
 	return block($c, $era) if $what < 0.5;
 	return single($c, some_select($era)) if $what < 0.8;
-	return single($c, 'a', some_append($c, $era));
+	return single($c, 'a', @{ (some_appends($c, $era, 1))[0] });
 }
 
 sub register_client
@@ -224,14 +247,13 @@ sub register_client
 	my $what = rand;
 	return single($c, 'r', "SELECT k, v FROM register WHERE k = $k", $k) if $what < 0.5;
 	my $value = ++$c->{values} * 10 + $c->{n};
-	return single($c, 'w', "UPDATE register SET v = '$value' WHERE k = $k", "$k:$value") if $what < 0.9;
-	return single($c, 'w', "UPDATE register SET v = '$value' WHERE k IN (" . join(', ', @k) . ')', map { "$_:$value" } @k);
+	return single($c, 'w', "UPDATE register SET v = '$value' WHERE k = $k", "$name{$k}:$value") if $what < 0.9;
+	return single($c, 'w', "UPDATE register SET v = '$value' WHERE k IN (" . join(', ', @k) . ')', map { "$name{$_}:$value" } @k);
 }
 
 # ---- rounds ----
 
 my $first_era = 0;
-my %report;
 
 # Clients for some seconds: files with the histories of lists and of registers, and
 # the number of faults.
@@ -288,7 +310,7 @@ sub run_clients
 		{
 			my $start = now();
 			my @rows = split /\n/, $cluster->sql($node, $ask[$_]);
-			s/,$// for @rows;
+			s/,$//, s/^(\w+)/$name{$1}/ for @rows;
 			push @{ $history[$_] }, join("\t", "last$node", $start, now(), 'ok', join ' ', 's', @rows) . "\n";
 		}
 	}
@@ -306,6 +328,8 @@ sub judge
 {
 	my ($name, $kind, $level) = @_;
 	my $file = "$cluster->{dir}/history.$kind";
+	open(my $in, '<', $file) or die;
+	my @wrong = map { /^# wrong: (.*)/ ? { class => 'UPDATE', text => $1, counts => 1 } : () } <$in>;
 	my $history = ShoalHistory::read_history($file);
 	my @found = $kind eq 'lists' ? ShoalHistory::check_lists($history, $level) : ShoalHistory::check_registers($history);
 	my ($reads, %outcome) = (0);
@@ -314,6 +338,7 @@ sub judge
 		$outcome{ $txn->{outcome} }++;
 		$reads += grep { $_->{kind} =~ /[rs]/ } @{ $txn->{ops} };
 	}
+	push @found, @wrong;
 	return (\@found, sprintf('%d transactions, %d failed, %d unknown, %d reads', scalar @$history, $outcome{fail} // 0, $outcome{unknown} // 0, $reads), $file);
 }
 
