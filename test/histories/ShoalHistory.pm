@@ -629,9 +629,16 @@ sub find_closed
 			my @cycle = ([$from, @$_], @path);
 			my $is_fractured = @cycle == 2 && $closing eq 'rw' && $cycle[1][2] eq 'wr';
 			$said{ $component->[$from] } = 1;
-			$self->{cyclic}{$from}{$to} = 1;
 			$self->{cyclic_node}{$_->[0]} = 1 for @cycle;
-			$self->found($is_fractured ? 'fractured read' : $closing eq 'rw' ? "$class$one" : $class, $self->show(@cycle));
+			if ($one)
+			{
+				# there may be a reason yet, in time
+				$self->{pending}{"$from $to"} //= ["$class$one", $self->show(@cycle)];
+				next;
+			}
+			$self->{cyclic}{$from}{$to} = 1;
+			delete $self->{pending}{"$from $to"};
+			$self->found($is_fractured ? 'fractured read' : $class, $self->show(@cycle));
 		}
 	}
 }
@@ -647,6 +654,7 @@ sub find_cycles
 		$self->find_closed("G1c$suffix", 'wr', 'ww', 'wr', @rt);
 		$self->find_closed("G-single$suffix", 'rw', 'ww', 'wr', @rt);
 	}
+	$self->found(@{ $self->{pending}{$_} }) for sort keys %{ $self->{pending} };
 	# the rest has several rw edges: one of each component
 	my @all = ('ww', 'wr', 'rw');
 	my $component = $self->components(@all);
