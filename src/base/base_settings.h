@@ -74,6 +74,8 @@ extern bool shoal_consistent_reads;
 
 /* shoal.recovery_interval (seconds): for what faults have left prepared */
 extern int	shoal_recovery_interval;
+extern int	shoal_failover_time;
+extern bool shoal_auto_repair;
 
 /*
  * shoal.max_node_connections: from this server to each node, -1: what the

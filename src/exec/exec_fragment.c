@@ -35,6 +35,7 @@
 #include "exec/exec_scatter.h"
 #include "plan/plan_expr.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 static bool
 collect_exec_params(Node *node, Bitmapset **params)
@@ -180,6 +181,12 @@ shoal_run_shard_node(const ShoalGroup *group, int shard)
 {
 	int			node_id = group->primary[shard];
 
+	/* if its node does not answer, another one may be made the primary */
+	if (node_id != 0 && shoal_health_await_node(node_id))
+	{
+		group = shoal_meta_group(group->group_id);
+		node_id = group->primary[shard];
+	}
 	if (node_id == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -192,6 +199,13 @@ shoal_run_shard_node(const ShoalGroup *group, int shard)
 				 errmsg("shard %d of colocation group %d is on node %d, which is not known here",
 						shard, group->group_id, node_id),
 				 errhint("Look at the views shoal.shards and shoal.nodes.")));
+	if (strcmp(shoal_meta_node(node_id)->state, "active") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+				 errmsg("shard %d of colocation group %d is on node \"%s\", which is down",
+						shard, group->group_id,
+						shoal_meta_node(node_id)->server_name),
+				 errhint("It has no replica that could take its place; start the node.")));
 	return node_id;
 }
 

@@ -142,6 +142,18 @@ extern bool shoal_meta_is_alone(void);
 /* OIDs of all Shoal tables (of the group, or of all groups if 0). */
 extern List *shoal_meta_table_oids(int group_id);
 
+/* All nodes, those that were given up, too. */
+extern List *shoal_meta_all_nodes(void);
+
+/*
+ * Leaves nodes (int list) out of shoal_meta_nodes() in this backend from now on,
+ * whatever the metadata say.
+ */
+extern void shoal_meta_ignore_nodes(List *node_ids);
+
+/* Called when a group with replicas has been read.  Or NULL. */
+extern void (*shoal_meta_on_replicas) (void);
+
 /* Registers invalidation callbacks.  Called once, from _PG_init. */
 extern void shoal_meta_init(void);
 

@@ -28,6 +28,7 @@
 #include "remote/remote.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
 
@@ -276,6 +277,20 @@ send_buffer(MirrorBuffer *buffer)
 									params, SHOAL_SEND_CACHE);
 }
 
+/*
+ * Whether a replica needs no changes, as its node was given up since the primary
+ * has collected them: it is stale then.  Waits while that is not clear.
+ */
+static bool
+is_given_up(int node_id)
+{
+	const ShoalNode *node;
+
+	(void) shoal_health_await_node(node_id);
+	node = shoal_meta_node(node_id);
+	return node != NULL && strcmp(node->state, "active") != 0;
+}
+
 /* Sends the segments of a piece to those whom they are for. */
 static void
 send_piece(MirrorPiece *piece, List **buffers)
@@ -296,9 +311,12 @@ send_piece(MirrorPiece *piece, List **buffers)
 		size += 4 + get_int(segment + size);
 		for (int i = 0; i < n; i++)
 		{
-			MirrorBuffer *buffer = buffer_of_node(buffers,
-												  get_int(segment + 12 + 4 * i));
+			int			node_id = get_int(segment + 12 + 4 * i);
+			MirrorBuffer *buffer;
 
+			if (is_given_up(node_id))
+				continue;
+			buffer = buffer_of_node(buffers, node_id);
 			appendBinaryStringInfo(&buffer->buf, segment, size);
 			if (buffer->buf.len >= SEND_SIZE)
 				send_buffer(buffer);
@@ -472,10 +490,15 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 static void
 on_xact(XactEvent event, void *arg)
 {
+	/* what was written under a lease has to be committed under it */
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		mirror_wrote)
+		shoal_health_require_lease(false);
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
 	mirror_trigger_reset();
+	mirror_wrote = false;
 	drop_pieces(0);
 	shoal_scope_copies_here = false;
 }

@@ -59,7 +59,10 @@ extern void shoal_ops_run_on(ShoalConn *conn, const char *sql);
  */
 extern char *shoal_ops_call(int node_id, const char *call);
 
-/* Asks for shared memory.  Called from _PG_init. */
+/* ops_missed.c */
+extern void ops_missed_init(void);
+
+/* Asks for shared memory, installs hooks.  Called from _PG_init. */
 extern void shoal_ops_init(void);
 
 #endif							/* OPS_H */

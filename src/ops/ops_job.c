@@ -111,6 +111,7 @@ startup(void)
 void
 shoal_ops_init(void)
 {
+	ops_missed_init();
 	previous_request = shmem_request_hook;
 	shmem_request_hook = request;
 	previous_startup = shmem_startup_hook;
@@ -152,6 +153,8 @@ void
 ops_job_show(int group_id, int shard, int from_node, int to_node,
 			 const char *step, uint64 bytes_total)
 {
+	if (my_job == NULL)
+		return;
 	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
 	my_job->group_id = group_id;
 	my_job->shard = shard;
@@ -167,6 +170,8 @@ ops_job_show(int group_id, int shard, int from_node, int to_node,
 void
 ops_job_progress(uint64 bytes, uint64 rows)
 {
+	if (my_job == NULL)
+		return;
 	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
 	my_job->bytes_done += bytes;
 	my_job->rows_done += rows;

@@ -325,6 +325,18 @@ connect_to(const RemoteTarget *target, const RemoteOptions *options)
 	return pg;
 }
 
+PGconn *
+remote_start(const RemoteTarget *target)
+{
+	RemoteOptions options;
+	StringInfoData session_options;
+
+	initStringInfo(&session_options);
+	append_session_options(&session_options, target);
+	collect_options(&options, target, &session_options);
+	return PQconnectStartParams(options.keywords, options.values, 0);
+}
+
 /* Opens a connection.  The caller puts it where it belongs. */
 ShoalConn *
 remote_open(const RemoteTarget *target, bool separate)

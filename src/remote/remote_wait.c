@@ -25,6 +25,7 @@
 #define SAME_CANCEL_TIME	100
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
+bool		(*shoal_remote_is_gone) (int node_id) = NULL;
 
 /* the second copy of a cancel request may arrive until then, else 0 */
 static TimestampTz same_cancel_until = 0;
@@ -43,6 +44,39 @@ shoal_remote_note_cancel(void)
 {
 	same_cancel_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													SAME_CANCEL_TIME);
+}
+
+/* milliseconds between looks whether a node was given up */
+#define GONE_TIME 500
+
+/*
+ * One wait: like WaitEventSetWait, but ends with 0 when one of the nodes was
+ * given up, too (gone is set then).
+ */
+static int
+wait_events(WaitEventSet *set, TimestampTz deadline, WaitEvent *event,
+			ShoalConn **conns, int n, ShoalConn **gone)
+{
+	*gone = NULL;
+	for (;;)
+	{
+		long		left = time_left(deadline);
+		long		slice = left < 0 ? GONE_TIME : Min(left, GONE_TIME);
+		int			rc;
+
+		if (shoal_remote_is_gone == NULL)
+			slice = left;
+		for (int i = 0; shoal_remote_is_gone && i < n; i++)
+		{
+			if (conns[i]->node_id == 0 || !shoal_remote_is_gone(conns[i]->node_id))
+				continue;
+			*gone = conns[i];
+			return 0;
+		}
+		rc = WaitEventSetWait(set, slice, event, 1, PG_WAIT_EXTENSION);
+		if (rc != 0 || (left >= 0 && time_left(deadline) <= 0))
+			return rc;
+	}
 }
 
 /* Returns false if a wait that can't raise has to be given up. */
@@ -103,6 +137,7 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 	ShoalConnPrivate *priv = conn->priv;
 	uint32		wanted = events_wanted(conn);
 	WaitEvent	event;
+	ShoalConn  *gone;
 	int			n;
 
 	if (priv->wait_set == NULL)
@@ -119,8 +154,7 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 		ModifyWaitEvent(priv->wait_set, 0, wanted, NULL);
 	priv->wait_events = wanted;
 
-	n = WaitEventSetWait(priv->wait_set, time_left(deadline), &event, 1,
-						 PG_WAIT_EXTENSION);
+	n = wait_events(priv->wait_set, deadline, &event, &conn, 1, &gone);
 	if (n == 0)
 		return false;
 	if (event.events & WL_LATCH_SET)
@@ -252,6 +286,7 @@ static int
 wait_once(ShoalRequest **reqs, int n)
 {
 	WaitEvent	event;
+	ShoalConn  *gone;
 	int			waiting = 0;
 	int			last = 0;
 
@@ -267,8 +302,14 @@ wait_once(ShoalRequest **reqs, int n)
 		return remote_wait(reqs[last]->conn, true, 0) ? -1 : last;
 
 	prepare_many(reqs, n);
-	if (WaitEventSetWait(many_set, -1, &event, 1, PG_WAIT_EXTENSION) == 0)
+	if (wait_events(many_set, 0, &event, many, nmany, &gone) == 0)
+	{
+		for (int i = 0; gone && i < n; i++)
+			if (reqs[i] && reqs[i]->conn == gone)
+				return i;
+		drop_many();
 		return -1;
+	}
 	if (event.events & WL_LATCH_SET)
 	{
 		serve_interrupts(true);

@@ -124,6 +124,12 @@ extern void shoal_xact_lock_cluster(void);
  */
 extern void shoal_xact_check_internal(void);
 
+/*
+ * Called with what shoal_xact_run sends to all nodes, for each node that was
+ * given up.  Or NULL.
+ */
+extern void (*shoal_xact_on_missed) (int node_id, const char *sql);
+
 /* Set while this backend calls such a function itself. */
 extern bool shoal_xact_calls_itself;
 

@@ -6,6 +6,7 @@
 
 #include "base/base_compat.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
@@ -93,6 +94,7 @@ shoal_xact_init(void)
 	RegisterSubXactCallback(on_subxact, NULL);
 	xact_single_init();
 	xact_shared_init();
+	xact_health_init();
 	xact_worker_init();
 	xact_victim_init();
 }

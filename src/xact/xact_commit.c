@@ -110,7 +110,7 @@ commit_one_phase(List *conns, List *sqls, bool writes)
 
 /* PREPARE on the writers, COMMIT on the readers. */
 static void
-commit_two_phase(List *conns)
+commit_two_phase(List *conns, int writers)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	List	   *gids = NIL;
@@ -129,7 +129,7 @@ commit_two_phase(List *conns)
 		}
 		part = palloc(sizeof(Prepared));
 		part->conn = conn;
-		part->gid = xact_make_gid(conn->node_id);
+		part->gid = xact_make_gid(conn->node_id, writers);
 		prepared = lappend(prepared, part);
 		gids = lappend(gids, part->gid);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
@@ -184,7 +184,7 @@ xact_before_commit(void)
 	if (writers > 1 ||
 		(writers == 1 && TransactionIdIsValid(GetTopTransactionIdIfAny())))
 	{
-		commit_two_phase(conns);
+		commit_two_phase(conns, writers);
 		return;
 	}
 	commit_one_phase(conns, commits, writers > 0);

@@ -19,6 +19,7 @@
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "xact/xact_private.h"
+#include "xact/xact_health.h"
 #include "xact/xact_shared.h"
 
 /* milliseconds that a gate may keep anybody waiting */
@@ -127,6 +128,7 @@ make_gate(Oid dbid)
 		gate->doubted = GetCurrentTimestamp();
 		gate->visited = 0;
 		memset(gate->moments, 0, sizeof(gate->moments));
+		xact_health_forget(gate - xact_shared->gates);
 		if (xact_shared->launcher_latch)
 			SetLatch(xact_shared->launcher_latch);
 	}

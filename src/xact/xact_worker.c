@@ -36,6 +36,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
@@ -55,10 +56,11 @@ extern PGDLLEXPORT void shoal_xact_worker_main(Datum arg);
 typedef enum WorkerTask
 {
 	WORKER_RECOVERY,
-	WORKER_DEADLOCK
+	WORKER_DEADLOCK,
+	WORKER_MONITOR				/* ops_monitor.c; it stays */
 } WorkerTask;
 
-#define WORKER_TASKS	2
+#define WORKER_TASKS	3
 
 /* milliseconds between looks for waits that take long */
 #define LOOK_INTERVAL	250
@@ -114,18 +116,22 @@ is_due(XactGate *gate, TimestampTz now)
 static void
 start_worker(int index, WorkerTask task)
 {
-	static const char *const names[] = {"shoal recovery", "shoal deadlock check"};
+	static const char *const names[] = {"shoal recovery", "shoal deadlock check", "shoal monitor"};
+	static const char *const functions[] = {"shoal_xact_worker_main",
+	"shoal_xact_worker_main", "shoal_ops_monitor_main"};
 	BackgroundWorker worker = {0};
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "shoal_xact_worker_main",
+	strlcpy(worker.bgw_function_name, functions[task],
 			sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, names[task], sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type, names[task], sizeof(worker.bgw_type));
-	worker.bgw_main_arg = Int32GetDatum(index * WORKER_TASKS + task);
+	worker.bgw_main_arg = task == WORKER_MONITOR ?
+		ObjectIdGetDatum(xact_shared->gates[index].dbid) :
+		Int32GetDatum(index * WORKER_TASKS + task);
 	worker.bgw_notify_pid = MyProcPid;
 	if (!RegisterDynamicBackgroundWorker(&worker, &handles[index][task]))
 		handles[index][task] = NULL;
@@ -192,6 +198,9 @@ start_due(void)
 		}
 		if (check)
 			start_worker(i, WORKER_DEADLOCK);
+		if (!is_at_work(i, WORKER_MONITOR) && OidIsValid(gate->dbid) &&
+			xact_health_is_wanted(i))
+			start_worker(i, WORKER_MONITOR);
 	}
 }
 
@@ -245,6 +254,7 @@ do_task(WorkerTask task, bool *ours)
 	Oid			userid;
 	int			context;
 	bool		settled = true;
+	ListCell   *lc;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -255,6 +265,9 @@ do_task(WorkerTask task, bool *ours)
 		GetUserIdAndSecContext(&userid, &context);
 		SetUserIdAndSecContext(shoal_meta_owner(),
 							   context | SECURITY_LOCAL_USERID_CHANGE);
+		/* this tells whether there are replicas */
+		foreach(lc, shoal_meta_table_oids(0))
+			(void) shoal_meta_group(shoal_meta_table(lfirst_oid(lc))->group_id);
 		if (task == WORKER_RECOVERY)
 			(void) xact_recover(&settled);
 		else
