@@ -181,8 +181,12 @@ shoal_run_shard_node(const ShoalGroup *group, int shard)
 {
 	int			node_id = group->primary[shard];
 
-	/* if its node does not answer, another one may be made the primary */
-	if (node_id != 0 && shoal_health_await_node(node_id))
+	/*
+	 * If its node does not answer, another one may be made the primary.  The
+	 * caller's view may be from before that.
+	 */
+	if (node_id != 0 &&
+		(shoal_health_await_node(node_id) || shoal_health_is_down(node_id)))
 	{
 		group = shoal_meta_group(group->group_id);
 		node_id = group->primary[shard];

@@ -18,10 +18,13 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "mirror/mirror.h"
 #include "mirror/mirror_private.h"
@@ -372,12 +375,42 @@ writes(QueryDesc *desc)
 	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
 }
 
+/*
+ * Whether a statement is about shards.  If this node is cut off, what it would
+ * read here may be old.
+ */
+static bool
+uses_shards(PlannedStmt *stmt)
+{
+	static const char local[] = "/*shoal local*/";
+	ListCell   *lc;
+
+	/* others may look after this node in the meantime */
+	if (shoal_origin > 0 && debug_query_string != NULL &&
+		strncmp(debug_query_string, local, strlen(local)) == 0)
+		return false;
+	foreach(lc, stmt->relationOids)
+	{
+		int			group_id;
+		int			shard;
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+
+		if (table != NULL ||
+			shoal_meta_is_shard_schema(get_rel_namespace(lfirst_oid(lc)),
+									   &group_id, &shard))
+			return true;
+	}
+	return false;
+}
+
 static void
 run(QueryDesc *desc, ScanDirection direction, uint64 count
 	SHOAL_EXECUTE_ONCE_PARAM)
 {
 	bool		write = writes(desc);
 
+	if (!shoal_health_has_lease() && uses_shards(desc->plannedstmt))
+		shoal_health_require_lease(true);
 	if (write)
 		mirror_enter_write(desc->estate->es_output_cid);
 	if (next_run)

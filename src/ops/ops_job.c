@@ -23,6 +23,7 @@
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -137,6 +138,9 @@ ops_job_begin(void)
 	GetUserIdAndSecContext(&userid, &context);
 	SetUserIdAndSecContext(shoal_meta_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
+	/* names of tables are for other nodes */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }

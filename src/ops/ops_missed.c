@@ -105,15 +105,27 @@ shoal_internal_note_missed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Metadata are copied as a whole to a node that comes back. */
+static bool
+is_metadata_change(const char *sql)
+{
+	return strstr(sql, "*/ INSERT INTO shoal.") != NULL ||
+		strstr(sql, "*/ UPDATE shoal.") != NULL ||
+		strstr(sql, "*/ DELETE FROM shoal.") != NULL;
+}
+
 static void
 note_missed(int node_id, const char *sql)
 {
 	const char *role = GetUserNameFromId(GetUserId(), false);
 	const char *path = GetConfigOption("search_path", false, false);
-	int64		seq = next_seq();
+	int64		seq;
 	List	   *others = NIL;
 	ListCell   *lc;
 
+	if (is_metadata_change(sql))
+		return;
+	seq = next_seq();
 	insert_missed(node_id, seq, role, path, sql);
 	foreach(lc, shoal_meta_nodes())
 	{

@@ -111,6 +111,10 @@ ops_rejoin_nodes(void)
 	List	   *back = NIL;
 	ListCell   *lc;
 
+	/* what this process is about is nodes that were given up */
+	shoal_remote_is_gone = NULL;
+	shoal_xact_on_missed = NULL;
+
 	ops_job_begin();
 	foreach(lc, shoal_meta_all_nodes())
 	{

@@ -200,6 +200,9 @@ shoal_health_set_peer(int node_id, int64 acked, bool down)
 	if (peer)
 	{
 		peer->acked = Max(peer->acked, acked);
+		/* it has been taken back, so the vote has served */
+		if (peer->down && !down)
+			peer->voted_until = 0;
 		peer->down = down;
 	}
 	LWLockRelease(xact_shared_lock);
