@@ -114,6 +114,9 @@ extern const ShoalGroup *shoal_meta_group(int group_id);
 /* The same, but NULL if it does not exist. */
 extern const ShoalGroup *shoal_meta_find_group(int group_id);
 
+/* All groups (int list).  Opens no table but the metadata's. */
+extern List *shoal_meta_group_ids(void);
+
 /* The node's placement of a shard, NULL if it has none. */
 extern const ShoalCopy *shoal_meta_copy(const ShoalGroup *group, int shard,
 										int node_id);

@@ -803,6 +803,32 @@ read_group(int group_id, MemoryContext context)
 	return group;
 }
 
+List *
+shoal_meta_group_ids(void)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *result = NIL;
+
+	if (!shoal_meta_enabled())
+		return NIL;
+	rel = table_open(shoal_meta_relid(SHOAL_REL_GROUP), AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		result = lappend_int(result,
+							 DatumGetInt32(heap_getattr(tuple, SHOAL_GROUP_ID,
+														RelationGetDescr(rel),
+														&isnull)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 const ShoalCopy *
 shoal_meta_copy(const ShoalGroup *group, int shard, int node_id)
 {

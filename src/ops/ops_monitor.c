@@ -13,7 +13,7 @@
  * Then it fences itself, until the others have taken it back.
  *
  * The monitor reads the metadata in a short transaction of its own now and
- * then; it takes no locks otherwise.
+ * then.  It must never wait: it opens no table that a user could have locked.
  */
 #include "postgres.h"
 
@@ -172,10 +172,9 @@ read_metadata(void)
 		peers = foreach_delete_current(peers, lc);
 		pfree(peer);
 	}
-	foreach(lc, local_id ? shoal_meta_table_oids(0) : NIL)
+	foreach(lc, local_id ? shoal_meta_group_ids() : NIL)
 	{
-		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
-		const ShoalGroup *group = table ? shoal_meta_group(table->group_id) : NULL;
+		const ShoalGroup *group = shoal_meta_find_group(lfirst_int(lc));
 
 		if (group == NULL || group->kind == SHOAL_KIND_REFERENCE)
 			continue;

@@ -44,6 +44,9 @@
 /* milliseconds without an answer after which a node is suspect */
 #define SUSPECT_TIME 1200
 
+/* milliseconds beyond shoal.failover_time after which nobody waits for a node */
+#define GONE_MARGIN 500
+
 /* milliseconds that a statement waits for a node's fate, or for a lease */
 #define PATIENCE 15000
 
@@ -315,6 +318,29 @@ shoal_health_answers(int node_id)
 	return false;
 }
 
+/*
+ * Whether nothing is to be waited for from a node: it was given up, or will be
+ * as soon as those let go who wait for it.
+ */
+static bool
+is_gone(int node_id)
+{
+	Health	   *health = my_health();
+	int64		limit = (int64) (shoal_failover_time + GONE_MARGIN) * 1000;
+
+	if (!health->wanted || shoal_failover_time == 0)
+		return false;
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+	{
+		HealthPeer *peer = &health->peers[i];
+
+		if (peer->node_id == node_id)
+			return peer->down || (health->since != 0 && shoal_health_now() -
+								  Max(peer->acked, health->since) > limit);
+	}
+	return false;
+}
+
 /* The monitor runs, and the node has not answered for a while. */
 static bool
 is_suspect(int node_id)
@@ -459,5 +485,5 @@ xact_health_init(void)
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = startup;
 	shoal_meta_on_replicas = want;
-	shoal_remote_is_gone = shoal_health_is_down;
+	shoal_remote_is_gone = is_gone;
 }

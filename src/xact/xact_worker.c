@@ -266,8 +266,8 @@ do_task(WorkerTask task, bool *ours)
 		SetUserIdAndSecContext(shoal_meta_owner(),
 							   context | SECURITY_LOCAL_USERID_CHANGE);
 		/* this tells whether there are replicas */
-		foreach(lc, shoal_meta_table_oids(0))
-			(void) shoal_meta_group(shoal_meta_table(lfirst_oid(lc))->group_id);
+		foreach(lc, shoal_meta_group_ids())
+			(void) shoal_meta_find_group(lfirst_int(lc));
 		if (task == WORKER_RECOVERY)
 			(void) xact_recover(&settled);
 		else
