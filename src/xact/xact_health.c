@@ -342,13 +342,13 @@ is_gone(int node_id)
 }
 
 /* The monitor runs, and the node has not answered for a while. */
-static bool
-is_suspect(int node_id)
+bool
+shoal_health_is_suspect(int node_id)
 {
 	Health	   *health = my_health();
 	int64		now = shoal_health_now();
 
-	if (health->since == 0 ||
+	if (!health->wanted || health->since == 0 ||
 		now - health->since < (int64) SUSPECT_TIME * 1000)
 		return false;
 	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
@@ -376,10 +376,10 @@ shoal_health_await_node(int node_id)
 {
 	int64		until;
 
-	if (!shoal_health_is_watched() || !is_suspect(node_id))
+	if (!shoal_health_is_watched() || !shoal_health_is_suspect(node_id))
 		return false;
 	until = shoal_health_now() + (int64) PATIENCE * 1000;
-	while (is_suspect(node_id) && shoal_health_now() < until)
+	while (shoal_health_is_suspect(node_id) && shoal_health_now() < until)
 		pause_a_little();
 	AcceptInvalidationMessages();
 	return true;

@@ -51,6 +51,9 @@ extern bool shoal_health_is_refused(int node_id);
 /* Whether the node was given up.  Cheap. */
 extern bool shoal_health_is_down(int node_id);
 
+/* Whether the node has not answered for a while, and has not been given up. */
+extern bool shoal_health_is_suspect(int node_id);
+
 /*
  * Waits, if the node has not answered for a while, until it does or has been
  * given up.  True if it has waited; then the metadata may have changed.
