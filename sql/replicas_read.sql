@@ -55,7 +55,7 @@ BEGIN
 	END LOOP;
 END $$;
 SET shoal.enable_local = off;
-SELECT count(DISTINCT nodes_of(format('SELECT * FROM t WHERE a = 5 AND b <> %s', i))) FROM generate_series(1, 30);
+SELECT count(DISTINCT nodes_of(format('SELECT * FROM t WHERE a = 5 AND b <> %s', i))) FROM generate_series(1, 30) i;
 SET shoal.read_from = 'nearest';
 SELECT * FROM check_reads();
 -- two replicas of three nodes: all of it is here
