@@ -47,7 +47,8 @@
 
 /*
  * Milliseconds between visits while something is in doubt: as long as clients may
- * be waiting for it (see shoal.commit_wait), and later.
+ * be waiting for it (see shoal.commit_wait), and later.  A visit begins with the
+ * next look after that.
  */
 #define SOON_TIME		10000
 #define SOON_INTERVAL	200
