@@ -41,6 +41,7 @@ static const struct config_enum_entry read_from_values[] = {
 	{"nearest", SHOAL_READ_NEAREST, false},
 	{NULL, 0, false}
 };
+int			shoal_commit_wait = 10000;
 int			shoal_max_node_connections = -1;
 int			shoal_idle_timeout = 60;
 int			shoal_connection_wait = 60000;
@@ -159,6 +160,11 @@ shoal_settings_init(void)
 							"Time between attempts to settle what a fault has left prepared on nodes.",
 							NULL, &shoal_recovery_interval, 5, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.commit_wait",
+							"Time for which COMMIT waits until a node that was lost in the middle of it has the transaction.",
+							"After that it ends all the same, and the node gets the transaction later.",
+							&shoal_commit_wait, 10000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("shoal");
 }

@@ -84,6 +84,12 @@ extern int	shoal_read_from;
 extern bool shoal_auto_repair;
 
 /*
+ * shoal.commit_wait (milliseconds): for a node that has prepared a transaction
+ * and can't be told that it is committed
+ */
+extern int	shoal_commit_wait;
+
+/*
  * shoal.max_node_connections: from this server to each node, -1: what the
  * node takes, 0: any number;
  * shoal.idle_timeout (seconds): unused ones are closed, 0: never

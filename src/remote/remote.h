@@ -185,6 +185,12 @@ extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
 
 /*
+ * For the same places: sleeps for some milliseconds, or less.  False if waiting
+ * is to end: the query was cancelled, or the session or the server ends.
+ */
+extern bool shoal_remote_pause(long ms);
+
+/*
  * The last transaction id that the node has told of (see xact_told.c), 0 if
  * none.  Up to date when a statement's end has been read.
  */

@@ -9,12 +9,16 @@
  *
  * Waits either serve interrupts (and so may raise), or are for transaction
  * callbacks: these give up instead when the user or the administrator asks,
- * or when the deadline passes.
+ * or when the deadline passes.  Likewise, the death of the postmaster ends the
+ * process in the former ones only: a transaction that is committed has to get
+ * to its end, and exiting would abort it.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
@@ -102,6 +106,16 @@ serve_interrupts(bool interruptible)
 	return !(InterruptPending && (QueryCancelPending || ProcDiePending));
 }
 
+/* The postmaster is gone.  Returns false, if at all, like serve_interrupts. */
+static bool
+serve_postmaster_death(bool interruptible)
+{
+	/* as WL_EXIT_ON_PM_DEATH does */
+	if (interruptible)
+		proc_exit(1);
+	return false;
+}
+
 static uint32
 events_wanted(ShoalConn *conn)
 {
@@ -147,7 +161,7 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 						  NULL);
 		AddWaitEventToSet(priv->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
 						  MyLatch, NULL);
-		AddWaitEventToSet(priv->wait_set, WL_EXIT_ON_PM_DEATH,
+		AddWaitEventToSet(priv->wait_set, WL_POSTMASTER_DEATH,
 						  PGINVALID_SOCKET, NULL, NULL);
 	}
 	else if (priv->wait_events != wanted)
@@ -157,6 +171,8 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 	n = wait_events(priv->wait_set, deadline, &event, &conn, 1, &gone);
 	if (n == 0)
 		return false;
+	if (event.events & WL_POSTMASTER_DEATH)
+		return serve_postmaster_death(interruptible);
 	if (event.events & WL_LATCH_SET)
 		return serve_interrupts(interruptible);
 	if ((event.events & WL_SOCKET_WRITEABLE) && !push_output(conn))
@@ -180,6 +196,19 @@ remote_flush(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 		if (!remote_wait(conn, interruptible, deadline))
 			return false;
 	}
+}
+
+bool
+shoal_remote_pause(long ms)
+{
+	int			rc;
+
+	/* what came before may have reset the latch */
+	if (!serve_interrupts(false))
+		return false;
+	rc = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, ms,
+				   PG_WAIT_EXTENSION);
+	return (rc & WL_POSTMASTER_DEATH) ? serve_postmaster_death(false) : true;
 }
 
 /* The group of a request is complete, or has a row, or lost its connection. */
