@@ -35,6 +35,9 @@
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
 
+/* bytes at most that are left for the end of a transaction */
+#define LAST_SIZE (16 * 1024)
+
 /* bytes for a node that are sent at once */
 #define SEND_SIZE (1024 * 1024)
 
@@ -331,8 +334,54 @@ send_piece(MirrorPiece *piece, List **buffers)
 	piece->len = 0;
 }
 
-void
-mirror_forward(void)
+/*
+ * Small changes can wait for the end of a transaction that is about to end, as
+ * far as is known, and travel with the command that prepares it.
+ */
+static bool
+can_wait(void)
+{
+	int			len = 0;
+
+	if (IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1 ||
+		shoal_read_from != SHOAL_READ_PRIMARY)
+		return false;
+	for (int i = 0; i < npieces; i++)
+		len += pieces[i].len;
+	return len <= LAST_SIZE;
+}
+
+/* Until the transaction has ended. */
+static char *
+keep_bytes(const StringInfoData *buf)
+{
+	char	   *copy = MemoryContextAlloc(TopTransactionContext, buf->len + 1);
+
+	memcpy(copy, buf->data, buf->len);
+	return copy;
+}
+
+/* The transaction ends: what is left goes ahead of the command that prepares it. */
+static void
+send_last(List *buffers)
+{
+	ListCell   *lc;
+
+	foreach(lc, buffers)
+	{
+		MirrorBuffer *buffer = lfirst(lc);
+
+		if (buffer->req != NULL || buffer->buf.len > LAST_SIZE ||
+			buffer->node_id == shoal_meta_local_node_id())
+			continue;
+		shoal_remote_queue_bytes(join_node(buffer->node_id), MIRROR_COMMAND,
+								 keep_bytes(&buffer->buf), buffer->buf.len);
+		resetStringInfo(&buffer->buf);
+	}
+}
+
+static void
+forward(bool last)
 {
 	int			level;
 	int			kept = 0;
@@ -353,6 +402,8 @@ mirror_forward(void)
 	for (int i = kept; i < npieces; i++)
 		send_piece(&pieces[i], &buffers);
 	npieces = kept;
+	if (last)
+		send_last(buffers);
 	foreach(lc, buffers)
 		send_buffer(lfirst(lc));
 	foreach(lc, buffers)
@@ -362,9 +413,16 @@ mirror_forward(void)
 }
 
 void
+mirror_forward(void)
+{
+	if (npieces > 0 && !can_wait())
+		forward(false);
+}
+
+void
 shoal_mirror_forward(void)
 {
-	mirror_forward();
+	forward(false);
 }
 
 /* ---- statements ---- */
@@ -475,7 +533,7 @@ static void
 before_end(void)
 {
 	mirror_flush();
-	mirror_forward();
+	forward(true);
 }
 
 static void

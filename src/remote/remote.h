@@ -100,6 +100,13 @@ extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 extern void shoal_remote_queue_call(ShoalConn *conn, const char *sql,
 									uint64 a, uint64 b);
 
+/*
+ * The same with one parameter of type bytea, which must live until it is sent;
+ * also ahead of a command that ends the transaction.
+ */
+extern void shoal_remote_queue_bytes(ShoalConn *conn, const char *sql,
+									 const char *data, int len);
+
 /* Drops what is queued and has not been sent. */
 extern void shoal_remote_unqueue(ShoalConn *conn);
 
