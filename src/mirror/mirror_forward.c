@@ -63,6 +63,10 @@ static MirrorPiece *pieces = NULL;
 static int	npieces = 0;
 static int	max_pieces = 0;
 
+/* what is on its way to replicas: MirrorBuffer *, in the context */
+static List *streams = NIL;
+static MemoryContext streams_cxt = NULL;
+
 static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
 static ProcessUtility_hook_type next_utility = NULL;
@@ -380,22 +384,52 @@ send_last(List *buffers)
 	}
 }
 
+/* In what lives as long as anything is on its way to replicas. */
+static MemoryContext
+enter_streams(void)
+{
+	if (streams_cxt == NULL)
+		streams_cxt = AllocSetContextCreate(TopTransactionContext,
+											"Shoal forwarding",
+											ALLOCSET_DEFAULT_SIZES);
+	return MemoryContextSwitchTo(streams_cxt);
+}
+
+void
+shoal_mirror_forward_some(void)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (npieces == 0)
+		return;
+	old = enter_streams();
+	for (int i = 0; i < npieces; i++)
+		send_piece(&pieces[i], &streams);
+	npieces = 0;
+	foreach(lc, streams)
+	{
+		MirrorBuffer *buffer = lfirst(lc);
+
+		if (buffer->req == NULL || shoal_remote_ready(buffer->req))
+			send_buffer(buffer);
+	}
+	MemoryContextSwitchTo(old);
+}
+
 static void
 forward(bool last)
 {
 	int			level;
 	int			kept = 0;
-	List	   *buffers = NIL;
+	List	   *buffers = streams;
 	ListCell   *lc;
-	MemoryContext cxt;
 	MemoryContext old;
 
-	if (npieces == 0)
+	if (npieces == 0 && streams == NIL)
 		return;
 	level = GetCurrentTransactionNestLevel();
-	cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal forwarding",
-								ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(cxt);
+	old = enter_streams();
 	/* those of an outer transaction are of statements that still run */
 	while (kept < npieces && pieces[kept].level < level)
 		kept++;
@@ -409,7 +443,9 @@ forward(bool last)
 	foreach(lc, buffers)
 		wait_for(lfirst(lc));
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(cxt);
+	MemoryContextDelete(streams_cxt);
+	streams_cxt = NULL;
+	streams = NIL;
 }
 
 void
@@ -573,6 +609,11 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 	{
 		drop_pieces(level);
 		shoal_scope_copies_here = false;
+		/* an error has come in between */
+		if (streams_cxt)
+			MemoryContextDelete(streams_cxt);
+		streams_cxt = NULL;
+		streams = NIL;
 	}
 	for (int i = 0; i < npieces; i++)
 		pieces[i].level = Min(pieces[i].level, level - 1);
@@ -590,6 +631,9 @@ on_xact(XactEvent event, void *arg)
 		return;
 	mirror_trigger_reset();
 	mirror_wrote = false;
+	/* gone with the transaction's memory */
+	streams = NIL;
+	streams_cxt = NULL;
 	drop_pieces(0);
 	shoal_scope_copies_here = false;
 }

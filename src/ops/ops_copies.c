@@ -26,6 +26,8 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -203,6 +205,36 @@ tables_to_fill(int group_id, MemoryContext context)
 	return result;
 }
 
+/*
+ * Has the primary send rows, and passes them on while they come: both nodes work
+ * at the same time.
+ */
+static char *
+call_fill(int node_id, const char *call)
+{
+	ShoalRequest *req;
+	PGresult   *res;
+	char	   *result = NULL;
+
+	if (node_id == shoal_meta_local_node_id())
+		return shoal_ops_call(node_id, call);
+	req = shoal_remote_send(shoal_xact_conn(node_id,
+											SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
+							psprintf("/*shoal local*/ SELECT %s", call), NULL, 0);
+	while (!shoal_remote_ready(req))
+	{
+		shoal_mirror_forward_some();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	while ((res = shoal_remote_next(req)) != NULL)
+		if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
+			result = pstrdup(PQgetvalue(res, 0, 0));
+	return result;
+}
+
 /* Sends some blocks of a table; false if there are no more. */
 static bool
 fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
@@ -225,10 +257,10 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	}
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
-	text = shoal_ops_call(group->primary[shard],
-						  psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
-								   quote_literal_cstr(name), shard, node_id,
-								   block, FILL_BLOCKS));
+	text = call_fill(group->primary[shard],
+					 psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
+							  quote_literal_cstr(name), shard, node_id,
+							  block, FILL_BLOCKS));
 	if (text == NULL ||
 		sscanf(text, UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d",
 			   &done.blocks, &done.rows, &done.bytes, &whole) != 4)
