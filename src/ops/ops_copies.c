@@ -464,6 +464,33 @@ count_replicas(int group_id, int shard)
 	return count;
 }
 
+/* Before anything is changed. */
+static void
+check_enough_nodes(const ShoalGroup *group, int replicas)
+{
+	for (int shard = 0; shard < group->shard_count; shard++)
+	{
+		int			n = 0;
+		ListCell   *lc;
+
+		foreach(lc, shoal_meta_nodes())
+		{
+			const ShoalNode *node = lfirst(lc);
+
+			if (node->holds_shards ||
+				shoal_meta_copy(group, shard, node->node_id) != NULL)
+				n++;
+		}
+		if (replicas >= n)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%d nodes are too few for %d replicas of each shard",
+							n, replicas),
+					 errdetail("A replica is never on the node of its primary."),
+					 errhint("Add nodes with shoal.add_node(), or use fewer replicas.")));
+	}
+}
+
 static int
 set_replicas(int group_id, int replicas)
 {
@@ -473,6 +500,7 @@ set_replicas(int group_id, int replicas)
 	ops_job_begin();
 	lock_cluster();
 	shard_count = find_group(group_id, 0)->shard_count;
+	check_enough_nodes(find_group(group_id, 0), replicas);
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
 									  replicas, group_id));
 	ops_job_commit();
