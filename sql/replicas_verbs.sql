@@ -65,6 +65,10 @@ CREATE TABLE vb (k int PRIMARY KEY, v text);
 SELECT shoal.create_distributed_table('vb', 'k', 'none', 2);
 SELECT group_id AS g FROM shoal.distributed_table WHERE table_name = 'vb'::regclass \gset
 INSERT INTO vb SELECT i, 'v' FROM generate_series(1, 100) i;
+CREATE TABLE vc (k int, v text);
+SELECT shoal.create_distributed_table('vc', 'k', 'vb');
+ALTER TABLE vc ADD FOREIGN KEY (k) REFERENCES vb ON DELETE CASCADE;
+INSERT INTO vc SELECT k, 'c' FROM vb WHERE k <= 100;
 SELECT node_id AS n FROM shoal.placement WHERE group_id = :g AND shard = 0 \gset
 SELECT node_id AS o FROM shoal.node WHERE node_id <> :n ORDER BY 1 LIMIT 1 \gset
 SELECT node_id AS o2 FROM shoal.node WHERE node_id NOT IN (:n, :o) \gset
@@ -115,6 +119,7 @@ SELECT * FROM shoal.verify_table('vb');
 SELECT shoal.set_replicas('vb', 2);
 UPDATE vb SET v = v || '.';
 SELECT * FROM shoal.verify_table('vb');
+SELECT * FROM shoal.verify_table('vc');
 BEGIN; UPDATE vb SET v = 'lost'; SELECT shoal.promote(:g, 0, :o); INSERT INTO vb SELECT i, 'lost' FROM generate_series(1001, 1050) i; SELECT shoal.drop_placement(:g, 0, :n); ROLLBACK;
 SELECT * FROM shoal.verify_table('vb');
 BEGIN; UPDATE vb SET v = 'kept'; SELECT shoal.promote(:g, 0, :o); INSERT INTO vb SELECT i, 'kept' FROM generate_series(1001, 1050) i; SELECT shoal.drop_placement(:g, 0, :n); UPDATE vb SET v = v || 'x'; COMMIT;
@@ -126,7 +131,9 @@ SELECT shoal.set_replicas(:g, 0);
 SELECT shard, role, state, count(*) FROM shoal.placement WHERE group_id = :g GROUP BY 1, 2, 3 ORDER BY 1, 2;
 UPDATE vb SET v = 'alone';
 SELECT count(*) FROM vb;
-DROP TABLE vb;
+SELECT count(*) FROM vc;
+INSERT INTO vc VALUES (-1, 'x');
+DROP TABLE vc, vb;
 -- no key: filled as a whole; and a new colocated table after
 CREATE TABLE nk (k int, v text);
 SELECT shoal.create_distributed_table('nk', 'k', 'none', 2);

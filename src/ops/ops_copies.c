@@ -295,6 +295,22 @@ step_drop(int group_id, int shard, int node_id)
 	ops_job_commit();
 }
 
+/* Nobody writes to it any more; then step_drop can't be in anyone's way. */
+static void
+step_stop_writes(int group_id, int shard, int node_id)
+{
+	int			primary;
+
+	ops_job_begin();
+	lock_cluster();
+	primary = find_group(group_id, shard)->primary[shard];
+	if (primary != 0)
+		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
+												group_id, shard));
+	set_state(group_id, shard, node_id, "dropping");
+	ops_job_commit();
+}
+
 /* ---- one copy ---- */
 
 /*
@@ -525,7 +541,10 @@ set_replicas(int group_id, int replicas)
 			if (difference > 0)
 				make_copy(group_id, shard, 0, node_id);
 			else
+			{
+				step_stop_writes(group_id, shard, node_id);
 				step_drop(group_id, shard, node_id);
+			}
 			changed++;
 		}
 	}
