@@ -149,16 +149,17 @@ sub merge
 sub block
 {
 	my ($table) = @_;
-	my @inner = map { my $s = any(\&insert_plain, \&update, \&remove, \&conflict)->($table); "$s;" } 1 .. 2;
+	my @inner = map { my $s = plain($table, \&insert, \&update, \&remove, \&conflict); "$s;" } 1 .. 2;
 	return "DO \$\$ BEGIN\n$inner[0]\nBEGIN $inner[1] IF " . int(rand 2) .
-		" = 0 THEN RAISE EXCEPTION 'x'; END IF; EXCEPTION WHEN OTHERS THEN NULL; END;\nEND \$\$";
+		" = 0 THEN RAISE EXCEPTION 'x'; END IF; EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR data_exception THEN NULL; END;\nEND \$\$";
 }
 
-sub insert_plain
+# One that is no COPY.
+sub plain
 {
-	my ($table) = @_;
+	my ($table, @kinds) = @_;
 	my $sql;
-	do { $sql = insert($table) } while $sql =~ /copy/;
+	do { $sql = any(@kinds)->($table) } while $sql =~ /copy/;
 	return $sql;
 }
 
@@ -304,8 +305,15 @@ sub sequential
 		keep_moving();
 		for my $try (1 .. 50)
 		{
-			@got = map { outcome($session, $_) } @list;
-			last if !grep { /ERROR: +(40001|40P01)/ } @got;
+			my $again = 0;
+			@got = ();
+			for my $sql (@list)
+			{
+				push @got, outcome($session, $sql);
+				$again = $got[-1] =~ /ERROR: +(40001|40P01)/;
+				last if $again;
+			}
+			last if !$again;
 			$session->query('ROLLBACK') if @list > 1;
 			$retries++;
 			select undef, undef, undef, 0.02;
