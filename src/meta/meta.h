@@ -114,6 +114,9 @@ extern const ShoalGroup *shoal_meta_group(int group_id);
 /* The same, but NULL if it does not exist. */
 extern const ShoalGroup *shoal_meta_find_group(int group_id);
 
+/* All groups (int list).  Opens no table but the metadata's. */
+extern List *shoal_meta_group_ids(void);
+
 /* The node's placement of a shard, NULL if it has none. */
 extern const ShoalCopy *shoal_meta_copy(const ShoalGroup *group, int shard,
 										int node_id);
@@ -141,6 +144,18 @@ extern bool shoal_meta_is_alone(void);
 
 /* OIDs of all Shoal tables (of the group, or of all groups if 0). */
 extern List *shoal_meta_table_oids(int group_id);
+
+/* All nodes, those that were given up, too. */
+extern List *shoal_meta_all_nodes(void);
+
+/*
+ * Leaves nodes (int list) out of shoal_meta_nodes() in this backend from now on,
+ * whatever the metadata say.
+ */
+extern void shoal_meta_ignore_nodes(List *node_ids);
+
+/* Called when a group with replicas has been read.  Or NULL. */
+extern void (*shoal_meta_on_replicas) (void);
 
 /* Registers invalidation callbacks.  Called once, from _PG_init. */
 extern void shoal_meta_init(void);

@@ -84,6 +84,9 @@ static enum
 static Oid	meta_relids[SHOAL_META_RELS];	/* the last ones known */
 
 /* the current generation; NULL before the first look-up */
+void		(*shoal_meta_on_replicas) (void) = NULL;
+
+static List *ignored_nodes = NIL;
 static MemoryContext generation = NULL;
 static HTAB *tables;
 static HTAB *groups;
@@ -648,14 +651,44 @@ shoal_meta_node(int node_id)
 }
 
 List *
-shoal_meta_nodes(void)
+shoal_meta_all_nodes(void)
 {
 	List	   *all;
 	List	   *active;
 	int			local_id;
 
 	get_nodes(&all, &active, &local_id);
-	return active;
+	return all;
+}
+
+void
+shoal_meta_ignore_nodes(List *node_ids)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	list_free(ignored_nodes);
+	ignored_nodes = list_copy(node_ids);
+	MemoryContextSwitchTo(old);
+}
+
+List *
+shoal_meta_nodes(void)
+{
+	List	   *all;
+	List	   *active;
+	List	   *result = NIL;
+	int			local_id;
+	ListCell   *lc;
+
+	get_nodes(&all, &active, &local_id);
+	if (ignored_nodes == NIL)
+		return active;
+	foreach(lc, active)
+	{
+		if (!list_member_int(ignored_nodes, ((ShoalNode *) lfirst(lc))->node_id))
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
 }
 
 int
@@ -770,6 +803,32 @@ read_group(int group_id, MemoryContext context)
 	return group;
 }
 
+List *
+shoal_meta_group_ids(void)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *result = NIL;
+
+	if (!shoal_meta_enabled())
+		return NIL;
+	rel = table_open(shoal_meta_relid(SHOAL_REL_GROUP), AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		result = lappend_int(result,
+							 DatumGetInt32(heap_getattr(tuple, SHOAL_GROUP_ID,
+														RelationGetDescr(rel),
+														&isnull)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 const ShoalCopy *
 shoal_meta_copy(const ShoalGroup *group, int shard, int node_id)
 {
@@ -827,6 +886,8 @@ shoal_meta_find_group(int group_id)
 		for (int i = 0; i < group->shard_count; i++)
 			if (group->primary[i] != local_id)
 				group->all_local = false;
+		if (group->ncopies > group->shard_count && shoal_meta_on_replicas)
+			shoal_meta_on_replicas();
 	}
 	if (before == changes)
 	{

@@ -18,16 +18,20 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "mirror/mirror.h"
 #include "mirror/mirror_private.h"
 #include "remote/remote.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
 
@@ -276,6 +280,20 @@ send_buffer(MirrorBuffer *buffer)
 									params, SHOAL_SEND_CACHE);
 }
 
+/*
+ * Whether a replica needs no changes, as its node was given up since the primary
+ * has collected them: it is stale then.  Waits while that is not clear.
+ */
+static bool
+is_given_up(int node_id)
+{
+	const ShoalNode *node;
+
+	(void) shoal_health_await_node(node_id);
+	node = shoal_meta_node(node_id);
+	return node != NULL && strcmp(node->state, "active") != 0;
+}
+
 /* Sends the segments of a piece to those whom they are for. */
 static void
 send_piece(MirrorPiece *piece, List **buffers)
@@ -296,9 +314,12 @@ send_piece(MirrorPiece *piece, List **buffers)
 		size += 4 + get_int(segment + size);
 		for (int i = 0; i < n; i++)
 		{
-			MirrorBuffer *buffer = buffer_of_node(buffers,
-												  get_int(segment + 12 + 4 * i));
+			int			node_id = get_int(segment + 12 + 4 * i);
+			MirrorBuffer *buffer;
 
+			if (is_given_up(node_id))
+				continue;
+			buffer = buffer_of_node(buffers, node_id);
 			appendBinaryStringInfo(&buffer->buf, segment, size);
 			if (buffer->buf.len >= SEND_SIZE)
 				send_buffer(buffer);
@@ -354,12 +375,42 @@ writes(QueryDesc *desc)
 	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
 }
 
+/*
+ * Whether a statement is about shards.  If this node is cut off, what it would
+ * read here may be old.
+ */
+static bool
+uses_shards(PlannedStmt *stmt)
+{
+	static const char local[] = "/*shoal local*/";
+	ListCell   *lc;
+
+	/* others may look after this node in the meantime */
+	if (shoal_origin > 0 && debug_query_string != NULL &&
+		strncmp(debug_query_string, local, strlen(local)) == 0)
+		return false;
+	foreach(lc, stmt->relationOids)
+	{
+		int			group_id;
+		int			shard;
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+
+		if (table != NULL ||
+			shoal_meta_is_shard_schema(get_rel_namespace(lfirst_oid(lc)),
+									   &group_id, &shard))
+			return true;
+	}
+	return false;
+}
+
 static void
 run(QueryDesc *desc, ScanDirection direction, uint64 count
 	SHOAL_EXECUTE_ONCE_PARAM)
 {
 	bool		write = writes(desc);
 
+	if (!shoal_health_has_lease() && uses_shards(desc->plannedstmt))
+		shoal_health_require_lease(true);
 	if (write)
 		mirror_enter_write(desc->estate->es_output_cid);
 	if (next_run)
@@ -472,10 +523,15 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 static void
 on_xact(XactEvent event, void *arg)
 {
+	/* what was written under a lease has to be committed under it */
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		mirror_wrote)
+		shoal_health_require_lease(false);
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
 	mirror_trigger_reset();
+	mirror_wrote = false;
 	drop_pieces(0);
 	shoal_scope_copies_here = false;
 }

@@ -70,6 +70,9 @@ extern void mirror_trigger_start_sub(int level);
 extern void mirror_trigger_end_sub(int level, bool commit);
 extern void mirror_trigger_reset(void);
 
+/* Whether the transaction has written, here, to a table with replicas. */
+extern bool mirror_wrote;
+
 /* A statement that writes begins, with its command id, or ends; nested ones count. */
 extern void mirror_enter_write(CommandId cid);
 extern void mirror_leave_write(void);

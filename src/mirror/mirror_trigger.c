@@ -55,6 +55,7 @@
 #include "mirror/mirror_private.h"
 #include "remote/remote.h"
 #include "scope/scope.h"
+#include "xact/xact_health.h"
 
 PG_FUNCTION_INFO_V1(shoal_mirror_change);
 
@@ -99,6 +100,9 @@ static bool in_pieces = true;	/* only quiet tables so far */
 /* statements that write and have not ended, the outermost one's command id */
 static int	writers = 0;
 static CommandId outermost_cid = 0;
+/* the transaction has written to a table with replicas */
+bool		mirror_wrote = false;
+
 static Oid	checked_relid = InvalidOid; /* by the one that is a COPY */
 static bool piece_sent = false;	/* of the outermost one */
 static int *writers_of_sub = NULL;
@@ -487,6 +491,12 @@ is_mirrored(const ShoalGroup *group, int shard)
 				 errmsg("this node does not have the primary of shard %d of group %d",
 						shard, group->group_id),
 				 errhint("The placement may have just changed; try the statement again.")));
+	if (group->ncopies > group->shard_count)
+	{
+		/* somebody else may have been made the primary, who can't tell us */
+		shoal_health_require_lease(true);
+		mirror_wrote = true;
+	}
 	return group->mirrored;
 }
 
@@ -514,6 +524,8 @@ is_copy_of_all(Relation rel)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("placements of group %d have changed", group->group_id),
 				 errhint("Try the statement again.")));
+	shoal_health_require_lease(true);
+	mirror_wrote = true;
 	checked_relid = RelationGetRelid(rel);
 	return true;
 }

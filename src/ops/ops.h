@@ -66,7 +66,10 @@ extern char *shoal_ops_call(int node_id, const char *call);
  */
 extern void shoal_ops_call_together(int n, const int *nodes, char *const *calls);
 
-/* Asks for shared memory.  Called from _PG_init. */
+/* ops_missed.c */
+extern void ops_missed_init(void);
+
+/* Asks for shared memory, installs hooks.  Called from _PG_init. */
 extern void shoal_ops_init(void);
 
 #endif							/* OPS_H */

@@ -23,6 +23,7 @@
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -111,6 +112,7 @@ startup(void)
 void
 shoal_ops_init(void)
 {
+	ops_missed_init();
 	previous_request = shmem_request_hook;
 	shmem_request_hook = request;
 	previous_startup = shmem_startup_hook;
@@ -136,6 +138,9 @@ ops_job_begin(void)
 	GetUserIdAndSecContext(&userid, &context);
 	SetUserIdAndSecContext(shoal_meta_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
+	/* names of tables are for other nodes */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -152,6 +157,8 @@ void
 ops_job_show(int group_id, int shard, int from_node, int to_node,
 			 const char *step, uint64 bytes_total)
 {
+	if (my_job == NULL)
+		return;
 	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
 	my_job->group_id = group_id;
 	my_job->shard = shard;
@@ -167,6 +174,8 @@ ops_job_show(int group_id, int shard, int from_node, int to_node,
 void
 ops_job_progress(uint64 bytes, uint64 rows)
 {
+	if (my_job == NULL)
+		return;
 	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
 	my_job->bytes_done += bytes;
 	my_job->rows_done += rows;

@@ -44,6 +44,16 @@ extern void ops_job_show(int group_id, int shard, int from_node, int to_node,
 						 const char *step, uint64 bytes_total);
 extern void ops_job_progress(uint64 bytes, uint64 rows);
 
+/* ---- ops_failover.c ---- */
+
+struct BackgroundWorkerHandle;
+
+/*
+ * Starts the worker that gives nodes up, takes them back and repairs copies,
+ * whatever there is to do; NULL if there is no room for it.
+ */
+extern struct BackgroundWorkerHandle *ops_failover_start(void);
+
 /* ---- ops_copies.c ---- */
 
 /* Does it, in the worker; returns how many copies were made or dropped. */

@@ -185,6 +185,12 @@ extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
 
 /*
+ * For the same places: sleeps for some milliseconds, or less.  False if waiting
+ * is to end: the query was cancelled, or the session or the server ends.
+ */
+extern bool shoal_remote_pause(long ms);
+
+/*
  * The last transaction id that the node has told of (see xact_told.c), 0 if
  * none.  Up to date when a statement's end has been read.
  */
@@ -234,6 +240,9 @@ extern ShoalConn *shoal_remote_conn_to(const char *host, int port,
 									   const char *dbname, const char *user,
 									   const char *password);
 
+/* The same to this node, which no other function connects to. */
+extern ShoalConn *shoal_remote_conn_to_self(void);
+
 /* Raises the error that a result carries, and clears it. */
 extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
 			__attribute__((noreturn));
@@ -246,6 +255,18 @@ extern void (*shoal_remote_on_changes) (ShoalConn *conn, const char *text);
 
 /* Notices with this severity are such changes; nothing but Shoal makes one. */
 #define SHOAL_CHANGES_SEVERITY	"SHOAL"
+
+/*
+ * Whether a node was given up, so that no answer of it is to be waited for.
+ * Or NULL.
+ */
+extern bool (*shoal_remote_is_gone) (int node_id);
+
+/*
+ * Begins to connect to a node as the current user, for a caller that drives the
+ * connection itself and ends it with PQfinish.  NULL if there is no memory.
+ */
+extern PGconn *shoal_remote_start(int node_id);
 
 /* Called when a wait for a node serves interrupts; may raise.  Or NULL. */
 extern void (*shoal_remote_on_interrupt) (void);

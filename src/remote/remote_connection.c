@@ -223,7 +223,8 @@ static bool
 wait_connecting(PGconn *pg, PostgresPollingStatusType poll,
 				TimestampTz deadline, bool interruptible)
 {
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_TIMEOUT |
+	int			events = WL_LATCH_SET | WL_TIMEOUT |
+		(interruptible ? WL_EXIT_ON_PM_DEATH : WL_POSTMASTER_DEATH) |
 		(poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE);
 	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													   deadline);
@@ -233,6 +234,8 @@ wait_connecting(PGconn *pg, PostgresPollingStatusType poll,
 		return false;
 	rc = WaitLatchOrSocket(MyLatch, events, PQsocket(pg), left,
 						   PG_WAIT_EXTENSION);
+	if (rc & WL_POSTMASTER_DEATH)
+		return false;
 	if (rc & WL_LATCH_SET)
 	{
 		ResetLatch(MyLatch);
@@ -323,6 +326,18 @@ connect_to(const RemoteTarget *target, const RemoteOptions *options)
 	}
 	PG_END_TRY();
 	return pg;
+}
+
+PGconn *
+remote_start(const RemoteTarget *target)
+{
+	RemoteOptions options;
+	StringInfoData session_options;
+
+	initStringInfo(&session_options);
+	append_session_options(&session_options, target);
+	collect_options(&options, target, &session_options);
+	return PQconnectStartParams(options.keywords, options.values, 0);
 }
 
 /* Opens a connection.  The caller puts it where it belongs. */

@@ -198,6 +198,21 @@ open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
 	return conn;
 }
 
+PGconn *
+shoal_remote_start(int node_id)
+{
+	const ShoalNode *node = shoal_meta_node(node_id);
+	RemoteTarget target;
+	uint32		server_hash;
+	uint32		mapping_hash;
+
+	if (node == NULL)
+		return NULL;
+	fill_target(&target, node, GetUserId(), &server_hash, &mapping_hash);
+	target.keep = true;
+	return remote_start(&target);
+}
+
 /*
  * The user that a connection belongs to: the session's, or inside a
  * security-definer function its owner.
@@ -294,6 +309,22 @@ shoal_remote_conn_to(const char *host, int port, const char *dbname,
 	target.need_password = !superuser() &&
 		strcmp(target.user, GetUserNameFromId(GetUserId(), false)) != 0;
 
+	conn = remote_open(&target, true);
+	conn->userid = GetUserId();
+	dlist_push_head(&connections, &conn->priv->link);
+	return conn;
+}
+
+ShoalConn *
+shoal_remote_conn_to_self(void)
+{
+	const ShoalNode *node = shoal_meta_node(shoal_meta_local_node_id());
+	RemoteTarget target;
+	uint32		server_hash;
+	uint32		mapping_hash;
+	ShoalConn  *conn;
+
+	fill_target(&target, node, GetUserId(), &server_hash, &mapping_hash);
 	conn = remote_open(&target, true);
 	conn->userid = GetUserId();
 	dlist_push_head(&connections, &conn->priv->link);

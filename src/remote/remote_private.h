@@ -128,6 +128,7 @@ struct ShoalRequest
 };
 
 /* remote_connection.c */
+extern PGconn *remote_start(const RemoteTarget *target);
 extern ShoalConn *remote_open(const RemoteTarget *target, bool separate);
 extern bool remote_cancel(ShoalConn *conn);
 extern bool remote_is_dead(ShoalConn *conn);

@@ -9,12 +9,16 @@
  *
  * Waits either serve interrupts (and so may raise), or are for transaction
  * callbacks: these give up instead when the user or the administrator asks,
- * or when the deadline passes.
+ * or when the deadline passes.  Likewise, the death of the postmaster ends the
+ * process in the former ones only: a transaction that is committed has to get
+ * to its end, and exiting would abort it.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
@@ -25,6 +29,7 @@
 #define SAME_CANCEL_TIME	100
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
+bool		(*shoal_remote_is_gone) (int node_id) = NULL;
 
 /* the second copy of a cancel request may arrive until then, else 0 */
 static TimestampTz same_cancel_until = 0;
@@ -43,6 +48,39 @@ shoal_remote_note_cancel(void)
 {
 	same_cancel_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													SAME_CANCEL_TIME);
+}
+
+/* milliseconds between looks whether a node was given up */
+#define GONE_TIME 500
+
+/*
+ * One wait: like WaitEventSetWait, but ends with 0 when one of the nodes was
+ * given up, too (gone is set then).
+ */
+static int
+wait_events(WaitEventSet *set, TimestampTz deadline, WaitEvent *event,
+			ShoalConn **conns, int n, ShoalConn **gone)
+{
+	*gone = NULL;
+	for (;;)
+	{
+		long		left = time_left(deadline);
+		long		slice = left < 0 ? GONE_TIME : Min(left, GONE_TIME);
+		int			rc;
+
+		if (shoal_remote_is_gone == NULL)
+			slice = left;
+		for (int i = 0; shoal_remote_is_gone && i < n; i++)
+		{
+			if (conns[i]->node_id == 0 || !shoal_remote_is_gone(conns[i]->node_id))
+				continue;
+			*gone = conns[i];
+			return 0;
+		}
+		rc = WaitEventSetWait(set, slice, event, 1, PG_WAIT_EXTENSION);
+		if (rc != 0 || (left >= 0 && time_left(deadline) <= 0))
+			return rc;
+	}
 }
 
 /* Returns false if a wait that can't raise has to be given up. */
@@ -66,6 +104,16 @@ serve_interrupts(bool interruptible)
 		same_cancel_until = 0;
 	}
 	return !(InterruptPending && (QueryCancelPending || ProcDiePending));
+}
+
+/* The postmaster is gone.  Returns false, if at all, like serve_interrupts. */
+static bool
+serve_postmaster_death(bool interruptible)
+{
+	/* as WL_EXIT_ON_PM_DEATH does */
+	if (interruptible)
+		proc_exit(1);
+	return false;
 }
 
 static uint32
@@ -103,6 +151,7 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 	ShoalConnPrivate *priv = conn->priv;
 	uint32		wanted = events_wanted(conn);
 	WaitEvent	event;
+	ShoalConn  *gone;
 	int			n;
 
 	if (priv->wait_set == NULL)
@@ -112,17 +161,18 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 						  NULL);
 		AddWaitEventToSet(priv->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
 						  MyLatch, NULL);
-		AddWaitEventToSet(priv->wait_set, WL_EXIT_ON_PM_DEATH,
+		AddWaitEventToSet(priv->wait_set, WL_POSTMASTER_DEATH,
 						  PGINVALID_SOCKET, NULL, NULL);
 	}
 	else if (priv->wait_events != wanted)
 		ModifyWaitEvent(priv->wait_set, 0, wanted, NULL);
 	priv->wait_events = wanted;
 
-	n = WaitEventSetWait(priv->wait_set, time_left(deadline), &event, 1,
-						 PG_WAIT_EXTENSION);
+	n = wait_events(priv->wait_set, deadline, &event, &conn, 1, &gone);
 	if (n == 0)
 		return false;
+	if (event.events & WL_POSTMASTER_DEATH)
+		return serve_postmaster_death(interruptible);
 	if (event.events & WL_LATCH_SET)
 		return serve_interrupts(interruptible);
 	if ((event.events & WL_SOCKET_WRITEABLE) && !push_output(conn))
@@ -146,6 +196,19 @@ remote_flush(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 		if (!remote_wait(conn, interruptible, deadline))
 			return false;
 	}
+}
+
+bool
+shoal_remote_pause(long ms)
+{
+	int			rc;
+
+	/* what came before may have reset the latch */
+	if (!serve_interrupts(false))
+		return false;
+	rc = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, ms,
+				   PG_WAIT_EXTENSION);
+	return (rc & WL_POSTMASTER_DEATH) ? serve_postmaster_death(false) : true;
 }
 
 /* The group of a request is complete, or has a row, or lost its connection. */
@@ -252,6 +315,7 @@ static int
 wait_once(ShoalRequest **reqs, int n)
 {
 	WaitEvent	event;
+	ShoalConn  *gone;
 	int			waiting = 0;
 	int			last = 0;
 
@@ -267,8 +331,14 @@ wait_once(ShoalRequest **reqs, int n)
 		return remote_wait(reqs[last]->conn, true, 0) ? -1 : last;
 
 	prepare_many(reqs, n);
-	if (WaitEventSetWait(many_set, -1, &event, 1, PG_WAIT_EXTENSION) == 0)
+	if (wait_events(many_set, 0, &event, many, nmany, &gone) == 0)
+	{
+		for (int i = 0; gone && i < n; i++)
+			if (reqs[i] && reqs[i]->conn == gone)
+				return i;
+		drop_many();
 		return -1;
+	}
 	if (event.events & WL_LATCH_SET)
 	{
 		serve_interrupts(true);

@@ -129,3 +129,35 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_set_replicas_by_name';
 COMMENT ON FUNCTION shoal.set_replicas(text, int) IS
 'gives each shard of a table, and of those colocated with it, as many replicas; returns how many were made or dropped';
 REVOKE ALL ON FUNCTION shoal.set_replicas(text, int) FROM PUBLIC;
+
+/* what nodes that were given up have to be told when they come back */
+CREATE TABLE shoal.missed_statement (
+	node_id int NOT NULL,
+	seq bigint NOT NULL,
+	role_name name NOT NULL,
+	search_path text NOT NULL,
+	statement text NOT NULL,
+	PRIMARY KEY (node_id, seq)
+);
+COMMENT ON TABLE shoal.missed_statement IS
+'statements about the schema that nodes have missed while they were given up';
+
+CREATE FUNCTION shoal.internal_ping(node_id int) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_ping';
+COMMENT ON FUNCTION shoal.internal_ping(int) IS
+'internal: answers a node that asks whether it takes part in the cluster';
+
+CREATE FUNCTION shoal.internal_vote_down(node_ids int[]) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_vote_down';
+COMMENT ON FUNCTION shoal.internal_vote_down(int[]) IS
+'internal: whether this node, too, has not heard of nodes that are to be given up; ends their sessions';
+
+CREATE FUNCTION shoal.internal_saw_commit(gid text) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_saw_commit';
+COMMENT ON FUNCTION shoal.internal_saw_commit(text) IS
+'internal: whether a part of a transaction has been committed on this node lately';
+
+CREATE FUNCTION shoal.internal_note_missed(node_id int, seq bigint, role_name name, search_path text, statement text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_note_missed';
+COMMENT ON FUNCTION shoal.internal_note_missed(int, bigint, name, text, text) IS
+'internal: notes a statement for a node that was given up';

@@ -111,6 +111,9 @@ extern void shoal_snapshot_for_fragment(QueryDesc *desc);
 /* How many executors are running, one within the other. */
 extern int	shoal_xact_depth(void);
 
+/* Whether the statement of one of them writes. */
+extern bool shoal_xact_is_writing(void);
+
 /*
  * Serialises schema and metadata changes of the whole cluster until the end
  * of the transaction (on the lowest node).  Nothing to do in
@@ -123,6 +126,12 @@ extern void shoal_xact_lock_cluster(void);
  * "/+shoal local+/ SELECT shoal.internal_..." (with * for +).
  */
 extern void shoal_xact_check_internal(void);
+
+/*
+ * Called with what shoal_xact_run sends to all nodes, for each node that was
+ * given up.  Or NULL.
+ */
+extern void (*shoal_xact_on_missed) (int node_id, const char *sql);
 
 /* Set while this backend calls such a function itself. */
 extern bool shoal_xact_calls_itself;

@@ -7,7 +7,8 @@
  * Nodes tell themselves whether they wrote (xact_told.c).
  * Then the commit records are part of the local transaction, whose commit is
  * the decision: from there on nothing may fail, and what cannot be told to a
- * node now is told later by the recovery worker, from the records.
+ * node now is told later by the recovery worker, from the records.  The client
+ * hears of the commit when that has been done, or takes too long.
  *
  * Nothing after the decision, and nothing in an abort, raises an error.
  */
@@ -20,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
@@ -42,6 +44,12 @@ void		(*shoal_xact_before_end) (void) = NULL;
 void		(*shoal_xact_when_prepared) (void) = NULL;
 
 static List *prepared = NIL;	/* of Prepared *, in TopTransactionContext */
+
+/* the doubt in which the commit under way has left a node, 0: none */
+static uint64 my_doubt = 0;
+
+/* milliseconds between looks whether it has been settled */
+#define SETTLED_SLEEP	20
 
 static void
 end_on(ShoalConn *conn)
@@ -110,7 +118,7 @@ commit_one_phase(List *conns, List *sqls, bool writes)
 
 /* PREPARE on the writers, COMMIT on the readers. */
 static void
-commit_two_phase(List *conns)
+commit_two_phase(List *conns, int writers)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	List	   *gids = NIL;
@@ -129,7 +137,7 @@ commit_two_phase(List *conns)
 		}
 		part = palloc(sizeof(Prepared));
 		part->conn = conn;
-		part->gid = xact_make_gid(conn->node_id);
+		part->gid = xact_make_gid(conn->node_id, writers);
 		prepared = lappend(prepared, part);
 		gids = lappend(gids, part->gid);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
@@ -184,7 +192,7 @@ xact_before_commit(void)
 	if (writers > 1 ||
 		(writers == 1 && TransactionIdIsValid(GetTopTransactionIdIfAny())))
 	{
-		commit_two_phase(conns);
+		commit_two_phase(conns, writers);
 		return;
 	}
 	commit_one_phase(conns, commits, writers > 0);
@@ -278,12 +286,44 @@ xact_after_commit(void)
 				doubt = true;
 		}
 		if (doubt)
-			xact_gate_doubt();
+			(void) xact_gate_doubt();
 		xact_gate_leave();
+		/* recovery has left alone what it found in its wave until now */
+		if (doubt)
+			my_doubt = xact_gate_doubt();
 	}
 	foreach(lc, xact_open_conns())
 		end_on(lfirst(lc));
 	finish();
+}
+
+/*
+ * The transaction has committed and has no locks any more.  If a node does not
+ * know of it yet, whoever reads there finds the old rows, and must not have been
+ * told of the commit before: so waits for recovery, but not for ever, as the node
+ * may stay away.
+ *
+ * It is done here, not in xact_after_commit, so that nobody has to wait for locks
+ * of this backend meanwhile.  Recovery does not need any of them, so it could be
+ * done there without a deadlock: it reads shoal.node, shoal.commit_record and
+ * system catalogs with AccessShareLock, deletes records without waiting, and on
+ * nodes what is prepared owns its locks itself.  Nor does a worker wait for
+ * itself here: recovery and deadlock checks prepare nothing.
+ */
+void
+xact_after_locks(void)
+{
+	uint64		doubt = my_doubt;
+	TimestampTz deadline;
+
+	if (doubt == 0)
+		return;
+	my_doubt = 0;
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   shoal_commit_wait);
+	while (!xact_gate_is_settled(doubt) && GetCurrentTimestamp() < deadline &&
+		   shoal_remote_pause(SETTLED_SLEEP))
+		;
 }
 
 /* The statement that undoes a connection's part. */
@@ -332,7 +372,7 @@ xact_after_abort(void)
 	foreach(lc, prepared)
 		doubt |= ((Prepared *) lfirst(lc))->conn->xact_broken;
 	if (doubt)
-		xact_gate_doubt();
+		(void) xact_gate_doubt();
 	xact_gate_leave();
 	foreach(lc, conns)
 	{

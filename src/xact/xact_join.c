@@ -23,6 +23,7 @@
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 
 #define CLUSTER_LOCK_COMMAND XACT_INTERNAL_CALL "lock_cluster()"
@@ -31,6 +32,7 @@ PG_FUNCTION_INFO_V1(shoal_internal_lock_cluster);
 
 bool		xact_used_nodes = false;
 bool		shoal_xact_calls_itself = false;
+void		(*shoal_xact_on_missed) (int node_id, const char *sql) = NULL;
 
 List *
 xact_open_conns(void)
@@ -139,6 +141,17 @@ shoal_xact_conn(int node_id, int flags)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot change data on other nodes in a read-only transaction")));
 
+	/* one that is about to be given up is not waited for here */
+	if (shoal_health_await_node(node_id))
+	{
+		const ShoalNode *node = shoal_meta_node(node_id);
+
+		if (node && strcmp(node->state, "active") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+					 errmsg("node \"%s\" is down", node->server_name),
+					 errhint("Try the transaction again.")));
+	}
 	conn = shoal_remote_conn(node_id);
 	xact_victim_begin();
 	xact_used_nodes = true;
@@ -208,12 +221,33 @@ other_nodes(void)
 	return result;
 }
 
+/*
+ * Nodes that were given up have to be told later: everything that is sent to
+ * all nodes is noted for them, in the same transaction, on all nodes.
+ */
+static void
+note_missed(const char *sql)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (strcmp(node->state, "down") == 0 && shoal_xact_on_missed)
+			shoal_xact_on_missed(node->node_id, sql);
+	}
+}
+
 void
 shoal_xact_run(const char *sql, List *node_ids)
 {
 	List	   *ids = node_ids ? list_copy(node_ids) : other_nodes();
 	List	   *conns = NIL;
 	ListCell   *lc;
+
+	if (node_ids == NIL)
+		note_missed(sql);
 
 	list_sort(ids, compare_ints);
 	foreach(lc, ids)

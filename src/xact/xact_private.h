@@ -74,12 +74,14 @@ extern void xact_constraints_reset(void);
 /* xact_commit.c */
 extern void xact_before_commit(void);
 extern void xact_after_commit(void);
+extern void xact_after_locks(void);
 extern void xact_after_abort(void);
 extern void xact_commit_sub(int level);
 extern void xact_abort_sub(int level);
 
 /* xact_record.c */
-extern char *xact_make_gid(int node_id);
+extern char *xact_make_gid(int node_id, int parts);
+extern int	xact_node_of_gid(const char *gid);
 extern bool xact_is_my_gid(const char *gid, uint64 *fxid);
 extern void xact_record_insert(List *gids);
 extern bool xact_record_exists(const char *gid);

@@ -2,7 +2,8 @@
  * xact_record.c
  *		Names of prepared transactions, and the records of their commit.
  *
- * A name is shoal_<coordinator>_<transaction>_<pid>_<start>_<node>.  The full
+ * A name is shoal_<coordinator>_<transaction>_<pid>_<start>_<node>_<parts>:
+ * on how many nodes the transaction is prepared.  The full
  * transaction id tells whether its transaction still runs; together with the
  * start time of the backend it is never used twice, even if a crash takes
  * back transaction ids that had not reached the disk.
@@ -30,12 +31,12 @@
 #include "xact/xact_private.h"
 
 char *
-xact_make_gid(int node_id)
+xact_make_gid(int node_id, int parts)
 {
-	return psprintf("shoal_%d_" UINT64_FORMAT "_%d_" UINT64_FORMAT "_%d",
+	return psprintf("shoal_%d_" UINT64_FORMAT "_%d_" UINT64_FORMAT "_%d_%d",
 					shoal_meta_local_node_id(),
 					U64FromFullTransactionId(GetTopFullTransactionId()),
-					MyProcPid, (uint64) MyStartTimestamp, node_id);
+					MyProcPid, (uint64) MyStartTimestamp, node_id, parts);
 }
 
 /* Whether this node made the name; gives the full transaction id. */
@@ -48,6 +49,15 @@ xact_is_my_gid(const char *gid, uint64 *fxid)
 	return sscanf(gid, "shoal_%d_" UINT64_FORMAT "_%n", &origin, fxid,
 				  &end) == 2 &&
 		end > 0 && origin == shoal_meta_local_node_id();
+}
+
+int
+xact_node_of_gid(const char *gid)
+{
+	int			node_id;
+
+	return sscanf(gid, "shoal_%*d_%*[0-9]_%*d_%*[0-9]_%d", &node_id) == 1 ?
+		node_id : 0;
 }
 
 static Relation

@@ -199,8 +199,15 @@ xact_recover(bool *all)
 		else
 			settled += n;
 	}
-	if (*all)
-		xact_record_delete(records);
+	foreach(lc, records)
+	{
+		const ShoalNode *node = shoal_meta_node(xact_node_of_gid(lfirst(lc)));
+
+		/* one that was given up has to be told when it comes back */
+		if (!*all || (node && strcmp(node->state, "active") != 0))
+			records = foreach_delete_current(records, lc);
+	}
+	xact_record_delete(records);
 	return settled;
 }
 

@@ -19,6 +19,7 @@
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "xact/xact_private.h"
+#include "xact/xact_health.h"
 #include "xact/xact_shared.h"
 
 /* milliseconds that a gate may keep anybody waiting */
@@ -127,6 +128,7 @@ make_gate(Oid dbid)
 		gate->doubted = GetCurrentTimestamp();
 		gate->visited = 0;
 		memset(gate->moments, 0, sizeof(gate->moments));
+		xact_health_forget(gate - xact_shared->gates);
 		if (xact_shared->launcher_latch)
 			SetLatch(xact_shared->launcher_latch);
 	}
@@ -225,17 +227,31 @@ xact_gate_sleep(XactGate *gate, TimestampTz deadline, int pid)
 					 "shoal.consistent_reads")));
 }
 
-void
+uint64
 xact_gate_doubt(void)
 {
 	XactGate   *gate = xact_gate();
+	uint64		doubt;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	gate->doubts++;
+	doubt = ++gate->doubts;
 	gate->doubted = GetCurrentTimestamp();
 	if (xact_shared->launcher_latch)
 		SetLatch(xact_shared->launcher_latch);
 	LWLockRelease(xact_shared_lock);
+	return doubt;
+}
+
+bool
+xact_gate_is_settled(uint64 doubt)
+{
+	XactGate   *gate = xact_gate();
+	bool		result;
+
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	result = gate->settled >= doubt;
+	LWLockRelease(xact_shared_lock);
+	return result;
 }
 
 bool

@@ -30,6 +30,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
@@ -208,6 +209,17 @@ shoal_session_origins(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* A coordinator's transaction has been committed here. */
+static void
+note_commit(Node *stmt)
+{
+	TransactionStmt *end = (TransactionStmt *) stmt;
+
+	if (IsA(stmt, TransactionStmt) && end->kind == TRANS_STMT_COMMIT_PREPARED &&
+		strncmp(end->gid, "shoal_", 6) == 0)
+		xact_health_note_commit(end->gid);
+}
+
 /*
  * Commands: BEGIN is the first that a node hears of a transaction, before
  * anything that could wait for a lock.
@@ -222,7 +234,15 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	if (shoal_claimed_origin > 0 && IsA(pstmt->utilityStmt, TransactionStmt) &&
 		IsTransactionState() && !IsAbortedTransactionBlockState() &&
 		shoal_meta_enabled() && shoal_origin > 0)
+	{
 		xact_victim_note_origin();
+		if (shoal_health_is_refused(shoal_origin))
+			ereport(ERROR,
+					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+					 errmsg("node %d is given up by the other nodes",
+							shoal_origin),
+					 errhint("Connect to another node until it takes part again.")));
+	}
 	PG_TRY();
 	{
 		if (previous_utility)
@@ -231,6 +251,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		else
 			standard_ProcessUtility(pstmt, query_string, read_only_tree,
 									context, params, env, dest, qc);
+		note_commit(pstmt->utilityStmt);
 	}
 	PG_CATCH();
 	{

@@ -36,6 +36,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
@@ -45,8 +46,14 @@
 /* without a fault, a visit every so many intervals */
 #define QUIET_INTERVALS	12
 
-/* seconds between visits while something is in doubt */
-#define DOUBT_INTERVAL	1
+/*
+ * Milliseconds between visits while something is in doubt: as long as clients may
+ * be waiting for it (see shoal.commit_wait), and later.  A visit begins with the
+ * next look after that.
+ */
+#define SOON_TIME		10000
+#define SOON_INTERVAL	200
+#define DOUBT_INTERVAL	1000
 
 extern PGDLLEXPORT void shoal_xact_launcher_main(Datum arg);
 extern PGDLLEXPORT void shoal_xact_worker_main(Datum arg);
@@ -55,10 +62,11 @@ extern PGDLLEXPORT void shoal_xact_worker_main(Datum arg);
 typedef enum WorkerTask
 {
 	WORKER_RECOVERY,
-	WORKER_DEADLOCK
+	WORKER_DEADLOCK,
+	WORKER_MONITOR				/* ops_monitor.c; it stays */
 } WorkerTask;
 
-#define WORKER_TASKS	2
+#define WORKER_TASKS	3
 
 /* milliseconds between looks for waits that take long */
 #define LOOK_INTERVAL	250
@@ -98,34 +106,40 @@ find_databases(void)
 static bool
 is_due(XactGate *gate, TimestampTz now)
 {
-	int			interval = shoal_recovery_interval;
+	int			interval = shoal_recovery_interval * 1000;
 
 	if (!OidIsValid(gate->dbid))
 		return false;
 	if (gate->visited == 0 || gate->doubted > gate->visited)
 		return true;
 	if (gate->doubts != gate->settled)
-		interval = Min(interval, DOUBT_INTERVAL);
+		interval = Min(interval,
+					   TimestampDifferenceExceeds(gate->doubted, now, SOON_TIME) ?
+					   DOUBT_INTERVAL : SOON_INTERVAL);
 	else if (TimestampDifferenceExceeds(gate->doubted, now, FAULT_TIME * 1000))
 		interval *= QUIET_INTERVALS;
-	return TimestampDifferenceExceeds(gate->visited, now, interval * 1000);
+	return TimestampDifferenceExceeds(gate->visited, now, interval);
 }
 
 static void
 start_worker(int index, WorkerTask task)
 {
-	static const char *const names[] = {"shoal recovery", "shoal deadlock check"};
+	static const char *const names[] = {"shoal recovery", "shoal deadlock check", "shoal monitor"};
+	static const char *const functions[] = {"shoal_xact_worker_main",
+	"shoal_xact_worker_main", "shoal_ops_monitor_main"};
 	BackgroundWorker worker = {0};
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "shoal_xact_worker_main",
+	strlcpy(worker.bgw_function_name, functions[task],
 			sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, names[task], sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type, names[task], sizeof(worker.bgw_type));
-	worker.bgw_main_arg = Int32GetDatum(index * WORKER_TASKS + task);
+	worker.bgw_main_arg = task == WORKER_MONITOR ?
+		ObjectIdGetDatum(xact_shared->gates[index].dbid) :
+		Int32GetDatum(index * WORKER_TASKS + task);
 	worker.bgw_notify_pid = MyProcPid;
 	if (!RegisterDynamicBackgroundWorker(&worker, &handles[index][task]))
 		handles[index][task] = NULL;
@@ -192,6 +206,9 @@ start_due(void)
 		}
 		if (check)
 			start_worker(i, WORKER_DEADLOCK);
+		if (!is_at_work(i, WORKER_MONITOR) && OidIsValid(gate->dbid) &&
+			xact_health_is_wanted(i))
+			start_worker(i, WORKER_MONITOR);
 	}
 }
 
@@ -245,6 +262,7 @@ do_task(WorkerTask task, bool *ours)
 	Oid			userid;
 	int			context;
 	bool		settled = true;
+	ListCell   *lc;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -255,6 +273,9 @@ do_task(WorkerTask task, bool *ours)
 		GetUserIdAndSecContext(&userid, &context);
 		SetUserIdAndSecContext(shoal_meta_owner(),
 							   context | SECURITY_LOCAL_USERID_CHANGE);
+		/* this tells whether there are replicas */
+		foreach(lc, shoal_meta_group_ids())
+			(void) shoal_meta_find_group(lfirst_int(lc));
 		if (task == WORKER_RECOVERY)
 			(void) xact_recover(&settled);
 		else

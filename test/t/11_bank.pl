@@ -91,7 +91,7 @@ sub writer
 		}
 		my ($done, $answer) = run(\$w, $node, 'COMMIT');
 		print $out $done && $answer =~ /C\(COMMIT\)/ ? "done $id\n" :
-			$answer =~ /E\((?!08)/ ? "failed $id\n" : "unknown $id\n";
+			$answer =~ /E\(08|EOF/ ? "unknown $id\n" : "failed $id\n";
 		# whoever has seen a commit finds it everywhere, at once
 		my ($seen, $there) = (0, '');
 		if ($done && $i % 5 == 0)

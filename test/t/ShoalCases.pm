@@ -10,7 +10,8 @@
 # (ShoalProxy.pm) and want a password.  Each case is one run of a small program
 # (a transaction of a client) with one fault, and one assertion: what is wrong
 # afterwards is nothing.  That is: the transaction is on all nodes or on none,
-# the client was told which, nothing is left (ShoalTest.pm's leaks), and the rows
+# the client was told which (and only when all nodes that can be reached had it),
+# nothing is left (ShoalTest.pm's leaks), and the rows
 # can be written again.
 #
 # Prepared transactions that a fault leaves behind have to be settled without
@@ -240,6 +241,8 @@ sub case
 	my $start = time;
 	my $told = run_program($w, [$steps->($n)], $proxy[$at], $meanwhile);
 	my $took = time - $start;
+	# a node that can be reached has it by the time that the client is told
+	my $late = $told eq 'done' && $rule && $rule->{do} =~ /^(?:cut|reset|delay)$/ && !$arg{limit} ? where_is() : undef;
 	my $fired = !$rule ? 'none' : $rule->{do} eq 'refuse' ? 'refused' : $proxy[$at]->fired;
 	$arg{limit}[1]->() if $arg{limit};
 	if (defined $arg{kill})
@@ -275,6 +278,7 @@ sub case
 	my $is = where_is();
 	my $all = join ' ', @$rows;
 	push @wrong, "the transaction is in parts: $is" if $is ne $all && $is ne '0 0 0';
+	push @wrong, "told $told, but then it was: $late" if defined $late && $late ne $all;
 	push @wrong, "told $told, but nothing is there" if $told eq 'done' && $is ne $all;
 	# where one node commits alone, nobody knows what became of it
 	push @wrong, "told $told, but it is there" if $told !~ /^(?:done|EOF|08007)$/ && $is ne '0 0 0';

@@ -1,0 +1,488 @@
+/*
+ * ops_failover.c
+ *		Giving nodes up.
+ *
+ * The worker that the monitor starts, on one node, when others have not answered
+ * for shoal.failover_time.  In one distributed transaction of all nodes that
+ * are left, under the cluster lock:
+ *
+ *	1. each votes: it has not heard of the lost ones either.  From then on it
+ *	   does not answer them, has ended their sessions, and accepts no new ones.
+ *	   Without a quorum of votes nothing happens.
+ *	2. what the lost ones have prepared as coordinators is settled: committed if
+ *	   a part of it has been, or if all its parts are there, so that it may have
+ *	   been committed and told so; else it can't have been, and is rolled back.
+ *	3. the metadata: the nodes are down, their copies of shards are stale, of
+ *	   each shard whose primary is lost a complete replica becomes the primary.
+ *
+ * A shard without a complete replica keeps its primary, and waits for its node.
+ *
+ * What a lost node does meanwhile, should it live, does no harm: its lease has
+ * run out (xact_health.c).
+ */
+#include "postgres.h"
+
+#include "access/twophase.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+#include "meta/meta.h"
+#include "ops/ops.h"
+#include "ops/ops_job.h"
+#include "ops/ops_rejoin.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+#include "xact/xact_health.h"
+
+/* milliseconds that sessions of lost nodes have to end */
+#define END_TIME 3000
+
+extern PGDLLEXPORT void shoal_ops_failover_main(Datum arg);
+extern PGDLLEXPORT Datum shoal_internal_vote_down(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_saw_commit(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(shoal_internal_vote_down);
+PG_FUNCTION_INFO_V1(shoal_internal_saw_commit);
+
+/* ---- on each node that is left ---- */
+
+static List *
+nodes_of_array(ArrayType *array)
+{
+	Datum	   *elements;
+	int			n;
+	List	   *result = NIL;
+
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		result = lappend_int(result, DatumGetInt32(elements[i]));
+	return result;
+}
+
+static char *
+int_list(List *ints)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, ints)
+		appendStringInfo(&buf, "%s%d", foreach_current_index(lc) ? ", " : "",
+						 lfirst_int(lc));
+	return buf.data;
+}
+
+/* Ends the sessions that these nodes have here; false if that takes too long. */
+static bool
+end_sessions(List *nodes)
+{
+	int64		until = shoal_health_now() + (int64) END_TIME * 1000;
+	char	   *sql = psprintf("SELECT pg_catalog.pg_terminate_backend(pid) FROM shoal.session_origins()"
+							   " WHERE coordinator IN (%s) AND pid <> %d",
+							   int_list(nodes), MyProcPid);
+
+	for (;;)
+	{
+		if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "SPI_execute failed");
+		if (SPI_processed == 0)
+			return true;
+		if (shoal_health_now() > until)
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* shoal.internal_vote_down(node_ids) */
+Datum
+shoal_internal_vote_down(PG_FUNCTION_ARGS)
+{
+	List	   *nodes = nodes_of_array(PG_GETARG_ARRAYTYPE_P(0));
+	ListCell   *lc;
+	bool		ended;
+
+	shoal_xact_check_internal();
+	foreach(lc, nodes)
+	{
+		if (!shoal_health_has_vanished(lfirst_int(lc), false))
+			PG_RETURN_BOOL(false);
+	}
+	foreach(lc, nodes)
+	{
+		if (!shoal_health_has_vanished(lfirst_int(lc), true))
+			PG_RETURN_BOOL(false);
+	}
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ended = end_sessions(nodes);
+	SPI_finish();
+	PG_RETURN_BOOL(ended);
+}
+
+/* shoal.internal_saw_commit(gid) */
+Datum
+shoal_internal_saw_commit(PG_FUNCTION_ARGS)
+{
+	shoal_xact_check_internal();
+	PG_RETURN_BOOL(shoal_health_saw_commit(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* ---- what they have prepared ---- */
+
+/* A part of a transaction on a node. */
+typedef struct Part
+{
+	int			node_id;
+	char	   *gid;
+	int			name_len;		/* of what the parts have in common */
+	int			parts;			/* how many there were */
+	bool		settled;
+} Part;
+
+static List *
+find_parts(List *survivors, List *lost)
+{
+	List	   *parts = NIL;
+	char	   *call = psprintf("(SELECT pg_catalog.string_agg(gid, ',') FROM pg_catalog.pg_prepared_xacts"
+								" WHERE database = pg_catalog.current_database() AND gid LIKE 'shoal\\_%%'"
+								" AND pg_catalog.split_part(gid, '_', 2)::int IN (%s))",
+								int_list(lost));
+	ListCell   *lc;
+
+	foreach(lc, survivors)
+	{
+		char	   *gids = shoal_ops_call(lfirst_int(lc), call);
+		char	   *gid;
+
+		while ((gid = gids ? strsep(&gids, ",") : NULL) != NULL)
+		{
+			Part	   *part = palloc0(sizeof(Part));
+			char	   *last = strrchr(gid, '_');
+
+			part->node_id = lfirst_int(lc);
+			part->gid = pstrdup(gid);
+			part->parts = atoi(last + 1);
+			/* what is before the node */
+			for (last--; last > gid && *last != '_'; last--)
+				 /* go back */ ;
+			part->name_len = last - gid;
+			parts = lappend(parts, part);
+		}
+	}
+	return parts;
+}
+
+static bool
+is_same(const Part *a, const Part *b)
+{
+	return a->name_len == b->name_len &&
+		strncmp(a->gid, b->gid, a->name_len) == 0;
+}
+
+/* Whether it has been committed, or may have been. */
+static bool
+is_committed(const Part *part, List *parts, List *survivors)
+{
+	int			found = 0;
+	ListCell   *lc;
+
+	foreach(lc, parts)
+		found += is_same(lfirst(lc), part);
+	if (found == part->parts)
+		return true;
+	foreach(lc, survivors)
+	{
+		char	   *saw = shoal_ops_call(lfirst_int(lc),
+										 psprintf("shoal.internal_saw_commit(%s)",
+												  quote_literal_cstr(part->gid)));
+
+		if (saw && saw[0] == 't')
+			return true;
+	}
+	return false;
+}
+
+/* In a transaction of its own, which this one does not wait for. */
+static void
+settle_part(const Part *part, bool commit)
+{
+	char	   *sql = psprintf("%s PREPARED %s", commit ? "COMMIT" : "ROLLBACK",
+							   quote_literal_cstr(part->gid));
+	ShoalConn  *conn;
+
+	ereport(LOG,
+			(errmsg("transaction \"%s\" of a node that is given up is %s on node %d",
+					part->gid, commit ? "committed" : "rolled back",
+					part->node_id)));
+	if (part->node_id != shoal_meta_local_node_id())
+	{
+		conn = shoal_remote_conn_separate(part->node_id);
+		(void) shoal_remote_exec(conn, sql);
+		shoal_remote_close(conn);
+		return;
+	}
+	/* to oneself, as that can't be done inside of a transaction */
+	conn = shoal_remote_conn_to_self();
+	(void) shoal_remote_exec(conn, sql);
+	shoal_remote_close(conn);
+}
+
+static void
+settle(List *survivors, List *lost)
+{
+	List	   *parts = find_parts(survivors, lost);
+	ListCell   *lc;
+	ListCell   *other;
+
+	foreach(lc, parts)
+	{
+		Part	   *part = lfirst(lc);
+		bool		commit;
+
+		if (part->settled)
+			continue;
+		commit = is_committed(part, parts, survivors);
+		foreach(other, parts)
+		{
+			Part	   *same = lfirst(other);
+
+			if (!is_same(same, part))
+				continue;
+			settle_part(same, commit);
+			same->settled = true;
+		}
+	}
+}
+
+/* ---- the metadata ---- */
+
+/* Replicas that become primaries, as the rows of a VALUES list; "" if none. */
+static char *
+choose_replicas(List *lost)
+{
+	List	   *rows;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	/* any of a shard's will do; the hash spreads them over the nodes */
+	rows = shoal_ops_texts(psprintf("SELECT DISTINCT ON (p.group_id, p.shard)"
+									" pg_catalog.format('(%%s, %%s, %%s)', p.group_id, p.shard, r.node_id)"
+									" FROM shoal.placement p JOIN shoal.colocation_group g USING (group_id)"
+									" JOIN shoal.placement r USING (group_id, shard)"
+									" JOIN shoal.node n ON n.node_id = r.node_id"
+									" WHERE g.kind <> 'r' AND p.role = 'primary' AND p.node_id IN (%s)"
+									" AND r.role = 'replica' AND r.state = 'active'"
+									" AND n.state = 'active' AND r.node_id NOT IN (%s)"
+									" ORDER BY p.group_id, p.shard, pg_catalog.md5(pg_catalog.concat(p.shard, ' ', r.node_id))",
+									int_list(lost), int_list(lost)));
+	initStringInfo(&buf);
+	foreach(lc, rows)
+		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) ? ", " : "",
+						 (char *) lfirst(lc));
+	return buf.data;
+}
+
+static void
+change_metadata(List *lost)
+{
+	char	   *promoted = choose_replicas(lost);
+
+	if (promoted[0] != '\0')
+	{
+		/* first the old ones: at no moment has a shard two */
+		shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement p SET role = 'replica', state = 'stale'"
+										  " FROM (VALUES %s) v (group_id, shard, node_id)"
+										  " WHERE p.group_id = v.group_id AND p.shard = v.shard AND p.role = 'primary'",
+										  promoted));
+		shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement p SET role = 'primary'"
+										  " FROM (VALUES %s) v (group_id, shard, node_id)"
+										  " WHERE p.group_id = v.group_id AND p.shard = v.shard AND p.node_id = v.node_id",
+										  promoted));
+	}
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET state = 'stale'"
+									  " WHERE role = 'replica' AND state IN ('active', 'copying') AND node_id IN (%s)",
+									  int_list(lost)));
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'down' WHERE node_id IN (%s)",
+									  int_list(lost)));
+}
+
+/* ---- the whole ---- */
+
+/* Nodes that this one may give up. */
+static List *
+find_lost(void)
+{
+	List	   *lost = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local && shoal_health_has_vanished(node->node_id, false))
+			lost = lappend_int(lost, node->node_id);
+	}
+	return lost;
+}
+
+/* The others, if they are a quorum; else NIL. */
+static List *
+find_survivors(List *lost)
+{
+	List	   *active = shoal_meta_nodes();
+	int		   *nodes = palloc(sizeof(int) * (list_length(active) + 1));
+	int		   *voters = palloc(sizeof(int) * (list_length(active) + 1));
+	int			n = 0;
+	int			nvoters = 0;
+	List	   *survivors = NIL;
+	ListCell   *lc;
+
+	foreach(lc, active)
+	{
+		int			node_id = ((const ShoalNode *) lfirst(lc))->node_id;
+
+		nodes[n++] = node_id;
+		if (list_member_int(lost, node_id))
+			continue;
+		voters[nvoters++] = node_id;
+		survivors = lappend_int(survivors, node_id);
+	}
+	return shoal_health_is_quorum(voters, nvoters, nodes, n) ? survivors : NIL;
+}
+
+static void
+give_up(List *lost, List *survivors)
+{
+	ListCell   *lc;
+
+	shoal_meta_ignore_nodes(lost);
+	(void) shoal_ddl_enter_cluster(true);
+	foreach(lc, survivors)
+	{
+		char	   *vote = shoal_ops_call(lfirst_int(lc),
+										  psprintf("shoal.internal_vote_down(ARRAY[%s])",
+												   int_list(lost)));
+
+		if (vote == NULL || vote[0] != 't')
+		{
+			ereport(LOG,
+					(errmsg("node %d does not agree that nodes %s are lost",
+							lfirst_int(lc), int_list(lost))));
+			return;
+		}
+	}
+	settle(survivors, lost);
+	change_metadata(lost);
+	ereport(LOG,
+			(errmsg("nodes given up, as they do not answer: %s", int_list(lost))));
+}
+
+static void
+give_up_lost_nodes(void)
+{
+	List	   *lost;
+	List	   *survivors;
+
+	ops_job_begin();
+	lost = find_lost();
+	survivors = lost == NIL ? NIL : find_survivors(lost);
+	if (survivors != NIL)
+		give_up(lost, survivors);
+	else if (lost != NIL)
+		ereport(LOG,
+				(errmsg("nodes do not answer: %s", int_list(lost)),
+				 errdetail("Without them there are not enough nodes to decide that they are lost.")));
+	ops_job_commit();
+	shoal_meta_ignore_nodes(NIL);
+}
+
+static void
+repair_copies(void)
+{
+	OpsJobArgs	args = {OPS_JOB_REPAIR};
+
+	if (shoal_auto_repair)
+		(void) ops_copies_do(&args);
+}
+
+/* One thing after the other; an error in one leaves the others to be done. */
+static void
+attempt(void (*what) (void), MemoryContext context)
+{
+	PG_TRY();
+	{
+		what();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	shoal_meta_ignore_nodes(NIL);
+}
+
+void
+shoal_ops_failover_main(Datum arg)
+{
+	MemoryContext context;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, StatementCancelHandler);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	context = AllocSetContextCreate(TopMemoryContext, "Shoal failover",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	attempt(give_up_lost_nodes, context);
+	attempt(ops_rejoin_nodes, context);
+	attempt(repair_copies, context);
+	proc_exit(0);
+}
+
+struct BackgroundWorkerHandle *
+ops_failover_start(void)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+	MemoryContext old;
+	bool		started;
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "shoal_ops_failover_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "shoal failover", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "shoal failover", sizeof(worker.bgw_type));
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	worker.bgw_notify_pid = MyProcPid;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(old);
+	return started ? handle : NULL;
+}

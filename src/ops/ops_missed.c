@@ -1,0 +1,148 @@
+/*
+ * ops_missed.c
+ *		What nodes that were given up have missed.
+ *
+ * A statement that is sent to all nodes is noted for those that are given up, in
+ * shoal.missed_statement of all others, with the role and search_path that it
+ * runs with; ops_rejoin.c tells them.  Schema changes run under the cluster lock,
+ * so their numbers are in their order.  Rows are written without looking at the
+ * rights of the user, who changes what is his.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "ops/ops.h"
+#include "xact/xact.h"
+
+PG_FUNCTION_INFO_V1(shoal_internal_note_missed);
+
+enum
+{
+	MISSED_NODE = 1,
+	MISSED_SEQ,
+	MISSED_ROLE,
+	MISSED_PATH,
+	MISSED_STATEMENT,
+	MISSED_NATTS = MISSED_STATEMENT
+};
+
+static Relation
+open_missed(void)
+{
+	return table_open(get_relname_relid("missed_statement",
+										get_namespace_oid("shoal", false)),
+					  RowExclusiveLock);
+}
+
+static void
+insert_missed(int node_id, int64 seq, const char *role, const char *path,
+			  const char *statement)
+{
+	Relation	rel = open_missed();
+	Datum		values[MISSED_NATTS];
+	bool		nulls[MISSED_NATTS] = {false};
+	NameData	name;
+	HeapTuple	tuple;
+
+	namestrcpy(&name, role);
+	values[MISSED_NODE - 1] = Int32GetDatum(node_id);
+	values[MISSED_SEQ - 1] = Int64GetDatum(seq);
+	values[MISSED_ROLE - 1] = NameGetDatum(&name);
+	values[MISSED_PATH - 1] = CStringGetTextDatum(path);
+	values[MISSED_STATEMENT - 1] = CStringGetTextDatum(statement);
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	CatalogTupleInsert(rel, tuple);
+	heap_freetuple(tuple);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+static int64
+next_seq(void)
+{
+	Relation	rel = open_missed();
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	int64		last = 0;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		int64		seq = DatumGetInt64(heap_getattr(tuple, MISSED_SEQ,
+													 RelationGetDescr(rel),
+													 &isnull));
+
+		last = Max(last, seq);
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return last + 1;
+}
+
+/* shoal.internal_note_missed(node_id, seq, role, search_path, statement) */
+Datum
+shoal_internal_note_missed(PG_FUNCTION_ARGS)
+{
+	shoal_xact_check_internal();
+	insert_missed(PG_GETARG_INT32(0), PG_GETARG_INT64(1),
+				  NameStr(*PG_GETARG_NAME(2)),
+				  text_to_cstring(PG_GETARG_TEXT_PP(3)),
+				  text_to_cstring(PG_GETARG_TEXT_PP(4)));
+	PG_RETURN_VOID();
+}
+
+/* Metadata are copied as a whole to a node that comes back. */
+static bool
+is_metadata_change(const char *sql)
+{
+	return strstr(sql, "*/ INSERT INTO shoal.") != NULL ||
+		strstr(sql, "*/ UPDATE shoal.") != NULL ||
+		strstr(sql, "*/ DELETE FROM shoal.") != NULL;
+}
+
+static void
+note_missed(int node_id, const char *sql)
+{
+	const char *role = GetUserNameFromId(GetUserId(), false);
+	const char *path = GetConfigOption("search_path", false, false);
+	int64		seq;
+	List	   *others = NIL;
+	ListCell   *lc;
+
+	if (is_metadata_change(sql))
+		return;
+	seq = next_seq();
+	insert_missed(node_id, seq, role, path, sql);
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local)
+			others = lappend_int(others, node->node_id);
+	}
+	if (others != NIL)
+		shoal_xact_run(psprintf("/*shoal local*/ SELECT shoal.internal_note_missed(%d, " INT64_FORMAT ", %s, %s, %s)",
+								node_id, seq, quote_literal_cstr(role),
+								quote_literal_cstr(path),
+								quote_literal_cstr(sql)), others);
+}
+
+void
+ops_missed_init(void)
+{
+	shoal_xact_on_missed = note_missed;
+}

@@ -1,0 +1,515 @@
+/*
+ * ops_monitor.c
+ *		The monitor: pings the other nodes, and has those given up that don't answer.
+ *
+ * There is one for each database whose shards have replicas; the launcher
+ * (xact_worker.c) starts it.  It keeps a connection to each other node, driven
+ * without ever waiting for one of them, and sends a ping on each every
+ * fraction of shoal.failover_time.  From the answers it works out this node's
+ * lease and which nodes are suspect (xact_health.c).  What takes longer, giving
+ * a node up or bringing one back, is done by a worker that it starts.
+ *
+ * The answer to a ping says whether the node that asked has been given up.
+ * Then it fences itself, until the others have taken it back.
+ *
+ * The monitor reads the metadata in a short transaction of its own now and
+ * then.  It must never wait: it opens no table that a user could have locked.
+ */
+#include "postgres.h"
+
+#include <poll.h>
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/pmsignal.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "ops/ops.h"
+#include "ops/ops_job.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+#include "xact/xact_health.h"
+
+/* pings in a failover time */
+#define PINGS 8
+
+/* milliseconds between looks at the metadata */
+#define META_TIME 250
+
+/* milliseconds before a worker is started again, at all and for repairs */
+#define WORK_PAUSE 500
+#define REPAIR_PAUSE 5000
+
+/* microseconds that a node leaves to each one before it */
+#define RANK_TIME INT64CONST(1000000)
+
+extern PGDLLEXPORT void shoal_ops_monitor_main(Datum arg);
+extern PGDLLEXPORT Datum shoal_internal_ping(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(shoal_internal_ping);
+
+typedef struct Peer
+{
+	int			node_id;
+	bool		down;			/* as the metadata say */
+	PGconn	   *pg;				/* NULL: none yet */
+	PostgresPollingStatusType connecting;	/* PGRES_POLLING_OK: it is made */
+	bool		asked;			/* a ping has no answer yet */
+	int64		sent;			/* when it, or the connection's first packet, was */
+	int64		acked;			/* when the latest that was answered was sent */
+	bool		fenced;			/* the node says that this one was given up */
+} Peer;
+
+static List *peers = NIL;		/* of Peer *, in TopMemoryContext */
+static int	local_id = 0;
+static bool local_down = false;	/* as the metadata here say */
+static bool any_replicas = true;
+static BackgroundWorkerHandle *worker = NULL;
+static int64 worker_ended = 0;
+static int64 metadata_read = 0;
+static bool any_broken = false;	/* a copy is not as it should be */
+
+/* ---- the other side ---- */
+
+/* shoal.internal_ping(node_id): whether that node takes part */
+Datum
+shoal_internal_ping(PG_FUNCTION_ARGS)
+{
+	int			node_id = PG_GETARG_INT32(0);
+	const ShoalNode *node = shoal_meta_node(node_id);
+	bool		active;
+
+	shoal_xact_check_internal();
+	active = node != NULL && strcmp(node->state, "active") == 0;
+	if (active && !shoal_health_note_ping(node_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+				 errmsg("node %d is being given up", node_id)));
+	PG_RETURN_BOOL(active);
+}
+
+/* ---- the nodes ---- */
+
+static void
+drop_connection(Peer *peer)
+{
+	if (peer->pg)
+		PQfinish(peer->pg);
+	peer->pg = NULL;
+	peer->asked = false;
+}
+
+static Peer *
+find_peer(int node_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, peers)
+	{
+		if (((Peer *) lfirst(lc))->node_id == node_id)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+/* The metadata: which nodes there are, and whether any shard has a replica. */
+static void
+read_metadata(void)
+{
+	List	   *seen = NIL;
+	ListCell   *lc;
+	bool		found = false;
+	bool		broken = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	local_id = shoal_meta_enabled() ? shoal_meta_local_node_id() : 0;
+	foreach(lc, local_id ? shoal_meta_all_nodes() : NIL)
+	{
+		const ShoalNode *node = lfirst(lc);
+		Peer	   *peer = find_peer(node->node_id);
+		MemoryContext old;
+
+		if (node->is_local)
+		{
+			local_down = strcmp(node->state, "active") != 0;
+			continue;
+		}
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		if (peer == NULL)
+		{
+			peer = palloc0(sizeof(Peer));
+			peer->node_id = node->node_id;
+			peers = lappend(peers, peer);
+		}
+		MemoryContextSwitchTo(old);
+		peer->down = strcmp(node->state, "active") != 0;
+		seen = lappend_int(seen, node->node_id);
+		shoal_health_set_peer(node->node_id, 0, peer->down);
+	}
+	foreach(lc, peers)
+	{
+		Peer	   *peer = lfirst(lc);
+
+		if (list_member_int(seen, peer->node_id))
+			continue;
+		drop_connection(peer);
+		peers = foreach_delete_current(peers, lc);
+		pfree(peer);
+	}
+	foreach(lc, local_id ? shoal_meta_group_ids() : NIL)
+	{
+		const ShoalGroup *group = shoal_meta_find_group(lfirst_int(lc));
+
+		if (group == NULL || group->kind == SHOAL_KIND_REFERENCE)
+			continue;
+		if (group->ncopies > group->shard_count)
+			found = true;
+		for (int i = 0; i < group->ncopies; i++)
+		{
+			const ShoalNode *node = shoal_meta_node(group->copies[i].node_id);
+
+			if (group->copies[i].state != SHOAL_COPY_ACTIVE && node &&
+				strcmp(node->state, "active") == 0)
+				broken = true;
+		}
+	}
+	any_replicas = found;
+	any_broken = broken;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Begins to connect; an error (no rights, say) is as good as no answer. */
+static void
+begin_connection(Peer *peer)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		Oid			userid;
+		int			sec_context;
+
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		GetUserIdAndSecContext(&userid, &sec_context);
+		SetUserIdAndSecContext(shoal_meta_owner(),
+							   sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		peer->pg = shoal_remote_start(peer->node_id);
+		SetUserIdAndSecContext(userid, sec_context);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(context);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	peer->connecting = PGRES_POLLING_WRITING;
+	peer->sent = shoal_health_now();
+}
+
+static int64
+ping_interval(void)
+{
+	return (int64) shoal_failover_time * 1000 / PINGS;
+}
+
+/* Sends a ping if one is due, or begins anew what has had no answer. */
+static void
+send_ping(Peer *peer)
+{
+	int64		now = shoal_health_now();
+	char		sql[100];
+
+	/* what takes longer than that is of no use any more */
+	if (peer->pg && (peer->asked || peer->connecting != PGRES_POLLING_OK) &&
+		now - peer->sent > (int64) shoal_failover_time * 1000 / 2)
+		drop_connection(peer);
+	if (peer->pg == NULL)
+	{
+		if (now - peer->sent >= ping_interval())
+			begin_connection(peer);
+		return;
+	}
+	if (peer->connecting != PGRES_POLLING_OK || peer->asked ||
+		now - peer->sent < ping_interval())
+		return;
+	snprintf(sql, sizeof(sql), "/*shoal local*/ SELECT shoal.internal_ping(%d)",
+			 local_id);
+	peer->sent = now;
+	peer->asked = true;
+	if (!PQsendQuery(peer->pg, sql) || PQflush(peer->pg) < 0)
+		drop_connection(peer);
+}
+
+static void
+take_answer(Peer *peer)
+{
+	PGresult   *res;
+
+	if (!PQconsumeInput(peer->pg))
+	{
+		drop_connection(peer);
+		return;
+	}
+	while (peer->asked && !PQisBusy(peer->pg))
+	{
+		res = PQgetResult(peer->pg);
+		if (res == NULL)
+		{
+			peer->asked = false;
+			break;
+		}
+		if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1)
+		{
+			peer->fenced = PQgetvalue(res, 0, 0)[0] != 't';
+			peer->acked = peer->sent;
+			shoal_health_set_peer(peer->node_id, peer->acked, peer->down);
+		}
+		PQclear(res);
+	}
+}
+
+/* What the socket is ready for. */
+static void
+serve(Peer *peer)
+{
+	if (peer->connecting != PGRES_POLLING_OK)
+	{
+		peer->connecting = PQconnectPoll(peer->pg);
+		if (peer->connecting == PGRES_POLLING_FAILED)
+			drop_connection(peer);
+		else if (peer->connecting == PGRES_POLLING_OK)
+		{
+			(void) PQsetnonblocking(peer->pg, 1);
+			/* so that the first ping goes out at once */
+			peer->sent = 0;
+			send_ping(peer);
+		}
+		return;
+	}
+	(void) PQflush(peer->pg);
+	take_answer(peer);
+}
+
+/* Waits for answers, some milliseconds at most. */
+static void
+wait_for_peers(int ms)
+{
+	struct pollfd *fds = palloc0(sizeof(struct pollfd) * (list_length(peers) + 1));
+	Peer	  **owners = palloc0(sizeof(Peer *) * (list_length(peers) + 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, peers)
+	{
+		Peer	   *peer = lfirst(lc);
+
+		if (peer->pg == NULL)
+			continue;
+		fds[n].fd = PQsocket(peer->pg);
+		fds[n].events = peer->connecting == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
+		owners[n++] = peer;
+	}
+	if (poll(fds, n, ms) > 0)
+	{
+		for (int i = 0; i < n; i++)
+			if (fds[i].revents && owners[i]->pg)
+				serve(owners[i]);
+	}
+	pfree(fds);
+	pfree(owners);
+}
+
+/* ---- what follows from the answers ---- */
+
+static int
+compare_times(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x > y ? -1 : x < y ? 1 : 0;
+}
+
+/*
+ * The lease: from the latest moment at which a quorum had answered.  The lowest
+ * node's answer counts for more if the others are half of all.
+ */
+static void
+work_out_lease(void)
+{
+	int			n = 1;
+	int64	   *times = palloc(sizeof(int64) * (list_length(peers) + 1));
+	int		   *nodes = palloc(sizeof(int) * (list_length(peers) + 1));
+	int64		now = shoal_health_now();
+	int64		best = 0;
+	bool		fenced = local_down;
+	ListCell   *lc;
+
+	times[0] = now;
+	nodes[0] = local_id;
+	foreach(lc, peers)
+	{
+		Peer	   *peer = lfirst(lc);
+
+		if (peer->down)
+			continue;
+		fenced |= peer->fenced;
+		times[n] = peer->acked;
+		nodes[n++] = peer->node_id;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		int		   *voters = palloc(sizeof(int) * n);
+		int			nvoters = 0;
+
+		for (int j = 0; j < n; j++)
+			if (times[j] >= times[i] && times[j] > 0)
+				voters[nvoters++] = nodes[j];
+		if (times[i] > best &&
+			shoal_health_is_quorum(voters, nvoters, nodes, n))
+			best = times[i];
+		pfree(voters);
+	}
+	qsort(times, n, sizeof(int64), compare_times);
+	shoal_health_set_lease(best == 0 ? 0 :
+						   best + (int64) shoal_failover_time * 1000 * 2 / 3,
+						   fenced);
+	pfree(times);
+	pfree(nodes);
+}
+
+static bool
+worker_is_busy(void)
+{
+	pid_t		pid;
+
+	if (worker && GetBackgroundWorkerPid(worker, &pid) == BGWH_STOPPED)
+	{
+		pfree(worker);
+		worker = NULL;
+		worker_ended = shoal_health_now();
+		metadata_read = 0;
+	}
+	return worker != NULL;
+}
+
+/* How many nodes with a lower id answer: these are to act before this one. */
+static int
+my_rank(void)
+{
+	int64		now = shoal_health_now();
+	int			before = 0;
+	ListCell   *lc;
+
+	foreach(lc, peers)
+	{
+		Peer	   *peer = lfirst(lc);
+
+		if (!peer->down && peer->node_id < local_id &&
+			now - peer->acked < (int64) shoal_failover_time * 1000)
+			before++;
+	}
+	return before;
+}
+
+/*
+ * Has nodes given up, or taken back, or copies repaired.  The first is too
+ * important to be left to one node: if nothing happens, the next one does it.
+ */
+static void
+look_for_work(int64 started)
+{
+	int64		now = shoal_health_now();
+	int64		limit = (int64) shoal_failover_time * 1000;
+	int			rank = my_rank();
+	bool		lost = false;
+	bool		other = rank == 0 && any_broken && shoal_auto_repair &&
+		now - worker_ended > (int64) REPAIR_PAUSE * 1000;
+	ListCell   *lc;
+
+	foreach(lc, peers)
+	{
+		Peer	   *peer = lfirst(lc);
+
+		if (!peer->down && now - Max(peer->acked, started) > limit + rank * RANK_TIME)
+			lost = true;
+		if (peer->down && rank == 0 && peer->acked != 0 &&
+			now - peer->acked < ping_interval() * 4)
+			other = true;
+	}
+	if (!worker_is_busy() && (lost || other) && shoal_health_has_lease() &&
+		now - worker_ended > (int64) WORK_PAUSE * 1000)
+		worker = ops_failover_start();
+}
+
+void
+shoal_ops_monitor_main(Datum arg)
+{
+	MemoryContext context;
+	int64		started;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	context = AllocSetContextCreate(TopMemoryContext, "Shoal monitor",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	started = shoal_health_now();
+	shoal_health_begin();
+	for (;;)
+	{
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		(void) worker_is_busy();
+		if (shoal_health_now() - metadata_read > (int64) META_TIME * 1000)
+		{
+			read_metadata();
+			MemoryContextSwitchTo(context);
+			metadata_read = shoal_health_now();
+		}
+		if (local_id == 0 || !any_replicas || shoal_failover_time == 0)
+			break;
+		foreach(lc, peers)
+			send_ping(lfirst(lc));
+		wait_for_peers(20);
+		work_out_lease();
+		look_for_work(started);
+		if (!PostmasterIsAlive())
+			proc_exit(1);
+		MemoryContextReset(context);
+	}
+	shoal_health_stop(any_replicas && local_id != 0);
+	proc_exit(0);
+}

@@ -1,0 +1,136 @@
+/*
+ * ops_rejoin.c
+ *		Taking back nodes that were given up.
+ *
+ * A node that was given up has missed changes of the schema, of reference tables
+ * and of shards.  In one distributed transaction, under the cluster lock, it
+ * is told the statements that it has missed (shoal.missed_statement), gets the
+ * rows of the reference tables, and all metadata.  From the commit on it takes
+ * part again; its copies of shards are stale replicas, which are repaired after
+ * that like any others.
+ *
+ * A node on which one of the statements fails stays given up; the log says why.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "ddl/ddl.h"
+#include "ddl/ddl_utility.h"
+#include "meta/meta.h"
+#include "ops/ops.h"
+#include "ops/ops_job.h"
+#include "ops/ops_rejoin.h"
+#include "remote/remote.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
+#include "xact/xact_health.h"
+
+/* The statements that the node has missed, in their order. */
+static void
+replay(ShoalConn *conn, int node_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_ops_texts(psprintf("SELECT pg_catalog.json_build_array(role_name, search_path, statement)::text"
+										 " FROM shoal.missed_statement WHERE node_id = %d ORDER BY seq",
+										 node_id)))
+	{
+		char	   *row = quote_literal_cstr(lfirst(lc));
+		char	   *role = shoal_ops_text(psprintf("SELECT %s::pg_catalog.json ->> 0", row));
+		char	   *path = shoal_ops_text(psprintf("SELECT %s::pg_catalog.json ->> 1", row));
+		char	   *statement = shoal_ops_text(psprintf("SELECT %s::pg_catalog.json ->> 2", row));
+
+		shoal_ops_run_on(conn, psprintf("SET LOCAL ROLE %s", quote_identifier(role)));
+		shoal_ops_run_on(conn, psprintf("SELECT pg_catalog.set_config('search_path', %s, true)",
+										quote_literal_cstr(path)));
+		(void) shoal_remote_exec(conn, statement);
+		shoal_ops_run_on(conn, "SET LOCAL ROLE NONE");
+	}
+	shoal_ops_run_on(conn, "SET LOCAL search_path = pg_catalog, pg_temp");
+}
+
+/* All rows of all reference tables, locked against writers. */
+static void
+copy_reference_tables(ShoalConn *conn)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_table_oids(0))
+	{
+		Oid			relid = lfirst_oid(lc);
+		const ShoalTable *table = shoal_meta_table(relid);
+		char	   *name;
+
+		if (table == NULL || table->kind != SHOAL_KIND_REFERENCE)
+			continue;
+		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+										  get_rel_name(relid));
+		shoal_ops_run_everywhere(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
+										  name));
+		shoal_ops_run_on(conn, "SET LOCAL session_replication_role = replica");
+		shoal_ops_run_on(conn, psprintf("DELETE FROM %s", name));
+		shoal_ops_copy_rows(conn, relid);
+		shoal_ops_run_on(conn, "SET LOCAL session_replication_role = origin");
+	}
+}
+
+static void
+rejoin(int node_id)
+{
+	ShoalConn  *conn;
+
+	ops_job_begin();
+	(void) shoal_ddl_enter_cluster(true);
+	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+	replay(conn, node_id);
+	copy_reference_tables(conn);
+	shoal_ops_run_everywhere(psprintf("DELETE FROM shoal.missed_statement WHERE node_id = %d",
+									  node_id));
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'active' WHERE node_id = %d",
+									  node_id));
+	shoal_ops_copy_metadata(conn, node_id);
+	shoal_ops_run_on(conn, "DELETE FROM shoal.missed_statement");
+	ereport(LOG,
+			(errmsg("node %d takes part again", node_id)));
+	ops_job_commit();
+}
+
+void
+ops_rejoin_nodes(void)
+{
+	List	   *back = NIL;
+	ListCell   *lc;
+
+	/* what this process is about is nodes that were given up */
+	shoal_remote_is_gone = NULL;
+	shoal_xact_on_missed = NULL;
+
+	ops_job_begin();
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local && strcmp(node->state, "down") == 0 &&
+			shoal_health_answers(node->node_id))
+		{
+			MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+			back = lappend_int(back, node->node_id);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	ops_job_commit();
+	foreach(lc, back)
+		rejoin(lfirst_int(lc));
+	list_free(back);
+}

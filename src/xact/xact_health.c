@@ -1,0 +1,489 @@
+/*
+ * xact_health.c
+ *		Which nodes answer, and whether this one may act: shared memory.
+ *
+ * Where shards have replicas, a node that does not answer is given up, and
+ * replicas are promoted (ops_failover.c).  So that the node itself, should it
+ * be alive but cut off, does not go on as their primary, each node works under
+ * a lease.  A monitor (ops_monitor.c) pings all other nodes; a node that
+ * answers a ping promises not to give the pinging one up for shoal.failover_time.
+ * A node that has answers, its own included, from a quorum of the nodes that
+ * are not given up has a lease for two thirds of that time, counted from when
+ * the pings were sent.  To give a node up takes a quorum, too, none of which has
+ * made such a promise within the time.  Two quorums have a node in common, so
+ * the lease has run out by then.
+ *
+ * A quorum is more than half of the nodes, or half of them with the lowest
+ * node id among them.  Times are of the monotonic clock, in microseconds, each
+ * compared on the machine that it was taken on.
+ *
+ * Nothing of this applies to databases without replicas.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/shmem.h"
+#include "utils/inval.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "remote/remote.h"
+#include "xact/xact.h"
+#include "xact/xact_health.h"
+#include "xact/xact_private.h"
+#include "xact/xact_shared.h"
+
+/* milliseconds without an answer after which a node is suspect */
+#define SUSPECT_TIME 1200
+
+/* milliseconds beyond shoal.failover_time after which nobody waits for a node */
+#define GONE_MARGIN 500
+
+/* milliseconds that a statement waits for a node's fate, or for a lease */
+#define PATIENCE 15000
+
+/* milliseconds for which a vote binds: a change of the metadata takes less */
+#define VOTE_TIME 60000
+
+/* milliseconds between looks */
+#define LOOK_PAUSE 20
+
+/* transactions whose commit is remembered */
+#define OUTCOMES (128 * 1024)
+
+typedef struct HealthPeer
+{
+	int			node_id;		/* 0: unused, and so are all that follow */
+	bool		down;			/* given up */
+	int64		voted_until;	/* this node votes for it to be given up, and
+								 * answers no ping of its until then */
+	int64		acked;			/* when the latest ping was sent that it answered */
+	int64		seen;			/* when its latest ping came */
+} HealthPeer;
+
+/* Of a gate's database. */
+typedef struct Health
+{
+	bool		wanted;			/* it has replicas */
+	bool		fenced;			/* the others have given this node up */
+	int64		since;			/* when the monitor started, 0: it does not run */
+	pg_atomic_uint64 lease_until;
+	HealthPeer	peers[XACT_MAX_NODES];
+} Health;
+
+typedef struct HealthShared
+{
+	Health		health[XACT_MAX_GATES];
+	uint64		noutcomes;
+	uint64		outcomes[OUTCOMES]; /* hashes */
+} HealthShared;
+
+static HealthShared *shared = NULL;
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+
+int64
+shoal_health_now(void)
+{
+	struct timespec ts;
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static Health *
+my_health(void)
+{
+	return &shared->health[xact_gate() - xact_shared->gates];
+}
+
+/* With the lock held.  NULL if there are too many. */
+static HealthPeer *
+find_peer(Health *health, int node_id)
+{
+	for (int i = 0; i < XACT_MAX_NODES; i++)
+	{
+		if (health->peers[i].node_id == node_id)
+			return &health->peers[i];
+		if (health->peers[i].node_id == 0)
+		{
+			health->peers[i].node_id = node_id;
+			health->peers[i].down = false;
+			health->peers[i].acked = health->peers[i].seen = 0;
+			health->peers[i].voted_until = 0;
+			return &health->peers[i];
+		}
+	}
+	return NULL;
+}
+
+/* ---- whether there is anything to watch ---- */
+
+/* A group with replicas has been met. */
+static void
+want(void)
+{
+	Health	   *health;
+
+	if (!OidIsValid(MyDatabaseId) || IsBinaryUpgrade || shared == NULL ||
+		proc_exit_inprogress)
+		return;
+	health = my_health();
+	if (health->wanted)
+		return;
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	health->wanted = true;
+	if (xact_shared->launcher_latch)
+		SetLatch(xact_shared->launcher_latch);
+	LWLockRelease(xact_shared_lock);
+}
+
+bool
+xact_health_is_wanted(int gate)
+{
+	return shared->health[gate].wanted && shoal_failover_time > 0;
+}
+
+bool
+shoal_health_is_watched(void)
+{
+	return shared != NULL && shoal_failover_time > 0 && my_health()->wanted;
+}
+
+void
+xact_health_forget(int gate)
+{
+	Health	   *health = &shared->health[gate];
+
+	health->wanted = health->fenced = false;
+	health->since = 0;
+	pg_atomic_write_u64(&health->lease_until, 0);
+	memset(health->peers, 0, sizeof(health->peers));
+}
+
+/* ---- the monitor's part ---- */
+
+void
+shoal_health_begin(void)
+{
+	Health	   *health = my_health();
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	health->since = shoal_health_now();
+	LWLockRelease(xact_shared_lock);
+}
+
+void
+shoal_health_stop(bool wanted)
+{
+	Health	   *health = my_health();
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	health->since = 0;
+	health->wanted = health->wanted && wanted;
+	LWLockRelease(xact_shared_lock);
+}
+
+void
+shoal_health_set_peer(int node_id, int64 acked, bool down)
+{
+	Health	   *health = my_health();
+	HealthPeer *peer;
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	peer = find_peer(health, node_id);
+	if (peer)
+	{
+		peer->acked = Max(peer->acked, acked);
+		/* it has been taken back, so the vote has served */
+		if (peer->down && !down)
+			peer->voted_until = 0;
+		peer->down = down;
+	}
+	LWLockRelease(xact_shared_lock);
+}
+
+void
+shoal_health_set_lease(int64 until, bool fenced)
+{
+	Health	   *health = my_health();
+
+	health->fenced = fenced;
+	pg_atomic_write_u64(&health->lease_until, fenced ? 0 : (uint64) until);
+}
+
+/* ---- the other side's ---- */
+
+bool
+shoal_health_note_ping(int node_id)
+{
+	Health	   *health = my_health();
+	HealthPeer *peer;
+	int64		now = shoal_health_now();
+	bool		noted = false;
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	peer = find_peer(health, node_id);
+	if (peer && peer->voted_until < now)
+	{
+		peer->seen = now;
+		noted = true;
+	}
+	LWLockRelease(xact_shared_lock);
+	return noted;
+}
+
+/*
+ * Whether this node has not heard of that one for long enough.  What it heard
+ * before it was started, or became a node with replicas, it does not know.
+ */
+bool
+shoal_health_has_vanished(int node_id, bool bind)
+{
+	Health	   *health = my_health();
+	HealthPeer *peer;
+	int64		now = shoal_health_now();
+	bool		vanished = false;
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	peer = find_peer(health, node_id);
+	if (peer && health->since != 0)
+		vanished = now - Max(Max(peer->seen, peer->acked), health->since) >
+			(int64) shoal_failover_time * 1000;
+	if (vanished && bind)
+		peer->voted_until = now + (int64) VOTE_TIME * 1000;
+	LWLockRelease(xact_shared_lock);
+	return vanished;
+}
+
+bool
+shoal_health_is_refused(int node_id)
+{
+	Health	   *health = my_health();
+
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+		if (health->peers[i].node_id == node_id)
+			return health->peers[i].down ||
+				health->peers[i].voted_until > shoal_health_now();
+	return false;
+}
+
+/* ---- who asks ---- */
+
+bool
+shoal_health_is_quorum(const int *voters, int nvoters, const int *nodes, int n)
+{
+	int			lowest = PG_INT32_MAX;
+
+	for (int i = 0; i < n; i++)
+		lowest = Min(lowest, nodes[i]);
+	if (2 * nvoters != n)
+		return 2 * nvoters > n;
+	for (int i = 0; i < nvoters; i++)
+		if (voters[i] == lowest)
+			return true;
+	return false;
+}
+
+bool
+shoal_health_is_down(int node_id)
+{
+	Health	   *health = my_health();
+
+	/* only ever set by the monitor, so a look without the lock will do */
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+		if (health->peers[i].node_id == node_id)
+			return health->peers[i].down;
+	return false;
+}
+
+bool
+shoal_health_answers(int node_id)
+{
+	Health	   *health = my_health();
+
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+		if (health->peers[i].node_id == node_id)
+			return health->peers[i].acked != 0 &&
+				shoal_health_now() - health->peers[i].acked <
+				(int64) SUSPECT_TIME * 1000;
+	return false;
+}
+
+/*
+ * Whether nothing is to be waited for from a node: it was given up, or will be
+ * as soon as those let go who wait for it.
+ */
+static bool
+is_gone(int node_id)
+{
+	Health	   *health = my_health();
+	int64		limit = (int64) (shoal_failover_time + GONE_MARGIN) * 1000;
+
+	if (!health->wanted || shoal_failover_time == 0)
+		return false;
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+	{
+		HealthPeer *peer = &health->peers[i];
+
+		if (peer->node_id == node_id)
+			return peer->down || (health->since != 0 && shoal_health_now() -
+								  Max(peer->acked, health->since) > limit);
+	}
+	return false;
+}
+
+/* The monitor runs, and the node has not answered for a while. */
+bool
+shoal_health_is_suspect(int node_id)
+{
+	Health	   *health = my_health();
+	int64		now = shoal_health_now();
+
+	if (!health->wanted || health->since == 0 ||
+		now - health->since < (int64) SUSPECT_TIME * 1000)
+		return false;
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+	{
+		HealthPeer *peer = &health->peers[i];
+
+		if (peer->node_id == node_id)
+			return !peer->down && now - Max(peer->acked, health->since) >
+				(int64) SUSPECT_TIME * 1000;
+	}
+	return false;
+}
+
+static void
+pause_a_little(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 LOOK_PAUSE, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+bool
+shoal_health_await_node(int node_id)
+{
+	int64		until;
+
+	if (!shoal_health_is_watched() || !shoal_health_is_suspect(node_id))
+		return false;
+	until = shoal_health_now() + (int64) PATIENCE * 1000;
+	while (shoal_health_is_suspect(node_id) && shoal_health_now() < until)
+		pause_a_little();
+	AcceptInvalidationMessages();
+	return true;
+}
+
+bool
+shoal_health_has_lease(void)
+{
+	return !shoal_health_is_watched() ||
+		shoal_health_now() < (int64) pg_atomic_read_u64(&my_health()->lease_until);
+}
+
+void
+shoal_health_require_lease(bool wait)
+{
+	int64		until = shoal_health_now() + (wait ? (int64) PATIENCE * 1000 : 0);
+
+	while (!shoal_health_has_lease())
+	{
+		if (shoal_health_now() >= until || my_health()->fenced)
+			ereport(ERROR,
+					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+					 errmsg("node %d is cut off from the other nodes of the cluster",
+							shoal_meta_local_node_id()),
+					 errdetail(my_health()->fenced ?
+							   "The others have given it up; it takes part again when it has been repaired." :
+							   "It cannot know whether it still has the primaries of its shards."),
+					 errhint("Connect to another node, or try again later.")));
+		pause_a_little();
+	}
+}
+
+/* ---- what became of transactions ---- */
+
+/* Of the part of a name that all parts of a transaction have in common. */
+static uint64
+hash_of(const char *gid)
+{
+	int			len = 0;
+	int			underscores = 0;
+
+	while (gid[len] != '\0' && underscores < 5)
+		underscores += gid[len++] == '_';
+	return hash_bytes_extended((const unsigned char *) gid, len, MyDatabaseId);
+}
+
+void
+xact_health_note_commit(const char *gid)
+{
+	uint64		hash = hash_of(gid);
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	shared->outcomes[shared->noutcomes++ % OUTCOMES] = hash;
+	LWLockRelease(xact_shared_lock);
+}
+
+bool
+shoal_health_saw_commit(const char *gid)
+{
+	uint64		hash = hash_of(gid);
+	bool		found = false;
+
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	for (uint64 i = 0; i < Min(shared->noutcomes, OUTCOMES) && !found; i++)
+		found = shared->outcomes[i] == hash;
+	LWLockRelease(xact_shared_lock);
+	return found;
+}
+
+/* ---- installing ---- */
+
+static void
+request(void)
+{
+	if (previous_request)
+		previous_request();
+	RequestAddinShmemSpace(sizeof(HealthShared));
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("shoal health", sizeof(HealthShared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(HealthShared));
+		for (int i = 0; i < XACT_MAX_GATES; i++)
+			pg_atomic_init_u64(&shared->health[i].lease_until, 0);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+xact_health_init(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	shoal_meta_on_replicas = want;
+	shoal_remote_is_gone = is_gone;
+}

@@ -1,0 +1,85 @@
+/*
+ * xact_health.h
+ *		Which nodes answer, and whether this one may act: see xact_health.c.
+ *
+ * Times are microseconds of the monotonic clock.
+ */
+#ifndef XACT_HEALTH_H
+#define XACT_HEALTH_H
+
+extern int64 shoal_health_now(void);
+
+/* Whether this database has replicas, and nodes are watched. */
+extern bool shoal_health_is_watched(void);
+
+/* ---- for the monitor ---- */
+
+/* It starts, or ends; wanted: there are still replicas. */
+extern void shoal_health_begin(void);
+extern void shoal_health_stop(bool wanted);
+
+/* A node has answered a ping that was sent then; whether it is given up. */
+extern void shoal_health_set_peer(int node_id, int64 acked, bool down);
+
+/* fenced: the others have given this node up. */
+extern void shoal_health_set_lease(int64 until, bool fenced);
+
+/* Whether the voters are a quorum of the nodes. */
+extern bool shoal_health_is_quorum(const int *voters, int nvoters,
+								   const int *nodes, int n);
+
+/*
+ * A node's ping has come: for a while this node will not give it up.  False if
+ * it has just voted to do that, and the ping must not be answered.
+ */
+extern bool shoal_health_note_ping(int node_id);
+
+/*
+ * Whether this node may give that one up.  bind: it will, and answers no ping
+ * of its any more.
+ */
+extern bool shoal_health_has_vanished(int node_id, bool bind);
+
+/* Whether the node has answered this one just now, given up or not. */
+extern bool shoal_health_answers(int node_id);
+
+/* Whether sessions of that node must not write any more.  Cheap. */
+extern bool shoal_health_is_refused(int node_id);
+
+/* ---- for statements ---- */
+
+/* Whether the node was given up.  Cheap. */
+extern bool shoal_health_is_down(int node_id);
+
+/* Whether the node has not answered for a while, and has not been given up. */
+extern bool shoal_health_is_suspect(int node_id);
+
+/*
+ * Waits, if the node has not answered for a while, until it does or has been
+ * given up.  True if it has waited; then the metadata may have changed.
+ */
+extern bool shoal_health_await_node(int node_id);
+
+/*
+ * Whether this node can be sure to be what the metadata say.  Error 57P03 if
+ * not, after some seconds if wait.
+ */
+extern bool shoal_health_has_lease(void);
+extern void shoal_health_require_lease(bool wait);
+
+/* ---- transactions of a coordinator that was given up ---- */
+
+/*
+ * Whether a part of the transaction with this name has been committed here
+ * lately.
+ */
+extern bool shoal_health_saw_commit(const char *gid);
+
+/* ---- for this folder ---- */
+
+extern bool xact_health_is_wanted(int gate);
+extern void xact_health_forget(int gate);
+extern void xact_health_note_commit(const char *gid);
+extern void xact_health_init(void);
+
+#endif							/* XACT_HEALTH_H */
