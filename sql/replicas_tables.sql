@@ -49,7 +49,7 @@ SELECT public.make('nokey_styles (k int, c public.pair, w timestamptz)', 'k');
 SET extra_float_digits = -10; SET datestyle = 'German';
 INSERT INTO nokey_styles SELECT i, ROW(i / 3.0::float8, now())::public.pair, now() FROM generate_series(1, 20) i;
 UPDATE nokey_styles SET c.f = (c).f / 3 WHERE k > 10;
-RESET extra_float_digits; RESET datestyle; 
+RESET extra_float_digits; RESET datestyle;
 UPDATE nokey_styles SET c.f = (c).f / 3 WHERE k > 15;
 DELETE FROM nokey_styles WHERE k < 7;
 SELECT * FROM shoal.verify_table('nokey_styles');

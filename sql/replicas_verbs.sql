@@ -44,7 +44,7 @@ SELECT * FROM shoal.jobs;
 RESET ROLE;
 SELECT * FROM shoal.verify_table('rls');
 SELECT count(*) FILTER (WHERE v = 'in transaction') AS t, count(*) FILTER (WHERE v LIKE '%!') AS d FROM rls;
-DROP FUNCTION repl.definer; 
+DROP FUNCTION repl.definer;
 -- a role's own table
 CREATE SCHEMA AUTHORIZATION rt_user;
 SET ROLE rt_user;
