@@ -562,6 +562,18 @@ typedef struct Unfinished
 	char		state;
 } Unfinished;
 
+#define UNFINISHED "SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)" \
+	" FROM shoal.placement p JOIN shoal.node n USING (node_id)" \
+	" WHERE p.state <> 'active' AND n.state = 'active'"
+
+static bool
+read_unfinished(const char *text, Unfinished *one)
+{
+	return text != NULL &&
+		sscanf(text, "%d %d %d %d %c", &one->group_id, &one->shard,
+			   &one->node_id, &one->replaces, &one->state) == 5;
+}
+
 /* Placements that are not as they should be, a List of Unfinished *. */
 static List *
 find_unfinished(MemoryContext context)
@@ -572,22 +584,36 @@ find_unfinished(MemoryContext context)
 	MemoryContext old;
 
 	ops_job_begin();
-	rows = shoal_ops_texts("SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)"
-						   " FROM shoal.placement p JOIN shoal.node n USING (node_id)"
-						   " WHERE p.state <> 'active' AND n.state = 'active'"
-						   " ORDER BY p.group_id, p.shard, p.node_id");
+	rows = shoal_ops_texts(UNFINISHED " ORDER BY p.group_id, p.shard, p.node_id");
 	old = MemoryContextSwitchTo(context);
 	foreach(lc, rows)
 	{
 		Unfinished *one = palloc0(sizeof(Unfinished));
 
-		if (sscanf(lfirst(lc), "%d %d %d %d %c", &one->group_id, &one->shard,
-				   &one->node_id, &one->replaces, &one->state) == 5)
+		if (read_unfinished(lfirst(lc), one))
 			result = lappend(result, one);
 	}
 	MemoryContextSwitchTo(old);
 	ops_job_commit();
 	return result;
+}
+
+/*
+ * Looks again, now that nobody else can work on it; false if somebody has put it
+ * right meanwhile.
+ */
+static bool
+is_still_unfinished(Unfinished *one)
+{
+	bool		found;
+
+	ops_job_begin();
+	lock_cluster();
+	found = read_unfinished(shoal_ops_text(psprintf(UNFINISHED " AND p.group_id = %d AND p.shard = %d AND p.node_id = %d",
+													one->group_id, one->shard,
+													one->node_id)), one);
+	ops_job_commit();
+	return found;
 }
 
 /* Whether somebody is at work on it. */
@@ -606,34 +632,43 @@ is_held(const Unfinished *one)
 	return held;
 }
 
+/* It may miss deletions, so it is made from nothing. */
 static void
-repair_one(const Unfinished *one)
+make_again(const Unfinished *one)
+{
+	ops_job_begin();
+	lock_cluster();
+	set_state(one->group_id, one->shard, one->node_id, "stale");
+	(void) shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_make_copy(%d, %d)",
+								   one->group_id, one->shard));
+	(void) shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_empty_copy(%d, %d)",
+								   one->group_id, one->shard));
+	ops_job_commit();
+	fill_copy(one->group_id, one->shard, 0, one->node_id);
+}
+
+/* False if there is nothing to be done any more. */
+static bool
+repair_one(Unfinished *one)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	ShoalConn  *hold;
+	volatile bool unfinished = false;
+	volatile bool drop = false;
 
-	if (one->state == SHOAL_COPY_DROPPING || one->replaces != 0)
-	{
-		step_drop(one->group_id, one->shard, one->node_id);
-		return;
-	}
 	ops_job_show(one->group_id, one->shard, 0, one->node_id, "emptying", 0);
 	hold = hold_copy(one->group_id, one->shard, one->node_id);
 	PG_TRY();
 	{
-		/* it may miss deletions, so it is made from nothing */
-		ops_job_begin();
-		lock_cluster();
-		set_state(one->group_id, one->shard, one->node_id, "stale");
-		(void) shoal_ops_call(one->node_id,
-							  psprintf("shoal.internal_make_copy(%d, %d)",
-									   one->group_id, one->shard));
-		(void) shoal_ops_call(one->node_id,
-							  psprintf("shoal.internal_empty_copy(%d, %d)",
-									   one->group_id, one->shard));
-		ops_job_commit();
-		fill_copy(one->group_id, one->shard, 0, one->node_id);
+		unfinished = is_still_unfinished(one);
+		drop = one->state == SHOAL_COPY_DROPPING || one->replaces != 0;
+		if (unfinished && drop)
+			step_drop(one->group_id, one->shard, one->node_id);
+		else if (unfinished)
+			make_again(one);
 	}
 	PG_CATCH();
 	{
@@ -644,12 +679,12 @@ repair_one(const Unfinished *one)
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
-	if (error)
-	{
+	if (error && unfinished && !drop)
 		undo(one->group_id, one->shard, one->node_id, false);
-		ReThrowError(error);
-	}
 	release_copy(hold, one->group_id, one->shard);
+	if (error)
+		ReThrowError(error);
+	return unfinished;
 }
 
 static int
@@ -662,10 +697,8 @@ repair(void)
 	{
 		Unfinished *one = lfirst(lc);
 
-		if (is_held(one))
-			continue;
-		repair_one(one);
-		count++;
+		if (!is_held(one) && repair_one(one))
+			count++;
 	}
 	return count;
 }
