@@ -327,6 +327,22 @@ step_drop(int group_id, int shard, int node_id)
 	ops_job_commit();
 }
 
+/* Nobody writes to it any more; then step_drop can't be in anyone's way. */
+static void
+step_stop_writes(int group_id, int shard, int node_id)
+{
+	int			primary;
+
+	ops_job_begin();
+	lock_cluster();
+	primary = find_group(group_id, shard)->primary[shard];
+	if (primary != 0)
+		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
+												group_id, shard));
+	set_state(group_id, shard, node_id, "dropping");
+	ops_job_commit();
+}
+
 /* ---- one copy ---- */
 
 /*
@@ -496,6 +512,33 @@ count_replicas(int group_id, int shard)
 	return count;
 }
 
+/* Before anything is changed. */
+static void
+check_enough_nodes(const ShoalGroup *group, int replicas)
+{
+	for (int shard = 0; shard < group->shard_count; shard++)
+	{
+		int			n = 0;
+		ListCell   *lc;
+
+		foreach(lc, shoal_meta_nodes())
+		{
+			const ShoalNode *node = lfirst(lc);
+
+			if (node->holds_shards ||
+				shoal_meta_copy(group, shard, node->node_id) != NULL)
+				n++;
+		}
+		if (replicas >= n)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%d nodes are too few for %d replicas of each shard",
+							n, replicas),
+					 errdetail("A replica is never on the node of its primary."),
+					 errhint("Add nodes with shoal.add_node(), or use fewer replicas.")));
+	}
+}
+
 static int
 set_replicas(int group_id, int replicas)
 {
@@ -505,6 +548,7 @@ set_replicas(int group_id, int replicas)
 	ops_job_begin();
 	lock_cluster();
 	shard_count = find_group(group_id, 0)->shard_count;
+	check_enough_nodes(find_group(group_id, 0), replicas);
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
 									  replicas, group_id));
 	ops_job_commit();
@@ -529,7 +573,10 @@ set_replicas(int group_id, int replicas)
 			if (difference > 0)
 				make_copy(group_id, shard, 0, node_id);
 			else
+			{
+				step_stop_writes(group_id, shard, node_id);
 				step_drop(group_id, shard, node_id);
+			}
 			changed++;
 		}
 	}
@@ -547,6 +594,18 @@ typedef struct Unfinished
 	char		state;
 } Unfinished;
 
+#define UNFINISHED "SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)" \
+	" FROM shoal.placement p JOIN shoal.node n USING (node_id)" \
+	" WHERE p.state <> 'active' AND n.state = 'active'"
+
+static bool
+read_unfinished(const char *text, Unfinished *one)
+{
+	return text != NULL &&
+		sscanf(text, "%d %d %d %d %c", &one->group_id, &one->shard,
+			   &one->node_id, &one->replaces, &one->state) == 5;
+}
+
 /* Placements that are not as they should be, a List of Unfinished *. */
 static List *
 find_unfinished(MemoryContext context)
@@ -557,22 +616,36 @@ find_unfinished(MemoryContext context)
 	MemoryContext old;
 
 	ops_job_begin();
-	rows = shoal_ops_texts("SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)"
-						   " FROM shoal.placement p JOIN shoal.node n USING (node_id)"
-						   " WHERE p.state <> 'active' AND n.state = 'active'"
-						   " ORDER BY p.group_id, p.shard, p.node_id");
+	rows = shoal_ops_texts(UNFINISHED " ORDER BY p.group_id, p.shard, p.node_id");
 	old = MemoryContextSwitchTo(context);
 	foreach(lc, rows)
 	{
 		Unfinished *one = palloc0(sizeof(Unfinished));
 
-		if (sscanf(lfirst(lc), "%d %d %d %d %c", &one->group_id, &one->shard,
-				   &one->node_id, &one->replaces, &one->state) == 5)
+		if (read_unfinished(lfirst(lc), one))
 			result = lappend(result, one);
 	}
 	MemoryContextSwitchTo(old);
 	ops_job_commit();
 	return result;
+}
+
+/*
+ * Looks again, now that nobody else can work on it; false if somebody has put it
+ * right meanwhile.
+ */
+static bool
+is_still_unfinished(Unfinished *one)
+{
+	bool		found;
+
+	ops_job_begin();
+	lock_cluster();
+	found = read_unfinished(shoal_ops_text(psprintf(UNFINISHED " AND p.group_id = %d AND p.shard = %d AND p.node_id = %d",
+													one->group_id, one->shard,
+													one->node_id)), one);
+	ops_job_commit();
+	return found;
 }
 
 /* Whether somebody is at work on it. */
@@ -591,34 +664,43 @@ is_held(const Unfinished *one)
 	return held;
 }
 
+/* It may miss deletions, so it is made from nothing. */
 static void
-repair_one(const Unfinished *one)
+make_again(const Unfinished *one)
+{
+	ops_job_begin();
+	lock_cluster();
+	set_state(one->group_id, one->shard, one->node_id, "stale");
+	(void) shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_make_copy(%d, %d)",
+								   one->group_id, one->shard));
+	(void) shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_empty_copy(%d, %d)",
+								   one->group_id, one->shard));
+	ops_job_commit();
+	fill_copy(one->group_id, one->shard, 0, one->node_id);
+}
+
+/* False if there is nothing to be done any more. */
+static bool
+repair_one(Unfinished *one)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	ShoalConn  *hold;
+	volatile bool unfinished = false;
+	volatile bool drop = false;
 
-	if (one->state == SHOAL_COPY_DROPPING || one->replaces != 0)
-	{
-		step_drop(one->group_id, one->shard, one->node_id);
-		return;
-	}
 	ops_job_show(one->group_id, one->shard, 0, one->node_id, "emptying", 0);
 	hold = hold_copy(one->group_id, one->shard, one->node_id);
 	PG_TRY();
 	{
-		/* it may miss deletions, so it is made from nothing */
-		ops_job_begin();
-		lock_cluster();
-		set_state(one->group_id, one->shard, one->node_id, "stale");
-		(void) shoal_ops_call(one->node_id,
-							  psprintf("shoal.internal_make_copy(%d, %d)",
-									   one->group_id, one->shard));
-		(void) shoal_ops_call(one->node_id,
-							  psprintf("shoal.internal_empty_copy(%d, %d)",
-									   one->group_id, one->shard));
-		ops_job_commit();
-		fill_copy(one->group_id, one->shard, 0, one->node_id);
+		unfinished = is_still_unfinished(one);
+		drop = one->state == SHOAL_COPY_DROPPING || one->replaces != 0;
+		if (unfinished && drop)
+			step_drop(one->group_id, one->shard, one->node_id);
+		else if (unfinished)
+			make_again(one);
 	}
 	PG_CATCH();
 	{
@@ -629,12 +711,12 @@ repair_one(const Unfinished *one)
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
-	if (error)
-	{
+	if (error && unfinished && !drop)
 		undo(one->group_id, one->shard, one->node_id, false);
-		ReThrowError(error);
-	}
 	release_copy(hold, one->group_id, one->shard);
+	if (error)
+		ReThrowError(error);
+	return unfinished;
 }
 
 static int
@@ -647,10 +729,8 @@ repair(void)
 	{
 		Unfinished *one = lfirst(lc);
 
-		if (is_held(one))
-			continue;
-		repair_one(one);
-		count++;
+		if (!is_held(one) && repair_one(one))
+			count++;
 	}
 	return count;
 }
