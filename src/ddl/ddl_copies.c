@@ -59,7 +59,7 @@ PG_FUNCTION_INFO_V1(shoal_internal_mirror_group);
 
 /* milliseconds between such attempts, and until there are no more if there is no lock_timeout */
 #define LOCK_PAUSE 100
-#define LOCK_PATIENCE (5 * 60 * 1000)
+#define LOCK_PATIENCE (60 * 1000)
 
 /* The tables of a group that have shards, or are one. */
 static List *

@@ -235,6 +235,20 @@ call_fill(int node_id, const char *call)
 	return result;
 }
 
+/* Its node may have been given up meanwhile, and then the copy lacks writes. */
+static void
+check_filling(const ShoalGroup *group, int shard, int node_id)
+{
+	const ShoalCopy *copy = shoal_meta_copy(group, shard, node_id);
+
+	if (copy == NULL || copy->state != SHOAL_COPY_COPYING)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the copy of shard %d on node %d does not get all writes any more",
+						shard, node_id),
+				 errhint("Its node was given up meanwhile; try again.")));
+}
+
 /* Sends some blocks of a table; false if there are no more. */
 static bool
 fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
@@ -248,6 +262,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	ops_job_begin();
 	CHECK_FOR_INTERRUPTS();
 	group = find_group(group_id, shard);
+	check_filling(group, shard, node_id);
 	name = get_rel_name(relid);
 	if (name == NULL)
 	{
@@ -295,13 +310,16 @@ step_fill(int group_id, int shard, int node_id)
 static void
 step_finish(int group_id, int shard, int from, int to)
 {
+	const ShoalGroup *group;
+
 	ops_job_begin();
 	lock_cluster();
+	group = find_group(group_id, shard);
+	check_filling(group, shard, to);
 	if (from == 0)
 		set_state(group_id, shard, to, "active");
 	else
 	{
-		const ShoalGroup *group = find_group(group_id, shard);
 		const ShoalCopy *old = shoal_meta_copy(group, shard, from);
 
 		if (old == NULL)

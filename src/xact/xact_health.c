@@ -73,6 +73,7 @@ typedef struct HealthPeer
 typedef struct Health
 {
 	bool		wanted;			/* it has replicas */
+	uint64		wants;			/* how often that was found */
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
 	pg_atomic_uint64 lease_until;
@@ -137,11 +138,10 @@ want(void)
 		proc_exit_inprogress)
 		return;
 	health = my_health();
-	if (health->wanted)
-		return;
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	health->wants++;
 	health->wanted = true;
-	if (xact_shared->launcher_latch)
+	if (health->since == 0 && xact_shared->launcher_latch)
 		SetLatch(xact_shared->launcher_latch);
 	LWLockRelease(xact_shared_lock);
 }
@@ -181,15 +181,27 @@ shoal_health_begin(void)
 	LWLockRelease(xact_shared_lock);
 }
 
-void
-shoal_health_stop(bool wanted)
+uint64
+shoal_health_wants(void)
+{
+	return my_health()->wants;
+}
+
+bool
+shoal_health_stop(uint64 wants)
 {
 	Health	   *health = my_health();
+	bool		stop;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	health->since = 0;
-	health->wanted = health->wanted && wanted;
+	stop = health->wants == wants;
+	if (stop)
+	{
+		health->since = 0;
+		health->wanted = false;
+	}
 	LWLockRelease(xact_shared_lock);
+	return stop;
 }
 
 void
