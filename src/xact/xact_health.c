@@ -155,7 +155,9 @@ xact_health_is_wanted(int gate)
 bool
 shoal_health_is_watched(void)
 {
-	return shared != NULL && shoal_failover_time > 0 && my_health()->wanted;
+	/* a database without Shoal is to have no gate */
+	return shared != NULL && shoal_failover_time > 0 &&
+		shoal_meta_enabled() && my_health()->wanted;
 }
 
 void
@@ -330,6 +332,12 @@ shoal_health_answers(int node_id)
 	return false;
 }
 
+static bool
+watches(void)
+{
+	return shoal_failover_time > 0 && my_health()->wanted;
+}
+
 /*
  * Whether nothing is to be waited for from a node: it was given up, or will be
  * as soon as those let go who wait for it.
@@ -498,4 +506,5 @@ xact_health_init(void)
 	shmem_startup_hook = startup;
 	shoal_meta_on_replicas = want;
 	shoal_remote_is_gone = is_gone;
+	shoal_remote_watches = watches;
 }
