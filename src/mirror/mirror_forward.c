@@ -6,7 +6,7 @@
  * own triggers.  They are kept until the statement is over and then sent to the
  * nodes that each names, which join the transaction by that.  What a statement
  * of a subtransaction has brought is sent in that subtransaction, before it
- * ends, and forgotten if it fails.
+ * ends, and forgotten if it fails.  If it is much it waits in a temporary file.
  *
  * A node that has begun to commit cannot bring anything any more: what
  * comes from triggers that PREPARE fires is an error.
@@ -18,10 +18,12 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "storage/buffile.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -35,6 +37,9 @@
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
 
+/* bytes that are kept in memory */
+#define MEMORY_SIZE (8 * 1024 * 1024)
+
 /* bytes at most that are left for the end of a transaction */
 #define LAST_SIZE (16 * 1024)
 
@@ -46,7 +51,10 @@ typedef struct MirrorPiece
 {
 	int			level;			/* nesting level of its transaction */
 	int			len;
-	char	   *data;			/* NULL: there was no memory for it */
+	char	   *data;			/* NULL: there was no memory for it, or ... */
+	bool		spooled;		/* ... it is in the file, there: */
+	int			fileno;
+	off_t		offset;
 } MirrorPiece;
 
 /* What is to be sent to a node. */
@@ -62,6 +70,10 @@ static MemoryContext pieces_cxt = NULL;
 static MirrorPiece *pieces = NULL;
 static int	npieces = 0;
 static int	max_pieces = 0;
+static Size pieces_size = 0;	/* of those in memory */
+static BufFile *spool = NULL;	/* the rest; lives as long as the transaction */
+static int	spool_fileno = 0;	/* its end */
+static off_t spool_end = 0;
 
 /* what is on its way to replicas: MirrorBuffer *, in the context */
 static List *streams = NIL;
@@ -153,9 +165,73 @@ add_piece(int len)
 	piece = &pieces[npieces++];
 	piece->level = GetCurrentTransactionNestLevel();
 	piece->len = len;
+	piece->spooled = false;
+	pieces_size += len;
 	piece->data = MemoryContextAllocExtended(pieces_cxt, (Size) len + 1,
 											 MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	return piece;
+}
+
+static void
+make_spool(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	ResourceOwner owner = CurrentResourceOwner;
+
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	spool = BufFileCreateTemp(false);
+	spool_fileno = 0;
+	spool_end = 0;
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(old);
+}
+
+/* Puts what is in memory into a file, if it is much. */
+static void
+put_away(void)
+{
+	if (pieces_size <= MEMORY_SIZE || !IsTransactionState())
+		return;
+	if (spool == NULL)
+		make_spool();
+	if (BufFileSeek(spool, spool_fileno, spool_end, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not seek in a temporary file")));
+	for (int i = 0; i < npieces; i++)
+	{
+		MirrorPiece *piece = &pieces[i];
+
+		if (piece->data == NULL)
+			continue;
+		BufFileTell(spool, &piece->fileno, &piece->offset);
+		BufFileWrite(spool, piece->data, piece->len);
+		piece->spooled = true;
+		pfree(piece->data);
+		piece->data = NULL;
+	}
+	BufFileTell(spool, &spool_fileno, &spool_end);
+	pieces_size = 0;
+}
+
+/* Has a piece in memory. */
+static void
+fetch(MirrorPiece *piece)
+{
+	if (piece->data == NULL && piece->spooled)
+	{
+		piece->data = MemoryContextAllocHuge(pieces_cxt, (Size) piece->len + 1);
+		if (BufFileSeek(spool, piece->fileno, piece->offset, SEEK_SET) != 0 ||
+			BufFileRead(spool, piece->data, piece->len) != piece->len)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not read from a temporary file")));
+	}
+	if (piece->data == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Changes of a table with replicas could not be kept.")));
 }
 
 void
@@ -165,6 +241,7 @@ mirror_take_segments(const char *data, int len)
 
 	if (piece->data)
 		memcpy(piece->data, data, len);
+	put_away();
 }
 
 /* From inside of libpq: raises no error. */
@@ -310,11 +387,7 @@ send_piece(MirrorPiece *piece, List **buffers)
 {
 	int			at = 0;
 
-	if (piece->data == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory"),
-				 errdetail("Changes of a table with replicas could not be kept.")));
+	fetch(piece);
 	while (at < piece->len)
 	{
 		char	   *segment = piece->data + at;
@@ -338,6 +411,9 @@ send_piece(MirrorPiece *piece, List **buffers)
 	}
 	pfree(piece->data);
 	piece->data = NULL;
+	if (!piece->spooled)
+		pieces_size -= Min(pieces_size, piece->len);
+	piece->spooled = false;
 	piece->len = 0;
 }
 
@@ -452,6 +528,13 @@ forward(bool last)
 	MemoryContextDelete(streams_cxt);
 	streams_cxt = NULL;
 	streams = NIL;
+	if (npieces > 0)
+		return;
+	pieces_size = 0;
+	/* a file that is open at the commit would be taken for a leak */
+	if (spool)
+		BufFileClose(spool);
+	spool = NULL;
 }
 
 void
@@ -602,7 +685,10 @@ drop_pieces(int level)
 	{
 		npieces--;
 		if (pieces[npieces].data)
+		{
 			pfree(pieces[npieces].data);
+			pieces_size -= Min(pieces_size, pieces[npieces].len);
+		}
 	}
 }
 
@@ -648,6 +734,7 @@ on_xact(XactEvent event, void *arg)
 	/* gone with the transaction's memory */
 	streams = NIL;
 	streams_cxt = NULL;
+	spool = NULL;
 	drop_pieces(0);
 	shoal_scope_copies_here = false;
 }
@@ -656,6 +743,7 @@ void
 shoal_mirror_init(void)
 {
 	shoal_remote_on_changes = on_changes;
+	shoal_remote_after_input = put_away;
 	shoal_xact_before_end = before_end;
 	shoal_xact_when_prepared = when_prepared;
 	next_run = ExecutorRun_hook;

@@ -71,6 +71,7 @@ typedef struct MirrorEntry
 	char	   *row;			/* NULL: there is none any more */
 	int			row_len;
 	int			level;			/* nesting level of its transaction */
+	ItemPointerData tid;		/* of the new row */
 	int			dead_level;		/* and of the one that has replaced the new row;
 								 * 0: none has */
 } MirrorEntry;
@@ -172,7 +173,10 @@ entry_of_version(MirrorRel *rel, ItemPointer tid)
 
 	make_key(&key, rel->relid, tid);
 	version = hash_search(versions, &key, HASH_FIND, NULL);
-	if (version == NULL || version->entry >= nentries)
+	/* a subtransaction that made it may have been rolled back */
+	if (version == NULL || version->entry >= nentries ||
+		entries[version->entry].rel != rel ||
+		!ItemPointerEquals(&entries[version->entry].tid, tid))
 		return NULL;
 	return &entries[version->entry];
 }
@@ -265,6 +269,8 @@ note_change(Relation rel, MirrorRel *target, TupleTableSlot *old_slot,
 		entries = repalloc_huge(entries, sizeof(MirrorEntry) * max_entries);
 	}
 	entries[nentries] = entry;
+	if (entry.row)
+		entries[nentries].tid = new_slot->tts_tid;
 	if (entry.row)
 		remember_version(target, &new_slot->tts_tid, nentries);
 	target->pending++;

@@ -260,6 +260,12 @@ extern void shoal_remote_raise(ShoalConn *conn, PGresult *res)
  */
 extern void (*shoal_remote_on_changes) (ShoalConn *conn, const char *text);
 
+/*
+ * Called in waits that may raise errors, when a node has sent something: what
+ * on_changes has been given can be put away.  Uses no connection.  Or NULL.
+ */
+extern void (*shoal_remote_after_input) (void);
+
 /* Notices with this severity are such changes; nothing but Shoal makes one. */
 #define SHOAL_CHANGES_SEVERITY	"SHOAL"
 

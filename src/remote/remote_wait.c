@@ -29,6 +29,7 @@
 #define SAME_CANCEL_TIME	100
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
+void		(*shoal_remote_after_input) (void) = NULL;
 bool		(*shoal_remote_is_gone) (int node_id) = NULL;
 bool		(*shoal_remote_watches) (void) = NULL;
 
@@ -184,6 +185,8 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 		return false;
 	if ((event.events & WL_SOCKET_READABLE) && !PQconsumeInput(conn->pg))
 		return false;
+	if (interruptible && shoal_remote_after_input)
+		shoal_remote_after_input();
 	return true;
 }
 
@@ -354,7 +357,13 @@ wait_once(ShoalRequest **reqs, int n)
 		ShoalConn  *conn = reqs[i] ? reqs[i]->conn : NULL;
 
 		if (conn && conn->priv->many_pos == event.pos)
-			return push_output(conn) && PQconsumeInput(conn->pg) ? -1 : i;
+		{
+			if (!push_output(conn) || !PQconsumeInput(conn->pg))
+				return i;
+			if (shoal_remote_after_input)
+				shoal_remote_after_input();
+			return -1;
+		}
 	}
 	drop_many();
 	return -1;
