@@ -159,13 +159,15 @@ mirror_int_value(const MirrorAnswer *answer, int column)
 /* ---- comparing two answers ---- */
 
 char *
-mirror_differing_buckets(MirrorAnswer *primary, MirrorAnswer *other, int enough)
+mirror_differing_buckets(MirrorAnswer *primary, MirrorAnswer *other, int enough,
+						 int64 *rows)
 {
 	StringInfoData buf;
 	bool		more_primary = mirror_next_row(primary);
 	bool		more_other = mirror_next_row(other);
 	int			n = 0;
 
+	rows[0] = rows[1] = 0;
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
 	while (more_primary || more_other)
@@ -180,9 +182,15 @@ mirror_differing_buckets(MirrorAnswer *primary, MirrorAnswer *other, int enough)
 			appendStringInfo(&buf, "%s%d", n++ > 0 ? "," : "",
 							 (int) Min(in_primary, in_other));
 		if (in_primary <= in_other)
+		{
+			rows[0] += mirror_int_value(primary, 1);
 			more_primary = mirror_next_row(primary);
+		}
 		if (in_other <= in_primary)
+		{
+			rows[1] += mirror_int_value(other, 1);
 			more_other = mirror_next_row(other);
+		}
 	}
 	appendStringInfoChar(&buf, '}');
 	return buf.data;

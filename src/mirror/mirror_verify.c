@@ -418,6 +418,7 @@ find_differences(Verify *verify, const char *leaf, Copy *primary, Copy *copy,
 	char	   *arguments;
 	char	   *question;
 	char	   *wanted;
+	int64		counts[2];
 	MirrorAnswer *answers[2];
 
 	if (enough <= 0)
@@ -427,7 +428,7 @@ find_differences(Verify *verify, const char *leaf, Copy *primary, Copy *copy,
 	question = psprintf("buckets(%s) ORDER BY bucket", arguments);
 	answers[0] = mirror_ask(verify->moment, primary->node_id, 4, question);
 	answers[1] = mirror_ask(verify->moment, copy->node_id, 4, question);
-	wanted = mirror_differing_buckets(answers[0], answers[1], enough);
+	wanted = mirror_differing_buckets(answers[0], answers[1], enough, counts);
 
 	question = psprintf("rows(%s, '%s') ORDER BY key_hash,"
 						" key COLLATE pg_catalog.\"C\", hash_1, hash_2",

@@ -46,10 +46,11 @@ extern int64 mirror_int_value(const MirrorAnswer *answer, int column);
 /*
  * Some of the buckets in which the copies differ, enough to have that many
  * rows in them that do; as an array's text.  Both answers are read to their
- * ends.
+ * ends.  Sets rows[0] and rows[1]: how many there are in all.
  */
 extern char *mirror_differing_buckets(MirrorAnswer *primary,
-									  MirrorAnswer *other, int enough);
+									  MirrorAnswer *other, int enough,
+									  int64 *rows);
 
 /* Order of two rows by key_hash and key. */
 extern int	mirror_compare_keys(const MirrorAnswer *a, const MirrorAnswer *b);
