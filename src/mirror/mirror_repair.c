@@ -256,12 +256,15 @@ take_key(Repair *repair, StringInfo buf)
 static bool
 find_row(Repair *repair, Snapshot snapshot, ItemPointer tid)
 {
-	/* works with any table, whatever it is called */
-	SysScanDesc scan = systable_beginscan(repair->rel, repair->index, true,
-										  snapshot, repair->nkeys,
-										  repair->scankeys);
-	HeapTuple	tuple = systable_getnext(scan);
+	ScanKeyData scankeys[INDEX_MAX_KEYS];
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
+	/* works with any table, whatever it is called, and writes into its keys */
+	memcpy(scankeys, repair->scankeys, sizeof(ScanKeyData) * repair->nkeys);
+	scan = systable_beginscan(repair->rel, repair->index, true, snapshot,
+							  repair->nkeys, scankeys);
+	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		*tid = tuple->t_self;
 	systable_endscan(scan);
