@@ -9,7 +9,7 @@
  * leaves it alone.  It always fires, whatever session_replication_role is, and
  * first of all row triggers, as they fire in the order of their names.
  *
- * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER.
+ * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER, where it is not there.
  */
 #include "postgres.h"
 
@@ -33,14 +33,17 @@
 #define MIRROR_NAME "!shoal_mirror"
 
 static bool
-has_mirror(Relation rel, Oid function)
+has_mirror_trigger(Oid relid, Oid function, LOCKMODE lockmode)
 {
+	Relation	rel = table_open(relid, lockmode);
 	TriggerDesc *triggers = rel->trigdesc;
+	bool		found = false;
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		if (triggers->triggers[i].tgfoid == function)
-			return true;
-	return false;
+			found = true;
+	table_close(rel, NoLock);
+	return found;
 }
 
 static void
@@ -49,12 +52,11 @@ add_mirror(Oid relid)
 	List	   *name = list_make2(makeString("shoal"),
 								  makeString("mirror_change"));
 	Oid			function = LookupFuncName(name, 0, NULL, false);
-	Relation	rel = table_open(relid, ShareRowExclusiveLock);
-	bool		exists = has_mirror(rel, function);
 	CreateTrigStmt *stmt;
 
-	table_close(rel, NoLock);
-	if (exists)
+	/* those who write to it are not to be kept waiting for nothing */
+	if (has_mirror_trigger(relid, function, AccessShareLock) ||
+		has_mirror_trigger(relid, function, ShareRowExclusiveLock))
 		return;
 	stmt = makeNode(CreateTrigStmt);
 	stmt->trigname = MIRROR_NAME;

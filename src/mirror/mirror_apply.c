@@ -676,24 +676,30 @@ has_key(Target *target, Reader key, Reader row)
 	return true;
 }
 
-/* Whether the row that was found has been made by that transaction. */
-static bool
-was_made_by(Target *target, TransactionId xid)
+/* Deletes a row if it is the version that was made by that transaction. */
+static void
+erase_version(Target *target, Reader key, TransactionId xid)
 {
 	bool		isnull;
-	Datum		xmin = slot_getsysattr(target->found,
-									   MinTransactionIdAttributeNumber, &isnull);
+	Datum		xmin;
 
-	return DatumGetTransactionId(xmin) == xid;
+	see_changes(target);
+	fill_key(target, key, target->search);
+	if (mirror_lock_by_key(target->rel, target->index, target->search,
+						   LockTupleExclusive, LockWaitSkip,
+						   target->found) != MIRROR_ROW_LOCKED)
+		return;
+	xmin = slot_getsysattr(target->found, MinTransactionIdAttributeNumber,
+						   &isnull);
+	if (DatumGetTransactionId(xmin) == xid)
+		delete_row(target);
 }
 
 /* In a copy that is being filled or repaired. */
 static void
-change_leniently(Target *target, char op, Reader old, Reader row,
-				 TransactionId xid)
+change_leniently(Target *target, char op, Reader old, Reader row)
 {
-	bool		found = (op == 'U' || op == 'D' || op == 'E') &&
-		find_old(target, old);
+	bool		found = (op == 'U' || op == 'D') && find_old(target, old);
 
 	if (op == 'U' && found && target->constraints == NIL &&
 		has_key(target, old, row))
@@ -702,9 +708,9 @@ change_leniently(Target *target, char op, Reader old, Reader row,
 		return;
 	}
 	/* the new key may be an old row's, too */
-	if (found && (op != 'E' || was_made_by(target, xid)))
+	if (found)
 		delete_row(target);
-	if (op != 'D' && op != 'E')
+	if (op != 'D')
 		put_row(target, row, op != 'F');
 }
 
@@ -776,8 +782,10 @@ apply_segment(Reader *reader, int group_id, int shard)
 		else if (op != 'D')
 			row = take_values(reader, target->ncols);
 		caller = MemoryContextSwitchTo(cxt);
-		if (target->lenient)
-			change_leniently(target, op, old, row, xid);
+		if (op == 'E')
+			erase_version(target, old, xid);
+		else if (target->lenient)
+			change_leniently(target, op, old, row);
 		else
 			change(target, op, old, row);
 		target->changed = true;

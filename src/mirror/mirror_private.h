@@ -11,7 +11,8 @@
  *		'I' row, 'U' key row, 'D' key; in a copy that is being made: 'X' (empty
  *		the table, only as the first), 'F' row (if it is not there); in one that
  *		is being repaired, with key columns: 'R' row (instead of any that has its
- *		key), 'E' key, int32 transaction id (delete it, if that one has made it)
+ *		key), 'E' key, int32 transaction id (delete it if that one has made it and
+ *		nobody has it locked)
  *
  * A key or row is its values, each an int32 length (-1: null) and bytes.
  * Without key columns (no primary key) the whole row is the key.  Integers are
@@ -21,6 +22,7 @@
 #define MIRROR_PRIVATE_H
 
 #include "lib/stringinfo.h"
+#include "nodes/lockoptions.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
@@ -102,6 +104,24 @@ extern Relation mirror_open_primary(Oid relid, int shard);
 extern void mirror_send_init(MirrorSender *sender, Relation rel, int node_id);
 extern void mirror_send(MirrorSender *sender, char op, StringInfo values);
 extern void mirror_send_end(MirrorSender *sender);
+
+/* ---- mirror_repair.c ---- */
+
+typedef enum MirrorLock
+{
+	MIRROR_ROW_LOCKED,
+	MIRROR_ROW_GONE,			/* there is none */
+	MIRROR_ROW_BUSY				/* locked by somebody else */
+} MirrorLock;
+
+/*
+ * Locks the row that has the key, by a btree index, as it is now, and puts it
+ * into a slot of the table's kind.
+ */
+extern MirrorLock mirror_lock_by_key(Relation rel, Oid index,
+									 TupleTableSlot *key, LockTupleMode mode,
+									 LockWaitPolicy policy,
+									 TupleTableSlot *row);
 
 /* ---- mirror_apply.c ---- */
 

@@ -21,12 +21,14 @@
  * deletes the row if it is still the version that the comparison saw, told by the
  * key and the transaction that made it.  If somebody has inserted a row with that
  * key since then, be it the very same bytes, the copy has been told before he
- * committed anywhere; he has replaced that version, or waits for us to delete it
- * and then inserts his, or we wait for him and find his.
+ * committed anywhere.  So he has replaced that version; or he is about to, has it
+ * locked, and 'E' leaves it alone; or he waits for us to delete it, and then
+ * inserts his.
  *
- * Rows that others have locked are left out, and returned, so that a batch of
- * keys never waits and can't be part of a deadlock.  The coordinator tries them
- * again one by one, in transactions of their own, which wait.
+ * Whoever waits while he has locked rows that others want may be part of a
+ * deadlock.  So rows that others have locked here are left out, and returned.  The
+ * coordinator tries them again one by one, in transactions of their own, which
+ * wait.  What 'E' has left alone the next comparison finds, if it still differs.
  */
 #include "postgres.h"
 
@@ -76,18 +78,10 @@ typedef struct Repair
 	Oid			index;
 	int			nkeys;
 	KeyColumn  *columns;
-	ScanKeyData *scankeys;
 	LockWaitPolicy policy;
 	TupleTableSlot *key;
 	TupleTableSlot *row;
 } Repair;
-
-typedef enum Outcome
-{
-	ROW_LOCKED,
-	ROW_GONE,
-	ROW_BUSY
-} Outcome;
 
 /* ---- the key ---- */
 
@@ -168,16 +162,11 @@ open_key(Repair *repair)
 	Relation	index = index_open(repair->index, AccessShareLock);
 
 	repair->columns = palloc0(sizeof(KeyColumn) * repair->nkeys);
-	repair->scankeys = palloc0(sizeof(ScanKeyData) * repair->nkeys);
 	for (int i = 0; i < repair->nkeys; i++)
 	{
 		KeyColumn  *column = &repair->columns[i];
 		Form_pg_attribute att;
 		Oid			function;
-		Oid			operator = get_opfamily_member(index->rd_opfamily[i],
-												   index->rd_opcintype[i],
-												   index->rd_opcintype[i],
-												   BTEqualStrategyNumber);
 
 		column->attno = index->rd_index->indkey.values[i];
 		att = TupleDescAttr(RelationGetDescr(repair->rel), column->attno - 1);
@@ -188,10 +177,6 @@ open_key(Repair *repair)
 		else
 			getTypeInputInfo(att->atttypid, &function, &column->ioparam);
 		fmgr_info(function, &column->function);
-		ScanKeyEntryInitialize(&repair->scankeys[i], 0, column->attno,
-							   BTEqualStrategyNumber, index->rd_opcintype[i],
-							   index->rd_indcollation[i],
-							   get_opcode(operator), (Datum) 0);
 	}
 	index_close(index, AccessShareLock);
 }
@@ -245,35 +230,60 @@ take_key(Repair *repair, StringInfo buf)
 									  column->ioparam, column->typmod);
 		slot->tts_values[column->attno - 1] = value;
 		slot->tts_isnull[column->attno - 1] = false;
-		repair->scankeys[i].sk_argument = value;
 	}
 	ExecStoreVirtualTuple(slot);
 }
 
 /* ---- rows ---- */
 
-/* The place of the row that has the key now. */
+/* Conditions of a search for the key that the slot has; returns their number. */
+static int
+search_keys(Oid index_id, TupleTableSlot *key, ScanKey scankeys)
+{
+	Relation	index = index_open(index_id, AccessShareLock);
+	int			n = IndexRelationGetNumberOfKeyAttributes(index);
+
+	for (int i = 0; i < n; i++)
+	{
+		AttrNumber	attno = index->rd_index->indkey.values[i];
+		Oid			operator = get_opfamily_member(index->rd_opfamily[i],
+												   index->rd_opcintype[i],
+												   index->rd_opcintype[i],
+												   BTEqualStrategyNumber);
+
+		ScanKeyEntryInitialize(&scankeys[i], 0, attno, BTEqualStrategyNumber,
+							   index->rd_opcintype[i],
+							   index->rd_indcollation[i],
+							   get_opcode(operator),
+							   key->tts_values[attno - 1]);
+	}
+	index_close(index, NoLock);
+	return n;
+}
+
+/* The place of the row that has the key. */
 static bool
-find_row(Repair *repair, Snapshot snapshot, ItemPointer tid)
+find_row(Relation rel, Oid index, TupleTableSlot *key, Snapshot snapshot,
+		 ItemPointer tid)
 {
 	ScanKeyData scankeys[INDEX_MAX_KEYS];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	int			n = search_keys(index, key, scankeys);
 
-	/* works with any table, whatever it is called, and writes into its keys */
-	memcpy(scankeys, repair->scankeys, sizeof(ScanKeyData) * repair->nkeys);
-	scan = systable_beginscan(repair->rel, repair->index, true, snapshot,
-							  repair->nkeys, scankeys);
-	tuple = systable_getnext(scan);
+	/* works with any table, whatever it is called */
+	SysScanDesc scan = systable_beginscan(rel, index, true, snapshot, n,
+										  scankeys);
+	HeapTuple	tuple = systable_getnext(scan);
+
 	if (HeapTupleIsValid(tuple))
 		*tid = tuple->t_self;
 	systable_endscan(scan);
 	return HeapTupleIsValid(tuple);
 }
 
-/* Locks the row that has the key, into repair->row. */
-static Outcome
-lock_row(Repair *repair)
+MirrorLock
+mirror_lock_by_key(Relation rel, Oid index, TupleTableSlot *key,
+				   LockTupleMode mode, LockWaitPolicy policy,
+				   TupleTableSlot *row)
 {
 	for (;;)
 	{
@@ -281,20 +291,20 @@ lock_row(Repair *repair)
 		ItemPointerData tid;
 		TM_Result	result = TM_Deleted;
 		TM_FailureData failure;
-		bool		found = find_row(repair, snapshot, &tid);
+		bool		found = find_row(rel, index, key, snapshot, &tid);
 
 		CHECK_FOR_INTERRUPTS();
 		if (found)
-			result = table_tuple_lock(repair->rel, &tid, snapshot, repair->row,
-									  GetCurrentCommandId(true), LockTupleShare,
-									  repair->policy, 0, &failure);
+			result = table_tuple_lock(rel, &tid, snapshot, row,
+									  GetCurrentCommandId(true), mode, policy,
+									  0, &failure);
 		UnregisterSnapshot(snapshot);
 		if (!found)
-			return ROW_GONE;
+			return MIRROR_ROW_GONE;
 		if (result == TM_Ok)
-			return ROW_LOCKED;
+			return MIRROR_ROW_LOCKED;
 		if (result == TM_WouldBlock)
-			return ROW_BUSY;
+			return MIRROR_ROW_BUSY;
 		if (result != TM_Updated && result != TM_Deleted)
 			elog(ERROR, "unexpected table_tuple_lock status: %u", result);
 	}
@@ -310,7 +320,7 @@ send_entry(Repair *repair, StringInfo entry)
 	int			xid = op == 'E' ? take_int(entry) : 0;
 	int			nestlevel = mirror_fix_settings();
 	StringInfo	values;
-	Outcome		outcome;
+	MirrorLock	outcome;
 
 	take_key(repair, entry);
 	AtEOXact_GUC(true, nestlevel);
@@ -322,8 +332,9 @@ send_entry(Repair *repair, StringInfo entry)
 		mirror_send(sender, 'E', values);
 		return true;
 	}
-	outcome = lock_row(repair);
-	if (outcome == ROW_LOCKED)
+	outcome = mirror_lock_by_key(repair->rel, repair->index, repair->key,
+								 LockTupleShare, repair->policy, repair->row);
+	if (outcome == MIRROR_ROW_LOCKED)
 	{
 		values = mirror_encode_row(target->encoder, target->ncols,
 								   target->attnums, repair->row);
@@ -331,7 +342,7 @@ send_entry(Repair *repair, StringInfo entry)
 		sender->rows++;
 	}
 	ExecClearTuple(repair->row);
-	return outcome != ROW_BUSY;
+	return outcome != MIRROR_ROW_BUSY;
 }
 
 /* Returns those entries that have to wait. */

@@ -22,6 +22,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
@@ -52,7 +53,7 @@
 #define FEW_ROWS	1000
 
 /* comparisons at most before the copy is filled instead */
-#define MAX_PASSES	4
+#define MAX_PASSES	8
 
 /* hexadecimal digits of an int32 */
 #define INT_DIGITS	8
@@ -268,11 +269,11 @@ compare(TableRepair *repair)
 /* ---- repairing ---- */
 
 /*
- * Returns those entries, likewise in hexadecimal, that somebody has locked, if
- * not told to wait.
+ * In a transaction.  Returns those entries, likewise in hexadecimal, that
+ * somebody has locked, if not told to wait.
  */
 static char *
-repair_batch(TableRepair *repair, const char *entries, bool wait)
+send_batch(TableRepair *repair, const char *entries, bool wait)
 {
 	char	   *text;
 	char	   *left;
@@ -294,7 +295,37 @@ repair_batch(TableRepair *repair, const char *entries, bool wait)
 	left = MemoryContextStrdup(repair->context, text + at);
 	shoal_mirror_forward();
 	ops_job_commit();
+	MemoryContextSwitchTo(repair->context);
 	ops_job_progress(0, rows);
+	return left;
+}
+
+/*
+ * The same; what a conflict with somebody else keeps from being done is left to
+ * the next pass.
+ */
+static char *
+repair_batch(TableRepair *repair, const char *entries, bool wait)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *volatile left = NULL;
+
+	PG_TRY();
+	{
+		left = send_batch(repair, entries, wait);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_T_R_DEADLOCK_DETECTED &&
+			geterrcode() != ERRCODE_T_R_SERIALIZATION_FAILURE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+		left = MemoryContextStrdup(repair->context, "");
+	}
+	PG_END_TRY();
 	return left;
 }
 
