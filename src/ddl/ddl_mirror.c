@@ -6,15 +6,19 @@
  * the primary or may become it: a trigger of the partition, not of the parent,
  * so that it comes and goes with the partition.  It is marked as internal:
  * nobody can drop it by name, pg_dump leaves it out, and DISABLE TRIGGER USER
- * leaves it alone.  It always fires, whatever session_replication_role is, and
- * first of all row triggers, as they fire in the order of their names.
+ * leaves it alone; after DISABLE TRIGGER ALL it is enabled again.  It always
+ * fires, whatever session_replication_role is, and first of all row triggers,
+ * as they fire in the order of their names.
  *
  * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER, where it is not there.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -22,6 +26,8 @@
 #include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -32,16 +38,50 @@
 /* sorts before what begins with a letter, digit or underscore */
 #define MIRROR_NAME "!shoal_mirror"
 
+/* In pg_trigger. */
+static void
+enable_always(Relation rel, Oid trigger)
+{
+	Relation	triggers = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = heap_copytuple(systable_getnext(scan));
+	systable_endscan(scan);
+	((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled = TRIGGER_FIRES_ALWAYS;
+	CatalogTupleUpdate(triggers, &tuple->t_self, tuple);
+	table_close(triggers, RowExclusiveLock);
+	CacheInvalidateRelcache(rel);
+}
+
+/*
+ * Whether the table has its trigger, which is enabled if need be; that takes a
+ * stronger lock than the others.
+ */
 static bool
-has_mirror_trigger(Oid relid, Oid function, LOCKMODE lockmode)
+keep_mirror(Oid relid, Oid function, LOCKMODE lockmode)
 {
 	Relation	rel = table_open(relid, lockmode);
 	TriggerDesc *triggers = rel->trigdesc;
 	bool		found = false;
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-		if (triggers->triggers[i].tgfoid == function)
-			found = true;
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (trigger->tgfoid != function)
+			continue;
+		found = trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+		if (found || lockmode == AccessShareLock)
+			break;
+		enable_always(rel, trigger->tgoid);
+		found = true;
+		break;
+	}
 	table_close(rel, NoLock);
 	return found;
 }
@@ -55,8 +95,8 @@ add_mirror(Oid relid)
 	CreateTrigStmt *stmt;
 
 	/* those who write to it are not to be kept waiting for nothing */
-	if (has_mirror_trigger(relid, function, AccessShareLock) ||
-		has_mirror_trigger(relid, function, ShareRowExclusiveLock))
+	if (keep_mirror(relid, function, AccessShareLock) ||
+		keep_mirror(relid, function, ShareRowExclusiveLock))
 		return;
 	stmt = makeNode(CreateTrigStmt);
 	stmt->trigname = MIRROR_NAME;

@@ -67,6 +67,9 @@ static int	max_pieces = 0;
 static List *streams = NIL;
 static MemoryContext streams_cxt = NULL;
 
+/* utility statements under way, one within the other */
+static int	utilities = 0;
+
 static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
 static ProcessUtility_hook_type next_utility = NULL;
@@ -340,7 +343,9 @@ send_piece(MirrorPiece *piece, List **buffers)
 
 /*
  * Small changes can wait for the end of a transaction that is about to end, as
- * far as is known, and travel with the command that prepares it.
+ * far as is known, and travel with the command that prepares it.  If it turns
+ * out that there is more to it they are sent first.  Not within a function or
+ * DO: a subtransaction could begin before that.
  */
 static bool
 can_wait(void)
@@ -348,6 +353,7 @@ can_wait(void)
 	int			len = 0;
 
 	if (IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1 ||
+		shoal_xact_depth() > 0 || utilities > 0 ||
 		shoal_read_from != SHOAL_READ_PRIMARY)
 		return false;
 	for (int i = 0; i < npieces; i++)
@@ -503,6 +509,8 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 {
 	bool		write = writes(desc);
 
+	if (npieces > 0 && shoal_xact_depth() == 0)
+		forward(false);
 	if (!shoal_health_has_lease() && uses_shards(desc->plannedstmt))
 		shoal_health_require_lease(true);
 	if (write)
@@ -540,6 +548,9 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	bool		copy = IsA(pstmt->utilityStmt, CopyStmt);
 
+	if (npieces > 0 && utilities == 0 && IsTransactionState())
+		forward(false);
+	utilities++;
 	if (copy)
 	{
 		mirror_enter_write(GetCurrentCommandId(false));
@@ -557,6 +568,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		mirror_leave_write();
 		shoal_scope_copies_here = false;
 	}
+	/* an error, or a COMMIT in a procedure, has set it to 0 */
+	utilities = Max(utilities - 1, 0);
 	if (!IsTransactionState())
 		return;
 	mirror_flush();
@@ -631,6 +644,7 @@ on_xact(XactEvent event, void *arg)
 		return;
 	mirror_trigger_reset();
 	mirror_wrote = false;
+	utilities = 0;
 	/* gone with the transaction's memory */
 	streams = NIL;
 	streams_cxt = NULL;

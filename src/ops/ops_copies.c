@@ -231,6 +231,19 @@ ops_copies_call(int node_id, const char *call)
 	return result;
 }
 
+void
+ops_copies_check_filling(const ShoalGroup *group, int shard, int node_id)
+{
+	const ShoalCopy *copy = shoal_meta_copy(group, shard, node_id);
+
+	if (copy == NULL || copy->state != SHOAL_COPY_COPYING)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the copy of shard %d on node %d does not get all writes any more",
+						shard, node_id),
+				 errhint("Its node was given up meanwhile; try again.")));
+}
+
 /* Sends some blocks of a table; false if there are no more. */
 static bool
 fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
@@ -244,6 +257,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	ops_job_begin();
 	CHECK_FOR_INTERRUPTS();
 	group = ops_copies_find_group(group_id, shard);
+	ops_copies_check_filling(group, shard, node_id);
 	name = get_rel_name(relid);
 	if (name == NULL)
 	{
@@ -295,13 +309,16 @@ step_fill(int group_id, int shard, int node_id, OpsRepaired *repaired)
 static void
 step_finish(int group_id, int shard, int from, int to)
 {
+	const ShoalGroup *group;
+
 	ops_job_begin();
 	lock_cluster();
+	group = ops_copies_find_group(group_id, shard);
+	ops_copies_check_filling(group, shard, to);
 	if (from == 0)
 		set_state(group_id, shard, to, "active");
 	else
 	{
-		const ShoalGroup *group = ops_copies_find_group(group_id, shard);
 		const ShoalCopy *old = shoal_meta_copy(group, shard, from);
 
 		if (old == NULL)
@@ -324,6 +341,22 @@ step_drop(int group_id, int shard, int node_id)
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_drop_copy(%d, %d)",
 											group_id, shard));
 	delete_placement(group_id, shard, node_id);
+	ops_job_commit();
+}
+
+/* Nobody writes to it any more; then step_drop can't be in anyone's way. */
+static void
+step_stop_writes(int group_id, int shard, int node_id)
+{
+	int			primary;
+
+	ops_job_begin();
+	lock_cluster();
+	primary = ops_copies_find_group(group_id, shard)->primary[shard];
+	if (primary != 0)
+		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
+												group_id, shard));
+	set_state(group_id, shard, node_id, "dropping");
 	ops_job_commit();
 }
 
@@ -497,6 +530,33 @@ count_replicas(int group_id, int shard)
 	return count;
 }
 
+/* Before anything is changed. */
+static void
+check_enough_nodes(const ShoalGroup *group, int replicas)
+{
+	for (int shard = 0; shard < group->shard_count; shard++)
+	{
+		int			n = 0;
+		ListCell   *lc;
+
+		foreach(lc, shoal_meta_nodes())
+		{
+			const ShoalNode *node = lfirst(lc);
+
+			if (node->holds_shards ||
+				shoal_meta_copy(group, shard, node->node_id) != NULL)
+				n++;
+		}
+		if (replicas >= n)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%d nodes are too few for %d replicas of each shard",
+							n, replicas),
+					 errdetail("A replica is never on the node of its primary."),
+					 errhint("Add nodes with shoal.add_node(), or use fewer replicas.")));
+	}
+}
+
 static int
 set_replicas(int group_id, int replicas)
 {
@@ -506,6 +566,7 @@ set_replicas(int group_id, int replicas)
 	ops_job_begin();
 	lock_cluster();
 	shard_count = ops_copies_find_group(group_id, 0)->shard_count;
+	check_enough_nodes(ops_copies_find_group(group_id, 0), replicas);
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
 									  replicas, group_id));
 	ops_job_commit();
@@ -530,7 +591,10 @@ set_replicas(int group_id, int replicas)
 			if (difference > 0)
 				make_copy(group_id, shard, 0, node_id);
 			else
+			{
+				step_stop_writes(group_id, shard, node_id);
 				step_drop(group_id, shard, node_id);
+			}
 			changed++;
 		}
 	}
@@ -548,6 +612,18 @@ typedef struct Unfinished
 	char		state;
 } Unfinished;
 
+#define UNFINISHED "SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)" \
+	" FROM shoal.placement p JOIN shoal.node n USING (node_id)" \
+	" WHERE p.state <> 'active' AND n.state = 'active'"
+
+static bool
+read_unfinished(const char *text, Unfinished *one)
+{
+	return text != NULL &&
+		sscanf(text, "%d %d %d %d %c", &one->group_id, &one->shard,
+			   &one->node_id, &one->replaces, &one->state) == 5;
+}
+
 /* Placements that are not as they should be, a List of Unfinished *. */
 static List *
 find_unfinished(MemoryContext context)
@@ -558,22 +634,36 @@ find_unfinished(MemoryContext context)
 	MemoryContext old;
 
 	ops_job_begin();
-	rows = shoal_ops_texts("SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)"
-						   " FROM shoal.placement p JOIN shoal.node n USING (node_id)"
-						   " WHERE p.state <> 'active' AND n.state = 'active'"
-						   " ORDER BY p.group_id, p.shard, p.node_id");
+	rows = shoal_ops_texts(UNFINISHED " ORDER BY p.group_id, p.shard, p.node_id");
 	old = MemoryContextSwitchTo(context);
 	foreach(lc, rows)
 	{
 		Unfinished *one = palloc0(sizeof(Unfinished));
 
-		if (sscanf(lfirst(lc), "%d %d %d %d %c", &one->group_id, &one->shard,
-				   &one->node_id, &one->replaces, &one->state) == 5)
+		if (read_unfinished(lfirst(lc), one))
 			result = lappend(result, one);
 	}
 	MemoryContextSwitchTo(old);
 	ops_job_commit();
 	return result;
+}
+
+/*
+ * Looks again, now that nobody else can work on it; false if somebody has put it
+ * right meanwhile.
+ */
+static bool
+is_still_unfinished(Unfinished *one)
+{
+	bool		found;
+
+	ops_job_begin();
+	lock_cluster();
+	found = read_unfinished(shoal_ops_text(psprintf(UNFINISHED " AND p.group_id = %d AND p.shard = %d AND p.node_id = %d",
+													one->group_id, one->shard,
+													one->node_id)), one);
+	ops_job_commit();
+	return found;
 }
 
 /* Whether somebody is at work on it. */
@@ -625,23 +715,26 @@ repair_copy(const Unfinished *one)
 						   repaired.filled)));
 }
 
-static void
-repair_one(const Unfinished *one)
+/* False if there is nothing to be done any more. */
+static bool
+repair_one(Unfinished *one)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	ShoalConn  *hold;
+	volatile bool unfinished = false;
+	volatile bool drop = false;
 
-	if (one->state == SHOAL_COPY_DROPPING || one->replaces != 0)
-	{
-		step_drop(one->group_id, one->shard, one->node_id);
-		return;
-	}
 	ops_job_show(one->group_id, one->shard, 0, one->node_id, "making tables", 0);
 	hold = hold_copy(one->group_id, one->shard, one->node_id);
 	PG_TRY();
 	{
-		repair_copy(one);
+		unfinished = is_still_unfinished(one);
+		drop = one->state == SHOAL_COPY_DROPPING || one->replaces != 0;
+		if (unfinished && drop)
+			step_drop(one->group_id, one->shard, one->node_id);
+		else if (unfinished)
+			repair_copy(one);
 	}
 	PG_CATCH();
 	{
@@ -652,12 +745,12 @@ repair_one(const Unfinished *one)
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
-	if (error)
-	{
+	if (error && unfinished && !drop)
 		undo(one->group_id, one->shard, one->node_id, false);
-		ReThrowError(error);
-	}
 	release_copy(hold, one->group_id, one->shard);
+	if (error)
+		ReThrowError(error);
+	return unfinished;
 }
 
 static int
@@ -670,10 +763,8 @@ repair(void)
 	{
 		Unfinished *one = lfirst(lc);
 
-		if (is_held(one))
-			continue;
-		repair_one(one);
-		count++;
+		if (!is_held(one) && repair_one(one))
+			count++;
 	}
 	return count;
 }

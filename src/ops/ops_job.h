@@ -80,6 +80,13 @@ struct ShoalGroup;
 extern const struct ShoalGroup *ops_copies_find_group(int group_id, int shard);
 
 /*
+ * Error 40001 unless the copy gets all writes.  If its node was given up
+ * meanwhile, it lacks some.
+ */
+extern void ops_copies_check_filling(const struct ShoalGroup *group, int shard,
+									 int node_id);
+
+/*
  * Calls an internal function that returns text on the primary's node, and
  * passes the rows that it sends on while they come: both nodes work at the
  * same time.

@@ -78,6 +78,7 @@ static List *peers = NIL;		/* of Peer *, in TopMemoryContext */
 static int	local_id = 0;
 static bool local_down = false;	/* as the metadata here say */
 static bool any_replicas = true;
+static uint64 wants = 0;		/* when they were looked for */
 static BackgroundWorkerHandle *worker = NULL;
 static int64 worker_ended = 0;
 static int64 metadata_read = 0;
@@ -135,6 +136,7 @@ read_metadata(void)
 	bool		found = false;
 	bool		broken = false;
 
+	wants = shoal_health_wants();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -499,7 +501,8 @@ shoal_ops_monitor_main(Datum arg)
 			MemoryContextSwitchTo(context);
 			metadata_read = shoal_health_now();
 		}
-		if (local_id == 0 || !any_replicas || shoal_failover_time == 0)
+		if ((local_id == 0 || !any_replicas || shoal_failover_time == 0) &&
+			shoal_health_stop(wants))
 			break;
 		foreach(lc, peers)
 			send_ping(lfirst(lc));
@@ -510,6 +513,5 @@ shoal_ops_monitor_main(Datum arg)
 			proc_exit(1);
 		MemoryContextReset(context);
 	}
-	shoal_health_stop(any_replicas && local_id != 0);
 	proc_exit(0);
 }

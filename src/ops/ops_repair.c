@@ -84,12 +84,15 @@ typedef struct TableRepair
 
 /* ---- comparing ---- */
 
+/* The primary's; the copy still gets all writes. */
 static int
 primary_node(TableRepair *repair)
 {
-	int			node_id = ops_copies_find_group(repair->group_id,
-												repair->shard)->primary[repair->shard];
+	const ShoalGroup *group = ops_copies_find_group(repair->group_id,
+													repair->shard);
+	int			node_id = group->primary[repair->shard];
 
+	ops_copies_check_filling(group, repair->shard, repair->node_id);
 	if (node_id == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -269,6 +269,9 @@ extern void (*shoal_remote_on_changes) (ShoalConn *conn, const char *text);
  */
 extern bool (*shoal_remote_is_gone) (int node_id);
 
+/* Whether that can be so at all.  Or NULL. */
+extern bool (*shoal_remote_watches) (void);
+
 /*
  * Begins to connect to a node as the current user, for a caller that drives the
  * connection itself and ends it with PQfinish.  NULL if there is no memory.

@@ -30,6 +30,7 @@
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
 bool		(*shoal_remote_is_gone) (int node_id) = NULL;
+bool		(*shoal_remote_watches) (void) = NULL;
 
 /* the second copy of a cancel request may arrive until then, else 0 */
 static TimestampTz same_cancel_until = 0;
@@ -61,15 +62,19 @@ static int
 wait_events(WaitEventSet *set, TimestampTz deadline, WaitEvent *event,
 			ShoalConn **conns, int n, ShoalConn **gone)
 {
+	bool		watch = shoal_remote_watches && shoal_remote_watches();
+
 	*gone = NULL;
+	/* a timeout costs something */
+	if (!watch)
+		return WaitEventSetWait(set, time_left(deadline), event, 1,
+								PG_WAIT_EXTENSION);
 	for (;;)
 	{
 		long		left = time_left(deadline);
 		long		slice = left < 0 ? GONE_TIME : Min(left, GONE_TIME);
 		int			rc;
 
-		if (shoal_remote_is_gone == NULL)
-			slice = left;
 		for (int i = 0; shoal_remote_is_gone && i < n; i++)
 		{
 			if (conns[i]->node_id == 0 || !shoal_remote_is_gone(conns[i]->node_id))

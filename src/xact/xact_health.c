@@ -73,6 +73,7 @@ typedef struct HealthPeer
 typedef struct Health
 {
 	bool		wanted;			/* it has replicas */
+	uint64		wants;			/* how often that was found */
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
 	pg_atomic_uint64 lease_until;
@@ -137,11 +138,10 @@ want(void)
 		proc_exit_inprogress)
 		return;
 	health = my_health();
-	if (health->wanted)
-		return;
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	health->wants++;
 	health->wanted = true;
-	if (xact_shared->launcher_latch)
+	if (health->since == 0 && xact_shared->launcher_latch)
 		SetLatch(xact_shared->launcher_latch);
 	LWLockRelease(xact_shared_lock);
 }
@@ -155,7 +155,9 @@ xact_health_is_wanted(int gate)
 bool
 shoal_health_is_watched(void)
 {
-	return shared != NULL && shoal_failover_time > 0 && my_health()->wanted;
+	/* a database without Shoal is to have no gate */
+	return shared != NULL && shoal_failover_time > 0 &&
+		shoal_meta_enabled() && my_health()->wanted;
 }
 
 void
@@ -181,15 +183,27 @@ shoal_health_begin(void)
 	LWLockRelease(xact_shared_lock);
 }
 
-void
-shoal_health_stop(bool wanted)
+uint64
+shoal_health_wants(void)
+{
+	return my_health()->wants;
+}
+
+bool
+shoal_health_stop(uint64 wants)
 {
 	Health	   *health = my_health();
+	bool		stop;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	health->since = 0;
-	health->wanted = health->wanted && wanted;
+	stop = health->wants == wants;
+	if (stop)
+	{
+		health->since = 0;
+		health->wanted = false;
+	}
 	LWLockRelease(xact_shared_lock);
+	return stop;
 }
 
 void
@@ -316,6 +330,12 @@ shoal_health_answers(int node_id)
 				shoal_health_now() - health->peers[i].acked <
 				(int64) SUSPECT_TIME * 1000;
 	return false;
+}
+
+static bool
+watches(void)
+{
+	return shoal_failover_time > 0 && my_health()->wanted;
 }
 
 /*
@@ -486,4 +506,5 @@ xact_health_init(void)
 	shmem_startup_hook = startup;
 	shoal_meta_on_replicas = want;
 	shoal_remote_is_gone = is_gone;
+	shoal_remote_watches = watches;
 }

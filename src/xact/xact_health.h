@@ -14,9 +14,13 @@ extern bool shoal_health_is_watched(void);
 
 /* ---- for the monitor ---- */
 
-/* It starts, or ends; wanted: there are still replicas. */
+/*
+ * It starts; or ends, as it has seen no replicas: false if some have been found
+ * since shoal_health_wants() was that.
+ */
 extern void shoal_health_begin(void);
-extern void shoal_health_stop(bool wanted);
+extern uint64 shoal_health_wants(void);
+extern bool shoal_health_stop(uint64 wants);
 
 /* A node has answered a ping that was sent then; whether it is given up. */
 extern void shoal_health_set_peer(int node_id, int64 acked, bool down);
