@@ -47,9 +47,9 @@ sub damage
 		my $sql = $command =~ s/\@\@/$partition/gr =~ s/\bHERE\b/$here/gr;
 		my $trigger = $cluster->sql(0, "SELECT result FROM shoal.run_on_nodes(\$\$SELECT tgname FROM pg_trigger
 			WHERE tgrelid = '$partition'::regclass AND tgname LIKE '!shoal_mirror%'\$\$, '{$node}')");
-		$cluster->sql(0, join ";\n", 'BEGIN', map { "SELECT shoal.run_on_nodes(\$\$$_\$\$, '{$node}')" }
+		$cluster->sql(0, join ";\n", 'BEGIN', (map { "SELECT shoal.run_on_nodes(\$\$$_\$\$, '{$node}')" }
 			"ALTER TABLE $partition DISABLE TRIGGER \"$trigger\"", $sql,
-			"ALTER TABLE $partition ENABLE ALWAYS TRIGGER \"$trigger\"");
+			"ALTER TABLE $partition ENABLE ALWAYS TRIGGER \"$trigger\""), 'COMMIT');
 	}
 }
 
@@ -109,7 +109,8 @@ sub changes
 my $before = changes('big');
 is($cluster->sql(1, 'SELECT shoal.repair_placements()'), '6', 'six replicas are repaired');
 verify('few changes');
-is(changes('big') - $before, 20, 'as many rows are written as differ');
+my $after = changes("big");
+is($after - $before, 20, "as many rows are written as differ") or diag("$before, $after");
 
 for (1 .. $rounds)
 {
