@@ -488,6 +488,15 @@ shoal_schema_is_usable(Oid schema, Oid role)
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
 #endif
 
+/* whether constraints allow a row; 18 can leave out one of the same row */
+#if PG_VERSION_NUM >= 180000
+#define shoal_check_index_constraints(rel, slot, estate, tid, indexes) \
+	ExecCheckIndexConstraints(rel, slot, estate, tid, NULL, indexes)
+#else
+#define shoal_check_index_constraints(rel, slot, estate, tid, indexes) \
+	ExecCheckIndexConstraints(rel, slot, estate, tid, indexes)
+#endif
+
 /* a new, empty file for a relation */
 #if PG_VERSION_NUM >= 160000
 #define shoal_set_new_relfile RelationSetNewRelfilenumber

@@ -43,6 +43,7 @@
 extern PGDLLEXPORT Datum shoal_internal_make_copy(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_drop_copy(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_empty_copy(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum shoal_internal_empty_table(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_shard_size(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_lock_shard(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_mirror_group(PG_FUNCTION_ARGS);
@@ -50,6 +51,7 @@ extern PGDLLEXPORT Datum shoal_internal_mirror_group(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(shoal_internal_make_copy);
 PG_FUNCTION_INFO_V1(shoal_internal_drop_copy);
 PG_FUNCTION_INFO_V1(shoal_internal_empty_copy);
+PG_FUNCTION_INFO_V1(shoal_internal_empty_table);
 PG_FUNCTION_INFO_V1(shoal_internal_shard_size);
 PG_FUNCTION_INFO_V1(shoal_internal_lock_shard);
 PG_FUNCTION_INFO_V1(shoal_internal_mirror_group);
@@ -171,14 +173,14 @@ lock_patiently(List *wanted, int group_id)
 	}
 }
 
-/* Locks a group's tables, or their copies of a shard. */
+/* Locks tables of a group (list of OIDs), or their copies of a shard. */
 static void
-lock_group(int group_id, int shard, LOCKMODE mode)
+lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
 {
 	List	   *wanted = NIL;
 	ListCell   *lc;
 
-	foreach(lc, leaves(group_id))
+	foreach(lc, relids)
 	{
 		WantedLock *lock = palloc(sizeof(WantedLock));
 
@@ -188,6 +190,12 @@ lock_group(int group_id, int shard, LOCKMODE mode)
 		wanted = lappend(wanted, lock);
 	}
 	lock_patiently(wanted, group_id);
+}
+
+static void
+lock_group(int group_id, int shard, LOCKMODE mode)
+{
+	lock_tables(leaves(group_id), group_id, shard, mode);
 }
 
 /* shoal.internal_lock_shard(group, shard): against writers, until the end */
@@ -352,6 +360,28 @@ shoal_internal_empty_copy(PG_FUNCTION_ARGS)
 		if (OidIsValid(copy))
 			shoal_ddl_empty_table(copy);
 	}
+	PG_RETURN_VOID();
+}
+
+/* shoal.internal_empty_table(table, shard) */
+Datum
+shoal_internal_empty_table(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	const ShoalTable *table = shoal_meta_table(relid);
+	Oid			copy;
+
+	shoal_xact_check_internal();
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table with OID %u is not distributed any more", relid),
+				 errhint("Run the transaction again.")));
+	lock_tables(list_make1_oid(relid), table->group_id, PG_GETARG_INT32(1),
+				AccessExclusiveLock);
+	copy = local_copy(relid, PG_GETARG_INT32(1), AccessExclusiveLock);
+	if (OidIsValid(copy))
+		shoal_ddl_empty_table(copy);
 	PG_RETURN_VOID();
 }
 

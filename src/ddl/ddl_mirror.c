@@ -10,7 +10,7 @@
  * fires, whatever session_replication_role is, and first of all row triggers,
  * as they fire in the order of their names.
  *
- * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER.
+ * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER, where it is not there.
  */
 #include "postgres.h"
 
@@ -58,11 +58,16 @@ enable_always(Relation rel, Oid trigger)
 	CacheInvalidateRelcache(rel);
 }
 
-/* Whether the table has its trigger, which is enabled then. */
+/*
+ * Whether the table has its trigger, which is enabled if need be; that takes a
+ * stronger lock than the others.
+ */
 static bool
-keep_mirror(Relation rel, Oid function)
+keep_mirror(Oid relid, Oid function, LOCKMODE lockmode)
 {
+	Relation	rel = table_open(relid, lockmode);
 	TriggerDesc *triggers = rel->trigdesc;
+	bool		found = false;
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
@@ -70,11 +75,15 @@ keep_mirror(Relation rel, Oid function)
 
 		if (trigger->tgfoid != function)
 			continue;
-		if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
-			enable_always(rel, trigger->tgoid);
-		return true;
+		found = trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+		if (found || lockmode == AccessShareLock)
+			break;
+		enable_always(rel, trigger->tgoid);
+		found = true;
+		break;
 	}
-	return false;
+	table_close(rel, NoLock);
+	return found;
 }
 
 static void
@@ -83,12 +92,11 @@ add_mirror(Oid relid)
 	List	   *name = list_make2(makeString("shoal"),
 								  makeString("mirror_change"));
 	Oid			function = LookupFuncName(name, 0, NULL, false);
-	Relation	rel = table_open(relid, ShareRowExclusiveLock);
-	bool		exists = keep_mirror(rel, function);
 	CreateTrigStmt *stmt;
 
-	table_close(rel, NoLock);
-	if (exists)
+	/* those who write to it are not to be kept waiting for nothing */
+	if (keep_mirror(relid, function, AccessShareLock) ||
+		keep_mirror(relid, function, ShareRowExclusiveLock))
 		return;
 	stmt = makeNode(CreateTrigStmt);
 	stmt->trigname = MIRROR_NAME;

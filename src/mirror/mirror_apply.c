@@ -7,10 +7,13 @@
  * Rows are found by the key's index; without a key all rows of the partition
  * are compared, in the form in which they were sent, once per segment.
  *
- * While a replica is being filled it may lack rows, or have new ones already;
- * then the outcome counts: a row that is not there need not be deleted, and one
- * that is there is replaced.  A replica that is complete must have what is
- * deleted or updated; if not, the copies differ, which is an error.
+ * While a replica is being filled or repaired it may lack rows, have new ones
+ * already, or still have old ones.  Then the outcome counts: a row that is not
+ * there need not be deleted, one that has the same key is replaced, and others
+ * that a unique or exclusion constraint does not allow next to a new one are
+ * old: the primary has nothing like them any more, and what it has instead
+ * will be sent.  A replica that is complete must have what is deleted or
+ * updated; if not, the copies differ, which is an error.
  *
  * The transaction is the coordinator's, and so is the decision about it.  A row
  * that another transaction has changed here and not finished is waited for, as
@@ -19,11 +22,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/lmgr.h"
@@ -59,7 +64,9 @@ typedef struct Target
 	ResultRelInfo *result;
 	EState	   *estate;
 	EPQState	epq;
-	bool		lenient;		/* it is being filled */
+	bool		lenient;		/* it is being filled or repaired */
+	List	   *constraints;	/* if so: indexes that may mind a row, but for
+								 * the key's */
 	int			ncols;			/* that are sent */
 	AttrNumber *attnums;
 	bool	   *binary;
@@ -309,6 +316,24 @@ find_key_index(Target *target)
 						RelationGetRelationName(target->rel))));
 }
 
+/*
+ * Indexes of other constraints.  Deferrable ones are not enforced here, as
+ * their triggers are not fired.
+ */
+static void
+find_constraints(Target *target)
+{
+	for (int i = 0; i < target->result->ri_NumIndices; i++)
+	{
+		Form_pg_index index = target->result->ri_IndexRelationDescs[i]->rd_index;
+
+		if ((index->indisunique || index->indisexclusion) && index->indimmediate &&
+			(target->nkeys == 0 || index->indexrelid != target->index))
+			target->constraints = lappend_oid(target->constraints,
+											  index->indexrelid);
+	}
+}
+
 static Target *
 open_target(Reader *reader, int group_id, int shard)
 {
@@ -333,7 +358,9 @@ open_target(Reader *reader, int group_id, int shard)
 	target->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->result, target->rel, 0, NULL, 0);
 	target->result->ri_TrigDesc = NULL;
-	ExecOpenIndices(target->result, false);
+	ExecOpenIndices(target->result, target->lenient);
+	if (target->lenient)
+		find_constraints(target);
 	shoal_epq_init(&target->epq, target->estate);
 	target->search = MakeSingleTupleTableSlot(RelationGetDescr(target->rel),
 											  &TTSOpsVirtual);
@@ -559,9 +586,50 @@ update_row(Target *target, Reader row)
 							 target->found, target->row);
 }
 
+static void
+delete_row(Target *target)
+{
+	ExecSimpleRelationDelete(target->result, target->estate, &target->epq,
+							 target->found);
+	target->changed = true;
+}
+
+/* Deletes what a constraint does not allow next to the row, if it is there. */
+static void
+delete_conflicting(Target *target, Reader row)
+{
+	TupleConstr *constr = RelationGetDescr(target->rel)->constr;
+	ItemPointerData tid;
+
+	fill_row(target, row, target->row);
+	if (constr && constr->has_generated_stored)
+		ExecComputeStoredGenerated(target->result, target->estate, target->row,
+								   CMD_INSERT);
+	while (!shoal_check_index_constraints(target->result, target->row,
+										  target->estate, &tid,
+										  target->constraints))
+	{
+		TM_FailureData failure;
+		TM_Result	result;
+
+		see_changes(target);
+		PushActiveSnapshot(GetLatestSnapshot());
+		result = table_tuple_lock(target->rel, &tid, GetActiveSnapshot(),
+								  target->found, GetCurrentCommandId(false),
+								  LockTupleExclusive, LockWaitBlock, 0,
+								  &failure);
+		PopActiveSnapshot();
+		if (result == TM_Ok)
+			delete_row(target);
+		else if (result != TM_Updated && result != TM_Deleted)
+			elog(ERROR, "unexpected table_tuple_lock status: %u", result);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
- * A row that a copy which is being filled may have already.  One that comes
- * with a change is newer, one that comes from filling may be older.
+ * A row that a copy which is being filled or repaired may have already.  One
+ * that comes from filling may be older than that, any other is newer.
  */
 static void
 put_row(Target *target, Reader row, bool replace)
@@ -574,12 +642,76 @@ put_row(Target *target, Reader row, bool replace)
 										 LockTupleExclusive, target->search,
 										 target->found))
 		{
-			if (replace)
+			if (!replace)
+				return;
+			if (target->constraints == NIL)
+			{
 				update_row(target, row);
-			return;
+				return;
+			}
+			delete_row(target);
 		}
 	}
+	if (replace && target->constraints != NIL)
+		delete_conflicting(target, row);
 	insert_row(target, row);
+}
+
+/* Whether the row has that key, byte for byte. */
+static bool
+has_key(Target *target, Reader key, Reader row)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		Reader		values = row;
+		Reader		value;
+		Reader		wanted = take_values(&key, 1);
+
+		(void) take_values(&values, target->keys[i]);
+		value = take_values(&values, 1);
+		if (value.end - value.data != wanted.end - wanted.data ||
+			memcmp(value.data, wanted.data, wanted.end - wanted.data) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Deletes a row if it is the version that was made by that transaction. */
+static void
+erase_version(Target *target, Reader key, TransactionId xid)
+{
+	bool		isnull;
+	Datum		xmin;
+
+	see_changes(target);
+	fill_key(target, key, target->search);
+	if (mirror_lock_by_key(target->rel, target->index, target->search,
+						   LockTupleExclusive, LockWaitSkip,
+						   target->found) != MIRROR_ROW_LOCKED)
+		return;
+	xmin = slot_getsysattr(target->found, MinTransactionIdAttributeNumber,
+						   &isnull);
+	if (DatumGetTransactionId(xmin) == xid)
+		delete_row(target);
+}
+
+/* In a copy that is being filled or repaired. */
+static void
+change_leniently(Target *target, char op, Reader old, Reader row)
+{
+	bool		found = (op == 'U' || op == 'D') && find_old(target, old);
+
+	if (op == 'U' && found && target->constraints == NIL &&
+		has_key(target, old, row))
+	{
+		update_row(target, row);
+		return;
+	}
+	/* the new key may be an old row's, too */
+	if (found)
+		delete_row(target);
+	if (op != 'D')
+		put_row(target, row, op != 'F');
 }
 
 static void
@@ -593,27 +725,32 @@ raise_missing(Target *target)
 			 errhint("Compare the copies with shoal.verify_table() and repair them with shoal.repair_placements().")));
 }
 
+/* In a copy that is complete. */
 static void
 change(Target *target, char op, Reader old, Reader row)
 {
-	bool		has_old = op == 'U' || op == 'D';
-	bool		found = has_old && find_old(target, old);
-
-	if (has_old && !found && !target->lenient)
-		raise_missing(target);
-	if (op == 'D')
+	if (op == 'I')
 	{
-		if (found)
-			ExecSimpleRelationDelete(target->result, target->estate,
-									 &target->epq, target->found);
-	}
-	else if (found)
-		update_row(target, row);
-	else if (target->lenient)
-		put_row(target, row, op != 'F');
-	else
 		insert_row(target, row);
-	target->changed = true;
+		return;
+	}
+	if (!find_old(target, old))
+		raise_missing(target);
+	if (op == 'U')
+		update_row(target, row);
+	else
+		delete_row(target);
+}
+
+/* Whether that kind of a change is made in copies such as this one. */
+static bool
+is_legal(Target *target, char op)
+{
+	if (op == 'F')
+		return target->lenient;
+	if (op == 'R' || op == 'E')
+		return target->lenient && target->nkeys > 0;
+	return op == 'I' || op == 'U' || op == 'D';
 }
 
 static void
@@ -632,18 +769,26 @@ apply_segment(Reader *reader, int group_id, int shard)
 		char		op = *take(reader, 1);
 		Reader		old = {NULL, NULL};
 		Reader		row = {NULL, NULL};
+		TransactionId xid = InvalidTransactionId;
 		MemoryContext caller;
 
 		CHECK_FOR_INTERRUPTS();
-		if (op != 'I' && op != 'U' && op != 'D' &&
-			!(op == 'F' && target->lenient))
+		if (!is_legal(target, op))
 			raise_malformed();
-		if (op == 'U' || op == 'D')
+		if (op == 'U' || op == 'D' || op == 'E')
 			old = take_values(reader, nkeys);
-		if (op != 'D')
+		if (op == 'E')
+			xid = (TransactionId) take_int(reader);
+		else if (op != 'D')
 			row = take_values(reader, target->ncols);
 		caller = MemoryContextSwitchTo(cxt);
-		change(target, op, old, row);
+		if (op == 'E')
+			erase_version(target, old, xid);
+		else if (target->lenient)
+			change_leniently(target, op, old, row);
+		else
+			change(target, op, old, row);
+		target->changed = true;
 		MemoryContextSwitchTo(caller);
 		ExecClearTuple(target->row);
 		ExecClearTuple(target->search);

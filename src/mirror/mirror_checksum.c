@@ -1,6 +1,7 @@
 /*
  * mirror_checksum.c
- *		Node side of shoal.verify_table(): what the rows of a copy add up to.
+ *		Node side of shoal.verify_table(), and of repairs: what the rows of a
+ *		copy add up to.
  *
  * Partitions are read themselves, not through their parents, so that scopes
  * have no say in what is seen; that needs the caller to have the right to read
@@ -12,7 +13,8 @@
  * Neither dropped columns nor OIDs make a difference.  Two hashes of that are
  * summed up over the rows, in whatever order they lie.  Of copies that differ
  * the coordinator then asks for such sums by buckets of keys, and of buckets
- * that differ for the hashes of each row.
+ * that differ for the hashes of each row.  Who repairs them asks for the keys,
+ * too, as they travel, and which transaction has made each row.
  *
  * The parent and its partitions are locked ACCESS SHARE until the end of the
  * transaction, as by a query.  An error leaves nothing behind but the
@@ -21,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/objectaddress.h"
@@ -55,6 +58,7 @@
 PG_FUNCTION_INFO_V1(shoal_internal_verify_sums);
 PG_FUNCTION_INFO_V1(shoal_internal_verify_buckets);
 PG_FUNCTION_INFO_V1(shoal_internal_verify_rows);
+PG_FUNCTION_INFO_V1(shoal_internal_verify_keys);
 
 #define SEED_1	UINT64CONST(0x53686f616c0001)
 #define SEED_2	UINT64CONST(0x53686f616c0002)
@@ -201,9 +205,8 @@ begin_internal(Oid relid)
 	return table;
 }
 
-/* Nothing that a session or a role has set makes a difference to a text. */
-static int
-fix_settings(void)
+int
+mirror_fix_settings(void)
 {
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
@@ -616,7 +619,7 @@ shoal_internal_verify_sums(PG_FUNCTION_ARGS)
 
 	(void) begin_internal(relid);
 	InitMaterializedSRF(fcinfo, 0);
-	nestlevel = fix_settings();
+	nestlevel = mirror_fix_settings();
 	foreach(lc, shoal_mirror_leaves(relid))
 	{
 		const ShoalTable *leaf = shoal_meta_table(lfirst_oid(lc));
@@ -656,7 +659,7 @@ shoal_internal_verify_buckets(PG_FUNCTION_ARGS)
 				 errmsg("number of buckets must be between 1 and %d",
 						MAX_BUCKETS)));
 	InitMaterializedSRF(fcinfo, 0);
-	nestlevel = fix_settings();
+	nestlevel = mirror_fix_settings();
 	sums = palloc0(sizeof(CopySums) * nbuckets);
 	reader = open_one_copy(fcinfo);
 	while (read_copy(reader, hash))
@@ -679,9 +682,50 @@ shoal_internal_verify_buckets(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* shoal.internal_verify_rows(table, key_columns, leaf, shard, buckets, wanted) */
-Datum
-shoal_internal_verify_rows(PG_FUNCTION_ARGS)
+/* What a row function returns of the row that was read last. */
+typedef void (*PutRow) (ReturnSetInfo *rsinfo, CopyReader *reader, uint64 key,
+						const uint64 *hash);
+
+static void
+put_row(ReturnSetInfo *rsinfo, CopyReader *reader, uint64 key,
+		const uint64 *hash)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	values[0] = Int64GetDatum((int64) key);
+	values[1] = key_text(reader);
+	values[2] = Int64GetDatum((int64) hash[0]);
+	values[3] = Int64GetDatum((int64) hash[1]);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* key_hash has written the key. */
+static void
+put_key(ReturnSetInfo *rsinfo, CopyReader *reader, uint64 key,
+		const uint64 *hash)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->row_context);
+	char	   *hex = palloc(reader->key.len * 2 + 1);
+	Datum		values[5];
+	bool		nulls[5] = {false};
+	bool		isnull;
+
+	hex[hex_encode(reader->key.data, reader->key.len, hex)] = '\0';
+	values[0] = Int64GetDatum((int64) key);
+	values[1] = CStringGetTextDatum(hex);
+	values[2] = Int64GetDatum((int64) hash[0]);
+	values[3] = Int64GetDatum((int64) hash[1]);
+	values[4] = slot_getsysattr(reader->slot, MinTransactionIdAttributeNumber,
+								&isnull);
+	values[4] = Int64GetDatum((int64) DatumGetTransactionId(values[4]));
+	MemoryContextSwitchTo(old);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* Those in some of the buckets. */
+static void
+put_rows(FunctionCallInfo fcinfo, PutRow put)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int			nbuckets = Max(PG_GETARG_INT32(4), 1);
@@ -692,23 +736,31 @@ shoal_internal_verify_rows(PG_FUNCTION_ARGS)
 
 	(void) begin_internal(PG_GETARG_OID(0));
 	InitMaterializedSRF(fcinfo, 0);
-	nestlevel = fix_settings();
+	nestlevel = mirror_fix_settings();
 	reader = open_one_copy(fcinfo);
 	while (read_copy(reader, hash))
 	{
 		uint64		key = key_hash(reader, hash[0]);
-		Datum		values[4];
-		bool		nulls[4] = {false};
 
-		if (!bms_is_member((int) (key % nbuckets), wanted))
-			continue;
-		values[0] = Int64GetDatum((int64) key);
-		values[1] = key_text(reader);
-		values[2] = Int64GetDatum((int64) hash[0]);
-		values[3] = Int64GetDatum((int64) hash[1]);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		if (bms_is_member((int) (key % nbuckets), wanted))
+			put(rsinfo, reader, key, hash);
 	}
 	close_copy(reader);
 	AtEOXact_GUC(true, nestlevel);
+}
+
+/* shoal.internal_verify_rows(table, key_columns, leaf, shard, buckets, wanted) */
+Datum
+shoal_internal_verify_rows(PG_FUNCTION_ARGS)
+{
+	put_rows(fcinfo, put_row);
+	return (Datum) 0;
+}
+
+/* shoal.internal_verify_keys(table, key_columns, leaf, shard, buckets, wanted) */
+Datum
+shoal_internal_verify_keys(PG_FUNCTION_ARGS)
+{
+	put_rows(fcinfo, put_key);
 	return (Datum) 0;
 }

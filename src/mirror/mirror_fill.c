@@ -41,61 +41,69 @@ PG_FUNCTION_INFO_V1(shoal_internal_fill);
 /* bytes that are sent at once */
 #define FILL_SIZE (256 * 1024)
 
-typedef struct Filling
-{
-	Relation	rel;
-	MirrorRel  *target;
-	int			node_id;
-	StringInfoData buf;
-	int			len_at;			/* where the segment's length belongs; -1: none
-								 * has been begun */
-	ShoalFill	done;
-} Filling;
+/* ---- sending ---- */
 
-static void
-begin_segment(Filling *filling)
+void
+mirror_send_init(MirrorSender *sender, Relation rel, int node_id)
 {
-	StringInfo	buf = &filling->buf;
-
-	resetStringInfo(buf);
-	mirror_put_int(buf, filling->target->group_id);
-	mirror_put_int(buf, filling->target->shard);
-	mirror_put_int(buf, 1);
-	mirror_put_int(buf, filling->node_id);
-	filling->len_at = buf->len;
-	mirror_put_int(buf, 0);
-	appendBinaryStringInfo(buf, filling->target->head.data,
-						   filling->target->head.len);
+	memset(sender, 0, sizeof(*sender));
+	sender->target = mirror_rel_find(rel, true);
+	sender->node_id = node_id;
+	sender->len_at = -1;
+	initStringInfo(&sender->buf);
 }
 
 static void
-end_segment(Filling *filling)
+begin_segment(MirrorSender *sender)
+{
+	StringInfo	buf = &sender->buf;
+
+	resetStringInfo(buf);
+	mirror_put_int(buf, sender->target->group_id);
+	mirror_put_int(buf, sender->target->shard);
+	mirror_put_int(buf, 1);
+	mirror_put_int(buf, sender->node_id);
+	sender->len_at = buf->len;
+	mirror_put_int(buf, 0);
+	appendBinaryStringInfo(buf, sender->target->head.data,
+						   sender->target->head.len);
+}
+
+void
+mirror_send_end(MirrorSender *sender)
 {
 	uint32		len;
 
-	if (filling->len_at < 0)
+	if (sender->len_at < 0)
 		return;
-	len = pg_hton32(filling->buf.len - filling->len_at - 4);
-	memcpy(filling->buf.data + filling->len_at, &len, sizeof(len));
-	mirror_hand_on(filling->buf.data, filling->buf.len);
-	filling->done.bytes += filling->buf.len;
-	filling->len_at = -1;
+	len = pg_hton32(sender->buf.len - sender->len_at - 4);
+	memcpy(sender->buf.data + sender->len_at, &len, sizeof(len));
+	mirror_hand_on(sender->buf.data, sender->buf.len);
+	sender->bytes += sender->buf.len;
+	sender->len_at = -1;
 }
 
-static void
-send_row(Filling *filling, TupleTableSlot *slot)
+void
+mirror_send(MirrorSender *sender, char op, StringInfo values)
 {
-	StringInfo	row = mirror_encode_row(filling->target->encoder,
-										filling->target->ncols,
-										filling->target->attnums, slot);
+	if (sender->len_at < 0)
+		begin_segment(sender);
+	appendStringInfoChar(&sender->buf, op);
+	if (values)
+		appendBinaryStringInfo(&sender->buf, values->data, values->len);
+	if (sender->buf.len >= FILL_SIZE)
+		mirror_send_end(sender);
+}
 
-	if (filling->len_at < 0)
-		begin_segment(filling);
-	appendStringInfoChar(&filling->buf, 'F');
-	appendBinaryStringInfo(&filling->buf, row->data, row->len);
-	filling->done.rows++;
-	if (filling->buf.len >= FILL_SIZE)
-		end_segment(filling);
+/* ---- rows ---- */
+
+static void
+send_row(MirrorSender *sender, TupleTableSlot *slot)
+{
+	mirror_send(sender, 'F',
+				mirror_encode_row(sender->target->encoder, sender->target->ncols,
+								  sender->target->attnums, slot));
+	sender->rows++;
 }
 
 /*
@@ -114,12 +122,13 @@ lock_row(Relation rel, Snapshot snapshot, TupleTableSlot *slot)
 }
 
 static void
-send_blocks(Filling *filling, uint64 block, uint64 nblocks, bool lock)
+send_blocks(MirrorSender *sender, Relation rel, uint64 block, uint64 nblocks,
+			bool lock)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TupleTableSlot *slot = table_slot_create(filling->rel, NULL);
-	TupleTableSlot *locked = table_slot_create(filling->rel, NULL);
-	TableScanDesc scan = table_beginscan_strat(filling->rel, snapshot, 0, NULL,
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *locked = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan_strat(rel, snapshot, 0, NULL,
 											   true, false);
 
 	heap_setscanlimits(scan, (BlockNumber) block, (BlockNumber) nblocks);
@@ -128,12 +137,12 @@ send_blocks(Filling *filling, uint64 block, uint64 nblocks, bool lock)
 		CHECK_FOR_INTERRUPTS();
 		if (!lock)
 		{
-			send_row(filling, slot);
+			send_row(sender, slot);
 			continue;
 		}
 		locked->tts_tid = slot->tts_tid;
-		if (lock_row(filling->rel, snapshot, locked))
-			send_row(filling, locked);
+		if (lock_row(rel, snapshot, locked))
+			send_row(sender, locked);
 		ExecClearTuple(locked);
 	}
 	table_endscan(scan);
@@ -142,9 +151,8 @@ send_blocks(Filling *filling, uint64 block, uint64 nblocks, bool lock)
 	UnregisterSnapshot(snapshot);
 }
 
-/* The primary's partition, or single-shard table, locked. */
-static Relation
-open_primary(Oid relid, int shard)
+Relation
+mirror_open_primary(Oid relid, int shard)
 {
 	const ShoalTable *table = shoal_meta_table(relid);
 	bool		same_row;
@@ -169,29 +177,27 @@ ShoalFill
 shoal_mirror_fill(Oid relid, int shard, int node_id, uint64 block,
 				  uint64 nblocks)
 {
-	Filling		filling = {0};
+	MirrorSender sender;
+	ShoalFill	done = {0};
+	Relation	rel = mirror_open_primary(relid, shard);
 	uint64		end;
 
-	filling.rel = open_primary(relid, shard);
-	filling.target = mirror_rel_find(filling.rel, true);
-	filling.node_id = node_id;
-	filling.len_at = -1;
-	initStringInfo(&filling.buf);
-	if (filling.target->nkeys == 0)
+	mirror_send_init(&sender, rel, node_id);
+	if (sender.target->nkeys == 0)
 	{
-		LockRelationOid(RelationGetRelid(filling.rel), ShareLock);
-		filling.done.whole = true;
-		begin_segment(&filling);
-		appendStringInfoChar(&filling.buf, 'X');
+		LockRelationOid(RelationGetRelid(rel), ShareLock);
+		done.whole = true;
+		mirror_send(&sender, 'X', NULL);
 	}
-	filling.done.blocks = RelationGetNumberOfBlocks(filling.rel);
-	end = filling.done.whole ? filling.done.blocks :
-		Min(block + nblocks, filling.done.blocks);
+	done.blocks = RelationGetNumberOfBlocks(rel);
+	end = done.whole ? done.blocks : Min(block + nblocks, done.blocks);
 	if (block < end)
-		send_blocks(&filling, block, end - block, !filling.done.whole);
-	end_segment(&filling);
-	table_close(filling.rel, NoLock);
-	return filling.done;
+		send_blocks(&sender, rel, block, end - block, !done.whole);
+	mirror_send_end(&sender);
+	table_close(rel, NoLock);
+	done.rows = sender.rows;
+	done.bytes = sender.bytes;
+	return done;
 }
 
 /* shoal.internal_fill(table, shard, node, block, nblocks) */

@@ -9,7 +9,10 @@
  *		columns, their names (zero-terminated) and formats (a byte, 0 text, 1
  *		binary), int32 number of key columns, their positions; then changes:
  *		'I' row, 'U' key row, 'D' key; in a copy that is being made: 'X' (empty
- *		the table, only as the first), 'F' row (if it is not there)
+ *		the table, only as the first), 'F' row (if it is not there); in one that
+ *		is being repaired, with key columns: 'R' row (instead of any that has its
+ *		key), 'E' key, int32 transaction id (delete it if that one has made it and
+ *		nobody has it locked)
  *
  * A key or row is its values, each an int32 length (-1: null) and bytes.
  * Without key columns (no primary key) the whole row is the key.  Integers are
@@ -19,6 +22,7 @@
 #define MIRROR_PRIVATE_H
 
 #include "lib/stringinfo.h"
+#include "nodes/lockoptions.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
@@ -76,6 +80,48 @@ extern bool mirror_wrote;
 /* A statement that writes begins, with its command id, or ends; nested ones count. */
 extern void mirror_enter_write(CommandId cid);
 extern void mirror_leave_write(void);
+
+/* ---- mirror_fill.c ---- */
+
+/* Segments about one table, for a copy that is being made or repaired. */
+typedef struct MirrorSender
+{
+	MirrorRel  *target;
+	int			node_id;
+	StringInfoData buf;
+	int			len_at;			/* where the segment's length belongs; -1: none
+								 * has been begun */
+	uint64		rows;			/* the caller's */
+	uint64		bytes;
+} MirrorSender;
+
+/*
+ * The primary's partition, or single-shard table, locked like by SELECT FOR
+ * SHARE.  Error 40001 if it is not on this node.
+ */
+extern Relation mirror_open_primary(Oid relid, int shard);
+
+extern void mirror_send_init(MirrorSender *sender, Relation rel, int node_id);
+extern void mirror_send(MirrorSender *sender, char op, StringInfo values);
+extern void mirror_send_end(MirrorSender *sender);
+
+/* ---- mirror_repair.c ---- */
+
+typedef enum MirrorLock
+{
+	MIRROR_ROW_LOCKED,
+	MIRROR_ROW_GONE,			/* there is none */
+	MIRROR_ROW_BUSY				/* locked by somebody else */
+} MirrorLock;
+
+/*
+ * Locks the row that has the key, by a btree index, as it is now, and puts it
+ * into a slot of the table's kind.
+ */
+extern MirrorLock mirror_lock_by_key(Relation rel, Oid index,
+									 TupleTableSlot *key, LockTupleMode mode,
+									 LockWaitPolicy policy,
+									 TupleTableSlot *row);
 
 /* ---- mirror_apply.c ---- */
 

@@ -13,8 +13,7 @@
  * buckets of keys, and then for the hashes of the rows in as many of the
  * buckets that differ as there are rows to report.  Those come sorted and are
  * compared as they come, so that neither memory nor the network has to do with
- * whole shards, whatever they hold.  What this node has is asked by the same
- * queries, through a cursor.
+ * whole shards, whatever they hold (mirror_ask.c).
  *
  * The table and its partitions by range or list are locked ACCESS SHARE, here
  * first, like by a query; statements that change the schema lock them on all nodes
@@ -52,16 +51,10 @@
 
 PG_FUNCTION_INFO_V1(shoal_verify_table);
 
-/* rows of this node that are fetched at a time */
-#define FETCH_ROWS	256
-
 /* rows that are to be in a bucket, and limits to the number of buckets */
 #define BUCKET_ROWS	256
 #define MIN_BUCKETS	1024
 #define MAX_BUCKETS	(256 * 1024)
-
-/* the most columns of an answer */
-#define MAX_COLUMNS	6
 
 /* a placement */
 typedef struct Copy
@@ -106,127 +99,6 @@ typedef struct Verify
 
 	char	   *arguments;		/* of all questions: the table and its key */
 } Verify;
-
-/* the answer of one node, row by row */
-typedef struct Answer
-{
-	int			node_id;
-	int			ncolumns;
-	ShoalRequest *req;			/* of another node */
-	Portal		portal;			/* of this node */
-	SPITupleTable *batch;
-	uint64		batch_rows;
-	uint64		at;
-	MemoryContext row_context;
-	char	   *values[MAX_COLUMNS];	/* of the row, as text; NULL: null */
-} Answer;
-
-/* ---- asking one node ---- */
-
-/* The question is what follows MIRROR_VERIFY_CALL. */
-static Answer *
-ask(Verify *verify, int node_id, int ncolumns, const char *question)
-{
-	Answer	   *answer = palloc0(sizeof(Answer));
-	char	   *sql = psprintf(MIRROR_VERIFY_MARKER MIRROR_VERIFY_CALL "%s", question);
-	SPIParseOpenOptions options = {0};
-
-	answer->node_id = node_id;
-	answer->ncolumns = ncolumns;
-	if (node_id != shoal_meta_local_node_id())
-	{
-		ShoalConn  *conn = shoal_xact_conn(node_id, SHOAL_JOIN_BLOCK);
-
-		if (verify->moment != 0)
-			shoal_moment_use(conn, verify->moment);
-		answer->req = shoal_remote_send(conn, sql, NULL, 0);
-		return answer;
-	}
-	answer->row_context = AllocSetContextCreate(CurrentMemoryContext,
-												"shoal row of an answer",
-												ALLOCSET_SMALL_SIZES);
-	options.read_only = true;
-	answer->portal = SPI_cursor_parse_open(NULL, sql + strlen(MIRROR_VERIFY_MARKER),
-										   &options);
-	return answer;
-}
-
-static void
-fetch_here(Answer *answer)
-{
-	bool		before = shoal_mirror_set_asking_here(true);
-
-	if (answer->batch)
-		SPI_freetuptable(answer->batch);
-	PG_TRY();
-	{
-		SPI_cursor_fetch(answer->portal, true, FETCH_ROWS);
-	}
-	PG_FINALLY();
-	{
-		(void) shoal_mirror_set_asking_here(before);
-	}
-	PG_END_TRY();
-	answer->batch = SPI_tuptable;
-	answer->batch_rows = SPI_processed;
-	answer->at = 0;
-}
-
-static bool
-next_here(Answer *answer)
-{
-	MemoryContext old;
-
-	if (answer->portal == NULL)
-		return false;
-	if (answer->at == answer->batch_rows)
-		fetch_here(answer);
-	if (answer->batch_rows == 0)
-	{
-		SPI_freetuptable(answer->batch);
-		SPI_cursor_close(answer->portal);
-		MemoryContextDelete(answer->row_context);
-		answer->portal = NULL;
-		return false;
-	}
-	MemoryContextReset(answer->row_context);
-	old = MemoryContextSwitchTo(answer->row_context);
-	for (int i = 0; i < answer->ncolumns; i++)
-		answer->values[i] = SPI_getvalue(answer->batch->vals[answer->at],
-										 answer->batch->tupdesc, i + 1);
-	MemoryContextSwitchTo(old);
-	answer->at++;
-	return true;
-}
-
-/* The next row is in answer->values; false at the end. */
-static bool
-next_row(Answer *answer)
-{
-	PGresult   *res;
-
-	if (answer->node_id == shoal_meta_local_node_id())
-		return next_here(answer);
-	if (answer->req == NULL)
-		return false;
-	while ((res = shoal_remote_next(answer->req)) != NULL)
-	{
-		if (PQresultStatus(res) != PGRES_SINGLE_TUPLE)
-			continue;
-		for (int i = 0; i < answer->ncolumns; i++)
-			answer->values[i] = PQgetisnull(res, 0, i) ? NULL :
-				PQgetvalue(res, 0, i);
-		return true;
-	}
-	answer->req = NULL;
-	return false;
-}
-
-static int64
-int_value(const Answer *answer, int column)
-{
-	return strtoi64(answer->values[column], NULL, 10);
-}
 
 /* ---- the result ---- */
 
@@ -411,7 +283,7 @@ key_columns(Oid relid)
 
 /* ---- sums of all copies ---- */
 
-static Answer *
+static MirrorAnswer *
 ask_sums(Verify *verify, int node_id)
 {
 	StringInfoData shards;
@@ -425,7 +297,7 @@ ask_sums(Verify *verify, int node_id)
 	}
 	if (shards.len == 0)
 		return NULL;
-	return ask(verify, node_id, 6,
+	return mirror_ask(verify->moment, node_id, 6,
 			   psprintf("sums(%s, '{%s}'::pg_catalog.int4[], %d)",
 						verify->arguments, shards.data, verify->max_rows));
 }
@@ -444,30 +316,30 @@ find_copy(Verify *verify, int shard, int node_id)
 }
 
 static void
-read_sums(Verify *verify, Answer *answer)
+read_sums(Verify *verify, MirrorAnswer *answer)
 {
-	while (next_row(answer))
+	while (mirror_next_row(answer))
 	{
-		Leaf		wanted = {answer->values[0], NULL};
+		Leaf		wanted = {unconstify(char *, mirror_value(answer, 0)), NULL};
 		Leaf	   *leaf = bsearch(&wanted, verify->leaves, verify->nleaves,
 								   sizeof(Leaf), compare_leaves);
-		Copy	   *copy = find_copy(verify, (int) int_value(answer, 1),
-									 answer->node_id);
+		Copy	   *copy = find_copy(verify, (int) mirror_int_value(answer, 1),
+									 mirror_answer_node(answer));
 		Sums	   *sums;
 
 		if (leaf == NULL || copy == NULL)
 			continue;
-		if (answer->values[2] != NULL)
+		if (mirror_value(answer, 2) != NULL)
 		{
-			report(verify, copy, "wrong shard", answer->values[2]);
+			report(verify, copy, "wrong shard", mirror_value(answer, 2));
 			continue;
 		}
 		sums = &verify->sums[(leaf - verify->leaves) * verify->ncopies +
 							 (copy - verify->copies)];
 		sums->found = true;
-		sums->rows = int_value(answer, 3);
-		sums->sum[0] = int_value(answer, 4);
-		sums->sum[1] = int_value(answer, 5);
+		sums->rows = mirror_int_value(answer, 3);
+		sums->sum[0] = mirror_int_value(answer, 4);
+		sums->sum[1] = mirror_int_value(answer, 5);
 	}
 }
 
@@ -477,7 +349,7 @@ add_up(Verify *verify)
 	int			here = shoal_meta_local_node_id();
 	List	   *node_ids = NIL;
 	List	   *answers = NIL;
-	Answer	   *own;
+	MirrorAnswer *own;
 	ListCell   *lc;
 
 	for (int i = 0; i < verify->ncopies; i++)
@@ -509,77 +381,31 @@ number_of_buckets(int64 rows)
 	return n;
 }
 
-/*
- * Some of the buckets in which the copies differ, enough to have that many
- * rows in them that do; as an array's text.  Both answers are read to their
- * ends.
- */
-static char *
-differing_buckets(Answer *primary, Answer *other, int enough)
-{
-	StringInfoData buf;
-	bool		more_primary = next_row(primary);
-	bool		more_other = next_row(other);
-	int			n = 0;
-
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
-	while (more_primary || more_other)
-	{
-		int64		in_primary = more_primary ? int_value(primary, 0) : PG_INT64_MAX;
-		int64		in_other = more_other ? int_value(other, 0) : PG_INT64_MAX;
-
-		if ((in_primary != in_other ||
-			 int_value(primary, 1) != int_value(other, 1) ||
-			 int_value(primary, 2) != int_value(other, 2) ||
-			 int_value(primary, 3) != int_value(other, 3)) && n < enough)
-			appendStringInfo(&buf, "%s%d", n++ > 0 ? "," : "",
-							 (int) Min(in_primary, in_other));
-		if (in_primary <= in_other)
-			more_primary = next_row(primary);
-		if (in_other <= in_primary)
-			more_other = next_row(other);
-	}
-	appendStringInfoChar(&buf, '}');
-	return buf.data;
-}
-
-/* Order of two rows' keys. */
-static int
-compare_keys(const Answer *a, const Answer *b)
-{
-	int64		x = int_value(a, 0);
-	int64		y = int_value(b, 0);
-
-	if (x != y)
-		return x < y ? -1 : 1;
-	return strcmp(a->values[1], b->values[1]);
-}
-
 /* Compares rows that come in the order of their keys. */
 static void
-compare_rows(Verify *verify, Copy *copy, Answer *primary, Answer *other)
+compare_rows(Verify *verify, Copy *copy, MirrorAnswer *primary,
+			 MirrorAnswer *other)
 {
-	bool		more_primary = next_row(primary);
-	bool		more_other = next_row(other);
+	bool		more_primary = mirror_next_row(primary);
+	bool		more_other = mirror_next_row(other);
 
 	while (more_primary || more_other)
 	{
 		int			order = !more_primary ? 1 : !more_other ? -1 :
-			compare_keys(primary, other);
+			mirror_compare_keys(primary, other);
 
 		CHECK_FOR_INTERRUPTS();
 		if (order < 0)
-			report(verify, copy, "missing row", primary->values[1]);
+			report(verify, copy, "missing row", mirror_value(primary, 1));
 		else if (order > 0)
-			report(verify, copy, "extra row", other->values[1]);
-		else if (int_value(primary, 2) != int_value(other, 2) ||
-				 int_value(primary, 3) != int_value(other, 3))
-			report(verify, copy, "different row", other->values[1]);
+			report(verify, copy, "extra row", mirror_value(other, 1));
+		else if (mirror_int_value(primary, 2) != mirror_int_value(other, 2) ||
+				 mirror_int_value(primary, 3) != mirror_int_value(other, 3))
+			report(verify, copy, "different row", mirror_value(other, 1));
 		if (order <= 0)
-			more_primary = next_row(primary);
+			more_primary = mirror_next_row(primary);
 		if (order >= 0)
-			more_other = next_row(other);
+			more_other = mirror_next_row(other);
 	}
 }
 
@@ -592,22 +418,23 @@ find_differences(Verify *verify, const char *leaf, Copy *primary, Copy *copy,
 	char	   *arguments;
 	char	   *question;
 	char	   *wanted;
-	Answer	   *answers[2];
+	int64		counts[2];
+	MirrorAnswer *answers[2];
 
 	if (enough <= 0)
 		return;
 	arguments = psprintf("%s, %s, %d, %d", verify->arguments,
 						 quote_literal_cstr(leaf), copy->shard, nbuckets);
 	question = psprintf("buckets(%s) ORDER BY bucket", arguments);
-	answers[0] = ask(verify, primary->node_id, 4, question);
-	answers[1] = ask(verify, copy->node_id, 4, question);
-	wanted = differing_buckets(answers[0], answers[1], enough);
+	answers[0] = mirror_ask(verify->moment, primary->node_id, 4, question);
+	answers[1] = mirror_ask(verify->moment, copy->node_id, 4, question);
+	wanted = mirror_differing_buckets(answers[0], answers[1], enough, counts);
 
 	question = psprintf("rows(%s, '%s') ORDER BY key_hash,"
 						" key COLLATE pg_catalog.\"C\", hash_1, hash_2",
 						arguments, wanted);
-	answers[0] = ask(verify, primary->node_id, 4, question);
-	answers[1] = ask(verify, copy->node_id, 4, question);
+	answers[0] = mirror_ask(verify->moment, primary->node_id, 4, question);
+	answers[1] = mirror_ask(verify->moment, copy->node_id, 4, question);
 	compare_rows(verify, copy, answers[0], answers[1]);
 }
 
@@ -711,23 +538,6 @@ begin_verify(Verify *verify)
 				 errhint("Use REPEATABLE READ.")));
 }
 
-/* Makes one moment's snapshots those of all questions, and the active one. */
-static void
-take_snapshots(Verify *verify)
-{
-	Snapshot	snapshot;
-
-	if (IsolationUsesXactSnapshot())
-		(void) shoal_moment_of_transaction();
-	else if (!shoal_meta_is_alone())
-		verify->moment = shoal_moment_hold();
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	if (verify->moment != 0)
-		shoal_moment_close();
-	PushActiveSnapshot(snapshot);
-	UnregisterSnapshot(snapshot);
-}
-
 /* shoal.verify_table(table_name, max_rows) */
 Datum
 shoal_verify_table(PG_FUNCTION_ARGS)
@@ -754,13 +564,11 @@ shoal_verify_table(PG_FUNCTION_ARGS)
 		psprintf("%s::pg_catalog.regclass, %s",
 				 quote_literal_cstr(shoal_mirror_table_name(verify.relid)),
 				 key_columns(verify.relid));
-	take_snapshots(&verify);
+	verify.moment = mirror_take_snapshots();
 	find_copies(&verify);
 	add_up(&verify);
 	compare_all(&verify);
-	PopActiveSnapshot();
-	if (verify.moment != 0)
-		shoal_moment_drop(verify.moment);
+	mirror_drop_snapshots(verify.moment);
 	SPI_finish();
 	return (Datum) 0;
 }

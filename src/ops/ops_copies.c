@@ -48,8 +48,8 @@
 
 /* ---- looking at placements ---- */
 
-static const ShoalGroup *
-find_group(int group_id, int shard)
+const ShoalGroup *
+ops_copies_find_group(int group_id, int shard)
 {
 	const ShoalGroup *group = shoal_meta_find_group(group_id);
 
@@ -143,7 +143,7 @@ step_make_tables(int group_id, int shard, int node_id, int replaces)
 {
 	ops_job_begin();
 	lock_cluster();
-	check_new_node(find_group(group_id, shard), shard, node_id);
+	check_new_node(ops_copies_find_group(group_id, shard), shard, node_id);
 	add_placement(group_id, shard, node_id, replaces);
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_make_copy(%d, %d)",
 											group_id, shard));
@@ -162,7 +162,7 @@ step_begin_writes(int group_id, int shard, int node_id)
 
 	ops_job_begin();
 	lock_cluster();
-	group = find_group(group_id, shard);
+	group = ops_copies_find_group(group_id, shard);
 	primary = group->primary[shard];
 	copy = shoal_meta_copy(group, shard, node_id);
 	if (copy == NULL || copy->is_primary || primary == 0)
@@ -205,12 +205,8 @@ tables_to_fill(int group_id, MemoryContext context)
 	return result;
 }
 
-/*
- * Has the primary send rows, and passes them on while they come: both nodes work
- * at the same time.
- */
-static char *
-call_fill(int node_id, const char *call)
+char *
+ops_copies_call(int node_id, const char *call)
 {
 	ShoalRequest *req;
 	PGresult   *res;
@@ -235,9 +231,8 @@ call_fill(int node_id, const char *call)
 	return result;
 }
 
-/* Its node may have been given up meanwhile, and then the copy lacks writes. */
-static void
-check_filling(const ShoalGroup *group, int shard, int node_id)
+void
+ops_copies_check_filling(const ShoalGroup *group, int shard, int node_id)
 {
 	const ShoalCopy *copy = shoal_meta_copy(group, shard, node_id);
 
@@ -261,8 +256,8 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 
 	ops_job_begin();
 	CHECK_FOR_INTERRUPTS();
-	group = find_group(group_id, shard);
-	check_filling(group, shard, node_id);
+	group = ops_copies_find_group(group_id, shard);
+	ops_copies_check_filling(group, shard, node_id);
 	name = get_rel_name(relid);
 	if (name == NULL)
 	{
@@ -272,7 +267,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	}
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
-	text = call_fill(group->primary[shard],
+	text = ops_copies_call(group->primary[shard],
 					 psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
 							  quote_literal_cstr(name), shard, node_id,
 							  block, FILL_BLOCKS));
@@ -288,8 +283,9 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	return !whole && block + FILL_BLOCKS < done.blocks;
 }
 
+/* repaired: if the copy has old rows, else NULL */
 static void
-step_fill(int group_id, int shard, int node_id)
+step_fill(int group_id, int shard, int node_id, OpsRepaired *repaired)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "Shoal tables to fill",
@@ -300,6 +296,9 @@ step_fill(int group_id, int shard, int node_id)
 	{
 		uint64		block = 0;
 
+		if (repaired && ops_repair_table(lfirst_oid(lc), group_id, shard,
+										 node_id, repaired))
+			continue;
 		while (fill_some(lfirst_oid(lc), group_id, shard, node_id, block))
 			block += FILL_BLOCKS;
 	}
@@ -314,8 +313,8 @@ step_finish(int group_id, int shard, int from, int to)
 
 	ops_job_begin();
 	lock_cluster();
-	group = find_group(group_id, shard);
-	check_filling(group, shard, to);
+	group = ops_copies_find_group(group_id, shard);
+	ops_copies_check_filling(group, shard, to);
 	if (from == 0)
 		set_state(group_id, shard, to, "active");
 	else
@@ -353,7 +352,7 @@ step_stop_writes(int group_id, int shard, int node_id)
 
 	ops_job_begin();
 	lock_cluster();
-	primary = find_group(group_id, shard)->primary[shard];
+	primary = ops_copies_find_group(group_id, shard)->primary[shard];
 	if (primary != 0)
 		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
 												group_id, shard));
@@ -429,16 +428,17 @@ undo(int group_id, int shard, int node_id, bool drop)
 	PG_END_TRY();
 }
 
-/* Steps 2 to 4 of a copy whose tables exist. */
+/* Steps 2 to 4 of a copy whose tables exist; repaired as in step_fill. */
 static void
-fill_copy(int group_id, int shard, int from, int to)
+fill_copy(int group_id, int shard, int from, int to, OpsRepaired *repaired)
 {
 	uint64		bytes;
 
 	ops_job_show(group_id, shard, from, to, "waiting for writers", 0);
 	bytes = step_begin_writes(group_id, shard, to);
-	ops_job_show(group_id, shard, from, to, "copying", bytes);
-	step_fill(group_id, shard, to);
+	ops_job_show(group_id, shard, from, to, repaired ? "repairing" : "copying",
+				 bytes);
+	step_fill(group_id, shard, to, repaired);
 	step_finish(group_id, shard, from, to);
 }
 
@@ -456,7 +456,7 @@ make_copy(int group_id, int shard, int from, int to)
 	{
 		step_make_tables(group_id, shard, to, from);
 		made = true;
-		fill_copy(group_id, shard, from, to);
+		fill_copy(group_id, shard, from, to, NULL);
 	}
 	PG_CATCH();
 	{
@@ -490,7 +490,7 @@ make_copy(int group_id, int shard, int from, int to)
 static int
 pick_node(int group_id, int shard, bool add)
 {
-	const ShoalGroup *group = find_group(group_id, shard);
+	const ShoalGroup *group = ops_copies_find_group(group_id, shard);
 	int			best = 0;
 	int			best_count = 0;
 	ListCell   *lc;
@@ -520,7 +520,7 @@ pick_node(int group_id, int shard, bool add)
 static int
 count_replicas(int group_id, int shard)
 {
-	const ShoalGroup *group = find_group(group_id, shard);
+	const ShoalGroup *group = ops_copies_find_group(group_id, shard);
 	int			count = 0;
 
 	for (int i = 0; i < group->ncopies; i++)
@@ -565,8 +565,8 @@ set_replicas(int group_id, int replicas)
 
 	ops_job_begin();
 	lock_cluster();
-	shard_count = find_group(group_id, 0)->shard_count;
-	check_enough_nodes(find_group(group_id, 0), replicas);
+	shard_count = ops_copies_find_group(group_id, 0)->shard_count;
+	check_enough_nodes(ops_copies_find_group(group_id, 0), replicas);
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
 									  replicas, group_id));
 	ops_job_commit();
@@ -682,21 +682,37 @@ is_held(const Unfinished *one)
 	return held;
 }
 
-/* It may miss deletions, so it is made from nothing. */
+/*
+ * Steps 1 to 4 again.  A copy that has been complete has missed writes: what
+ * differs is found out.  Any other is made from nothing.
+ */
 static void
-make_again(const Unfinished *one)
+repair_copy(const Unfinished *one)
 {
+	OpsRepaired repaired = {0};
+	bool		complete = one->state == SHOAL_COPY_STALE;
+
 	ops_job_begin();
 	lock_cluster();
 	set_state(one->group_id, one->shard, one->node_id, "stale");
 	(void) shoal_ops_call(one->node_id,
 						  psprintf("shoal.internal_make_copy(%d, %d)",
 								   one->group_id, one->shard));
-	(void) shoal_ops_call(one->node_id,
-						  psprintf("shoal.internal_empty_copy(%d, %d)",
-								   one->group_id, one->shard));
+	if (!complete)
+		(void) shoal_ops_call(one->node_id,
+							  psprintf("shoal.internal_empty_copy(%d, %d)",
+									   one->group_id, one->shard));
 	ops_job_commit();
-	fill_copy(one->group_id, one->shard, 0, one->node_id);
+	fill_copy(one->group_id, one->shard, 0, one->node_id,
+			  complete ? &repaired : NULL);
+	if (complete)
+		ereport(LOG,
+				(errmsg("repaired the replica of shard %d of colocation group %d on node %d",
+						one->shard, one->group_id, one->node_id),
+				 errdetail("Of %llu rows %llu differed; tables filled anew: %d.",
+						   (unsigned long long) repaired.rows,
+						   (unsigned long long) repaired.differing,
+						   repaired.filled)));
 }
 
 /* False if there is nothing to be done any more. */
@@ -709,7 +725,7 @@ repair_one(Unfinished *one)
 	volatile bool unfinished = false;
 	volatile bool drop = false;
 
-	ops_job_show(one->group_id, one->shard, 0, one->node_id, "emptying", 0);
+	ops_job_show(one->group_id, one->shard, 0, one->node_id, "making tables", 0);
 	hold = hold_copy(one->group_id, one->shard, one->node_id);
 	PG_TRY();
 	{
@@ -718,7 +734,7 @@ repair_one(Unfinished *one)
 		if (unfinished && drop)
 			step_drop(one->group_id, one->shard, one->node_id);
 		else if (unfinished)
-			make_again(one);
+			repair_copy(one);
 	}
 	PG_CATCH();
 	{

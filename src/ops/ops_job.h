@@ -54,7 +54,44 @@ struct BackgroundWorkerHandle;
  */
 extern struct BackgroundWorkerHandle *ops_failover_start(void);
 
+/* ---- ops_repair.c ---- */
+
+/* What has been repaired. */
+typedef struct OpsRepaired
+{
+	uint64		rows;			/* that the primary has */
+	uint64		differing;		/* of them and of the copy's */
+	int			filled;			/* tables that were filled anew, without those */
+} OpsRepaired;
+
+/*
+ * Makes a copy of a table's shard, which gets all writes, equal to the primary.
+ * False if it is to be filled instead; then it has been emptied unless
+ * filling does that.
+ */
+extern bool ops_repair_table(Oid relid, int group_id, int shard, int node_id,
+							 OpsRepaired *done);
+
 /* ---- ops_copies.c ---- */
+
+struct ShoalGroup;
+
+/* The group; error 42704 unless it has that shard. */
+extern const struct ShoalGroup *ops_copies_find_group(int group_id, int shard);
+
+/*
+ * Error 40001 unless the copy gets all writes.  If its node was given up
+ * meanwhile, it lacks some.
+ */
+extern void ops_copies_check_filling(const struct ShoalGroup *group, int shard,
+									 int node_id);
+
+/*
+ * Calls an internal function that returns text on the primary's node, and
+ * passes the rows that it sends on while they come: both nodes work at the
+ * same time.
+ */
+extern char *ops_copies_call(int node_id, const char *call);
 
 /* Does it, in the worker; returns how many copies were made or dropped. */
 extern int	ops_copies_do(const OpsJobArgs *args);

@@ -52,10 +52,13 @@ send_call(ShoalConn *conn)
 	int			lengths[] = {priv->call_len, 0};
 	int			formats[] = {bytes ? 1 : 0, 0};
 	ShoalParams params = {n, types, (char **) values, lengths, formats};
-	RemoteStatement *stmt = remote_statement_get(conn, priv->call, &params);
+	RemoteStatement *stmt = NULL;
 	char		name[32];
 	bool		ok;
 
+	/* what is prepared now must not fall to a DEALLOCATE ALL that still waits */
+	if (priv->deallocate.len == 0)
+		stmt = remote_statement_get(conn, priv->call, &params);
 	if (stmt)
 		snprintf(name, sizeof(name), "shoal_%d", stmt->number);
 	if (stmt && stmt->prepared)

@@ -31,3 +31,10 @@ RETURNS TABLE (key_hash bigint, key text, hash_1 bigint, hash_2 bigint)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_verify_rows';
 COMMENT ON FUNCTION shoal.internal_verify_rows(regclass, text[], text, int, int, int[]) IS
 'internal: keys and hashes of the rows in some of those';
+
+CREATE FUNCTION shoal.internal_verify_keys(table_name regclass, key_columns text[],
+	leaf text, shard int, buckets int, wanted int[])
+RETURNS TABLE (key_hash bigint, key text, hash_1 bigint, hash_2 bigint, made_by bigint)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_verify_keys';
+COMMENT ON FUNCTION shoal.internal_verify_keys(regclass, text[], text, int, int, int[]) IS
+'internal: the same, with keys as they travel and the transactions that made the rows';

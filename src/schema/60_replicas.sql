@@ -16,6 +16,17 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_fill';
 COMMENT ON FUNCTION shoal.internal_fill(regclass, int, int, bigint, bigint) IS
 'internal: sends rows of a shard to a copy that is being made';
 
+CREATE FUNCTION shoal.internal_repair_key(table_name regclass, shard int) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_repair_key';
+COMMENT ON FUNCTION shoal.internal_repair_key(regclass, int) IS
+'internal: what a copy of a shard is compared by, to repair it';
+
+CREATE FUNCTION shoal.internal_repair_rows(table_name regclass, shard int, node_id int,
+	key_columns text[], entries bytea, wait bool) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_repair_rows';
+COMMENT ON FUNCTION shoal.internal_repair_rows(regclass, int, int, text[], bytea, bool) IS
+'internal: sends rows of a shard that differ to a copy that is being repaired';
+
 CREATE FUNCTION shoal.internal_make_copy(group_id int, shard int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_make_copy';
 COMMENT ON FUNCTION shoal.internal_make_copy(int, int) IS
@@ -40,6 +51,11 @@ CREATE FUNCTION shoal.internal_empty_copy(group_id int, shard int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_empty_copy';
 COMMENT ON FUNCTION shoal.internal_empty_copy(int, int) IS
 'internal: empties this node''s copy of a shard';
+
+CREATE FUNCTION shoal.internal_empty_table(table_name regclass, shard int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_empty_table';
+COMMENT ON FUNCTION shoal.internal_empty_table(regclass, int) IS
+'internal: empties this node''s copy of a shard of one table';
 
 CREATE FUNCTION shoal.internal_shard_size(group_id int, shard int) RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_shard_size';
