@@ -13,17 +13,32 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
+
 #include "access/transam.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+
+/* whose headers may be missing; nothing of it is needed here */
+#undef ENABLE_GSS
+#include "libpq/libpq-be.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
+
+/* milliseconds that a client waits until what was decided is told to all nodes */
+#define TELL_TIME	15000
+
+/* milliseconds between looks */
+#define TELL_PAUSE	20
 
 /*
  * Records of transactions that are over on all nodes; deleted along with the
@@ -108,12 +123,92 @@ commit_one_phase(List *conns, List *sqls, bool writes)
 	PG_END_TRY();
 }
 
-/* PREPARE on the writers, COMMIT on the readers. */
+/*
+ * Rolls back what is prepared.  Whether some part is known not to be prepared any
+ * more, so that nobody can commit the transaction.
+ */
+static bool
+undo_prepared(void)
+{
+	List	   *conns = NIL;
+	char	  **sqls = palloc0((list_length(prepared) + 1) * sizeof(char *));
+	ListCell   *lc;
+	int			n = 0;
+	bool		known = false;
+
+	/* whatever still runs is ended first: only then is it known who is prepared */
+	foreach(lc, prepared)
+		conns = lappend(conns, ((Prepared *) lfirst(lc))->conn);
+	shoal_remote_try_all(conns, sqls, true);
+	conns = NIL;
+	foreach(lc, prepared)
+	{
+		Prepared   *part = lfirst(lc);
+
+		if (part->conn->xact_broken)
+			continue;
+		if (!part->conn->xact_prepared)
+		{
+			known = true;
+			continue;
+		}
+		conns = lappend(conns, part->conn);
+		sqls[n++] = psprintf("ROLLBACK PREPARED %s",
+							 quote_literal_cstr(part->gid));
+	}
+	shoal_remote_try_all(conns, sqls, true);
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_broken)
+			continue;
+		conn->xact_prepared = false;
+		known = true;
+	}
+	return known;
+}
+
+/* An error has come while parts may be prepared. */
+static void __attribute__((noreturn))
+fail_prepared(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (!undo_prepared() && shoal_health_is_watched())
+	{
+		error->sqlerrcode = ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
+		error->detail = "This node was cut off from the others during COMMIT; they may commit the transaction or roll it back.";
+		error->hint = "Look at the data, by way of another node, to find out whether the transaction was committed.";
+	}
+	ReThrowError(error);
+}
+
 static void
-commit_two_phase(List *conns, int writers)
+check_prepared(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, prepared)
+	{
+		Prepared   *part = lfirst(lc);
+
+		if (!part->conn->xact_prepared)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRANSACTION_ROLLBACK),
+					 errmsg("transaction was rolled back on node %d",
+							part->conn->node_id)));
+	}
+}
+
+/* Names the parts; PREPARE for the writers, COMMIT for the readers. */
+static List *
+name_parts(List *conns, int writers)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	List	   *gids = NIL;
 	List	   *sqls = NIL;
 	ListCell   *lc;
 
@@ -131,32 +226,49 @@ commit_two_phase(List *conns, int writers)
 		part->conn = conn;
 		part->gid = xact_make_gid(conn->node_id, writers);
 		prepared = lappend(prepared, part);
-		gids = lappend(gids, part->gid);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
 									  quote_literal_cstr(part->gid)));
 	}
 	MemoryContextSwitchTo(old);
+	return sqls;
+}
 
-	shoal_remote_exec_each(conns, sqls);
+static void
+insert_records(void)
+{
+	List	   *gids = NIL;
+	ListCell   *lc;
+
 	foreach(lc, prepared)
-	{
-		Prepared   *part = lfirst(lc);
-
-		if (!part->conn->xact_prepared)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRANSACTION_ROLLBACK),
-					 errmsg("transaction was rolled back on node %d",
-							part->conn->node_id)));
-	}
-
-	if (shoal_xact_when_prepared)
-		shoal_xact_when_prepared();
-
-	/* the decision must be on disk before any node hears of it */
-	ForceSyncCommit();
+		gids = lappend(gids, ((Prepared *) lfirst(lc))->gid);
 	xact_record_insert(gids);
-	xact_record_delete(done_gids);
-	xact_gate_enter();
+}
+
+static void
+commit_two_phase(List *conns, int writers)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	prepared = NIL;
+	PG_TRY();
+	{
+		shoal_remote_exec_each(conns, name_parts(conns, writers));
+		check_prepared();
+		if (shoal_xact_when_prepared)
+			shoal_xact_when_prepared();
+
+		/* the decision must be on disk before any node hears of it */
+		ForceSyncCommit();
+		insert_records();
+		xact_record_delete(done_gids);
+		xact_gate_enter();
+		shoal_health_require_lease(true);
+	}
+	PG_CATCH();
+	{
+		fail_prepared(context);
+	}
+	PG_END_TRY();
 }
 
 void
@@ -241,14 +353,57 @@ keep_done_gid(const char *gid)
 	MemoryContextSwitchTo(old);
 }
 
+/* The session ends here for the client, who does not hear what has become of it. */
+static void
+drop_client(void)
+{
+	if (MyProcPort && MyProcPort->sock != PGINVALID_SOCKET)
+		(void) shutdown(MyProcPort->sock, SHUT_RDWR);
+	ereport(LOG,
+			(errmsg("session is closed, as the outcome of its transaction depends on the other nodes"),
+			 errdetail("This node was cut off from them during COMMIT.")));
+}
+
+/*
+ * Nodes could not be told of the commit.  Until they have been, or were given up,
+ * the client is not told either: if this node loses its lease before, the
+ * others may decide without it.
+ */
+static void
+await_telling(List *node_ids)
+{
+	int64		until = shoal_health_now() + TELL_TIME * INT64CONST(1000);
+
+	while (shoal_health_now() < until && !ProcDiePending)
+	{
+		ListCell   *lc;
+		bool		all_down = true;
+
+		if (!xact_gate_is_in_doubt(xact_gate()))
+			return;
+		if (!shoal_health_has_lease())
+		{
+			drop_client();
+			return;
+		}
+		foreach(lc, node_ids)
+			all_down &= shoal_health_is_down(lfirst_int(lc));
+		if (all_down)
+			return;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 TELL_PAUSE, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
 void
 xact_after_commit(void)
 {
 	List	   *conns = NIL;
+	List	   *untold = NIL;
 	char	  **sqls;
 	ListCell   *lc;
 	int			n = 0;
-	bool		doubt = false;
 
 	if (!xact_used_nodes)
 		return;
@@ -275,11 +430,13 @@ xact_after_commit(void)
 			if (!part->conn->xact_broken)
 				keep_done_gid(part->gid);
 			else
-				doubt = true;
+				untold = lappend_int(untold, part->conn->node_id);
 		}
-		if (doubt)
+		if (untold != NIL)
 			xact_gate_doubt();
 		xact_gate_leave();
+		if (untold != NIL && shoal_health_is_watched())
+			await_telling(untold);
 	}
 	foreach(lc, xact_open_conns())
 		end_on(lfirst(lc));

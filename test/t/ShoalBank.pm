@@ -65,6 +65,7 @@ sub run
 		return (0, 'E(08001)') if !$$w || !$$w->alive;
 	}
 	my $answer = $$w->run(['Q', $sql]);
+	sleep 0.02 if $answer =~ /E\(57P03/;
 	return ($answer =~ /Z\(/ && $answer !~ /E\(/, $answer);
 }
 
