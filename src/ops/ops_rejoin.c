@@ -123,6 +123,18 @@ copy_reference_tables(ShoalConn *conn)
 	}
 }
 
+/* So that it gives no value again that was given in its absence. */
+static void
+move_sequences(ShoalConn *conn)
+{
+	const ShoalNode *first = linitial(shoal_meta_nodes());
+	char	   *calls = shoal_ops_call(first->node_id,
+									   "shoal.internal_sequences()");
+
+	if (calls)
+		shoal_ops_run_on(conn, psprintf("SELECT %s", calls));
+}
+
 static void
 rejoin(int node_id)
 {
@@ -141,6 +153,7 @@ rejoin(int node_id)
 									  node_id));
 	shoal_ops_copy_metadata(conn, node_id);
 	shoal_ops_run_on(conn, "DELETE FROM shoal.missed_statement");
+	move_sequences(conn);
 	ereport(LOG,
 			(errmsg("node %d takes part again", node_id)));
 	ops_job_commit();

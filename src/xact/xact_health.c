@@ -36,6 +36,7 @@
 #include "storage/latch.h"
 #include "storage/shmem.h"
 #include "utils/inval.h"
+#include "utils/plancache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -172,7 +173,15 @@ xact_health_is_wanted(int gate)
 bool
 shoal_health_is_watched(void)
 {
-	return shared != NULL && shoal_failover_time > 0 && my_health()->wanted;
+	static bool known = false;
+	bool		watched = shared != NULL && shoal_failover_time > 0 &&
+		my_health()->wanted;
+
+	/* what is planned may depend on it */
+	if (watched != known)
+		ResetPlanCache();
+	known = watched;
+	return watched;
 }
 
 void
@@ -329,6 +338,7 @@ shoal_health_is_sealed(int node_id)
 	return false;
 }
 
+/* If this node was given up itself, what it knows of others is old. */
 bool
 shoal_health_is_refused(int node_id)
 {
@@ -336,7 +346,7 @@ shoal_health_is_refused(int node_id)
 
 	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
 		if (health->peers[i].node_id == node_id)
-			return health->peers[i].down ||
+			return (health->peers[i].down && !health->fenced) ||
 				has_voted(&health->peers[i], shoal_health_now());
 	return false;
 }

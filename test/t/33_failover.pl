@@ -51,29 +51,102 @@ sub fault_case
 	is(join(' ', grep { !is_retryable($_) } @codes), '', "$name: errors say that one can try again: " .
 		join(', ', map { "$seen->{errors}{$_} $_" } @codes)) or
 		diag(map { "$seen->{texts}{$_} times $_\n" } sort keys %{ $seen->{texts} });
-	whole_again($cluster, $name) or diag("logs: $cluster->{dir}");
+	return whole_again($cluster, $name);
 }
 
-for my $n (split /,/, $ENV{NODES} // '3')
+# What is done while a server is down, by way of the others, besides reads and writes.
+my $round = 0;
+my %given;					# values of a sequence, by whom
+sub changes
+{
+	my ($cluster, $name, @servers) = @_;
+	$round++;
+	my ($first, $last) = @servers[0, -1];
+	my @wrong;
+	for (
+		[$first, "CREATE TABLE d$round (a int PRIMARY KEY, b serial, t text)"],
+		[$last, "SELECT shoal.create_distributed_table('d$round', 'a', 'none', 4)"],
+		[$first, "INSERT INTO d$round (a, t) SELECT i, 'first' FROM generate_series(1, 50) i"],
+		[$last, "INSERT INTO d$round (a, t) SELECT i, 'last' FROM generate_series(51, 100) i"],
+		[$first, "UPDATE d$round SET t = t || a WHERE a % 10 = 0; DELETE FROM d$round WHERE a % 10 = 1"],
+		[$last, "CREATE TABLE r$round (a int PRIMARY KEY, t text); SELECT shoal.create_reference_table('r$round')"],
+		[$first, "INSERT INTO r$round SELECT i, 'x' FROM generate_series(1, 10) i"],
+		[$last, 'UPDATE ref SET t = t || a; INSERT INTO ref VALUES (' . (100 + $round) . ", 'new'); DELETE FROM ref WHERE a = $round"],
+		[$first, "ALTER TABLE probed ADD COLUMN x$round int DEFAULT $round; CREATE INDEX ON probed (x$round)"],
+		[$last, "CREATE FUNCTION f$round() RETURNS int LANGUAGE sql AS 'SELECT $round'; CREATE VIEW v$round AS SELECT a FROM probed"],
+		[$first, "CREATE SCHEMA s$round; CREATE TYPE s$round.color AS ENUM ('red'); DROP VIEW v$round"],
+		[$last, "CREATE TABLE plain$round (a int); COMMENT ON TABLE plain$round IS 'a table'; GRANT SELECT ON ref TO public"])
+	{
+		my ($server, $sql) = @$_;
+		my $error = $cluster->error($server, $sql);
+		push @wrong, "$sql\n$error" if $error ne '';
+	}
+	is(join("\n", @wrong), '', "$name: the schema can be changed, tables distributed, reference tables written to");
+	draw_values($cluster, @servers);
+}
+
+# Values of sequences, from each of the servers.
+sub draw_values
+{
+	my ($cluster, @servers) = @_;
+	for my $server (@servers)
+	{
+		for my $sql ('SELECT nextval(\'seq\')', 'SELECT nextval(\'seq\') FROM generate_series(1, 1500) i',
+			"INSERT INTO numbered (t) SELECT 'x' FROM generate_series(1, 30) RETURNING id + 1000000000")
+		{
+			my ($ok, $out, $err) = $cluster->try($server, $sql);
+			diag("server $server: $err") if !$ok;
+			$given{$_} .= " $server" for split /\n/, $out;
+		}
+	}
+}
+
+sub check_values
+{
+	my ($name) = @_;
+	my @twice = grep { $given{$_} =~ / .* / } sort { $a <=> $b } keys %given;
+	is(join(', ', map { "$_ by$given{$_}" } @twice[0 .. ($#twice > 9 ? 9 : $#twice)]), '',
+		"$name: no value of a sequence was given twice, of " . keys %given);
+}
+
+for my $n (split /,/, $ENV{NODES} // '2,3,4')
 {
 	my $cluster = ShoalTest->new(nodes => $n - 1);
-	my $net = ShoalNetwork->new($cluster) if $ENV{NET};
+	my $net = ShoalNetwork->new($cluster);
 	make_probed($cluster, 'probed', 6, 1);
-	for my $server (0 .. $n - 1)
+	$cluster->sql(0, "CREATE TABLE ref (a int PRIMARY KEY, t text);
+		SELECT shoal.create_reference_table('ref');
+		INSERT INTO ref SELECT i, 'row ' FROM generate_series(1, 30) i;
+		CREATE SEQUENCE seq;
+		CREATE TABLE numbered (id bigserial PRIMARY KEY, t text);
+		SELECT shoal.create_distributed_table('numbered', 'id')");
+	$cluster->sql(0, "SELECT shoal.set_replicas('numbered', 1)");
+	%given = ();
+	draw_values($cluster, 0 .. $n - 1);
+	# of two nodes the lowest goes on alone, the other one does not
+	my @servers = $n == 2 ? 1 : 0 .. $n - 1;
+	for my $server (@servers)
 	{
-		next if $n == 2 && $server == 0;
-		if ($net)
+		my @others = grep { $_ != $server } 0 .. $n - 1;
+		my %faults = (
+			'kill -9 of' => [sub { $cluster->kill($server) }, sub { $cluster->start($server) }],
+			'SIGSTOP of' => [sub { $cluster->freeze($server) }, sub { $cluster->thaw($server) }],
+			'cables cut of' => [sub { $net->cut_off($server) }, sub { $net->heal }],
+			'cables cut of, late' => [sub { $net->cut_off($server) }, sub { $net->heal(deliver => 1) }],
+			'nothing comes from' => [sub { $net->cut(map { [$server, $_] } @others) }, sub { $net->heal }],
+			'nothing gets to' => [sub { $net->cut(map { [$_, $server] } @others) }, sub { $net->heal }],
+			'connections refused of' => [sub { $net->cut_off($server, reset => 1) }, sub { $net->heal }],
+		);
+		# all of them with three nodes
+		for my $fault ($n == 3 ? sort keys %faults : ('kill -9 of', 'SIGSTOP of', 'cables cut of'))
 		{
-			fault_case($cluster, $server, 'cables cut of', sub { $net->cut_off($server) }, sub { $net->heal });
-			fault_case($cluster, $server, 'cables cut of', sub { $net->cut_off($server) }, sub { $net->heal(deliver => 1) });
-			fault_case($cluster, $server, 'nothing comes from', sub { $net->cut(map { [$server, $_] } grep { $_ != $server } 0 .. $n - 1) }, sub { $net->heal });
-			fault_case($cluster, $server, 'nothing gets to', sub { $net->cut(map { [$_, $server] } grep { $_ != $server } 0 .. $n - 1) }, sub { $net->heal });
-			fault_case($cluster, $server, 'connections refused of', sub { $net->cut_off($server, reset => 1) }, sub { $net->heal });
-			next;
+			fault_case($cluster, $server, $fault, @{ $faults{$fault} },
+				meanwhile => sub { my ($name, @servers) = @_; changes($cluster, $name, @servers) });
+			draw_values($cluster, 0 .. $n - 1);
 		}
-		fault_case($cluster, $server, 'kill -9 of', sub { $cluster->kill($server) }, sub { $cluster->start($server) });
-		fault_case($cluster, $server, 'SIGSTOP of', sub { $cluster->freeze($server) }, sub { $cluster->thaw($server) });
 	}
+	check_values("$n nodes") if keys %given;
+	$cluster->no_leaks("$n nodes");
 }
 
 done_testing();
