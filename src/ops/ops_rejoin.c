@@ -147,13 +147,14 @@ rejoin(int node_id)
 	settle_prepared(node_id);
 	replay(conn, node_id);
 	copy_reference_tables(conn);
+	/* before the node is the lowest again, perhaps */
+	move_sequences(conn);
 	shoal_ops_run_everywhere(psprintf("DELETE FROM shoal.missed_statement WHERE node_id = %d",
 									  node_id));
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'active' WHERE node_id = %d",
 									  node_id));
 	shoal_ops_copy_metadata(conn, node_id);
 	shoal_ops_run_on(conn, "DELETE FROM shoal.missed_statement");
-	move_sequences(conn);
 	ereport(LOG,
 			(errmsg("node %d takes part again", node_id)));
 	ops_job_commit();

@@ -96,7 +96,7 @@ sub draw_values
 		{
 			my ($ok, $out, $err) = $cluster->try($server, $sql);
 			diag("server $server: $err") if !$ok;
-			$given{$_} .= " $server" for split /\n/, $out;
+			$given{$_} .= " $server" . (@servers == $cluster->{nodes} + 1 ? '' : "-$round") for split /\n/, $out;
 		}
 	}
 }
