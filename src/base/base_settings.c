@@ -33,6 +33,15 @@ bool		shoal_consistent_reads = true;
 int			shoal_recovery_interval = 5;
 int			shoal_failover_time = 3000;
 bool		shoal_auto_repair = true;
+int			shoal_read_from = SHOAL_READ_PRIMARY;
+
+static const struct config_enum_entry read_from_values[] = {
+	{"primary", SHOAL_READ_PRIMARY, false},
+	{"any", SHOAL_READ_ANY, false},
+	{"nearest", SHOAL_READ_NEAREST, false},
+	{NULL, 0, false}
+};
+int			shoal_commit_wait = 10000;
 int			shoal_max_node_connections = -1;
 int			shoal_idle_timeout = 60;
 int			shoal_connection_wait = 60000;
@@ -133,6 +142,11 @@ shoal_settings_init(void)
 							"Time after which an unused connection to a node is closed; 0 keeps it.",
 							NULL, &shoal_idle_timeout, 60, 0, INT_MAX / 1000,
 							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomEnumVariable("shoal.read_from",
+							 "Which copies of shards are read.",
+							 "\"any\" spreads reads over all copies, \"nearest\" prefers this node's and this machine's.",
+							 &shoal_read_from, SHOAL_READ_PRIMARY,
+							 read_from_values, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("shoal.auto_repair",
 							 "Repairs stale replicas in the background.",
 							 NULL, &shoal_auto_repair, true,
@@ -146,6 +160,11 @@ shoal_settings_init(void)
 							"Time between attempts to settle what a fault has left prepared on nodes.",
 							NULL, &shoal_recovery_interval, 5, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.commit_wait",
+							"Time for which COMMIT waits until a node that was lost in the middle of it has the transaction.",
+							"After that it ends all the same, and the node gets the transaction later.",
+							&shoal_commit_wait, 10000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("shoal");
 }

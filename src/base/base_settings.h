@@ -75,7 +75,19 @@ extern bool shoal_consistent_reads;
 /* shoal.recovery_interval (seconds): for what faults have left prepared */
 extern int	shoal_recovery_interval;
 extern int	shoal_failover_time;
+
+/* values of shoal_read_from */
+#define SHOAL_READ_PRIMARY	0
+#define SHOAL_READ_ANY		1	/* spread over all copies */
+#define SHOAL_READ_NEAREST	2	/* this node's, or one of this machine's */
+extern int	shoal_read_from;
 extern bool shoal_auto_repair;
+
+/*
+ * shoal.commit_wait (milliseconds): for a node that has prepared a transaction
+ * and can't be told that it is committed
+ */
+extern int	shoal_commit_wait;
 
 /*
  * shoal.max_node_connections: from this server to each node, -1: what the

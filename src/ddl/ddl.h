@@ -63,7 +63,8 @@ extern void shoal_ddl_replace_heap(Oid relid, Oid heap);
 
 /*
  * Gives a table's copies of shards that are here the trigger that repeats
- * writes, where its group has replicas and they don't have it yet.
+ * writes, where its group has replicas and they don't have it yet, or not
+ * enabled.
  */
 extern void shoal_ddl_mirror_table(Oid relid, int group_id);
 

@@ -11,11 +11,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -23,6 +26,7 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -57,9 +61,9 @@ PG_FUNCTION_INFO_V1(shoal_internal_mirror_group);
 #define LOCK_WAIT 100
 #define LOCK_WAIT_MAX 1000
 
-/* milliseconds between such attempts, and until there are no more */
+/* milliseconds between such attempts, and until there are no more if there is no lock_timeout */
 #define LOCK_PAUSE 100
-#define LOCK_PATIENCE (5 * 60 * 1000)
+#define LOCK_PATIENCE (60 * 1000)
 
 /* The tables of a group that have shards, or are one. */
 static List *
@@ -154,7 +158,7 @@ static void
 lock_patiently(List *wanted, int group_id)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													LOCK_PATIENCE);
+													LockTimeout > 0 ? LockTimeout : LOCK_PATIENCE);
 	int			wait = LOCK_WAIT;
 
 	while (!try_locks(wanted, wait))
@@ -249,6 +253,48 @@ shoal_internal_make_copy(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Takes a partition out of the foreign keys that reference its parent, as
+ * DETACH PARTITION does.  That nothing refers to its rows is not looked at: what
+ * does goes along with it.
+ */
+static void
+leave_foreign_keys(Oid partition)
+{
+	Relation	rel = table_open(ConstraintRelationId, RowExclusiveLock);
+	List	   *constraints = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	ScanKeyInit(&key, Anum_pg_constraint_confrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(partition));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->contype == CONSTRAINT_FOREIGN && OidIsValid(form->conparentid))
+			constraints = lappend_oid(constraints, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+
+	foreach(lc, constraints)
+	{
+		ObjectAddress constraint;
+
+		ConstraintSetParentConstraint(lfirst_oid(lc), InvalidOid, InvalidOid);
+		deleteDependencyRecordsForClass(ConstraintRelationId, lfirst_oid(lc),
+										ConstraintRelationId,
+										DEPENDENCY_INTERNAL);
+		CommandCounterIncrement();
+		ObjectAddressSet(constraint, ConstraintRelationId, lfirst_oid(lc));
+		performDeletion(&constraint, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
+}
+
 /* shoal.internal_drop_copy(group, shard) */
 Datum
 shoal_internal_drop_copy(PG_FUNCTION_ARGS)
@@ -272,8 +318,10 @@ shoal_internal_drop_copy(PG_FUNCTION_ARGS)
 		}
 		ObjectAddressSet(address, RelationRelationId,
 						 local_copy(relid, shard, AccessExclusiveLock));
-		if (OidIsValid(address.objectId))
-			add_exact_object_address(&address, partitions);
+		if (!OidIsValid(address.objectId))
+			continue;
+		leave_foreign_keys(address.objectId);
+		add_exact_object_address(&address, partitions);
 	}
 	performMultipleDeletions(partitions, DROP_RESTRICT,
 							 PERFORM_DELETION_INTERNAL |

@@ -66,6 +66,7 @@ typedef struct Distribution
 	bool		new_group;
 	int			shard_count;
 	int			replicas;
+	bool		replicas_given;
 	bool		closed;
 	int		   *nodes;			/* for a new group: nodes of the primaries by
 								 * shard, then those of each further copy; for
@@ -810,6 +811,12 @@ join_group_of(Relation rel, List *keyattrs, Distribution *dist,
 						get_rel_name(other), group->shard_count,
 						dist->shard_count),
 				 errhint("Leave shard_count out.")));
+	if (dist->replicas_given && group->replicas != dist->replicas)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the shards of table \"%s\" have %d replicas, not %d",
+						get_rel_name(other), group->replicas, dist->replicas),
+				 errhint("Leave replicas out; shoal.set_replicas() changes them for all colocated tables.")));
 	if (dist->kind == SHOAL_KIND_DISTRIBUTED &&
 		!shoal_ddl_keys_match(rel, keyattrs, table))
 		ereport(ERROR,
@@ -923,7 +930,8 @@ shoal_create_distributed_table(PG_FUNCTION_ARGS)
 					 errhint(keys ? "Give a number from 1 to 32000." :
 							 "A table without distribution column has one shard.")));
 	}
-	if (!PG_ARGISNULL(4))
+	dist.replicas_given = !PG_ARGISNULL(4);
+	if (dist.replicas_given)
 		dist.replicas = PG_GETARG_INT32(4);
 	if (dist.replicas < 0)
 		ereport(ERROR,

@@ -526,6 +526,31 @@ adopt_attached(AlterTableStmt *stmt)
 	}
 }
 
+/* DISABLE TRIGGER ALL is not about the triggers that serve replicas. */
+static void
+keep_mirrors(AlterTableStmt *stmt, const ShoalTargets *targets)
+{
+	bool		all = false;
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		all |= type == AT_DisableTrigAll || type == AT_EnableTrigAll;
+	}
+	if (!all)
+		return;
+	CommandCounterIncrement();
+	foreach(lc, targets->relids)
+	{
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+
+		if (table != NULL)
+			shoal_ddl_mirror_table(lfirst_oid(lc), table->group_id);
+	}
+}
+
 void
 shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 {
@@ -562,7 +587,10 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 		!IsA(call->stmt, RenameStmt))
 		return;
 	if (IsA(call->stmt, AlterTableStmt))
+	{
 		adopt_attached((AlterTableStmt *) call->stmt);
+		keep_mirrors((AlterTableStmt *) call->stmt, targets);
+	}
 	foreach(lc, targets->relids)
 		follow_parent(call->stmt, lfirst_oid(lc));
 }

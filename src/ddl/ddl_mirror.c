@@ -6,15 +6,19 @@
  * the primary or may become it: a trigger of the partition, not of the parent,
  * so that it comes and goes with the partition.  It is marked as internal:
  * nobody can drop it by name, pg_dump leaves it out, and DISABLE TRIGGER USER
- * leaves it alone.  It always fires, whatever session_replication_role is, and
- * first of all row triggers, as they fire in the order of their names.
+ * leaves it alone; after DISABLE TRIGGER ALL it is enabled again.  It always
+ * fires, whatever session_replication_role is, and first of all row triggers,
+ * as they fire in the order of their names.
  *
  * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -22,6 +26,8 @@
 #include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -32,14 +38,42 @@
 /* sorts before what begins with a letter, digit or underscore */
 #define MIRROR_NAME "!shoal_mirror"
 
+/* In pg_trigger. */
+static void
+enable_always(Relation rel, Oid trigger)
+{
+	Relation	triggers = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = heap_copytuple(systable_getnext(scan));
+	systable_endscan(scan);
+	((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled = TRIGGER_FIRES_ALWAYS;
+	CatalogTupleUpdate(triggers, &tuple->t_self, tuple);
+	table_close(triggers, RowExclusiveLock);
+	CacheInvalidateRelcache(rel);
+}
+
+/* Whether the table has its trigger, which is enabled then. */
 static bool
-has_mirror(Relation rel, Oid function)
+keep_mirror(Relation rel, Oid function)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-		if (triggers->triggers[i].tgfoid == function)
-			return true;
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (trigger->tgfoid != function)
+			continue;
+		if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
+			enable_always(rel, trigger->tgoid);
+		return true;
+	}
 	return false;
 }
 
@@ -50,7 +84,7 @@ add_mirror(Oid relid)
 								  makeString("mirror_change"));
 	Oid			function = LookupFuncName(name, 0, NULL, false);
 	Relation	rel = table_open(relid, ShareRowExclusiveLock);
-	bool		exists = has_mirror(rel, function);
+	bool		exists = keep_mirror(rel, function);
 	CreateTrigStmt *stmt;
 
 	table_close(rel, NoLock);

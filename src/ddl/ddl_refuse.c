@@ -11,10 +11,14 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "executor/spi.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -149,16 +153,7 @@ check_alter(AlterTableStmt *stmt)
 	}
 }
 
-void
-shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets)
-{
-	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
-		check_create((CreateStmt *) stmt, IsA(stmt, CreateForeignTableStmt));
-	else if (IsA(stmt, AlterTableStmt))
-		check_alter((AlterTableStmt *) stmt);
-}
-
-/* ---- afterwards ---- */
+/* ---- what a statement has made ---- */
 
 static void
 check_table_keys(Oid relid)
@@ -254,10 +249,30 @@ has_rows(Oid relid)
 	return result;
 }
 
+/* Whether rows of the table are on several nodes. */
+static bool
+has_copies(const ShoalTable *table)
+{
+	const ShoalGroup *group = shoal_meta_group(table->group_id);
+
+	return table->kind == SHOAL_KIND_REFERENCE ||
+		group->ncopies > group->shard_count;
+}
+
+static void
+raise_computed_by_nodes(const char *message, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg_internal("%s", message),
+			 errdetail("Each node would compute values for the rows by itself."),
+			 errhint("%s", hint)));
+}
+
 /*
  * Each node computes the value that a new column gets in rows that are there.
- * Copies of a reference table would differ then, and sequences would give
- * the same number on several nodes.
+ * Copies of a row would differ then, and sequences would give the same number
+ * on several nodes.
  */
 static void
 check_new_columns(Oid relid, AlterTableStmt *stmt)
@@ -276,16 +291,89 @@ check_new_columns(Oid relid, AlterTableStmt *stmt)
 			continue;
 		expr = column_default(relid, ((ColumnDef *) cmd->def)->colname);
 		if (expr == NULL ||
-			!(table->kind == SHOAL_KIND_REFERENCE ?
-			  contain_mutable_functions(expr) : calls_nextval(expr, NULL)) ||
+			!(has_copies(table) ? contain_mutable_functions(expr) :
+			  calls_nextval(expr, NULL)) ||
 			!has_rows(relid))
 			continue;
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot add column \"%s\" with that default to table \"%s\", which has rows",
-						((ColumnDef *) cmd->def)->colname, get_rel_name(relid)),
-				 errdetail("Each node would compute values for the rows by itself."),
-				 errhint("Add the column without a default, fill it with UPDATE, and then use ALTER COLUMN ... SET DEFAULT.")));
+		raise_computed_by_nodes(psprintf("cannot add column \"%s\" with that default to table \"%s\", which has rows",
+										 ((ColumnDef *) cmd->def)->colname,
+										 get_rel_name(relid)),
+								"Add the column without a default, fill it with UPDATE, and then use ALTER COLUMN ... SET DEFAULT.");
+	}
+}
+
+/* Stable functions of arguments depend on settings, which are the same. */
+static bool
+is_same_nowhere(Oid funcid, void *context)
+{
+	char		volatility = func_volatile(funcid);
+
+	return volatility == PROVOLATILE_VOLATILE ||
+		(volatility == PROVOLATILE_STABLE &&
+		 (funcid >= FirstNormalObjectId || get_func_nargs(funcid) == 0));
+}
+
+static bool
+differs_by_node(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, NextValueExpr) || IsA(node, SQLValueFunction) ||
+		check_functions_in_node(node, is_same_nowhere, NULL))
+		return true;
+	return expression_tree_walker(node, differs_by_node, context);
+}
+
+/* The same of ALTER COLUMN ... TYPE ... USING, which is known only before. */
+static void
+check_using(AlterTableStmt *stmt)
+{
+	Oid			relid = shoal_ddl_relid(stmt->relation);
+	const ShoalTable *table = OidIsValid(relid) ? shoal_meta_table(relid) : NULL;
+	ListCell   *lc;
+
+	if (table == NULL || shoal_meta_is_alone() || !has_copies(table))
+		return;
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Node	   *raw;
+		Node	   *expr;
+		ParseState *pstate;
+		Relation	rel;
+
+		if (cmd->subtype != AT_AlterColumnType)
+			continue;
+		raw = ((ColumnDef *) cmd->def)->raw_default;
+		if (raw == NULL)
+			continue;
+		rel = table_open(relid, AccessShareLock);
+		pstate = make_parsestate(NULL);
+		addNSItemToQuery(pstate,
+						 addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+													   NULL, false, true),
+						 false, true, true);
+		expr = transformExpr(pstate, copyObject(raw),
+							 EXPR_KIND_ALTER_COL_TRANSFORM);
+		table_close(rel, NoLock);
+		if (differs_by_node(expr, NULL) && has_rows(relid))
+			raise_computed_by_nodes(psprintf("cannot convert column \"%s\" of table \"%s\", which has rows, with that expression",
+											 cmd->name, get_rel_name(relid)),
+									"Add another column, fill it with UPDATE, and let it take the place of this one.");
+	}
+}
+
+/* ---- all of it ---- */
+
+void
+shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets)
+{
+	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
+		check_create((CreateStmt *) stmt, IsA(stmt, CreateForeignTableStmt));
+	else if (IsA(stmt, AlterTableStmt))
+	{
+		check_alter((AlterTableStmt *) stmt);
+		check_using((AlterTableStmt *) stmt);
 	}
 }
 

@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -30,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "exec/exec_rowfile.h"
 #include "exec/exec_scatter.h"
@@ -329,9 +331,58 @@ task_of_node(ShoalRun *run, int node_id)
 	return task;
 }
 
+/*
+ * Whether the run may read replicas: if it is all there is to be done, in so far
+ * as a statement that is under way may have changes that replicas lack, and
+ * rows that are moved go to where the primaries are.
+ */
+static bool
+reads_replicas(ShoalRun *run, const ShoalGroup *group)
+{
+	return shoal_read_from != SHOAL_READ_PRIMARY && group->mirrored &&
+		!run->call.writes && run->frag->moves == NIL && !shoal_xact_is_writing();
+}
+
+/* A copy's node, or the primary's if no other one is better. */
+static int
+pick_copy(const ShoalGroup *group, int shard, unsigned int seed)
+{
+	const ShoalNode *local = shoal_meta_node(shoal_meta_local_node_id());
+	int			primary = group->primary[shard];
+	int			nodes[16];
+	int			n = 0;
+
+	for (int i = 0; i < group->ncopies && n < lengthof(nodes); i++)
+	{
+		const ShoalCopy *copy = &group->copies[i];
+		const ShoalNode *node;
+
+		if (copy->shard != shard || copy->state != SHOAL_COPY_ACTIVE ||
+			(node = shoal_meta_node(copy->node_id)) == NULL ||
+			strcmp(node->state, "active") != 0 ||
+			shoal_health_is_suspect(copy->node_id))
+			continue;
+		if (shoal_read_from == SHOAL_READ_NEAREST)
+		{
+			if (node->is_local)
+				return copy->node_id;
+			if (local && strcmp(node->host, local->host) != 0)
+				continue;
+		}
+		nodes[n++] = copy->node_id;
+	}
+	if (n == 0)
+		return shoal_run_shard_node(group, shard);
+	for (int i = 0; i < n && shoal_read_from == SHOAL_READ_NEAREST; i++)
+		if (nodes[i] == primary)
+			return primary;
+	return nodes[(seed + shard) % n];
+}
+
 static void
 make_tasks(ShoalRun *run)
 {
+	static unsigned int seed = 0;
 	const ShoalFragment *frag = run->frag;
 	const ShoalGroup *group = NULL;
 	List	   *nodes = shoal_meta_nodes();
@@ -355,11 +406,16 @@ make_tasks(ShoalRun *run)
 		Bitmapset  *shards = find_shards(run, group);
 		int			shard = -1;
 
+		run->call.any_copy = reads_replicas(run, group);
+		if (seed++ == 0)
+			seed = MyProcPid;
 		while ((shard = bms_next_member(shards, shard)) >= 0)
 		{
 			ShoalTask  *task;
 
-			task = task_of_node(run, shoal_run_shard_node(group, shard));
+			task = task_of_node(run, run->call.any_copy ?
+								pick_copy(group, shard, seed) :
+								shoal_run_shard_node(group, shard));
 			task->shards = bms_add_member(task->shards, shard);
 			run->nshards++;
 		}
@@ -650,8 +706,8 @@ shoal_run_start(ShoalRun *run)
 		encode_params(run);
 	if (run->frag->every_node)
 		start_every_node(run);
-	else if (run->ntasks > 1 && run->call.reading.moment == 0 &&
-			 shoal_moment_wanted())
+	else if ((run->ntasks > 1 || run->call.any_copy) &&
+			 run->call.reading.moment == 0 && shoal_moment_wanted())
 		start_at_moment(run);
 	else
 		shoal_task_start_all(run->tasks, run->ntasks, run->ntasks > 1);

@@ -97,6 +97,7 @@ typedef struct ShoalCall
 	MemoryContext cxt;			/* lives as long as the tasks */
 	Snapshot	snapshot;		/* for the local part */
 	ShoalReading reading;
+	bool		any_copy;		/* it may read replicas */
 	bool		taking;			/* a moment is open: nodes take their snapshots
 								 * with the statement */
 	ResourceOwner owner;

@@ -36,8 +36,9 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
 
 	if (call->group_id == SHOAL_GROUP_HERE)
 		return pstrdup(call->text);
-	marker = shoal_scope_marker(call->group_id, shards, call->partial,
-								call->taking || call->reading.moment != 0);
+	marker = shoal_scope_read_marker(call->group_id, shards, call->partial,
+									 call->any_copy,
+									 call->taking || call->reading.moment != 0);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);
 	memcpy(sql, marker, marker_len);
@@ -52,16 +53,6 @@ absorb_callback(ShoalRequest *req, void *arg)
 	shoal_task_absorb((ShoalTask *) arg);
 }
 
-/* Whether its replicas have to commit along with the node. */
-static bool
-is_mirrored(int group_id)
-{
-	const ShoalGroup *group = group_id > 0 ? shoal_meta_find_group(group_id) :
-		NULL;
-
-	return group != NULL && group->mirrored;
-}
-
 static void
 start_remote(ShoalTask *task, const char *sql, bool many)
 {
@@ -73,7 +64,7 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 	if (call->writes)
 	{
 		join = SHOAL_JOIN_WRITE | SHOAL_JOIN_TOLD;
-		if (many || !call->alone || is_mirrored(call->group_id))
+		if (many || !call->alone)
 			join |= SHOAL_JOIN_BLOCK;
 	}
 	if (call->cache)

@@ -28,6 +28,12 @@ extern ShoalFill shoal_mirror_fill(Oid relid, int shard, int node_id,
 /* On the coordinator: sends what nodes have handed over to the replicas. */
 extern void shoal_mirror_forward(void);
 
+/*
+ * Part of it, while more is to come: does not wait unless a replica is slow.
+ * Only in the transaction's outermost level.
+ */
+extern void shoal_mirror_forward_some(void);
+
 extern void shoal_mirror_init(void);
 
 #endif							/* SHOAL_MIRROR_H */

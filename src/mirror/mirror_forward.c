@@ -35,6 +35,9 @@
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
 
+/* bytes at most that are left for the end of a transaction */
+#define LAST_SIZE (16 * 1024)
+
 /* bytes for a node that are sent at once */
 #define SEND_SIZE (1024 * 1024)
 
@@ -59,6 +62,13 @@ static MemoryContext pieces_cxt = NULL;
 static MirrorPiece *pieces = NULL;
 static int	npieces = 0;
 static int	max_pieces = 0;
+
+/* what is on its way to replicas: MirrorBuffer *, in the context */
+static List *streams = NIL;
+static MemoryContext streams_cxt = NULL;
+
+/* utility statements under way, one within the other */
+static int	utilities = 0;
 
 static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
@@ -331,40 +341,130 @@ send_piece(MirrorPiece *piece, List **buffers)
 	piece->len = 0;
 }
 
-void
-mirror_forward(void)
+/*
+ * Small changes can wait for the end of a transaction that is about to end, as
+ * far as is known, and travel with the command that prepares it.  If it turns
+ * out that there is more to it they are sent first.  Not within a function or
+ * DO: a subtransaction could begin before that.
+ */
+static bool
+can_wait(void)
 {
-	int			level;
-	int			kept = 0;
-	List	   *buffers = NIL;
+	int			len = 0;
+
+	if (IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1 ||
+		shoal_xact_depth() > 0 || utilities > 0 ||
+		shoal_read_from != SHOAL_READ_PRIMARY)
+		return false;
+	for (int i = 0; i < npieces; i++)
+		len += pieces[i].len;
+	return len <= LAST_SIZE;
+}
+
+/* Until the transaction has ended. */
+static char *
+keep_bytes(const StringInfoData *buf)
+{
+	char	   *copy = MemoryContextAlloc(TopTransactionContext, buf->len + 1);
+
+	memcpy(copy, buf->data, buf->len);
+	return copy;
+}
+
+/* The transaction ends: what is left goes ahead of the command that prepares it. */
+static void
+send_last(List *buffers)
+{
 	ListCell   *lc;
-	MemoryContext cxt;
+
+	foreach(lc, buffers)
+	{
+		MirrorBuffer *buffer = lfirst(lc);
+
+		if (buffer->req != NULL || buffer->buf.len > LAST_SIZE ||
+			buffer->node_id == shoal_meta_local_node_id())
+			continue;
+		shoal_remote_queue_bytes(join_node(buffer->node_id), MIRROR_COMMAND,
+								 keep_bytes(&buffer->buf), buffer->buf.len);
+		resetStringInfo(&buffer->buf);
+	}
+}
+
+/* In what lives as long as anything is on its way to replicas. */
+static MemoryContext
+enter_streams(void)
+{
+	if (streams_cxt == NULL)
+		streams_cxt = AllocSetContextCreate(TopTransactionContext,
+											"Shoal forwarding",
+											ALLOCSET_DEFAULT_SIZES);
+	return MemoryContextSwitchTo(streams_cxt);
+}
+
+void
+shoal_mirror_forward_some(void)
+{
 	MemoryContext old;
+	ListCell   *lc;
 
 	if (npieces == 0)
 		return;
+	old = enter_streams();
+	for (int i = 0; i < npieces; i++)
+		send_piece(&pieces[i], &streams);
+	npieces = 0;
+	foreach(lc, streams)
+	{
+		MirrorBuffer *buffer = lfirst(lc);
+
+		if (buffer->req == NULL || shoal_remote_ready(buffer->req))
+			send_buffer(buffer);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+forward(bool last)
+{
+	int			level;
+	int			kept = 0;
+	List	   *buffers = streams;
+	ListCell   *lc;
+	MemoryContext old;
+
+	if (npieces == 0 && streams == NIL)
+		return;
 	level = GetCurrentTransactionNestLevel();
-	cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal forwarding",
-								ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(cxt);
+	old = enter_streams();
 	/* those of an outer transaction are of statements that still run */
 	while (kept < npieces && pieces[kept].level < level)
 		kept++;
 	for (int i = kept; i < npieces; i++)
 		send_piece(&pieces[i], &buffers);
 	npieces = kept;
+	if (last)
+		send_last(buffers);
 	foreach(lc, buffers)
 		send_buffer(lfirst(lc));
 	foreach(lc, buffers)
 		wait_for(lfirst(lc));
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(cxt);
+	MemoryContextDelete(streams_cxt);
+	streams_cxt = NULL;
+	streams = NIL;
+}
+
+void
+mirror_forward(void)
+{
+	if (npieces > 0 && !can_wait())
+		forward(false);
 }
 
 void
 shoal_mirror_forward(void)
 {
-	mirror_forward();
+	forward(false);
 }
 
 /* ---- statements ---- */
@@ -409,6 +509,8 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 {
 	bool		write = writes(desc);
 
+	if (npieces > 0 && shoal_xact_depth() == 0)
+		forward(false);
 	if (!shoal_health_has_lease() && uses_shards(desc->plannedstmt))
 		shoal_health_require_lease(true);
 	if (write)
@@ -446,6 +548,9 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	bool		copy = IsA(pstmt->utilityStmt, CopyStmt);
 
+	if (npieces > 0 && utilities == 0 && IsTransactionState())
+		forward(false);
+	utilities++;
 	if (copy)
 	{
 		mirror_enter_write(GetCurrentCommandId(false));
@@ -463,6 +568,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		mirror_leave_write();
 		shoal_scope_copies_here = false;
 	}
+	/* an error, or a COMMIT in a procedure, has set it to 0 */
+	utilities = Max(utilities - 1, 0);
 	if (!IsTransactionState())
 		return;
 	mirror_flush();
@@ -475,7 +582,7 @@ static void
 before_end(void)
 {
 	mirror_flush();
-	mirror_forward();
+	forward(true);
 }
 
 static void
@@ -515,6 +622,11 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 	{
 		drop_pieces(level);
 		shoal_scope_copies_here = false;
+		/* an error has come in between */
+		if (streams_cxt)
+			MemoryContextDelete(streams_cxt);
+		streams_cxt = NULL;
+		streams = NIL;
 	}
 	for (int i = 0; i < npieces; i++)
 		pieces[i].level = Min(pieces[i].level, level - 1);
@@ -532,6 +644,10 @@ on_xact(XactEvent event, void *arg)
 		return;
 	mirror_trigger_reset();
 	mirror_wrote = false;
+	utilities = 0;
+	/* gone with the transaction's memory */
+	streams = NIL;
+	streams_cxt = NULL;
 	drop_pieces(0);
 	shoal_scope_copies_here = false;
 }

@@ -40,6 +40,13 @@ mirror_identity(Relation rel, Oid *index, AttrNumber *attnums)
 	if (!OidIsValid(*index))
 		return 0;
 	index_rel = index_open(*index, AccessShareLock);
+	/* rows can't be told by a key that may be there twice for a while */
+	if (!index_rel->rd_index->indimmediate)
+	{
+		index_close(index_rel, AccessShareLock);
+		*index = InvalidOid;
+		return 0;
+	}
 	n = IndexRelationGetNumberOfKeyAttributes(index_rel);
 	for (int i = 0; i < n; i++)
 		attnums[i] = index_rel->rd_index->indkey.values[i];

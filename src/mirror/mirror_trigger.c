@@ -338,6 +338,14 @@ put_replicas(StringInfo buf, int group_id, int shard)
 	return n > 0;
 }
 
+/* The coordinator's COMMIT is under way, and fires deferred triggers. */
+static bool
+is_ending(void)
+{
+	return debug_query_string == NULL ||
+		strncmp(debug_query_string, "COMMIT", 6) == 0;
+}
+
 void
 mirror_hand_on(const char *data, int len)
 {
@@ -345,20 +353,20 @@ mirror_hand_on(const char *data, int len)
 	char	   *text;
 	int			text_len;
 
-	if (shoal_origin == 0)
+	/* a statement that commits by itself brings its replicas along */
+	if (shoal_origin == 0 || (!IsTransactionBlock() && !is_ending()))
 	{
 		mirror_take_segments(data, len);
 		return;
 	}
 
 	/* the coordinator could not commit them along with this */
-	if (!IsTransactionBlock() || debug_query_string == NULL ||
-		strncmp(debug_query_string, "COMMIT", 6) == 0)
+	if (is_ending())
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("changes of a table with replicas came too late"),
-				 errdetail("The table has just got replicas, or a deferred trigger has changed it."),
-				 errhint("Try the transaction again; if it has deferred triggers, use SET CONSTRAINTS ALL IMMEDIATE at its end.")));
+				 errdetail("A deferred trigger has changed it during COMMIT."),
+				 errhint("Use SET CONSTRAINTS ALL IMMEDIATE at the end of the transaction.")));
 	text = mirror_encode(data, len, &text_len);
 	pq_beginmessage(&message, 'N');
 	pq_sendbyte(&message, PG_DIAG_SEVERITY_NONLOCALIZED);

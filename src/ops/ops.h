@@ -59,6 +59,13 @@ extern void shoal_ops_run_on(ShoalConn *conn, const char *sql);
  */
 extern char *shoal_ops_call(int node_id, const char *call);
 
+/*
+ * Calls functions that take locks, all of them or none at any moment: whoever
+ * is to be waited for on one node may himself wait on another, for what has
+ * been locked there, and no server sees such a deadlock.
+ */
+extern void shoal_ops_call_together(int n, const int *nodes, char *const *calls);
+
 /* ops_missed.c */
 extern void ops_missed_init(void);
 

@@ -26,6 +26,8 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -204,6 +206,50 @@ tables_to_fill(int group_id, MemoryContext context)
 	return result;
 }
 
+/*
+ * Has the primary send rows, and passes them on while they come: both nodes work
+ * at the same time.
+ */
+static char *
+call_fill(int node_id, const char *call)
+{
+	ShoalRequest *req;
+	PGresult   *res;
+	char	   *result = NULL;
+
+	if (node_id == shoal_meta_local_node_id())
+		return shoal_ops_call(node_id, call);
+	req = shoal_remote_send(shoal_xact_conn(node_id,
+											SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
+							psprintf("/*shoal local*/ SELECT %s", call), NULL, 0);
+	while (!shoal_remote_ready(req))
+	{
+		shoal_mirror_forward_some();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	while ((res = shoal_remote_next(req)) != NULL)
+		if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
+			result = pstrdup(PQgetvalue(res, 0, 0));
+	return result;
+}
+
+/* Its node may have been given up meanwhile, and then the copy lacks writes. */
+static void
+check_filling(const ShoalGroup *group, int shard, int node_id)
+{
+	const ShoalCopy *copy = shoal_meta_copy(group, shard, node_id);
+
+	if (copy == NULL || copy->state != SHOAL_COPY_COPYING)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the copy of shard %d on node %d does not get all writes any more",
+						shard, node_id),
+				 errhint("Its node was given up meanwhile; try again.")));
+}
+
 /* Sends some blocks of a table; false if there are no more. */
 static bool
 fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
@@ -217,6 +263,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	ops_job_begin();
 	CHECK_FOR_INTERRUPTS();
 	group = find_group(group_id, shard);
+	check_filling(group, shard, node_id);
 	name = get_rel_name(relid);
 	if (name == NULL)
 	{
@@ -226,10 +273,10 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	}
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
-	text = shoal_ops_call(group->primary[shard],
-						  psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
-								   quote_literal_cstr(name), shard, node_id,
-								   block, FILL_BLOCKS));
+	text = call_fill(group->primary[shard],
+					 psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
+							  quote_literal_cstr(name), shard, node_id,
+							  block, FILL_BLOCKS));
 	if (text == NULL ||
 		sscanf(text, UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d",
 			   &done.blocks, &done.rows, &done.bytes, &whole) != 4)
@@ -264,13 +311,16 @@ step_fill(int group_id, int shard, int node_id)
 static void
 step_finish(int group_id, int shard, int from, int to)
 {
+	const ShoalGroup *group;
+
 	ops_job_begin();
 	lock_cluster();
+	group = find_group(group_id, shard);
+	check_filling(group, shard, to);
 	if (from == 0)
 		set_state(group_id, shard, to, "active");
 	else
 	{
-		const ShoalGroup *group = find_group(group_id, shard);
 		const ShoalCopy *old = shoal_meta_copy(group, shard, from);
 
 		if (old == NULL)
@@ -293,6 +343,22 @@ step_drop(int group_id, int shard, int node_id)
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_drop_copy(%d, %d)",
 											group_id, shard));
 	delete_placement(group_id, shard, node_id);
+	ops_job_commit();
+}
+
+/* Nobody writes to it any more; then step_drop can't be in anyone's way. */
+static void
+step_stop_writes(int group_id, int shard, int node_id)
+{
+	int			primary;
+
+	ops_job_begin();
+	lock_cluster();
+	primary = find_group(group_id, shard)->primary[shard];
+	if (primary != 0)
+		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
+												group_id, shard));
+	set_state(group_id, shard, node_id, "dropping");
 	ops_job_commit();
 }
 
@@ -489,6 +555,33 @@ count_replicas(int group_id, int shard)
 	return count;
 }
 
+/* Before anything is changed. */
+static void
+check_enough_nodes(const ShoalGroup *group, int replicas)
+{
+	for (int shard = 0; shard < group->shard_count; shard++)
+	{
+		int			n = 0;
+		ListCell   *lc;
+
+		foreach(lc, shoal_meta_nodes())
+		{
+			const ShoalNode *node = lfirst(lc);
+
+			if (node->holds_shards ||
+				shoal_meta_copy(group, shard, node->node_id) != NULL)
+				n++;
+		}
+		if (replicas >= n)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%d nodes are too few for %d replicas of each shard",
+							n, replicas),
+					 errdetail("A replica is never on the node of its primary."),
+					 errhint("Add nodes with shoal.add_node(), or use fewer replicas.")));
+	}
+}
+
 static int
 set_replicas(int group_id, int replicas)
 {
@@ -498,6 +591,7 @@ set_replicas(int group_id, int replicas)
 	ops_job_begin();
 	lock_cluster();
 	shard_count = find_group(group_id, 0)->shard_count;
+	check_enough_nodes(find_group(group_id, 0), replicas);
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
 									  replicas, group_id));
 	ops_job_commit();
@@ -522,7 +616,10 @@ set_replicas(int group_id, int replicas)
 			if (difference > 0)
 				make_copy(group_id, shard, 0, node_id);
 			else
+			{
+				step_stop_writes(group_id, shard, node_id);
 				step_drop(group_id, shard, node_id);
+			}
 			changed++;
 		}
 	}
@@ -540,6 +637,18 @@ typedef struct Unfinished
 	char		state;
 } Unfinished;
 
+#define UNFINISHED "SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)" \
+	" FROM shoal.placement p JOIN shoal.node n USING (node_id)" \
+	" WHERE p.state <> 'active' AND n.state = 'active'"
+
+static bool
+read_unfinished(const char *text, Unfinished *one)
+{
+	return text != NULL &&
+		sscanf(text, "%d %d %d %d %c", &one->group_id, &one->shard,
+			   &one->node_id, &one->replaces, &one->state) == 5;
+}
+
 /* Placements that are not as they should be, a List of Unfinished *. */
 static List *
 find_unfinished(MemoryContext context)
@@ -550,22 +659,36 @@ find_unfinished(MemoryContext context)
 	MemoryContext old;
 
 	ops_job_begin();
-	rows = shoal_ops_texts("SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)"
-						   " FROM shoal.placement p JOIN shoal.node n USING (node_id)"
-						   " WHERE p.state <> 'active' AND n.state = 'active'"
-						   " ORDER BY p.group_id, p.shard, p.node_id");
+	rows = shoal_ops_texts(UNFINISHED " ORDER BY p.group_id, p.shard, p.node_id");
 	old = MemoryContextSwitchTo(context);
 	foreach(lc, rows)
 	{
 		Unfinished *one = palloc0(sizeof(Unfinished));
 
-		if (sscanf(lfirst(lc), "%d %d %d %d %c", &one->group_id, &one->shard,
-				   &one->node_id, &one->replaces, &one->state) == 5)
+		if (read_unfinished(lfirst(lc), one))
 			result = lappend(result, one);
 	}
 	MemoryContextSwitchTo(old);
 	ops_job_commit();
 	return result;
+}
+
+/*
+ * Looks again, now that nobody else can work on it; false if somebody has put it
+ * right meanwhile.
+ */
+static bool
+is_still_unfinished(Unfinished *one)
+{
+	bool		found;
+
+	ops_job_begin();
+	lock_cluster();
+	found = read_unfinished(shoal_ops_text(psprintf(UNFINISHED " AND p.group_id = %d AND p.shard = %d AND p.node_id = %d",
+													one->group_id, one->shard,
+													one->node_id)), one);
+	ops_job_commit();
+	return found;
 }
 
 /* Whether somebody is at work on it. */
@@ -584,34 +707,43 @@ is_held(const Unfinished *one)
 	return held;
 }
 
+/* It may miss deletions, so it is made from nothing. */
 static void
-repair_one(const Unfinished *one)
+make_again(const Unfinished *one)
+{
+	ops_job_begin();
+	lock_cluster();
+	set_state(one->group_id, one->shard, one->node_id, "stale");
+	(void) shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_make_copy(%d, %d)",
+								   one->group_id, one->shard));
+	(void) shoal_ops_call(one->node_id,
+						  psprintf("shoal.internal_empty_copy(%d, %d)",
+								   one->group_id, one->shard));
+	ops_job_commit();
+	fill_copy(one->group_id, one->shard, 0, one->node_id);
+}
+
+/* False if there is nothing to be done any more. */
+static bool
+repair_one(Unfinished *one)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	ShoalConn  *hold;
+	volatile bool unfinished = false;
+	volatile bool drop = false;
 
-	if (one->state == SHOAL_COPY_DROPPING || one->replaces != 0)
-	{
-		step_drop(one->group_id, one->shard, one->node_id);
-		return;
-	}
 	ops_job_show(one->group_id, one->shard, 0, one->node_id, "emptying", 0);
 	hold = hold_copy(one->group_id, one->shard, one->node_id);
 	PG_TRY();
 	{
-		/* it may miss deletions, so it is made from nothing */
-		ops_job_begin();
-		lock_cluster();
-		set_state(one->group_id, one->shard, one->node_id, "stale");
-		(void) shoal_ops_call(one->node_id,
-							  psprintf("shoal.internal_make_copy(%d, %d)",
-									   one->group_id, one->shard));
-		(void) shoal_ops_call(one->node_id,
-							  psprintf("shoal.internal_empty_copy(%d, %d)",
-									   one->group_id, one->shard));
-		ops_job_commit();
-		fill_copy(one->group_id, one->shard, 0, one->node_id);
+		unfinished = is_still_unfinished(one);
+		drop = one->state == SHOAL_COPY_DROPPING || one->replaces != 0;
+		if (unfinished && drop)
+			step_drop(one->group_id, one->shard, one->node_id);
+		else if (unfinished)
+			make_again(one);
 	}
 	PG_CATCH();
 	{
@@ -622,12 +754,12 @@ repair_one(const Unfinished *one)
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
-	if (error)
-	{
+	if (error && unfinished && !drop)
 		undo(one->group_id, one->shard, one->node_id, false);
-		ReThrowError(error);
-	}
 	release_copy(hold, one->group_id, one->shard);
+	if (error)
+		ReThrowError(error);
+	return unfinished;
 }
 
 static int
@@ -640,10 +772,8 @@ repair(void)
 	{
 		Unfinished *one = lfirst(lc);
 
-		if (is_held(one))
-			continue;
-		repair_one(one);
-		count++;
+		if (!is_held(one) && repair_one(one))
+			count++;
 	}
 	return count;
 }

@@ -81,6 +81,7 @@ static List *peers = NIL;		/* of Peer *, in TopMemoryContext */
 static int	local_id = 0;
 static bool local_down = false;	/* as the metadata here say */
 static bool any_replicas = true;
+static uint64 wants = 0;		/* when they were looked for */
 
 /* A worker: for giving nodes up, and for taking them back. */
 typedef struct Worker
@@ -146,6 +147,7 @@ read_metadata(void)
 	bool		found = false;
 	bool		broken = false;
 
+	wants = shoal_health_wants();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -537,7 +539,8 @@ shoal_ops_monitor_main(Datum arg)
 			MemoryContextSwitchTo(context);
 			metadata_read = shoal_health_now();
 		}
-		if (local_id == 0 || !any_replicas || shoal_failover_time == 0)
+		if ((local_id == 0 || !any_replicas || shoal_failover_time == 0) &&
+			shoal_health_stop(wants))
 			break;
 		foreach(lc, peers)
 			send_ping(lfirst(lc));
@@ -548,6 +551,5 @@ shoal_ops_monitor_main(Datum arg)
 			proc_exit(1);
 		MemoryContextReset(context);
 	}
-	shoal_health_stop(any_replicas && local_id != 0);
 	proc_exit(0);
 }

@@ -242,8 +242,7 @@ shoal_promote(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("shard %d of colocation group %d has no active primary",
 						shard, group_id)));
-	(void) shoal_ops_call(old, lock);
-	(void) shoal_ops_call(node_id, lock);
+	shoal_ops_call_together(2, (int[]) {old, node_id}, (char *[]) {lock, lock});
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET role = CASE node_id WHEN %d THEN 'primary' ELSE 'replica' END"
 									  " WHERE group_id = %d AND shard = %d AND node_id IN (%d, %d)",
 									  node_id, group_id, shard, old, node_id));
@@ -258,15 +257,16 @@ shoal_drop_placement(PG_FUNCTION_ARGS)
 	int			shard = PG_GETARG_INT32(1);
 	int			node_id = PG_GETARG_INT32(2);
 	const ShoalGroup *group = begin_change(group_id, "shoal.drop_placement()");
+	int			primary = shard >= 0 && shard < group->shard_count ?
+		group->primary[shard] : 0;
 
 	(void) find_replica(group, shard, node_id);
-	(void) shoal_ops_call(group->primary[shard],
-						  psprintf("shoal.internal_lock_shard(%d, %d)",
-								   group_id, shard));
+	/* a shard without an active primary has no writers */
+	shoal_ops_call_together(primary ? 2 : 1, (int[]) {node_id, primary},
+							(char *[]) {psprintf("shoal.internal_drop_copy(%d, %d)", group_id, shard),
+								psprintf("shoal.internal_lock_shard(%d, %d)", group_id, shard)});
 	shoal_ops_run_everywhere(psprintf("DELETE FROM shoal.placement WHERE group_id = %d AND shard = %d AND node_id = %d",
 									  group_id, shard, node_id));
-	(void) shoal_ops_call(node_id, psprintf("shoal.internal_drop_copy(%d, %d)",
-											group_id, shard));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

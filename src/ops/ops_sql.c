@@ -8,13 +8,31 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
 
+#include "base/base_compat.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
 #include "xact/xact.h"
 #include "ops/ops.h"
+
+/* milliseconds that an attempt to lock waits on a node: 100, 200, ... 800, 800 ... */
+#define FIRST_WAIT		100
+#define LONGEST_WAIT	800
+
+/* milliseconds between attempts, and until there are no more if there is no lock_timeout */
+#define PAUSE			20
+#define PATIENCE		30000
 
 static void
 execute(const char *sql)
@@ -84,6 +102,65 @@ shoal_ops_call(int node_id, const char *call)
 		result = pstrdup(PQgetvalue(res, 0, 0));
 	PQclear(res);
 	return result;
+}
+
+/* One attempt; false if locks were not to be had in time. */
+static bool
+try_calls(int n, const int *nodes, char *const *calls, int milliseconds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int			nest_level = NewGUCNestLevel();
+
+		(void) set_config_option("lock_timeout", psprintf("%d", milliseconds),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
+		for (int i = 0; i < n; i++)
+			(void) shoal_ops_call(nodes[i], calls[i]);
+		AtEOXact_GUC(true, nest_level);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(error);
+	return error == NULL;
+}
+
+void
+shoal_ops_call_together(int n, const int *nodes, char *const *calls)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													LockTimeout > 0 ? LockTimeout : PATIENCE);
+	int			milliseconds = FIRST_WAIT;
+
+	while (!try_calls(n, nodes, calls, milliseconds))
+	{
+		if (GetCurrentTimestamp() > until)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not lock the copies of a shard on all nodes in time"),
+					 errhint("Other transactions use its tables; try again.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 PAUSE, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		milliseconds = Min(milliseconds * 2, LONGEST_WAIT);
+	}
 }
 
 void

@@ -100,6 +100,13 @@ extern void shoal_remote_queue(ShoalConn *conn, const char *sql);
 extern void shoal_remote_queue_call(ShoalConn *conn, const char *sql,
 									uint64 a, uint64 b);
 
+/*
+ * The same with one parameter of type bytea, which must live until it is sent;
+ * also ahead of a command that ends the transaction.
+ */
+extern void shoal_remote_queue_bytes(ShoalConn *conn, const char *sql,
+									 const char *data, int len);
+
 /* Drops what is queued and has not been sent. */
 extern void shoal_remote_unqueue(ShoalConn *conn);
 
@@ -185,6 +192,12 @@ extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 extern bool shoal_remote_try_all(List *conns, char **sqls, bool recover);
 
 /*
+ * For the same places: sleeps for some milliseconds, or less.  False if waiting
+ * is to end: the query was cancelled, or the session or the server ends.
+ */
+extern bool shoal_remote_pause(long ms);
+
+/*
  * The last transaction id that the node has told of (see xact_told.c), 0 if
  * none.  Up to date when a statement's end has been read.
  */
@@ -255,6 +268,9 @@ extern void (*shoal_remote_on_changes) (ShoalConn *conn, const char *text);
  * Or NULL.
  */
 extern bool (*shoal_remote_is_gone) (int node_id);
+
+/* Whether that can be so at all.  Or NULL. */
+extern bool (*shoal_remote_watches) (void);
 
 /*
  * Begins to connect to a node as the current user, for a caller that drives the

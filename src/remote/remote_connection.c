@@ -235,6 +235,7 @@ wait_connecting(PGconn *pg, int node_id, PostgresPollingStatusType poll,
 				TimestampTz deadline, bool interruptible)
 {
 	int			ready = poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+	int			death = interruptible ? WL_EXIT_ON_PM_DEATH : WL_POSTMASTER_DEATH;
 	int			rc = 0;
 
 	while (!(rc & ready))
@@ -245,9 +246,11 @@ wait_connecting(PGconn *pg, int node_id, PostgresPollingStatusType poll,
 		if (left <= 0 || is_gone(node_id))
 			return false;
 		rc = WaitLatchOrSocket(MyLatch,
-							   ready | WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_TIMEOUT,
+							   ready | death | WL_LATCH_SET | WL_TIMEOUT,
 							   PQsocket(pg), Min(left, REMOTE_GONE_TIME),
 							   PG_WAIT_EXTENSION);
+		if (rc & WL_POSTMASTER_DEATH)
+			return false;
 		if (rc & WL_LATCH_SET)
 		{
 			ResetLatch(MyLatch);

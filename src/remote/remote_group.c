@@ -44,10 +44,14 @@ static bool
 send_call(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
-	Oid			types[] = {INT8OID, INT8OID};
-	char	   *values[] = {priv->call_values[0], priv->call_values[1]};
-	int			formats[] = {0, 0};
-	ShoalParams params = {2, types, values, NULL, formats};
+	bool		bytes = priv->call_data != NULL;
+	int			n = bytes ? 1 : 2;
+	Oid			types[] = {bytes ? BYTEAOID : INT8OID, INT8OID};
+	const char *values[] = {bytes ? priv->call_data : priv->call_values[0],
+	priv->call_values[1]};
+	int			lengths[] = {priv->call_len, 0};
+	int			formats[] = {bytes ? 1 : 0, 0};
+	ShoalParams params = {n, types, (char **) values, lengths, formats};
 	RemoteStatement *stmt = remote_statement_get(conn, priv->call, &params);
 	char		name[32];
 	bool		ok;
@@ -55,15 +59,14 @@ send_call(ShoalConn *conn)
 	if (stmt)
 		snprintf(name, sizeof(name), "shoal_%d", stmt->number);
 	if (stmt && stmt->prepared)
-		ok = PQsendQueryPrepared(conn->pg, name, 2, (const char *const *) values,
-								 NULL, formats, 0);
+		ok = PQsendQueryPrepared(conn->pg, name, n, values, lengths, formats, 0);
 	else
-		ok = PQsendQueryParams(conn->pg, priv->call, 2, types,
-							   (const char *const *) values, NULL, formats, 0);
+		ok = PQsendQueryParams(conn->pg, priv->call, n, types, values, lengths,
+							   formats, 0);
 	priv->ahead++;
 	if (ok && stmt && !stmt->prepared)
 	{
-		ok = PQsendPrepare(conn->pg, name, priv->call, 2, types);
+		ok = PQsendPrepare(conn->pg, name, priv->call, n, types);
 		priv->preparing_call = stmt;
 		priv->ahead++;
 	}
@@ -96,7 +99,9 @@ send_ahead(ShoalConn *conn, int flags)
 			return false;
 		priv->ahead += n;
 	}
-	if (priv->call != NULL && !(flags & REMOTE_SEND_BARE) && !send_call(conn))
+	if (priv->call != NULL &&
+		(!(flags & REMOTE_SEND_BARE) || priv->call_data != NULL) &&
+		!send_call(conn))
 		return false;
 	if (settings != NULL)
 	{

@@ -84,6 +84,8 @@ typedef struct ShoalConnPrivate
 	StringInfoData pending;		/* queued commands, each with its NUL */
 	const char *call;			/* queued call, or NULL; with its parameters */
 	char		call_values[2][24];
+	const char *call_data;		/* its only parameter instead, or NULL */
+	int			call_len;
 	StringInfoData deallocate;	/* likewise; these outlive a rollback */
 
 	/* the group under way */

@@ -27,8 +27,18 @@ shoal_remote_queue_call(ShoalConn *conn, const char *sql, uint64 a, uint64 b)
 	ShoalConnPrivate *priv = conn->priv;
 
 	priv->call = sql;
+	priv->call_data = NULL;
 	snprintf(priv->call_values[0], sizeof(priv->call_values[0]), UINT64_FORMAT, a);
 	snprintf(priv->call_values[1], sizeof(priv->call_values[1]), UINT64_FORMAT, b);
+}
+
+void
+shoal_remote_queue_bytes(ShoalConn *conn, const char *sql, const char *data,
+						 int len)
+{
+	conn->priv->call = sql;
+	conn->priv->call_data = data;
+	conn->priv->call_len = len;
 }
 
 void

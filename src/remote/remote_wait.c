@@ -9,12 +9,16 @@
  *
  * Waits either serve interrupts (and so may raise), or are for transaction
  * callbacks: these give up instead when the user or the administrator asks,
- * or when the deadline passes.
+ * or when the deadline passes.  Likewise, the death of the postmaster ends the
+ * process in the former ones only: a transaction that is committed has to get
+ * to its end, and exiting would abort it.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
@@ -26,6 +30,7 @@
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
 bool		(*shoal_remote_is_gone) (int node_id) = NULL;
+bool		(*shoal_remote_watches) (void) = NULL;
 
 /* the second copy of a cancel request may arrive until then, else 0 */
 static TimestampTz same_cancel_until = 0;
@@ -54,15 +59,19 @@ static int
 wait_events(WaitEventSet *set, TimestampTz deadline, WaitEvent *event,
 			ShoalConn **conns, int n, ShoalConn **gone)
 {
+	bool		watch = shoal_remote_watches && shoal_remote_watches();
+
 	*gone = NULL;
+	/* a timeout costs something */
+	if (!watch)
+		return WaitEventSetWait(set, time_left(deadline), event, 1,
+								PG_WAIT_EXTENSION);
 	for (;;)
 	{
 		long		left = time_left(deadline);
 		long		slice = left < 0 ? REMOTE_GONE_TIME : Min(left, REMOTE_GONE_TIME);
 		int			rc;
 
-		if (shoal_remote_is_gone == NULL)
-			slice = left;
 		for (int i = 0; shoal_remote_is_gone && i < n; i++)
 		{
 			if (conns[i]->node_id == 0 || !shoal_remote_is_gone(conns[i]->node_id))
@@ -97,6 +106,16 @@ serve_interrupts(bool interruptible)
 		same_cancel_until = 0;
 	}
 	return !(InterruptPending && (QueryCancelPending || ProcDiePending));
+}
+
+/* The postmaster is gone.  Returns false, if at all, like serve_interrupts. */
+static bool
+serve_postmaster_death(bool interruptible)
+{
+	/* as WL_EXIT_ON_PM_DEATH does */
+	if (interruptible)
+		proc_exit(1);
+	return false;
 }
 
 static uint32
@@ -144,7 +163,7 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 						  NULL);
 		AddWaitEventToSet(priv->wait_set, WL_LATCH_SET, PGINVALID_SOCKET,
 						  MyLatch, NULL);
-		AddWaitEventToSet(priv->wait_set, WL_EXIT_ON_PM_DEATH,
+		AddWaitEventToSet(priv->wait_set, WL_POSTMASTER_DEATH,
 						  PGINVALID_SOCKET, NULL, NULL);
 	}
 	else if (priv->wait_events != wanted)
@@ -154,6 +173,8 @@ remote_wait(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 	n = wait_events(priv->wait_set, deadline, &event, &conn, 1, &gone);
 	if (n == 0)
 		return false;
+	if (event.events & WL_POSTMASTER_DEATH)
+		return serve_postmaster_death(interruptible);
 	if (event.events & WL_LATCH_SET)
 		return serve_interrupts(interruptible);
 	if ((event.events & WL_SOCKET_WRITEABLE) && !push_output(conn))
@@ -177,6 +198,19 @@ remote_flush(ShoalConn *conn, bool interruptible, TimestampTz deadline)
 		if (!remote_wait(conn, interruptible, deadline))
 			return false;
 	}
+}
+
+bool
+shoal_remote_pause(long ms)
+{
+	int			rc;
+
+	/* what came before may have reset the latch */
+	if (!serve_interrupts(false))
+		return false;
+	rc = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, ms,
+				   PG_WAIT_EXTENSION);
+	return (rc & WL_POSTMASTER_DEATH) ? serve_postmaster_death(false) : true;
 }
 
 /* The group of a request is complete, or has a row, or lost its connection. */

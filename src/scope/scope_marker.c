@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " held" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " any" ] [ " held" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -27,6 +27,7 @@
 #define MARKER_END "*/"
 #define HELD " held"
 #define COPIES " copies "
+#define ANY " any"
 
 bool		shoal_scope_copies_here = false;
 uint32		shoal_scope_copies_placements = 0;
@@ -45,6 +46,13 @@ append_number(StringInfo buf, int number)
 char *
 shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
 				   bool held)
+{
+	return shoal_scope_read_marker(group_id, shards, partial, false, held);
+}
+
+char *
+shoal_scope_read_marker(int group_id, const Bitmapset *shards, bool partial,
+						bool any_copy, bool held)
 {
 	StringInfoData buf;
 	int			first;
@@ -81,6 +89,8 @@ shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
 	}
 	if (partial)
 		appendStringInfoString(&buf, " partial");
+	if (any_copy)
+		appendStringInfoString(&buf, ANY);
 	if (held)
 		appendStringInfoString(&buf, HELD);
 	appendStringInfoString(&buf, MARKER_END);
@@ -154,6 +164,7 @@ read_marker(const char *text, ShoalScope *scope)
 			return false;
 	}
 	scope->partial = skip(&text, " partial");
+	scope->any_copy = skip(&text, ANY);
 	/* for the executor: shoal_scope_is_held */
 	(void) skip(&text, HELD);
 	return skip(&text, MARKER_END);
@@ -187,8 +198,16 @@ shoal_scope_says_copies(const PlannedStmt *stmt, const char *query_string)
 	const char *text = query_string + Max(stmt->stmt_location, 0);
 
 	/* what the coordinator has sent, not what a function runs */
-	if (shoal_origin <= 0 || query_string != debug_query_string ||
-		strncmp(text, start, strlen(start)) != 0)
+	if (shoal_origin <= 0 || query_string != debug_query_string)
+		return false;
+	/* later versions don't count a comment in front as part of a statement */
+	if (*text != '/' && text > query_string + 1 && text[-1] == '/' &&
+		text[-2] == '*')
+	{
+		for (text -= 2; text > query_string && *text != '/'; text--)
+			 /* back to its start */ ;
+	}
+	if (strncmp(text, start, strlen(start)) != 0)
 		return false;
 	shoal_scope_copies_placements = (uint32) strtoul(text + strlen(start),
 													 NULL, 16);

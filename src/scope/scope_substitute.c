@@ -80,8 +80,13 @@ check_primaries(const ShoalScope *scope)
 	if (group->ncopies <= group->shard_count)
 		return;
 	while ((shard = bms_next_member(scope->shards, shard)) >= 0)
-		if (shard >= group->shard_count || group->primary[shard] != local)
+	{
+		const ShoalCopy *copy = shoal_meta_copy(group, shard, local);
+
+		if (copy == NULL || copy->state != SHOAL_COPY_ACTIVE ||
+			(!copy->is_primary && !scope->any_copy))
 			raise_not_here(scope->group_id, shard);
+	}
 }
 
 /* Checks that all shards of the scope have a partition of the table here. */
@@ -339,8 +344,10 @@ shoal_scope_substitute(Query *query, const ShoalScope *scope)
 
 	/* nothing but the metadata tells where a plain table's rows are */
 	if (group->kind == SHOAL_KIND_SINGLE && bms_is_member(0, scope->shards) &&
-		group->primary[0] != shoal_meta_local_node_id())
+		group->primary[0] != shoal_meta_local_node_id() && !scope->any_copy)
 		raise_not_here(group->group_id, 0);
+	if (group->kind == SHOAL_KIND_SINGLE && scope->any_copy)
+		check_primaries(scope);
 
 	context.scope = scope;
 	context.small = NIL;

@@ -111,6 +111,9 @@ extern void shoal_snapshot_for_fragment(QueryDesc *desc);
 /* How many executors are running, one within the other. */
 extern int	shoal_xact_depth(void);
 
+/* Whether the statement of one of them writes. */
+extern bool shoal_xact_is_writing(void);
+
 /*
  * Serialises schema and metadata changes of the whole cluster until the end
  * of the transaction (on the lowest node).  Nothing to do in

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "utils/resowner.h"
+
 #include "base/base_compat.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
@@ -63,6 +65,13 @@ on_xact(XactEvent event, void *arg)
 }
 
 static void
+on_release(ResourceReleasePhase phase, bool commit, bool is_top, void *arg)
+{
+	if (phase == RESOURCE_RELEASE_AFTER_LOCKS && commit && is_top)
+		xact_after_locks();
+}
+
+static void
 on_subxact(SubXactEvent event, SubTransactionId subid,
 		   SubTransactionId parent, void *arg)
 {
@@ -92,6 +101,7 @@ shoal_xact_init(void)
 {
 	RegisterXactCallback(on_xact, NULL);
 	RegisterSubXactCallback(on_subxact, NULL);
+	RegisterResourceReleaseCallback(on_release, NULL);
 	xact_single_init();
 	xact_shared_init();
 	xact_health_init();

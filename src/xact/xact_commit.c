@@ -7,7 +7,8 @@
  * Nodes tell themselves whether they wrote (xact_told.c).
  * Then the commit records are part of the local transaction, whose commit is
  * the decision: from there on nothing may fail, and what cannot be told to a
- * node now is told later by the recovery worker, from the records.
+ * node now is told later by the recovery worker, from the records.  The client
+ * hears of the commit when that has been done, or takes too long.
  *
  * Nothing after the decision, and nothing in an abort, raises an error.
  */
@@ -17,9 +18,7 @@
 
 #include "access/transam.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -28,17 +27,12 @@
 #include "libpq/libpq-be.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
-
-/* milliseconds that a client waits until what was decided is told to all nodes */
-#define TELL_TIME	15000
-
-/* milliseconds between looks */
-#define TELL_PAUSE	20
 
 /*
  * Records of transactions that are over on all nodes; deleted along with the
@@ -57,6 +51,18 @@ void		(*shoal_xact_before_end) (void) = NULL;
 void		(*shoal_xact_when_prepared) (void) = NULL;
 
 static List *prepared = NIL;	/* of Prepared *, in TopTransactionContext */
+
+/*
+ * The doubt in which the commit under way has left nodes, 0: none; which they
+ * are, or the first of them.
+ */
+#define MAX_UNTOLD		64
+static uint64 my_doubt = 0;
+static int	untold[MAX_UNTOLD];
+static int	nuntold = 0;
+
+/* milliseconds between looks whether it has been settled */
+#define SETTLED_SLEEP	20
 
 static void
 end_on(ShoalConn *conn)
@@ -178,7 +184,7 @@ fail_prepared(MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	if (!undo_prepared() && shoal_health_is_watched())
+	if (!undo_prepared() && shoal_remote_watches && shoal_remote_watches())
 	{
 		error->sqlerrcode = ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
 		error->detail = "This node was cut off from the others during COMMIT; they may commit the transaction or roll it back.";
@@ -364,43 +370,20 @@ drop_client(void)
 			 errdetail("This node was cut off from them during COMMIT.")));
 }
 
-/*
- * Nodes could not be told of the commit.  Until they have been, or were given up,
- * the client is not told either: if this node loses its lease before, the
- * others may decide without it.
- */
-static void
-await_telling(List *node_ids)
+/* Whether the nodes that do not know yet were given up: it does not matter then. */
+static bool
+are_given_up(void)
 {
-	int64		until = shoal_health_now() + TELL_TIME * INT64CONST(1000);
-
-	while (shoal_health_now() < until && !ProcDiePending)
-	{
-		ListCell   *lc;
-		bool		all_down = true;
-
-		if (!xact_gate_is_in_doubt(xact_gate()))
-			return;
-		if (!shoal_health_has_lease())
-		{
-			drop_client();
-			return;
-		}
-		foreach(lc, node_ids)
-			all_down &= shoal_health_is_down(lfirst_int(lc));
-		if (all_down)
-			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TELL_PAUSE, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
+	for (int i = 0; i < nuntold; i++)
+		if (!shoal_health_is_down(untold[i]))
+			return false;
+	return true;
 }
 
 void
 xact_after_commit(void)
 {
 	List	   *conns = NIL;
-	List	   *untold = NIL;
 	char	  **sqls;
 	ListCell   *lc;
 	int			n = 0;
@@ -412,6 +395,7 @@ xact_after_commit(void)
 		/* the deletion of the old ones has been committed */
 		list_free_deep(done_gids);
 		done_gids = NIL;
+		nuntold = 0;
 
 		sqls = palloc(list_length(prepared) * sizeof(char *));
 		foreach(lc, prepared)
@@ -429,18 +413,56 @@ xact_after_commit(void)
 
 			if (!part->conn->xact_broken)
 				keep_done_gid(part->gid);
-			else
-				untold = lappend_int(untold, part->conn->node_id);
+			else if (nuntold < MAX_UNTOLD)
+				untold[nuntold++] = part->conn->node_id;
 		}
-		if (untold != NIL)
-			xact_gate_doubt();
+		if (nuntold > 0)
+			(void) xact_gate_doubt();
 		xact_gate_leave();
-		if (untold != NIL && shoal_health_is_watched())
-			await_telling(untold);
+		/* recovery has left alone what it found in its wave until now */
+		if (nuntold > 0)
+			my_doubt = xact_gate_doubt();
 	}
 	foreach(lc, xact_open_conns())
 		end_on(lfirst(lc));
 	finish();
+}
+
+/*
+ * The transaction has committed and has no locks any more.  If a node does not
+ * know of it yet, whoever reads there finds the old rows, and must not have been
+ * told of the commit before: so waits for recovery, but not for ever, as the node
+ * may stay away.  If it is this node that loses its lease, the others may decide
+ * without it; then the client is not told anything.
+ *
+ * It is done here, not in xact_after_commit, so that nobody has to wait for locks
+ * of this backend meanwhile.  Recovery does not need any of them, so it could be
+ * done there without a deadlock: it reads shoal.node, shoal.commit_record and
+ * system catalogs with AccessShareLock, deletes records without waiting, and on
+ * nodes what is prepared owns its locks itself.  Nor does a worker wait for
+ * itself here: recovery and deadlock checks prepare nothing.
+ */
+void
+xact_after_locks(void)
+{
+	uint64		doubt = my_doubt;
+	TimestampTz deadline;
+
+	if (doubt == 0)
+		return;
+	my_doubt = 0;
+	/* at the least it has to be clear whether the others go on without us */
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   Max(shoal_commit_wait, shoal_failover_time));
+	while (!xact_gate_is_settled(doubt) && GetCurrentTimestamp() < deadline &&
+		   !are_given_up() && shoal_remote_pause(SETTLED_SLEEP))
+	{
+		if (shoal_health_lost_lease())
+		{
+			drop_client();
+			return;
+		}
+	}
 }
 
 /* The statement that undoes a connection's part. */
@@ -489,7 +511,7 @@ xact_after_abort(void)
 	foreach(lc, prepared)
 		doubt |= ((Prepared *) lfirst(lc))->conn->xact_broken;
 	if (doubt)
-		xact_gate_doubt();
+		(void) xact_gate_doubt();
 	xact_gate_leave();
 	foreach(lc, conns)
 	{

@@ -88,6 +88,7 @@ typedef struct HealthPeer
 typedef struct Health
 {
 	bool		wanted;			/* it has replicas */
+	uint64		wants;			/* how often that was found */
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
 	pg_atomic_uint64 lease_until;
@@ -155,11 +156,10 @@ want(void)
 		proc_exit_inprogress)
 		return;
 	health = my_health();
-	if (health->wanted)
-		return;
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	health->wants++;
 	health->wanted = true;
-	if (xact_shared->launcher_latch)
+	if (health->since == 0 && xact_shared->launcher_latch)
 		SetLatch(xact_shared->launcher_latch);
 	LWLockRelease(xact_shared_lock);
 }
@@ -174,9 +174,11 @@ bool
 shoal_health_is_watched(void)
 {
 	static bool known = false;
-	bool		watched = shared != NULL && shoal_failover_time > 0 &&
-		my_health()->wanted;
+	bool		watched;
 
+	/* a database without Shoal is to have no gate */
+	watched = shared != NULL && shoal_failover_time > 0 &&
+		shoal_meta_enabled() && my_health()->wanted;
 	/* what is planned may depend on it */
 	if (watched != known)
 		ResetPlanCache();
@@ -207,15 +209,27 @@ shoal_health_begin(void)
 	LWLockRelease(xact_shared_lock);
 }
 
-void
-shoal_health_stop(bool wanted)
+uint64
+shoal_health_wants(void)
+{
+	return my_health()->wants;
+}
+
+bool
+shoal_health_stop(uint64 wants)
 {
 	Health	   *health = my_health();
+	bool		stop;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	health->since = 0;
-	health->wanted = health->wanted && wanted;
+	stop = health->wants == wants;
+	if (stop)
+	{
+		health->since = 0;
+		health->wanted = false;
+	}
 	LWLockRelease(xact_shared_lock);
+	return stop;
 }
 
 void
@@ -393,6 +407,12 @@ shoal_health_answers(int node_id)
 	return false;
 }
 
+static bool
+watches(void)
+{
+	return shoal_failover_time > 0 && my_health()->wanted;
+}
+
 /*
  * Whether nothing is to be waited for from a node: it was given up, or will be
  * as soon as those let go who wait for it.
@@ -404,7 +424,7 @@ is_gone(int node_id)
 	int64		limit = (int64) (shoal_failover_time + GONE_MARGIN) * 1000;
 	int64		now;
 
-	if (!shoal_health_is_watched())
+	if (!watches())
 		return false;
 	health = my_health();
 	now = shoal_health_now();
@@ -423,13 +443,13 @@ is_gone(int node_id)
 }
 
 /* The monitor runs, and the node has not answered for a while. */
-static bool
-is_suspect(int node_id)
+bool
+shoal_health_is_suspect(int node_id)
 {
 	Health	   *health = my_health();
 	int64		now = shoal_health_now();
 
-	if (health->since == 0 ||
+	if (!health->wanted || health->since == 0 ||
 		now - health->since < (int64) SUSPECT_TIME * 1000)
 		return false;
 	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
@@ -457,13 +477,20 @@ shoal_health_await_node(int node_id)
 {
 	int64		until;
 
-	if (!shoal_health_is_watched() || !is_suspect(node_id))
+	if (!shoal_health_is_watched() || !shoal_health_is_suspect(node_id))
 		return false;
 	until = shoal_health_now() + (int64) PATIENCE * 1000;
-	while (is_suspect(node_id) && shoal_health_now() < until)
+	while (shoal_health_is_suspect(node_id) && shoal_health_now() < until)
 		pause_a_little();
 	AcceptInvalidationMessages();
 	return true;
+}
+
+bool
+shoal_health_lost_lease(void)
+{
+	return watches() &&
+		shoal_health_now() >= (int64) pg_atomic_read_u64(&my_health()->lease_until);
 }
 
 bool
@@ -567,4 +594,5 @@ xact_health_init(void)
 	shmem_startup_hook = startup;
 	shoal_meta_on_replicas = want;
 	shoal_remote_is_gone = is_gone;
+	shoal_remote_watches = watches;
 }

@@ -15,9 +15,13 @@ extern bool shoal_health_is_watched(void);
 
 /* ---- for the monitor ---- */
 
-/* It starts, or ends; wanted: there are still replicas. */
+/*
+ * It starts; or ends, as it has seen no replicas: false if some have been found
+ * since shoal_health_wants() was that.
+ */
 extern void shoal_health_begin(void);
-extern void shoal_health_stop(bool wanted);
+extern uint64 shoal_health_wants(void);
+extern bool shoal_health_stop(uint64 wants);
 
 /* A node has answered a ping that was sent then; whether it is given up. */
 extern void shoal_health_set_peer(int node_id, int64 acked, bool down);
@@ -72,6 +76,9 @@ extern int	shoal_health_restored;
 /* Whether the node was given up.  Cheap. */
 extern bool shoal_health_is_down(int node_id);
 
+/* Whether the node has not answered for a while, and has not been given up. */
+extern bool shoal_health_is_suspect(int node_id);
+
 /*
  * Waits, if the node has not answered for a while, until it does or has been
  * given up.  True if it has waited; then the metadata may have changed.
@@ -83,6 +90,9 @@ extern bool shoal_health_await_node(int node_id);
  * not, after some seconds if wait.
  */
 extern bool shoal_health_has_lease(void);
+
+/* The opposite, where the catalogs can't be read. */
+extern bool shoal_health_lost_lease(void);
 extern void shoal_health_require_lease(bool wait);
 
 /* ---- transactions of a coordinator that was given up ---- */

@@ -77,6 +77,7 @@ extern void xact_constraints_reset(void);
 /* xact_commit.c */
 extern void xact_before_commit(void);
 extern void xact_after_commit(void);
+extern void xact_after_locks(void);
 extern void xact_after_abort(void);
 extern void xact_commit_sub(int level);
 extern void xact_abort_sub(int level);

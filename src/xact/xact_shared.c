@@ -227,17 +227,31 @@ xact_gate_sleep(XactGate *gate, TimestampTz deadline, int pid)
 					 "shoal.consistent_reads")));
 }
 
-void
+uint64
 xact_gate_doubt(void)
 {
 	XactGate   *gate = xact_gate();
+	uint64		doubt;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	gate->doubts++;
+	doubt = ++gate->doubts;
 	gate->doubted = GetCurrentTimestamp();
 	if (xact_shared->launcher_latch)
 		SetLatch(xact_shared->launcher_latch);
 	LWLockRelease(xact_shared_lock);
+	return doubt;
+}
+
+bool
+xact_gate_is_settled(uint64 doubt)
+{
+	XactGate   *gate = xact_gate();
+	bool		result;
+
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	result = gate->settled >= doubt;
+	LWLockRelease(xact_shared_lock);
+	return result;
 }
 
 bool

@@ -96,9 +96,15 @@ extern void xact_gate_add(Oid dbid);
 /* Forgets a gate, unless backends use it. */
 extern void xact_gate_remove(XactGate *gate);
 
-/* Something may be left prepared on a node: recovery has to look at it soon. */
-extern void xact_gate_doubt(void);
+/*
+ * Something may be left prepared on a node: recovery has to look at it soon.
+ * Returns the number of the doubt.
+ */
+extern uint64 xact_gate_doubt(void);
 extern bool xact_gate_is_in_doubt(XactGate *gate);
+
+/* Whether recovery has settled all that was in doubt up to that number. */
+extern bool xact_gate_is_settled(uint64 doubt);
 
 extern void xact_shared_init(void);
 

@@ -37,10 +37,18 @@ static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 
 static int	depth = 0;
+static int	writers = 0;		/* of them, those whose statement writes */
 
-/* the depth at which each open subtransaction was started */
+/* the depth at which each open subtransaction was started, and the writers */
 static int *depth_of_sub = NULL;
+static int *writers_of_sub = NULL;
 static int	max_subs = 0;
+
+static int
+writes(QueryDesc *desc)
+{
+	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
+}
 
 static void
 count_run(QueryDesc *desc, ScanDirection direction, uint64 count
@@ -49,6 +57,7 @@ count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 	MemoryContext caller = CurrentMemoryContext;
 
 	depth++;
+	writers += writes(desc);
 	PG_TRY();
 	{
 		if (previous_run)
@@ -62,6 +71,7 @@ count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 	}
 	PG_END_TRY();
 	depth--;
+	writers -= writes(desc);
 	xact_tell_xid();
 }
 
@@ -70,11 +80,13 @@ static void
 count_finish(QueryDesc *desc)
 {
 	depth += 2;
+	writers += writes(desc);
 	if (previous_finish)
 		previous_finish(desc);
 	else
 		standard_ExecutorFinish(desc);
 	depth -= 2;
+	writers -= writes(desc);
 	xact_tell_xid();
 }
 
@@ -84,10 +96,17 @@ shoal_xact_depth(void)
 	return depth;
 }
 
+bool
+shoal_xact_is_writing(void)
+{
+	return writers > 0;
+}
+
 void
 xact_single_reset(void)
 {
 	depth = 0;
+	writers = 0;
 }
 
 void
@@ -100,13 +119,21 @@ xact_single_start_sub(void)
 		int			max = Max(16, level * 2);
 
 		if (depth_of_sub == NULL)
+		{
 			depth_of_sub = MemoryContextAllocZero(TopMemoryContext,
 												  max * sizeof(int));
+			writers_of_sub = MemoryContextAllocZero(TopMemoryContext,
+													max * sizeof(int));
+		}
 		else
+		{
 			depth_of_sub = repalloc(depth_of_sub, max * sizeof(int));
+			writers_of_sub = repalloc(writers_of_sub, max * sizeof(int));
+		}
 		max_subs = max;
 	}
 	depth_of_sub[level] = depth;
+	writers_of_sub[level] = writers;
 }
 
 void
@@ -115,7 +142,10 @@ xact_single_abort_sub(void)
 	int			level = GetCurrentTransactionNestLevel();
 
 	if (level < max_subs)
+	{
 		depth = depth_of_sub[level];
+		writers = writers_of_sub[level];
+	}
 }
 
 /* The client has sent the message that ends the transaction already. */

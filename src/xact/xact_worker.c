@@ -46,8 +46,14 @@
 /* without a fault, a visit every so many intervals */
 #define QUIET_INTERVALS	12
 
-/* seconds between visits while something is in doubt */
-#define DOUBT_INTERVAL	1
+/*
+ * Milliseconds between visits while something is in doubt: as long as clients may
+ * be waiting for it (see shoal.commit_wait), and later.  A visit begins with the
+ * next look after that.
+ */
+#define SOON_TIME		10000
+#define SOON_INTERVAL	200
+#define DOUBT_INTERVAL	1000
 
 extern PGDLLEXPORT void shoal_xact_launcher_main(Datum arg);
 extern PGDLLEXPORT void shoal_xact_worker_main(Datum arg);
@@ -100,17 +106,19 @@ find_databases(void)
 static bool
 is_due(XactGate *gate, TimestampTz now)
 {
-	int			interval = shoal_recovery_interval;
+	int			interval = shoal_recovery_interval * 1000;
 
 	if (!OidIsValid(gate->dbid))
 		return false;
 	if (gate->visited == 0 || gate->doubted > gate->visited)
 		return true;
 	if (gate->doubts != gate->settled)
-		interval = Min(interval, DOUBT_INTERVAL);
+		interval = Min(interval,
+					   TimestampDifferenceExceeds(gate->doubted, now, SOON_TIME) ?
+					   DOUBT_INTERVAL : SOON_INTERVAL);
 	else if (TimestampDifferenceExceeds(gate->doubted, now, FAULT_TIME * 1000))
 		interval *= QUIET_INTERVALS;
-	return TimestampDifferenceExceeds(gate->visited, now, interval * 1000);
+	return TimestampDifferenceExceeds(gate->visited, now, interval);
 }
 
 static void

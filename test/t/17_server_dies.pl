@@ -8,6 +8,9 @@ use lib $FindBin::Bin;
 use Test::More;
 use ShoalCases;
 
+# a node that dies comes back after its client has been told
+$cluster->sql(0, "ALTER ROLE app SET shoal.commit_wait = '2s'");
+
 for my $who ([0, 'coordinator dies'], ['node', 'node dies'])
 {
 	my ($kill, $what) = @$who;

@@ -11,6 +11,8 @@ use ShoalCases;
 
 $cluster->sql(0, "ALTER ROLE app SET shoal.node_conninfo = 'connect_timeout=2 tcp_user_timeout=1500" .
 	" keepalives_idle=1 keepalives_interval=1 keepalives_count=2'");
+# the node is reached again only after the client has been told
+$cluster->sql(0, "ALTER ROLE app SET shoal.commit_wait = '2s'");
 my $seconds = 8;
 
 for my $do ('drop', 'silence')
@@ -58,6 +60,6 @@ for my $do ('drop', 'silence')
 	case("statement_timeout, $do", [[1, 1, 0], sub { my ($n) = @_; return query("SET statement_timeout = '1s'"), both($n); }], 1,
 		{ from => 'coordinator', message => '^P .*UPDATE', do => $do, all => 1 }, expect => qr/^57014$/, soon => $seconds);
 }
-$cluster->sql(0, 'ALTER ROLE app RESET shoal.node_conninfo');
+$cluster->sql(0, 'ALTER ROLE app RESET ALL');
 
 end_of_cases();
