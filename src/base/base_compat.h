@@ -504,4 +504,7 @@ shoal_schema_is_usable(Oid schema, Oid role)
 #define shoal_set_new_relfile RelationSetNewRelfilenode
 #endif
 
+/* The file of a relation, which is another one when it is written anew. */
+extern uint64 shoal_rel_file_number(Oid relid);
+
 #endif							/* BASE_COMPAT_H */

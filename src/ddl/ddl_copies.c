@@ -56,8 +56,12 @@ PG_FUNCTION_INFO_V1(shoal_internal_shard_size);
 PG_FUNCTION_INFO_V1(shoal_internal_lock_shard);
 PG_FUNCTION_INFO_V1(shoal_internal_mirror_group);
 
-/* milliseconds for which writers may be held up while locks are waited for */
-#define LOCK_WAIT "100ms"
+/*
+ * milliseconds for which writers may be held up while locks are waited for: at
+ * first, and at most if there is always somebody
+ */
+#define LOCK_WAIT 100
+#define LOCK_WAIT_MAX 1000
 
 /* milliseconds between such attempts, and until there are no more if there is no lock_timeout */
 #define LOCK_PAUSE 100
@@ -106,9 +110,9 @@ typedef struct WantedLock
 	LOCKMODE	mode;
 } WantedLock;
 
-/* One attempt; false if it took too long. */
+/* One attempt; false if it took too long (milliseconds). */
 static bool
-try_locks(List *wanted)
+try_locks(List *wanted, int wait)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -121,7 +125,7 @@ try_locks(List *wanted)
 	{
 		int			nest_level = NewGUCNestLevel();
 
-		(void) set_config_option("lock_timeout", LOCK_WAIT, PGC_USERSET,
+		(void) set_config_option("lock_timeout", psprintf("%d", wait), PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
 		foreach(lc, wanted)
@@ -157,9 +161,11 @@ lock_patiently(List *wanted, int group_id)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													LockTimeout > 0 ? LockTimeout : LOCK_PATIENCE);
+	int			wait = LOCK_WAIT;
 
-	while (!try_locks(wanted))
+	while (!try_locks(wanted, wait))
 	{
+		wait = Min(wait + wait / 2, LOCK_WAIT_MAX);
 		if (GetCurrentTimestamp() > until)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),

@@ -705,7 +705,7 @@ shoal_meta_local_node_id(void)
 bool
 shoal_meta_is_alone(void)
 {
-	return list_length(shoal_meta_nodes()) <= 1;
+	return list_length(shoal_meta_all_nodes()) <= 1;
 }
 
 /* ---- groups ---- */

@@ -42,6 +42,7 @@
 #include "remote/remote.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 /* blocks that are sent in one transaction */
 #define FILL_BLOCKS 256
@@ -442,6 +443,29 @@ fill_copy(int group_id, int shard, int from, int to, OpsRepaired *repaired)
 	step_finish(group_id, shard, from, to);
 }
 
+/*
+ * Before the first replica is made: other nodes may have to go on with
+ * sequences from now on (xact_sequence.c).
+ */
+static void
+level_sequences(void)
+{
+	char	   *calls;
+	List	   *others = NIL;
+	ListCell   *lc;
+
+	if (shoal_health_is_watched())
+		return;
+	ops_job_begin();
+	calls = shoal_ops_call(((const ShoalNode *) linitial(shoal_meta_nodes()))->node_id,
+						   "shoal.internal_sequences()");
+	for_each_from(lc, shoal_meta_nodes(), 1)
+		others = lappend_int(others, ((const ShoalNode *) lfirst(lc))->node_id);
+	foreach(lc, calls ? others : NIL)
+		(void) shoal_ops_call(lfirst_int(lc), calls);
+	ops_job_commit();
+}
+
 static void
 make_copy(int group_id, int shard, int from, int to)
 {
@@ -450,6 +474,7 @@ make_copy(int group_id, int shard, int from, int to)
 	ShoalConn  *hold;
 	volatile bool made = false;
 
+	level_sequences();
 	ops_job_show(group_id, shard, from, to, "making tables", 0);
 	hold = hold_copy(group_id, shard, to);
 	PG_TRY();

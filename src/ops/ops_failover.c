@@ -4,15 +4,17 @@
  *
  * The worker that the monitor starts, on one node, when others have not answered
  * for shoal.failover_time.  In one distributed transaction of all nodes that
- * are left, under the cluster lock:
+ * are left:
  *
  *	1. each votes: it has not heard of the lost ones either.  From then on it
  *	   does not answer them, has ended their sessions, and accepts no new ones.
- *	   Without a quorum of votes nothing happens.
- *	2. what the lost ones have prepared as coordinators is settled: committed if
+ *	   Without all votes nothing happens.
+ *	2. the votes are sealed, so that there is no way back, and what the lost ones have prepared as coordinators is settled: committed if
  *	   a part of it has been, or if all its parts are there, so that it may have
  *	   been committed and told so; else it can't have been, and is rolled back.
- *	3. the metadata: the nodes are down, their copies of shards are stale, of
+ *	3. the cluster lock is taken, which what was settled may have held.  Others
+ *	   that hold it and don't end are ended: they may wait for a user.
+ *	4. the metadata: the nodes are down, their copies of shards are stale, of
  *	   each shard whose primary is lost a complete replica becomes the primary.
  *
  * A shard without a complete replica keeps its primary, and waits for its node.
@@ -53,7 +55,11 @@
 /* milliseconds that sessions of lost nodes have to end */
 #define END_TIME 3000
 
+/* milliseconds that others may keep the cluster lock */
+#define LOCK_PATIENCE 500
+
 extern PGDLLEXPORT void shoal_ops_failover_main(Datum arg);
+extern PGDLLEXPORT void shoal_ops_restore_main(Datum arg);
 extern PGDLLEXPORT Datum shoal_internal_vote_down(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum shoal_internal_saw_commit(PG_FUNCTION_ARGS);
 
@@ -113,30 +119,40 @@ end_sessions(List *nodes)
 	}
 }
 
-/* shoal.internal_vote_down(node_ids) */
+/*
+ * shoal.internal_vote_down(node_ids, vote, sealed)
+ *
+ * sealed: whoever asks can't go back.  Then this node stops answering them at
+ * once, and agrees when those that it has answered have no lease any more.
+ */
 Datum
 shoal_internal_vote_down(PG_FUNCTION_ARGS)
 {
 	List	   *nodes = nodes_of_array(PG_GETARG_ARRAYTYPE_P(0));
+	char	   *word = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	bool		sealed = PG_GETARG_BOOL(2);
+	ShoalVote	vote;
 	ListCell   *lc;
-	bool		ended;
+	bool		agreed = true;
 
 	shoal_xact_check_internal();
+	vote = strcmp(word, "bind") == 0 ? SHOAL_VOTE_BIND :
+		strcmp(word, "seal") == 0 ? SHOAL_VOTE_SEAL :
+		strcmp(word, "free") == 0 ? SHOAL_VOTE_FREE : SHOAL_VOTE_ASK;
 	foreach(lc, nodes)
 	{
-		if (!shoal_health_has_vanished(lfirst_int(lc), false))
-			PG_RETURN_BOOL(false);
+		if (sealed)
+			(void) shoal_health_vote(lfirst_int(lc), SHOAL_VOTE_SEAL);
+		agreed &= shoal_health_vote(lfirst_int(lc), vote);
 	}
-	foreach(lc, nodes)
+	if (agreed && vote == SHOAL_VOTE_BIND)
 	{
-		if (!shoal_health_has_vanished(lfirst_int(lc), true))
-			PG_RETURN_BOOL(false);
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		agreed = end_sessions(nodes);
+		SPI_finish();
 	}
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ended = end_sessions(nodes);
-	SPI_finish();
-	PG_RETURN_BOOL(ended);
+	PG_RETURN_BOOL(agreed);
 }
 
 /* shoal.internal_saw_commit(gid) */
@@ -222,7 +238,22 @@ is_committed(const Part *part, List *parts, List *survivors)
 	return false;
 }
 
-/* In a transaction of its own, which this one does not wait for. */
+static bool
+is_prepared(ShoalConn *conn, const char *gid)
+{
+	PGresult   *res = shoal_remote_query(conn,
+										 psprintf("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE gid = %s",
+												  quote_literal_cstr(gid)), NULL);
+	bool		found = PQntuples(res) > 0;
+
+	PQclear(res);
+	return found;
+}
+
+/*
+ * In a transaction of its own, which this one does not wait for.  Somebody else
+ * may be doing the same.
+ */
 static void
 settle_part(const Part *part, bool commit)
 {
@@ -230,27 +261,26 @@ settle_part(const Part *part, bool commit)
 							   quote_literal_cstr(part->gid));
 	ShoalConn  *conn;
 
-	ereport(LOG,
-			(errmsg("transaction \"%s\" of a node that is given up is %s on node %d",
-					part->gid, commit ? "committed" : "rolled back",
-					part->node_id)));
-	if (part->node_id != shoal_meta_local_node_id())
-	{
-		conn = shoal_remote_conn_separate(part->node_id);
-		(void) shoal_remote_exec(conn, sql);
-		shoal_remote_close(conn);
-		return;
-	}
-	/* to oneself, as that can't be done inside of a transaction */
-	conn = shoal_remote_conn_to_self();
-	(void) shoal_remote_exec(conn, sql);
+	/* to oneself, too, as that can't be done inside of a transaction */
+	conn = part->node_id == shoal_meta_local_node_id() ?
+		shoal_remote_conn_to_self() : shoal_remote_conn_separate(part->node_id);
+	if (shoal_remote_try_all(list_make1(conn), &sql, false))
+		ereport(LOG,
+				(errmsg("transaction \"%s\" was left by a fault and is %s on node %d",
+						part->gid, commit ? "committed" : "rolled back",
+						part->node_id)));
+	else if (is_prepared(conn, part->gid))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not settle transaction \"%s\" on node %d",
+						part->gid, part->node_id)));
 	shoal_remote_close(conn);
 }
 
-static void
-settle(List *survivors, List *lost)
+void
+ops_settle_lost(List *survivors, List *lost)
 {
-	List	   *parts = find_parts(survivors, lost);
+	List	   *parts = lost == NIL ? NIL : find_parts(survivors, lost);
 	ListCell   *lc;
 	ListCell   *other;
 
@@ -271,6 +301,33 @@ settle(List *survivors, List *lost)
 			settle_part(same, commit);
 			same->settled = true;
 		}
+	}
+}
+
+/*
+ * What nodes that take part have prepared on one that was given up: each knows
+ * itself.
+ */
+void
+ops_settle_others(int node_id, List *coordinators)
+{
+	List	   *parts = coordinators == NIL ? NIL :
+		find_parts(list_make1_int(node_id), coordinators);
+	ListCell   *lc;
+
+	foreach(lc, parts)
+	{
+		Part	   *part = lfirst(lc);
+		int			coordinator = atoi(part->gid + strlen("shoal_"));
+		char	   *outcome = shoal_ops_call(coordinator,
+											 psprintf("shoal.internal_outcome(%s)",
+													  quote_literal_cstr(part->gid)));
+
+		if (outcome == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("transaction \"%s\" is still under way", part->gid)));
+		settle_part(part, outcome[0] == 't');
 	}
 }
 
@@ -339,7 +396,7 @@ find_lost(void)
 	{
 		const ShoalNode *node = lfirst(lc);
 
-		if (!node->is_local && shoal_health_has_vanished(node->node_id, false))
+		if (!node->is_local && shoal_health_has_vanished(node->node_id))
 			lost = lappend_int(lost, node->node_id);
 	}
 	return lost;
@@ -370,28 +427,83 @@ find_survivors(List *lost)
 	return shoal_health_is_quorum(voters, nvoters, nodes, n) ? survivors : NIL;
 }
 
-static void
-give_up(List *lost, List *survivors)
+/* Asks all that are left for their vote; false if one does not agree. */
+static bool
+all_agree(List *survivors, List *lost, const char *vote, bool sealed)
 {
 	ListCell   *lc;
 
-	shoal_meta_ignore_nodes(lost);
-	(void) shoal_ddl_enter_cluster(true);
 	foreach(lc, survivors)
 	{
-		char	   *vote = shoal_ops_call(lfirst_int(lc),
-										  psprintf("shoal.internal_vote_down(ARRAY[%s])",
-												   int_list(lost)));
+		char	   *agreed = shoal_ops_call(lfirst_int(lc),
+											psprintf("shoal.internal_vote_down(ARRAY[%s], '%s', %s)",
+													 int_list(lost), vote,
+													 sealed ? "true" : "false"));
 
-		if (vote == NULL || vote[0] != 't')
+		if (agreed == NULL || agreed[0] != 't')
 		{
 			ereport(LOG,
 					(errmsg("node %d does not agree that nodes %s are lost",
 							lfirst_int(lc), int_list(lost))));
-			return;
+			return false;
 		}
 	}
-	settle(survivors, lost);
+	return true;
+}
+
+static bool
+any_sealed(List *nodes)
+{
+	ListCell   *lc;
+
+	foreach(lc, nodes)
+	{
+		if (shoal_health_is_sealed(lfirst_int(lc)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The lock that serialises changes of the metadata, on the lowest node that is
+ * left.  Whoever holds it for long waits for something else.
+ */
+static void
+lock_cluster(void)
+{
+	int			first = ((const ShoalNode *) linitial(shoal_meta_nodes()))->node_id;
+
+	(void) shoal_ops_call(first, psprintf("shoal.internal_take_cluster_lock(%d)",
+										  LOCK_PATIENCE));
+	(void) shoal_ddl_enter_cluster(true);
+}
+
+static void
+give_up(List *lost, List *survivors)
+{
+	ListCell   *lc;
+	bool		sealed = any_sealed(lost);
+
+	shoal_meta_ignore_nodes(lost);
+	if (!all_agree(survivors, lost, "ask", sealed))
+		return;
+	if (!all_agree(survivors, lost, "bind", sealed))
+	{
+		foreach(lc, survivors)
+			(void) shoal_ops_call(lfirst_int(lc),
+								  psprintf("shoal.internal_vote_down(ARRAY[%s], 'free', false)",
+										   int_list(lost)));
+		return;
+	}
+	(void) all_agree(survivors, lost, "seal", true);
+	ops_settle_lost(survivors, lost);
+	lock_cluster();
+	/* somebody else may have given them up meanwhile, and taken them back */
+	foreach(lc, lost)
+	{
+		if (!shoal_health_has_vanished(lfirst_int(lc)))
+			return;
+	}
 	change_metadata(lost);
 	ereport(LOG,
 			(errmsg("nodes given up, as they do not answer: %s", int_list(lost))));
@@ -445,27 +557,43 @@ attempt(void (*what) (void), MemoryContext context)
 	shoal_meta_ignore_nodes(NIL);
 }
 
-void
-shoal_ops_failover_main(Datum arg)
+static MemoryContext
+begin_worker(Oid dbid)
 {
 	MemoryContext context;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, StatementCancelHandler);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 	context = AllocSetContextCreate(TopMemoryContext, "Shoal failover",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	attempt(give_up_lost_nodes, context);
+	return context;
+}
+
+void
+shoal_ops_failover_main(Datum arg)
+{
+	attempt(give_up_lost_nodes, begin_worker(DatumGetObjectId(arg)));
+	proc_exit(0);
+}
+
+/* A process of its own, as it may take long. */
+void
+shoal_ops_restore_main(Datum arg)
+{
+	MemoryContext context = begin_worker(DatumGetObjectId(arg));
+
 	attempt(ops_rejoin_nodes, context);
 	attempt(repair_copies, context);
 	proc_exit(0);
 }
 
 struct BackgroundWorkerHandle *
-ops_failover_start(void)
+ops_failover_start(bool restore)
 {
+	const char *name = restore ? "shoal restore" : "shoal failover";
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
 	MemoryContext old;
@@ -475,10 +603,10 @@ ops_failover_start(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "shoal_ops_failover_main",
+	strlcpy(worker.bgw_function_name, restore ? "shoal_ops_restore_main" : "shoal_ops_failover_main",
 			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "shoal failover", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "shoal failover", sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_name, name, sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, name, sizeof(worker.bgw_type));
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	worker.bgw_notify_pid = MyProcPid;
 	old = MemoryContextSwitchTo(TopMemoryContext);

@@ -49,10 +49,10 @@ extern void ops_job_progress(uint64 bytes, uint64 rows);
 struct BackgroundWorkerHandle;
 
 /*
- * Starts the worker that gives nodes up, takes them back and repairs copies,
- * whatever there is to do; NULL if there is no room for it.
+ * Starts the worker that gives nodes up, or (restore) the one that takes them
+ * back and repairs copies; NULL if there is no room for it.
  */
-extern struct BackgroundWorkerHandle *ops_failover_start(void);
+extern struct BackgroundWorkerHandle *ops_failover_start(bool restore);
 
 /* ---- ops_repair.c ---- */
 

@@ -7,7 +7,7 @@
  * without ever waiting for one of them, and sends a ping on each every
  * fraction of shoal.failover_time.  From the answers it works out this node's
  * lease and which nodes are suspect (xact_health.c).  What takes longer, giving
- * a node up or bringing one back, is done by a worker that it starts.
+ * a node up or bringing one back, is done by workers that it starts.
  *
  * The answer to a ping says whether the node that asked has been given up.
  * Then it fences itself, until the others have taken it back.
@@ -50,8 +50,9 @@
 /* milliseconds between looks at the metadata */
 #define META_TIME 250
 
-/* milliseconds before a worker is started again, at all and for repairs */
-#define WORK_PAUSE 500
+/* milliseconds before a worker is started again, for what it is for */
+#define FAILOVER_PAUSE 150
+#define REJOIN_PAUSE 500
 #define REPAIR_PAUSE 5000
 
 /* microseconds that a node leaves to each one before it */
@@ -72,6 +73,8 @@ typedef struct Peer
 	int64		sent;			/* when it, or the connection's first packet, was */
 	int64		acked;			/* when the latest that was answered was sent */
 	bool		fenced;			/* the node says that this one was given up */
+	int64		voted;			/* since when this node is bound to give it up, 0:
+								 * it is not */
 } Peer;
 
 static List *peers = NIL;		/* of Peer *, in TopMemoryContext */
@@ -79,14 +82,24 @@ static int	local_id = 0;
 static bool local_down = false;	/* as the metadata here say */
 static bool any_replicas = true;
 static uint64 wants = 0;		/* when they were looked for */
-static BackgroundWorkerHandle *worker = NULL;
-static int64 worker_ended = 0;
+
+/* A worker: for giving nodes up, and for taking them back. */
+typedef struct Worker
+{
+	BackgroundWorkerHandle *handle; /* NULL: it does not run */
+	int64		ended;
+} Worker;
+
+static Worker failover = {0};
+static Worker restore = {0};
 static int64 metadata_read = 0;
 static bool any_broken = false;	/* a copy is not as it should be */
 
 /* ---- the other side ---- */
 
-/* shoal.internal_ping(node_id): whether that node takes part */
+/*
+ * shoal.internal_ping(node_id): whether that node takes part; null is no answer
+ */
 Datum
 shoal_internal_ping(PG_FUNCTION_ARGS)
 {
@@ -97,9 +110,7 @@ shoal_internal_ping(PG_FUNCTION_ARGS)
 	shoal_xact_check_internal();
 	active = node != NULL && strcmp(node->state, "active") == 0;
 	if (active && !shoal_health_note_ping(node_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-				 errmsg("node %d is being given up", node_id)));
+		PG_RETURN_NULL();
 	PG_RETURN_BOOL(active);
 }
 
@@ -285,7 +296,8 @@ take_answer(Peer *peer)
 			peer->asked = false;
 			break;
 		}
-		if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1)
+		if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 &&
+			!PQgetisnull(res, 0, 0))
 		{
 			peer->fenced = PQgetvalue(res, 0, 0)[0] != 't';
 			peer->acked = peer->sent;
@@ -406,18 +418,19 @@ work_out_lease(void)
 }
 
 static bool
-worker_is_busy(void)
+is_busy(Worker *worker)
 {
 	pid_t		pid;
 
-	if (worker && GetBackgroundWorkerPid(worker, &pid) == BGWH_STOPPED)
+	if (worker->handle &&
+		GetBackgroundWorkerPid(worker->handle, &pid) == BGWH_STOPPED)
 	{
-		pfree(worker);
-		worker = NULL;
-		worker_ended = shoal_health_now();
+		pfree(worker->handle);
+		worker->handle = NULL;
+		worker->ended = shoal_health_now();
 		metadata_read = 0;
 	}
-	return worker != NULL;
+	return worker->handle != NULL;
 }
 
 /* How many nodes with a lower id answer: these are to act before this one. */
@@ -439,34 +452,58 @@ my_rank(void)
 	return before;
 }
 
+static bool
+has_rested(const Worker *worker, int64 ms)
+{
+	return shoal_health_now() - worker->ended > ms * 1000;
+}
+
 /*
- * Has nodes given up, or taken back, or copies repaired.  The first is too
- * important to be left to one node: if nothing happens, the next one does it.
+ * Whether it is on this node to have another one given up.  That is too
+ * important to be left to one: if nothing happens, the next one does it.  Who
+ * is bound to it by a vote can't go back, even if the node answers again.
  */
+static bool
+is_lost(Peer *peer, int64 started, int rank)
+{
+	int64		now = shoal_health_now();
+	int64		limit = (int64) shoal_failover_time * 1000;
+
+	if (peer->down || !shoal_health_is_refused(peer->node_id))
+		peer->voted = 0;
+	else if (peer->voted == 0)
+		peer->voted = now;
+	if (peer->down)
+		return false;
+	return now - Max(peer->acked, started) > limit + rank * RANK_TIME ||
+		(peer->voted != 0 && now - peer->voted > rank * RANK_TIME);
+}
+
+/* Has nodes given up, or taken back, or copies repaired. */
 static void
 look_for_work(int64 started)
 {
 	int64		now = shoal_health_now();
-	int64		limit = (int64) shoal_failover_time * 1000;
 	int			rank = my_rank();
 	bool		lost = false;
-	bool		other = rank == 0 && any_broken && shoal_auto_repair &&
-		now - worker_ended > (int64) REPAIR_PAUSE * 1000;
+	bool		back = false;
 	ListCell   *lc;
 
 	foreach(lc, peers)
 	{
 		Peer	   *peer = lfirst(lc);
 
-		if (!peer->down && now - Max(peer->acked, started) > limit + rank * RANK_TIME)
-			lost = true;
-		if (peer->down && rank == 0 && peer->acked != 0 &&
-			now - peer->acked < ping_interval() * 4)
-			other = true;
+		lost |= is_lost(peer, started, rank);
+		back |= peer->down && peer->acked != 0 &&
+			now - peer->acked < ping_interval() * 4;
 	}
-	if (!worker_is_busy() && (lost || other) && shoal_health_has_lease() &&
-		now - worker_ended > (int64) WORK_PAUSE * 1000)
-		worker = ops_failover_start();
+	if (!is_busy(&failover) && lost && shoal_health_has_lease() &&
+		has_rested(&failover, FAILOVER_PAUSE))
+		failover.handle = ops_failover_start(false);
+	if (!is_busy(&restore) && rank == 0 && shoal_health_has_lease() &&
+		((back && has_rested(&restore, REJOIN_PAUSE)) ||
+		 (any_broken && shoal_auto_repair && has_rested(&restore, REPAIR_PAUSE))))
+		restore.handle = ops_failover_start(true);
 }
 
 void
@@ -494,7 +531,8 @@ shoal_ops_monitor_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		(void) worker_is_busy();
+		(void) is_busy(&failover);
+		(void) is_busy(&restore);
 		if (shoal_health_now() - metadata_read > (int64) META_TIME * 1000)
 		{
 			read_metadata();

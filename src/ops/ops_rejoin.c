@@ -35,6 +35,45 @@
 #include "xact/xact.h"
 #include "xact/xact_health.h"
 
+/*
+ * Ends the transactions that are open there: they can't be committed any more,
+ * and their locks would be in the way.
+ */
+static void
+end_transactions(ShoalConn *conn)
+{
+	shoal_ops_run_on(conn, "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+					 " WHERE datname = pg_catalog.current_database() AND backend_type = 'client backend'"
+					 " AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL");
+}
+
+/* Settles what is prepared there. */
+static void
+settle_prepared(int node_id)
+{
+	List	   *active = NIL;
+	List	   *down = NIL;
+	List	   *there = list_make1_int(node_id);
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (node->node_id == node_id)
+			continue;
+		if (strcmp(node->state, "active") == 0)
+		{
+			active = lappend_int(active, node->node_id);
+			there = lappend_int(there, node->node_id);
+		}
+		else
+			down = lappend_int(down, node->node_id);
+	}
+	ops_settle_others(node_id, active);
+	ops_settle_lost(there, down);
+}
+
 /* The statements that the node has missed, in their order. */
 static void
 replay(ShoalConn *conn, int node_id)
@@ -84,6 +123,18 @@ copy_reference_tables(ShoalConn *conn)
 	}
 }
 
+/* So that it gives no value again that was given in its absence. */
+static void
+move_sequences(ShoalConn *conn)
+{
+	const ShoalNode *first = linitial(shoal_meta_nodes());
+	char	   *calls = shoal_ops_call(first->node_id,
+									   "shoal.internal_sequences()");
+
+	if (calls)
+		shoal_ops_run_on(conn, psprintf("SELECT %s", calls));
+}
+
 static void
 rejoin(int node_id)
 {
@@ -92,8 +143,12 @@ rejoin(int node_id)
 	ops_job_begin();
 	(void) shoal_ddl_enter_cluster(true);
 	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
+	end_transactions(conn);
+	settle_prepared(node_id);
 	replay(conn, node_id);
 	copy_reference_tables(conn);
+	/* before the node is the lowest again, perhaps */
+	move_sequences(conn);
 	shoal_ops_run_everywhere(psprintf("DELETE FROM shoal.missed_statement WHERE node_id = %d",
 									  node_id));
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'active' WHERE node_id = %d",
@@ -111,8 +166,7 @@ ops_rejoin_nodes(void)
 	List	   *back = NIL;
 	ListCell   *lc;
 
-	/* what this process is about is nodes that were given up */
-	shoal_remote_is_gone = NULL;
+	/* what is sent to all nodes is no news to those */
 	shoal_xact_on_missed = NULL;
 
 	ops_job_begin();
@@ -131,6 +185,10 @@ ops_rejoin_nodes(void)
 	}
 	ops_job_commit();
 	foreach(lc, back)
+	{
+		shoal_health_restored = lfirst_int(lc);
 		rejoin(lfirst_int(lc));
+		shoal_health_restored = 0;
+	}
 	list_free(back);
 }

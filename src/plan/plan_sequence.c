@@ -3,9 +3,9 @@
  *		Sequences that give each value once in the whole cluster.
  *
  * Every node has every sequence, as it has every object, but only those of the
- * node with the lowest id are advanced.  On other nodes nextval(), written by
- * the user or added as a default, becomes a call of shoal.cluster_nextval(),
- * which asks that node.
+ * node with the lowest id are advanced.  On other nodes, and on that one if it
+ * has to tell them, nextval(), written by the user or added as a default,
+ * becomes a call of shoal.cluster_nextval() (xact_sequence.c).
  */
 #include "postgres.h"
 
@@ -20,6 +20,7 @@
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "plan/plan_sequence.h"
+#include "xact/xact_health.h"
 
 bool
 shoal_sequence_is_elsewhere(void)
@@ -28,6 +29,8 @@ shoal_sequence_is_elsewhere(void)
 
 	if (shoal_meta_is_alone())
 		return false;
+	if (shoal_health_is_watched())
+		return true;
 	first = (const ShoalNode *) linitial(shoal_meta_nodes());
 	return !first->is_local;
 }

@@ -8,8 +8,8 @@
 #include "nodes/parsenodes.h"
 
 /*
- * True if sequences have to be asked for elsewhere: this is not the node with
- * the lowest id, whose sequences count.
+ * True if it takes more than this node's sequences: this is not the node with
+ * the lowest id, whose sequences count, or another one may have to go on.
  */
 extern bool shoal_sequence_is_elsewhere(void);
 

@@ -218,38 +218,55 @@ raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 			 errhint("A security-definer function uses nodes as its owner, who must be able to log in there.") : 0));
 }
 
-/* One wait of the connection being made; false when time is up. */
+/* Whether the node is one that was given up, so that no answer will come. */
 static bool
-wait_connecting(PGconn *pg, PostgresPollingStatusType poll,
+is_gone(int node_id)
+{
+	return node_id != 0 && shoal_remote_is_gone &&
+		shoal_remote_is_gone(node_id);
+}
+
+/*
+ * Waits for the socket of a connection that is being made, or that cancels
+ * something; false when time is up, or the node was given up.
+ */
+static bool
+wait_connecting(PGconn *pg, int node_id, PostgresPollingStatusType poll,
 				TimestampTz deadline, bool interruptible)
 {
-	int			events = WL_LATCH_SET | WL_TIMEOUT |
-		(interruptible ? WL_EXIT_ON_PM_DEATH : WL_POSTMASTER_DEATH) |
-		(poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE);
-	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													   deadline);
-	int			rc;
+	int			ready = poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+	int			death = interruptible ? WL_EXIT_ON_PM_DEATH : WL_POSTMASTER_DEATH;
+	int			rc = 0;
 
-	if (left <= 0)
-		return false;
-	rc = WaitLatchOrSocket(MyLatch, events, PQsocket(pg), left,
-						   PG_WAIT_EXTENSION);
-	if (rc & WL_POSTMASTER_DEATH)
-		return false;
-	if (rc & WL_LATCH_SET)
+	while (!(rc & ready))
 	{
-		ResetLatch(MyLatch);
-		if (interruptible)
-			CHECK_FOR_INTERRUPTS();
-		else if (ProcDiePending)
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+														   deadline);
+
+		if (left <= 0 || is_gone(node_id))
 			return false;
+		rc = WaitLatchOrSocket(MyLatch,
+							   ready | death | WL_LATCH_SET | WL_TIMEOUT,
+							   PQsocket(pg), Min(left, REMOTE_GONE_TIME),
+							   PG_WAIT_EXTENSION);
+		if (rc & WL_POSTMASTER_DEATH)
+			return false;
+		if (rc & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			if (interruptible)
+				CHECK_FOR_INTERRUPTS();
+			else if (ProcDiePending)
+				return false;
+		}
 	}
 	return true;
 }
 
 /* Drives a connection until it is made, failed, or out of time. */
 static PostgresPollingStatusType
-poll_connection(PGconn *pg, TimestampTz deadline, bool interruptible)
+poll_connection(PGconn *pg, int node_id, TimestampTz deadline,
+				bool interruptible)
 {
 	PostgresPollingStatusType poll = PGRES_POLLING_WRITING;
 
@@ -257,7 +274,7 @@ poll_connection(PGconn *pg, TimestampTz deadline, bool interruptible)
 		return PGRES_POLLING_FAILED;
 	while (poll != PGRES_POLLING_OK && poll != PGRES_POLLING_FAILED)
 	{
-		if (!wait_connecting(pg, poll, deadline, interruptible))
+		if (!wait_connecting(pg, node_id, poll, deadline, interruptible))
 			return PGRES_POLLING_WRITING;
 		poll = PQconnectPoll(pg);
 	}
@@ -277,14 +294,16 @@ static void
 check_connection(PGconn *pg, const RemoteTarget *target,
 				 const RemoteOptions *options)
 {
-	PostgresPollingStatusType poll = poll_connection(pg,
+	PostgresPollingStatusType poll = poll_connection(pg, target->node_id,
 													 connect_deadline(options),
 													 true);
 
 	if (poll == PGRES_POLLING_FAILED)
 		raise_connect_error(pg, target, NULL);
 	if (poll != PGRES_POLLING_OK)
-		raise_connect_error(pg, target, "timeout expired");
+		raise_connect_error(pg, target, is_gone(target->node_id) ?
+							"The other nodes have given it up, or are about to." :
+							"timeout expired");
 	if (target->need_password && !PQconnectionUsedPassword(pg))
 		ereport(ERROR,
 				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
@@ -508,7 +527,7 @@ remote_is_refused(const char *host, int port)
 
 /* Asks for it over a connection that has been made. */
 static bool
-call_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
+call_cancel(PGconn *pg, int node_id, int backend_pid, TimestampTz deadline)
 {
 	char		command[64];
 	PGresult   *res;
@@ -522,7 +541,8 @@ call_cancel(PGconn *pg, int backend_pid, TimestampTz deadline)
 	{
 		while (PQisBusy(pg))
 		{
-			if (!wait_connecting(pg, PGRES_POLLING_READING, deadline, false) ||
+			if (!wait_connecting(pg, node_id, PGRES_POLLING_READING, deadline,
+								 false) ||
 				!PQconsumeInput(pg))
 				return false;
 		}
@@ -558,16 +578,18 @@ remote_cancel(ShoalConn *conn)
 	PGconn	   *pg;
 	bool		sent = false;
 
-	if (!AcquireExternalFD())
+	if (is_gone(conn->node_id) || !AcquireExternalFD())
 		return false;
 	pg = PQconnectStartParams(options->keywords, options->values, 0);
 	if (pg != NULL)
 	{
 		TimestampTz deadline = connect_deadline(options);
-		PostgresPollingStatusType poll = poll_connection(pg, deadline, false);
+		PostgresPollingStatusType poll = poll_connection(pg, priv->pub.node_id,
+														 deadline, false);
 
 		if (poll == PGRES_POLLING_OK)
-			sent = call_cancel(pg, priv->backend_pid, deadline);
+			sent = call_cancel(pg, priv->pub.node_id, priv->backend_pid,
+							   deadline);
 		else if (poll == PGRES_POLLING_FAILED)
 			sent = request_cancel(conn->pg);
 	}

@@ -70,6 +70,7 @@ fill_target(RemoteTarget *target, const ShoalNode *node, Oid userid,
 	ListCell   *lc;
 
 	memset(target, 0, sizeof(RemoteTarget));
+	target->node_id = node->is_local ? 0 : node->node_id;
 	target->label = node->server_name;
 	target->host = node->host;
 	target->port = node->port;

@@ -23,6 +23,7 @@
 /* what a connection is opened to */
 typedef struct RemoteTarget
 {
+	int			node_id;		/* 0: not a node (yet), or this one */
 	const char *label;			/* names the node in messages */
 	const char *host;
 	int			port;
@@ -32,6 +33,9 @@ typedef struct RemoteTarget
 	bool		need_password;	/* refuse a server that did not ask for it */
 	bool		keep;			/* the node does not end it when it is idle */
 } RemoteTarget;
+
+/* milliseconds between looks whether a node was given up */
+#define REMOTE_GONE_TIME 250
 
 typedef struct RemoteOptions RemoteOptions;
 typedef struct RemoteCount RemoteCount;

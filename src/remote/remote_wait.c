@@ -52,9 +52,6 @@ shoal_remote_note_cancel(void)
 													SAME_CANCEL_TIME);
 }
 
-/* milliseconds between looks whether a node was given up */
-#define GONE_TIME 500
-
 /*
  * One wait: like WaitEventSetWait, but ends with 0 when one of the nodes was
  * given up, too (gone is set then).
@@ -73,7 +70,7 @@ wait_events(WaitEventSet *set, TimestampTz deadline, WaitEvent *event,
 	for (;;)
 	{
 		long		left = time_left(deadline);
-		long		slice = left < 0 ? GONE_TIME : Min(left, GONE_TIME);
+		long		slice = left < 0 ? REMOTE_GONE_TIME : Min(left, REMOTE_GONE_TIME);
 		int			rc;
 
 		for (int i = 0; shoal_remote_is_gone && i < n; i++)

@@ -23,6 +23,16 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_nextval';
 COMMENT ON FUNCTION shoal.cluster_nextval(regclass) IS
 'next value of a sequence, the same sequence for all nodes';
 
+CREATE FUNCTION shoal.internal_sequence_ahead(sequence regclass, value bigint) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_sequence_ahead';
+COMMENT ON FUNCTION shoal.internal_sequence_ahead(regclass, bigint) IS
+'internal: makes this node''s sequence begin behind a value, should it have to give some';
+
+CREATE FUNCTION shoal.internal_sequences() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_internal_sequences';
+COMMENT ON FUNCTION shoal.internal_sequences() IS
+'internal: what to call on another node so that its sequences begin behind this one''s';
+
 CREATE FUNCTION shoal.internal_gate_hold(coordinator int, moment bigint) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_hold';
 COMMENT ON FUNCTION shoal.internal_gate_hold(int, bigint) IS

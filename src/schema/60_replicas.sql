@@ -163,15 +163,25 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_ping';
 COMMENT ON FUNCTION shoal.internal_ping(int) IS
 'internal: answers a node that asks whether it takes part in the cluster';
 
-CREATE FUNCTION shoal.internal_vote_down(node_ids int[]) RETURNS bool
+CREATE FUNCTION shoal.internal_vote_down(node_ids int[], vote text, sealed bool) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_vote_down';
-COMMENT ON FUNCTION shoal.internal_vote_down(int[]) IS
+COMMENT ON FUNCTION shoal.internal_vote_down(int[], text, bool) IS
 'internal: whether this node, too, has not heard of nodes that are to be given up; ends their sessions';
+
+CREATE FUNCTION shoal.internal_take_cluster_lock(patience int) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_take_cluster_lock';
+COMMENT ON FUNCTION shoal.internal_take_cluster_lock(int) IS
+'internal: serialises schema changes; ends transactions that keep the lock longer than so many milliseconds';
 
 CREATE FUNCTION shoal.internal_saw_commit(gid text) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_saw_commit';
 COMMENT ON FUNCTION shoal.internal_saw_commit(text) IS
 'internal: whether a part of a transaction has been committed on this node lately';
+
+CREATE FUNCTION shoal.internal_outcome(gid text) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_outcome';
+COMMENT ON FUNCTION shoal.internal_outcome(text) IS
+'internal: whether a transaction of this coordinator has been committed; null if that is not decided';
 
 CREATE FUNCTION shoal.internal_note_missed(node_id int, seq bigint, role_name name, search_path text, statement text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_note_missed';

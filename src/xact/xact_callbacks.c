@@ -105,6 +105,7 @@ shoal_xact_init(void)
 	xact_single_init();
 	xact_shared_init();
 	xact_health_init();
+	xact_sequence_init();
 	xact_worker_init();
 	xact_victim_init();
 }

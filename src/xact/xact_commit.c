@@ -14,16 +14,23 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
+
 #include "access/transam.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/* whose headers may be missing; nothing of it is needed here */
+#undef ENABLE_GSS
+#include "libpq/libpq-be.h"
+
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
@@ -45,8 +52,14 @@ void		(*shoal_xact_when_prepared) (void) = NULL;
 
 static List *prepared = NIL;	/* of Prepared *, in TopTransactionContext */
 
-/* the doubt in which the commit under way has left a node, 0: none */
+/*
+ * The doubt in which the commit under way has left nodes, 0: none; which they
+ * are, or the first of them.
+ */
+#define MAX_UNTOLD		64
 static uint64 my_doubt = 0;
+static int	untold[MAX_UNTOLD];
+static int	nuntold = 0;
 
 /* milliseconds between looks whether it has been settled */
 #define SETTLED_SLEEP	20
@@ -116,12 +129,92 @@ commit_one_phase(List *conns, List *sqls, bool writes)
 	PG_END_TRY();
 }
 
-/* PREPARE on the writers, COMMIT on the readers. */
+/*
+ * Rolls back what is prepared.  Whether some part is known not to be prepared any
+ * more, so that nobody can commit the transaction.
+ */
+static bool
+undo_prepared(void)
+{
+	List	   *conns = NIL;
+	char	  **sqls = palloc0((list_length(prepared) + 1) * sizeof(char *));
+	ListCell   *lc;
+	int			n = 0;
+	bool		known = false;
+
+	/* whatever still runs is ended first: only then is it known who is prepared */
+	foreach(lc, prepared)
+		conns = lappend(conns, ((Prepared *) lfirst(lc))->conn);
+	shoal_remote_try_all(conns, sqls, true);
+	conns = NIL;
+	foreach(lc, prepared)
+	{
+		Prepared   *part = lfirst(lc);
+
+		if (part->conn->xact_broken)
+			continue;
+		if (!part->conn->xact_prepared)
+		{
+			known = true;
+			continue;
+		}
+		conns = lappend(conns, part->conn);
+		sqls[n++] = psprintf("ROLLBACK PREPARED %s",
+							 quote_literal_cstr(part->gid));
+	}
+	shoal_remote_try_all(conns, sqls, true);
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_broken)
+			continue;
+		conn->xact_prepared = false;
+		known = true;
+	}
+	return known;
+}
+
+/* An error has come while parts may be prepared. */
+static void __attribute__((noreturn))
+fail_prepared(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (!undo_prepared() && shoal_remote_watches && shoal_remote_watches())
+	{
+		error->sqlerrcode = ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
+		error->detail = "This node was cut off from the others during COMMIT; they may commit the transaction or roll it back.";
+		error->hint = "Look at the data, by way of another node, to find out whether the transaction was committed.";
+	}
+	ReThrowError(error);
+}
+
 static void
-commit_two_phase(List *conns, int writers)
+check_prepared(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, prepared)
+	{
+		Prepared   *part = lfirst(lc);
+
+		if (!part->conn->xact_prepared)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRANSACTION_ROLLBACK),
+					 errmsg("transaction was rolled back on node %d",
+							part->conn->node_id)));
+	}
+}
+
+/* Names the parts; PREPARE for the writers, COMMIT for the readers. */
+static List *
+name_parts(List *conns, int writers)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	List	   *gids = NIL;
 	List	   *sqls = NIL;
 	ListCell   *lc;
 
@@ -139,32 +232,49 @@ commit_two_phase(List *conns, int writers)
 		part->conn = conn;
 		part->gid = xact_make_gid(conn->node_id, writers);
 		prepared = lappend(prepared, part);
-		gids = lappend(gids, part->gid);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
 									  quote_literal_cstr(part->gid)));
 	}
 	MemoryContextSwitchTo(old);
+	return sqls;
+}
 
-	shoal_remote_exec_each(conns, sqls);
+static void
+insert_records(void)
+{
+	List	   *gids = NIL;
+	ListCell   *lc;
+
 	foreach(lc, prepared)
-	{
-		Prepared   *part = lfirst(lc);
-
-		if (!part->conn->xact_prepared)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRANSACTION_ROLLBACK),
-					 errmsg("transaction was rolled back on node %d",
-							part->conn->node_id)));
-	}
-
-	if (shoal_xact_when_prepared)
-		shoal_xact_when_prepared();
-
-	/* the decision must be on disk before any node hears of it */
-	ForceSyncCommit();
+		gids = lappend(gids, ((Prepared *) lfirst(lc))->gid);
 	xact_record_insert(gids);
-	xact_record_delete(done_gids);
-	xact_gate_enter();
+}
+
+static void
+commit_two_phase(List *conns, int writers)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	prepared = NIL;
+	PG_TRY();
+	{
+		shoal_remote_exec_each(conns, name_parts(conns, writers));
+		check_prepared();
+		if (shoal_xact_when_prepared)
+			shoal_xact_when_prepared();
+
+		/* the decision must be on disk before any node hears of it */
+		ForceSyncCommit();
+		insert_records();
+		xact_record_delete(done_gids);
+		xact_gate_enter();
+		shoal_health_require_lease(true);
+	}
+	PG_CATCH();
+	{
+		fail_prepared(context);
+	}
+	PG_END_TRY();
 }
 
 void
@@ -249,6 +359,27 @@ keep_done_gid(const char *gid)
 	MemoryContextSwitchTo(old);
 }
 
+/* The session ends here for the client, who does not hear what has become of it. */
+static void
+drop_client(void)
+{
+	if (MyProcPort && MyProcPort->sock != PGINVALID_SOCKET)
+		(void) shutdown(MyProcPort->sock, SHUT_RDWR);
+	ereport(LOG,
+			(errmsg("session is closed, as the outcome of its transaction depends on the other nodes"),
+			 errdetail("This node was cut off from them during COMMIT.")));
+}
+
+/* Whether the nodes that do not know yet were given up: it does not matter then. */
+static bool
+are_given_up(void)
+{
+	for (int i = 0; i < nuntold; i++)
+		if (!shoal_health_is_down(untold[i]))
+			return false;
+	return true;
+}
+
 void
 xact_after_commit(void)
 {
@@ -256,7 +387,6 @@ xact_after_commit(void)
 	char	  **sqls;
 	ListCell   *lc;
 	int			n = 0;
-	bool		doubt = false;
 
 	if (!xact_used_nodes)
 		return;
@@ -265,6 +395,7 @@ xact_after_commit(void)
 		/* the deletion of the old ones has been committed */
 		list_free_deep(done_gids);
 		done_gids = NIL;
+		nuntold = 0;
 
 		sqls = palloc(list_length(prepared) * sizeof(char *));
 		foreach(lc, prepared)
@@ -282,14 +413,14 @@ xact_after_commit(void)
 
 			if (!part->conn->xact_broken)
 				keep_done_gid(part->gid);
-			else
-				doubt = true;
+			else if (nuntold < MAX_UNTOLD)
+				untold[nuntold++] = part->conn->node_id;
 		}
-		if (doubt)
+		if (nuntold > 0)
 			(void) xact_gate_doubt();
 		xact_gate_leave();
 		/* recovery has left alone what it found in its wave until now */
-		if (doubt)
+		if (nuntold > 0)
 			my_doubt = xact_gate_doubt();
 	}
 	foreach(lc, xact_open_conns())
@@ -301,7 +432,8 @@ xact_after_commit(void)
  * The transaction has committed and has no locks any more.  If a node does not
  * know of it yet, whoever reads there finds the old rows, and must not have been
  * told of the commit before: so waits for recovery, but not for ever, as the node
- * may stay away.
+ * may stay away.  If it is this node that loses its lease, the others may decide
+ * without it; then the client is not told anything.
  *
  * It is done here, not in xact_after_commit, so that nobody has to wait for locks
  * of this backend meanwhile.  Recovery does not need any of them, so it could be
@@ -319,11 +451,18 @@ xact_after_locks(void)
 	if (doubt == 0)
 		return;
 	my_doubt = 0;
+	/* at the least it has to be clear whether the others go on without us */
 	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   shoal_commit_wait);
+										   Max(shoal_commit_wait, shoal_failover_time));
 	while (!xact_gate_is_settled(doubt) && GetCurrentTimestamp() < deadline &&
-		   shoal_remote_pause(SETTLED_SLEEP))
-		;
+		   !are_given_up() && shoal_remote_pause(SETTLED_SLEEP))
+	{
+		if (shoal_health_lost_lease())
+		{
+			drop_client();
+			return;
+		}
+	}
 }
 
 /* The statement that undoes a connection's part. */

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -23,7 +22,6 @@
 #include "xact/xact_private.h"
 
 PG_FUNCTION_INFO_V1(shoal_run_on_nodes);
-PG_FUNCTION_INFO_V1(shoal_cluster_nextval);
 
 /* ---- shoal.run_on_nodes(command, node_ids) ---- */
 
@@ -205,43 +203,4 @@ shoal_run_on_nodes(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/* ---- shoal.cluster_nextval(sequence) ---- */
-
-/*
- * The next value of a sequence, from the node with the lowest id, so that
- * values are unique whichever node coordinates.  A sequence is never rolled
- * back, so it does not matter whether its node is part of the transaction.
- */
-Datum
-shoal_cluster_nextval(PG_FUNCTION_ARGS)
-{
-	Oid			relid = PG_GETARG_OID(0);
-	List	   *nodes = shoal_meta_enabled() ? shoal_meta_nodes() : NIL;
-	const ShoalNode *node = nodes ? linitial(nodes) : NULL;
-	ShoalConn  *conn;
-	PGresult   *res;
-	char	   *name;
-	int64		value;
-
-	if (node == NULL || node->is_local ||
-		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
-		PG_RETURN_INT64(nextval_internal(relid, true));
-
-	if (get_rel_relkind(relid) != RELKIND_SEQUENCE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation with OID %u is not a sequence", relid)));
-	PreventCommandIfReadOnly("nextval()");
-
-	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-	conn = shoal_xact_conn_outside(node->node_id);
-	res = shoal_remote_query(conn,
-							 psprintf("SELECT pg_catalog.nextval(%s::pg_catalog.regclass)",
-									  quote_literal_cstr(name)), NULL);
-	value = strtoi64(PQgetvalue(res, 0, 0), NULL, 10);
-	PQclear(res);
-	PG_RETURN_INT64(value);
 }

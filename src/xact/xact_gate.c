@@ -251,13 +251,27 @@ arrive(XactGate *gate, XactSlot *slot)
 	LWLockRelease(xact_shared_lock);
 }
 
+/* Whether the node takes part: one that was given up has no moments. */
+static bool
+takes_part(int node_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		if (((const ShoalNode *) lfirst(lc))->node_id == node_id)
+			return !shoal_remote_is_down(node_id);
+	}
+	return false;
+}
+
 /* Asks a coordinator whether its moments are over. */
 static void
 ask_coordinator(XactGate *gate, int node_id, uint64 moment)
 {
 	if (node_id == shoal_meta_local_node_id())
 		wait_for_moments(moment);
-	else if (shoal_meta_node(node_id) != NULL && !shoal_remote_is_down(node_id))
+	else if (takes_part(node_id))
 	{
 		ShoalConn  *conn = shoal_xact_conn_outside(node_id);
 

@@ -13,6 +13,11 @@
  * made such a promise within the time.  Two quorums have a node in common, so
  * the lease has run out by then.
  *
+ * Who votes for giving a node up answers it no more, and refuses its sessions.
+ * If the others do not agree the vote is taken back, or ends by itself.  But
+ * from the moment when something is done about what the node has left (it is
+ * sealed then) it can only come back by being given up and taken back.
+ *
  * A quorum is more than half of the nodes, or half of them with the lowest
  * node id among them.  Times are of the monotonic clock, in microseconds, each
  * compared on the machine that it was taken on.
@@ -31,6 +36,7 @@
 #include "storage/latch.h"
 #include "storage/shmem.h"
 #include "utils/inval.h"
+#include "utils/plancache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -50,7 +56,7 @@
 /* milliseconds that a statement waits for a node's fate, or for a lease */
 #define PATIENCE 15000
 
-/* milliseconds for which a vote binds: a change of the metadata takes less */
+/* milliseconds for which a vote binds if nothing comes of it */
 #define VOTE_TIME 60000
 
 /* milliseconds between looks */
@@ -59,12 +65,21 @@
 /* transactions whose commit is remembered */
 #define OUTCOMES (128 * 1024)
 
+/* one that goes on while the machine sleeps, if there is one */
+#ifdef CLOCK_BOOTTIME
+#define HEALTH_CLOCK CLOCK_BOOTTIME
+#else
+#define HEALTH_CLOCK CLOCK_MONOTONIC
+#endif
+
 typedef struct HealthPeer
 {
 	int			node_id;		/* 0: unused, and so are all that follow */
 	bool		down;			/* given up */
 	int64		voted_until;	/* this node votes for it to be given up, and
-								 * answers no ping of its until then */
+								 * answers no ping of its until then ... */
+	bool		sealed;			/* ... or until it has been given up and taken
+								 * back */
 	int64		acked;			/* when the latest ping was sent that it answered */
 	int64		seen;			/* when its latest ping came */
 } HealthPeer;
@@ -87,6 +102,8 @@ typedef struct HealthShared
 	uint64		outcomes[OUTCOMES]; /* hashes */
 } HealthShared;
 
+int			shoal_health_restored = 0;
+
 static HealthShared *shared = NULL;
 static shmem_request_hook_type previous_request = NULL;
 static shmem_startup_hook_type previous_startup = NULL;
@@ -96,7 +113,7 @@ shoal_health_now(void)
 {
 	struct timespec ts;
 
-	(void) clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void) clock_gettime(HEALTH_CLOCK, &ts);
 	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
@@ -120,6 +137,7 @@ find_peer(Health *health, int node_id)
 			health->peers[i].down = false;
 			health->peers[i].acked = health->peers[i].seen = 0;
 			health->peers[i].voted_until = 0;
+			health->peers[i].sealed = false;
 			return &health->peers[i];
 		}
 	}
@@ -155,9 +173,17 @@ xact_health_is_wanted(int gate)
 bool
 shoal_health_is_watched(void)
 {
+	static bool known = false;
+	bool		watched;
+
 	/* a database without Shoal is to have no gate */
-	return shared != NULL && shoal_failover_time > 0 &&
+	watched = shared != NULL && shoal_failover_time > 0 &&
 		shoal_meta_enabled() && my_health()->wanted;
+	/* what is planned may depend on it */
+	if (watched != known)
+		ResetPlanCache();
+	known = watched;
+	return watched;
 }
 
 void
@@ -219,7 +245,10 @@ shoal_health_set_peer(int node_id, int64 acked, bool down)
 		peer->acked = Max(peer->acked, acked);
 		/* it has been taken back, so the vote has served */
 		if (peer->down && !down)
+		{
 			peer->voted_until = 0;
+			peer->sealed = false;
+		}
 		peer->down = down;
 	}
 	LWLockRelease(xact_shared_lock);
@@ -236,6 +265,12 @@ shoal_health_set_lease(int64 until, bool fenced)
 
 /* ---- the other side's ---- */
 
+static bool
+has_voted(const HealthPeer *peer, int64 now)
+{
+	return peer->sealed || peer->voted_until > now;
+}
+
 bool
 shoal_health_note_ping(int node_id)
 {
@@ -246,7 +281,7 @@ shoal_health_note_ping(int node_id)
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	peer = find_peer(health, node_id);
-	if (peer && peer->voted_until < now)
+	if (peer && !has_voted(peer, now))
 	{
 		peer->seen = now;
 		noted = true;
@@ -257,27 +292,67 @@ shoal_health_note_ping(int node_id)
 
 /*
  * Whether this node has not heard of that one for long enough.  What it heard
- * before it was started, or became a node with replicas, it does not know.
+ * before it was started, or became a node with replicas, it does not know.  If
+ * it has voted, that the node answers does not count any more.
  */
+static bool
+is_vanished(const Health *health, const HealthPeer *peer, int64 now)
+{
+	int64		heard = Max(peer->seen, health->since);
+
+	if (!has_voted(peer, now))
+		heard = Max(heard, peer->acked);
+	return health->since != 0 &&
+		now - heard > (int64) shoal_failover_time * 1000;
+}
+
 bool
-shoal_health_has_vanished(int node_id, bool bind)
+shoal_health_has_vanished(int node_id)
+{
+	Health	   *health = my_health();
+	HealthPeer *peer;
+	bool		vanished;
+
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	peer = find_peer(health, node_id);
+	vanished = peer && is_vanished(health, peer, shoal_health_now());
+	LWLockRelease(xact_shared_lock);
+	return vanished;
+}
+
+bool
+shoal_health_vote(int node_id, ShoalVote vote)
 {
 	Health	   *health = my_health();
 	HealthPeer *peer;
 	int64		now = shoal_health_now();
-	bool		vanished = false;
+	bool		vanished;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	peer = find_peer(health, node_id);
-	if (peer && health->since != 0)
-		vanished = now - Max(Max(peer->seen, peer->acked), health->since) >
-			(int64) shoal_failover_time * 1000;
-	if (vanished && bind)
+	if (peer && vote == SHOAL_VOTE_SEAL)
+		peer->sealed = true;
+	else if (peer && vote == SHOAL_VOTE_FREE)
+		peer->voted_until = 0;
+	vanished = peer && is_vanished(health, peer, now);
+	if (vanished && vote == SHOAL_VOTE_BIND)
 		peer->voted_until = now + (int64) VOTE_TIME * 1000;
 	LWLockRelease(xact_shared_lock);
 	return vanished;
 }
 
+bool
+shoal_health_is_sealed(int node_id)
+{
+	Health	   *health = my_health();
+
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+		if (health->peers[i].node_id == node_id)
+			return health->peers[i].sealed;
+	return false;
+}
+
+/* If this node was given up itself, what it knows of others is old. */
 bool
 shoal_health_is_refused(int node_id)
 {
@@ -285,8 +360,8 @@ shoal_health_is_refused(int node_id)
 
 	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
 		if (health->peers[i].node_id == node_id)
-			return health->peers[i].down ||
-				health->peers[i].voted_until > shoal_health_now();
+			return (health->peers[i].down && !health->fenced) ||
+				has_voted(&health->peers[i], shoal_health_now());
 	return false;
 }
 
@@ -345,18 +420,24 @@ watches(void)
 static bool
 is_gone(int node_id)
 {
-	Health	   *health = my_health();
+	Health	   *health;
 	int64		limit = (int64) (shoal_failover_time + GONE_MARGIN) * 1000;
+	int64		now;
 
-	if (!health->wanted || shoal_failover_time == 0)
+	if (!watches())
 		return false;
+	health = my_health();
+	now = shoal_health_now();
 	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
 	{
 		HealthPeer *peer = &health->peers[i];
 
-		if (peer->node_id == node_id)
-			return peer->down || (health->since != 0 && shoal_health_now() -
-								  Max(peer->acked, health->since) > limit);
+		if (peer->node_id != node_id)
+			continue;
+		if (node_id != shoal_health_restored && (peer->down || has_voted(peer, now)))
+			return true;
+		return health->since != 0 &&
+			now - Max(peer->acked, health->since) > limit;
 	}
 	return false;
 }
@@ -403,6 +484,13 @@ shoal_health_await_node(int node_id)
 		pause_a_little();
 	AcceptInvalidationMessages();
 	return true;
+}
+
+bool
+shoal_health_lost_lease(void)
+{
+	return watches() &&
+		shoal_health_now() >= (int64) pg_atomic_read_u64(&my_health()->lease_until);
 }
 
 bool

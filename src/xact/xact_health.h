@@ -2,7 +2,8 @@
  * xact_health.h
  *		Which nodes answer, and whether this one may act: see xact_health.c.
  *
- * Times are microseconds of the monotonic clock.
+ * Times are microseconds of a clock that is never set, and only compared with
+ * others of this machine.
  */
 #ifndef XACT_HEALTH_H
 #define XACT_HEALTH_H
@@ -38,17 +39,37 @@ extern bool shoal_health_is_quorum(const int *voters, int nvoters,
  */
 extern bool shoal_health_note_ping(int node_id);
 
+/* Whether this node has not heard of that one for as long as it takes. */
+extern bool shoal_health_has_vanished(int node_id);
+
+/* What becomes of a vote for giving a node up. */
+typedef enum ShoalVote
+{
+	SHOAL_VOTE_ASK,				/* nothing; it is only asked for */
+	SHOAL_VOTE_BIND,			/* it binds this node for a while */
+	SHOAL_VOTE_SEAL,			/* it binds until the node has been given up and
+								 * taken back */
+	SHOAL_VOTE_FREE				/* it does not bind any more */
+} ShoalVote;
+
 /*
- * Whether this node may give that one up.  bind: it will, and answers no ping
- * of its any more.
+ * Whether this node votes for giving that one up.  Bound to it, it answers no
+ * ping of its any more.
  */
-extern bool shoal_health_has_vanished(int node_id, bool bind);
+extern bool shoal_health_vote(int node_id, ShoalVote vote);
+extern bool shoal_health_is_sealed(int node_id);
 
 /* Whether the node has answered this one just now, given up or not. */
 extern bool shoal_health_answers(int node_id);
 
-/* Whether sessions of that node must not write any more.  Cheap. */
+/*
+ * Whether sessions of that node must not write any more, as it was given up or
+ * this node votes for that.  Cheap.
+ */
 extern bool shoal_health_is_refused(int node_id);
+
+/* The node that this backend takes back, so that it may be waited for; 0: none. */
+extern int	shoal_health_restored;
 
 /* ---- for statements ---- */
 
@@ -69,6 +90,9 @@ extern bool shoal_health_await_node(int node_id);
  * not, after some seconds if wait.
  */
 extern bool shoal_health_has_lease(void);
+
+/* The opposite, where the catalogs can't be read. */
+extern bool shoal_health_lost_lease(void);
 extern void shoal_health_require_lease(bool wait);
 
 /* ---- transactions of a coordinator that was given up ---- */

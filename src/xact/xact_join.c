@@ -10,13 +10,17 @@
 
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -28,7 +32,11 @@
 
 #define CLUSTER_LOCK_COMMAND XACT_INTERNAL_CALL "lock_cluster()"
 
+/* milliseconds between attempts to get the lock from others */
+#define TAKE_PAUSE 20
+
 PG_FUNCTION_INFO_V1(shoal_internal_lock_cluster);
+PG_FUNCTION_INFO_V1(shoal_internal_take_cluster_lock);
 
 bool		xact_used_nodes = false;
 bool		shoal_xact_calls_itself = false;
@@ -312,6 +320,51 @@ shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
 {
 	shoal_xact_check_internal();
 	take_cluster_lock();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Ends the sessions that have the lock.  Those of coordinators are lost to them;
+ * their transactions fail as with a node that is restarted.
+ */
+static void
+end_lock_holders(Oid extension)
+{
+	char	   *sql = psprintf("SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks"
+							   " WHERE locktype = 'object' AND classid = %u AND objid = %u AND objsubid = 1"
+							   " AND database = %u AND granted AND pid <> %d",
+							   ExtensionRelationId, extension, MyDatabaseId,
+							   MyProcPid);
+
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for who holds the cluster lock");
+	if (SPI_processed > 0)
+		ereport(LOG,
+				(errmsg("ended a session that kept the cluster lock while nodes are given up")));
+	SPI_finish();
+}
+
+/* shoal.internal_take_cluster_lock(patience) */
+Datum
+shoal_internal_take_cluster_lock(PG_FUNCTION_ARGS)
+{
+	TimestampTz patient_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+															PG_GETARG_INT32(0));
+	Oid			extension = get_extension_oid("shoal", false);
+	LOCKTAG		tag;
+
+	shoal_xact_check_internal();
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 1);
+	while (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		if (GetCurrentTimestamp() > patient_until)
+			end_lock_holders(extension);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 TAKE_PAUSE, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 	PG_RETURN_VOID();
 }
 

@@ -63,6 +63,9 @@ extern void xact_single_reset(void);
 extern void xact_single_start_sub(void);
 extern void xact_single_abort_sub(void);
 
+/* xact_sequence.c */
+extern void xact_sequence_init(void);
+
 /* xact_serializable.c */
 extern void xact_check_serializable(List *conns);
 

@@ -25,10 +25,12 @@
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 #include "xact/xact_private.h"
 
 PG_FUNCTION_INFO_V1(shoal_recover_prepared_transactions);
 PG_FUNCTION_INFO_V1(shoal_internal_gate_left);
+PG_FUNCTION_INFO_V1(shoal_internal_outcome);
 
 static bool
 is_running(uint64 fxid)
@@ -87,6 +89,22 @@ shoal_internal_gate_left(PG_FUNCTION_ARGS)
 
 	shoal_xact_check_internal();
 	PG_RETURN_BOOL(xact_any_left(gids));
+}
+
+/*
+ * shoal.internal_outcome(gid): whether this node has committed its transaction
+ * with this name, null if that is not decided yet
+ */
+Datum
+shoal_internal_outcome(PG_FUNCTION_ARGS)
+{
+	char	   *gid = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	uint64		fxid;
+
+	shoal_xact_check_internal();
+	if (!is_left(gid, &fxid))
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(xact_record_exists(gid));
 }
 
 /* Returns true if the transaction was settled. */
@@ -175,6 +193,17 @@ xact_recover(bool *all)
 	int			settled = 0;
 
 	*all = true;
+
+	/*
+	 * If this node was given up, or is about to be, others settle what it has
+	 * prepared.
+	 */
+	if (!shoal_health_has_lease())
+	{
+		*all = false;
+		return 0;
+	}
+
 	/*
 	 * What is recorded, and not under way any more, before the nodes are asked
 	 * has no need of its record afterwards.

@@ -2,9 +2,7 @@
 # in several ways; then the same while servers are killed and started again.  No
 # wrong total, each transfer that was acknowledged is there once and whole,
 # nothing is left behind.
-#
-# A transfer is two or three statements in one transaction; the last one puts it
-# into a log, which tells afterwards what must be in the accounts.
+# See ShoalBank.pm.
 
 use strict;
 use warnings;
@@ -13,121 +11,19 @@ use lib $FindBin::Bin;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use ShoalTest;
-use ShoalWire;
+use ShoalBank;
 
-my $accounts = 600;
-my $total = $accounts * 100;
 my $seed = $ENV{SEED} // int(rand(1_000_000));
 note("SEED=$seed");
 srand($seed);
 
 my $cluster = ShoalTest->new(nodes => 2, conf => ['max_prepared_transactions=100', 'shoal.recovery_interval=1s']);
-$cluster->sql(0, "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL)");
-$cluster->sql(0, "SELECT shoal.create_distributed_table('account', 'id', shard_count => 12)");
-$cluster->sql(0, "CREATE TABLE transfer (id text PRIMARY KEY, debit int, credit int, amount int)");
-$cluster->sql(0, "SELECT shoal.create_distributed_table('transfer', 'id', shard_count => 12)");
-$cluster->sql(0, "INSERT INTO account SELECT i, 100 FROM generate_series(1, $accounts) i");
+make_bank($cluster, seed => $seed);
 
-# Ways to read the total; each gives it once or more.
-my @reads = (
-	'SELECT sum(balance) FROM account',
-	'SELECT (SELECT sum(balance) FROM account WHERE id % 2 = 0) + (SELECT sum(balance) FROM account WHERE id % 2 = 1)',
-	'SELECT sum(n) FROM (SELECT sum(balance) AS n FROM account WHERE id <= 300 UNION ALL SELECT sum(balance) FROM account WHERE id > 300) x',
-	'SELECT sum(a.balance) FROM account a JOIN account b ON a.id = b.id',
-	'WITH lowest AS (SELECT min(id) AS id FROM account) SELECT sum(balance) FROM account WHERE id >= (SELECT id FROM lowest)',
-	'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT sum(balance) FROM account; SELECT sum(balance) FROM account WHERE id % 3 >= 0; COMMIT',
-	'BEGIN; SELECT sum(balance) FROM account; SELECT sum(balance) FROM account; COMMIT',
-);
-
-# A session, made again when it is lost.
-sub run
-{
-	my ($w, $node, $sql) = @_;
-	if (!$$w || !$$w->alive)
-	{
-		$$w = eval { ShoalWire->new($cluster->port($node)) };
-		return (0, 'E(08001)') if !$$w || !$$w->alive;
-	}
-	my $answer = $$w->run(['Q', $sql]);
-	return ($answer =~ /Z\(/ && $answer !~ /E\(/, $answer);
-}
-
-# Reads until time is up; a line for each wrong total.
-sub reader
-{
-	my ($n, $until, $out) = @_;
-	my $w;
-	for (my $i = $n; time < $until; $i++)
-	{
-		my $sql = $reads[$i % @reads];
-		my ($ok, $answer) = run(\$w, $n % 3, $sql);
-		run(\$w, $n % 3, 'ROLLBACK') if !$ok && $w && $w->alive;
-		my @sums = $answer =~ /D\((-?\d+)\)/g;
-		print $out "read\n" if $ok;
-		print $out "wrong: $sql: $answer\n" if grep { $_ != $total } @sums;
-	}
-}
-
-# Transfers until time is up; a line for each: how it ended.
-sub writer
-{
-	my ($n, $until, $out) = @_;
-	my $w;
-	for (my $i = 0; time < $until; $i++)
-	{
-		my $id = "$n-$i";
-		my ($debit, $credit) = sort { $a <=> $b } 1 + int(rand($accounts / 2)), 1 + int($accounts / 2 + rand($accounts / 2));
-		my $amount = 1 + int(rand(9));
-		my $updates = rand() < 0.7 ?
-			"UPDATE account SET balance = balance - $amount WHERE id = $debit; UPDATE account SET balance = balance + $amount WHERE id = $credit;" :
-			"UPDATE account SET balance = balance + CASE WHEN id = $debit THEN -$amount ELSE $amount END WHERE id IN ($debit, $credit);";
-		my $node = $n % 3;
-		my ($ok) = run(\$w, $node, "BEGIN; $updates INSERT INTO transfer VALUES ('$id', $debit, $credit, $amount)");
-		if (!$ok)
-		{
-			run(\$w, $node, 'ROLLBACK') if $w && $w->alive;
-			print $out "failed $id\n";
-			next;
-		}
-		my ($done, $answer) = run(\$w, $node, 'COMMIT');
-		print $out $done && $answer =~ /C\(COMMIT\)/ ? "done $id\n" :
-			$answer =~ /E\(08|EOF/ ? "unknown $id\n" : "failed $id\n";
-		# whoever has seen a commit finds it everywhere, at once
-		my ($seen, $there) = (0, '');
-		if ($done && $i % 5 == 0)
-		{
-			my $other = eval { ShoalWire->new($cluster->port(($n + 1) % 3)) };
-			($seen, $there) = run(\$other, ($n + 1) % 3, "SELECT count(*), (SELECT count(*) FROM account) FROM transfer WHERE id = '$id'") if $other;
-			print $out "wrong: $id is not seen: $there\n" if $seen && $there !~ /D\(1,$accounts\)/;
-			$other->close if $other;
-		}
-	}
-}
-
-# Runs both kinds; returns all their lines.
-sub run_bank
-{
-	my ($seconds, $faults) = @_;
-	my $until = time + $seconds;
-	my @files;
-	my @pids;
-	for my $n (0 .. 11)
-	{
-		my $file = "$cluster->{dir}/bank.$n";
-		push @files, $file;
-		my $pid = fork;
-		if (!$pid)
-		{
-			srand($seed + $n);
-			open(my $out, '>', $file) or die;
-			$out->autoflush(1);
-			$n < 8 ? writer($faults ? $n + 100 : $n, $until, $out) : reader($n, $until, $out);
-			require POSIX;
-			POSIX::_exit(0);
-		}
-		push @pids, $pid;
-	}
-	while ($faults && time < $until - 3)
+check_bank($cluster, 'peace', run_bank($cluster, 8));
+check_bank($cluster, 'kill -9', run_bank($cluster, 15, sub {
+	my ($until) = @_;
+	while (time < $until - 3)
 	{
 		my $node = int(rand(3));
 		sleep 0.5 + rand(1);
@@ -135,36 +31,6 @@ sub run_bank
 		sleep rand(0.5);
 		$cluster->start($node);
 	}
-	waitpid $_, 0 for @pids;
-	return map { open(my $in, '<', $_) or die; <$in> } @files;
-}
-
-# What must be true afterwards.
-sub check
-{
-	my ($name, @lines) = @_;
-	my @wrong = grep { /^wrong/ } @lines;
-	is(scalar @wrong, 0, "$name: no wrong total") or diag(@wrong[0 .. ($#wrong > 5 ? 5 : $#wrong)]);
-	my $reads = grep { /^read/ } @lines;
-	my %end = map { /^(done|failed|unknown) (\S+)/ ? ($2 => $1) : () } @lines;
-	my $done = grep { $_ eq 'done' } values %end;
-	ok($reads > 10 && $done > 50, "$name: $reads reads, $done transfers");
-	my $start = time;
-	ok($cluster->wait_for($_, 'SELECT count(*) = 0 FROM pg_prepared_xacts'), "$name: nothing is prepared on node $_") for 0 .. 2;
-	cmp_ok(time - $start, '<', 10, "$name: in less than 10 seconds");
-	my %there = map { $_ => 1 } split /\n/, $cluster->sql(0, 'SELECT id FROM transfer');
-	is(join(' ', grep { $end{$_} eq 'done' && !$there{$_} } keys %end), '', "$name: what was acknowledged is there");
-	is(join(' ', grep { $end{$_} eq 'failed' && $there{$_} } keys %end), '', "$name: what failed is not");
-	is($cluster->sql(0, 'SELECT sum(balance) FROM account'), $total, "$name: the total");
-	is($cluster->sql(0, "SELECT count(*) FROM account a JOIN (
-		SELECT i, 100 - coalesce((SELECT sum(amount) FROM transfer WHERE debit = i), 0)
-			+ coalesce((SELECT sum(amount) FROM transfer WHERE credit = i), 0) AS balance
-		FROM generate_series(1, $accounts) i) x ON a.id = x.i AND a.balance <> x.balance"), '0', "$name: each account");
-	ok($cluster->wait_for($_, 'SELECT count(*) = 0 FROM shoal.commit_record'), "$name: no records on node $_") for 0 .. 2;
-	is($cluster->sql($_, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shoal' AND state <> 'idle'"), '0', "$name: no session of a coordinator is busy on node $_") for 0 .. 2;
-}
-
-check('peace', run_bank(8, 0));
-check('kill -9', run_bank(15, 1));
+}));
 
 done_testing();

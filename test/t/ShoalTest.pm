@@ -7,6 +7,7 @@
 #   my $s = $cluster->session(0);                     # a session that stays
 #   $s->query('BEGIN'); $s->send('...'); ... $s->wait;
 #   $cluster->kill(2); $cluster->start(2);
+#   $cluster->freeze(2); $cluster->thaw(2);           # SIGSTOP, SIGCONT
 #   $cluster->no_leaks('at the end');                 # an assertion
 #   done_testing();
 #
@@ -72,6 +73,34 @@ sub command
 sub kill  { my ($self, $node) = @_; return $self->command('kill', $node); }
 sub start { my ($self, @node) = @_; return $self->command('start', @node); }
 sub stop  { my ($self, @node) = @_; return $self->command('stop', @node); }
+
+# The processes of a node's server.
+sub processes
+{
+	my ($self, $node) = @_;
+	open(my $in, '<', "$self->{dir}/node$node/postmaster.pid") or die "node $node: $!";
+	chomp(my $postmaster = <$in>);
+	my @pids = ($postmaster);
+	for my $dir (glob '/proc/[0-9]*')
+	{
+		open(my $stat, '<', "$dir/stat") or next;
+		my $line = <$stat> // '';
+		push @pids, $dir =~ s/.*\///r if $line =~ /.*\) \S (\d+) / && $1 == $postmaster;
+	}
+	return @pids;
+}
+
+# Stops all processes of a node's server where they are, and lets them go on.
+sub freeze
+{
+	my ($self, $node) = @_;
+	my ($postmaster) = $self->processes($node);
+	# first the one that makes new ones
+	CORE::kill 'STOP', $postmaster;
+	CORE::kill 'STOP', $self->processes($node);
+}
+
+sub thaw { my ($self, $node) = @_; CORE::kill 'CONT', reverse $self->processes($node); }
 
 # The plain server (without Shoal) is node "plain".
 sub port

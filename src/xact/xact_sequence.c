@@ -1,0 +1,373 @@
+/*
+ * xact_sequence.c
+ *		Values of sequences: each once in the whole cluster.
+ *
+ * Every node has every sequence, but values are given by the node with the
+ * lowest id only; others ask it.  Where there are replicas, another node may
+ * have to go on in its place, which must not give any value again.  So before
+ * it gives a value beyond a limit, the sequences of all other nodes are moved
+ * to a new limit, up to RESERVE values ahead.  A node that takes over begins
+ * there; up to as many values are left out then.  The limits are in shared
+ * memory, so a restart costs no more than a new one.
+ *
+ * Setting limits and taking a node back exclude each other, by a lock on the
+ * lowest node: the one that comes back, and may be the lowest then, begins
+ * beyond any limit that the other one can have set.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_extension.h"
+#include "catalog/pg_sequence.h"
+#include "commands/extension.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "base/base_settings.h"
+#include "meta/meta.h"
+#include "xact/xact.h"
+#include "xact/xact_health.h"
+#include "xact/xact_private.h"
+
+/* values up to which the other nodes are ahead */
+#define RESERVE 1000
+
+/* limits that are remembered; where two fall together they are set more often */
+#define LIMITS 4096
+
+PG_FUNCTION_INFO_V1(shoal_cluster_nextval);
+PG_FUNCTION_INFO_V1(shoal_internal_sequence_ahead);
+PG_FUNCTION_INFO_V1(shoal_internal_sequences);
+
+/* A limit: of a sequence as it was last restarted, and for these nodes. */
+typedef struct SequenceLimit
+{
+	Oid			dbid;
+	uint64		file;
+	uint32		nodes;			/* hash */
+	int64		limit;
+} SequenceLimit;
+
+typedef struct SequenceShared
+{
+	LWLock	   *lock;
+	SequenceLimit limits[LIMITS];
+} SequenceShared;
+
+static SequenceShared *shared = NULL;
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+
+/* ---- limits ---- */
+
+static Form_pg_sequence
+get_sequence(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(relid));
+	Form_pg_sequence result = palloc(sizeof(FormData_pg_sequence));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", relid);
+	memcpy(result, GETSTRUCT(tuple), sizeof(FormData_pg_sequence));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* How far a sequence goes in so many steps, but not beyond its end. */
+static int64
+step_ahead(const FormData_pg_sequence *seq, int64 value, int64 steps)
+{
+	int64		way;
+	int64		result;
+
+	if (pg_mul_s64_overflow(steps, seq->seqincrement, &way) ||
+		pg_add_s64_overflow(value, way, &result))
+		return seq->seqincrement > 0 ? seq->seqmax : seq->seqmin;
+	return seq->seqincrement > 0 ? Min(result, seq->seqmax) :
+		Max(result, seq->seqmin);
+}
+
+/*
+ * The limit for a value that is to be given.  A sequence with few values left
+ * has it nearer.
+ */
+static int64
+limit_for(const FormData_pg_sequence *seq, int64 value)
+{
+	double		left = seq->seqincrement > 0 ?
+		((double) seq->seqmax - value) / seq->seqincrement :
+		((double) seq->seqmin - value) / seq->seqincrement;
+
+	return step_ahead(seq, value, (int64) Max(Min(RESERVE, left / 4), 0));
+}
+
+static SequenceLimit *
+find_limit(Oid relid, SequenceLimit *key)
+{
+	uint32		hash;
+	ListCell   *lc;
+
+	key->dbid = MyDatabaseId;
+	key->file = shoal_rel_file_number(relid);
+	key->nodes = 0;
+	foreach(lc, shoal_meta_nodes())
+		key->nodes = hash_combine(key->nodes, ((const ShoalNode *) lfirst(lc))->node_id);
+	hash = hash_combine(murmurhash32((uint32) key->file), key->dbid);
+	return &shared->limits[hash % LIMITS];
+}
+
+static bool
+is_within_limit(const FormData_pg_sequence *seq, int64 value)
+{
+	SequenceLimit key;
+	SequenceLimit *slot = find_limit(seq->seqrelid, &key);
+	bool		within;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	within = slot->dbid == key.dbid && slot->file == key.file &&
+		slot->nodes == key.nodes &&
+		(seq->seqincrement > 0 ? value <= slot->limit : value >= slot->limit);
+	LWLockRelease(shared->lock);
+	return within;
+}
+
+static char *
+name_of(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/*
+ * Moves the other nodes' sequences to a new limit.  False if this node is not the
+ * lowest any more.
+ */
+static bool
+set_limit(const FormData_pg_sequence *seq, int64 value)
+{
+	int64		limit = limit_for(seq, value);
+	SequenceLimit key;
+	SequenceLimit *slot;
+	char	   *call;
+	ListCell   *lc;
+	Oid			extension = get_extension_oid("shoal", false);
+
+	LockDatabaseObject(ExtensionRelationId, extension, 2, ShareLock);
+	slot = find_limit(seq->seqrelid, &key);
+	key.limit = limit;
+	call = psprintf(XACT_INTERNAL_CALL "sequence_ahead(%s, " INT64_FORMAT ")",
+					quote_literal_cstr(name_of(seq->seqrelid)), limit);
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local && foreach_current_index(lc) == 0)
+		{
+			UnlockDatabaseObject(ExtensionRelationId, extension, 2, ShareLock);
+			return false;
+		}
+		if (!node->is_local)
+		{
+			(void) shoal_health_await_node(node->node_id);
+			shoal_remote_exec(shoal_xact_conn_outside(node->node_id), call);
+		}
+	}
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	*slot = key;
+	LWLockRelease(shared->lock);
+	UnlockDatabaseObject(ExtensionRelationId, extension, 2, ShareLock);
+	return true;
+}
+
+/* ---- values ---- */
+
+/* From this node's sequence; false if that is not to be given. */
+static bool
+take_here(Oid relid, int64 *value)
+{
+	Form_pg_sequence seq;
+	int64		last;
+
+	*value = nextval_internal(relid, true);
+	if (!shoal_health_is_watched() ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		return true;
+	seq = get_sequence(relid);
+	/* the session has taken these, too, and gives them without asking */
+	last = step_ahead(seq, *value, seq->seqcache - 1);
+	return seq->seqcycle || is_within_limit(seq, last) ||
+		set_limit(seq, last);
+}
+
+static int64
+ask_for(int node_id, Oid relid)
+{
+	PGresult   *res;
+	int64		value;
+
+	PreventCommandIfReadOnly("nextval()");
+	res = shoal_remote_query(shoal_xact_conn_outside(node_id),
+							 psprintf("SELECT shoal.cluster_nextval(%s::pg_catalog.regclass)",
+									  quote_literal_cstr(name_of(relid))), NULL);
+	value = strtoi64(PQgetvalue(res, 0, 0), NULL, 10);
+	PQclear(res);
+	return value;
+}
+
+/*
+ * shoal.cluster_nextval(sequence)
+ *
+ * A sequence is never rolled back, so it does not matter whether its node is
+ * part of the transaction.
+ */
+Datum
+shoal_cluster_nextval(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	int64		value;
+
+	for (;;)
+	{
+		List	   *nodes = shoal_meta_enabled() ? shoal_meta_nodes() : NIL;
+		const ShoalNode *first = nodes ? linitial(nodes) : NULL;
+
+		if (first == NULL || first->is_local ||
+			get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		{
+			if (take_here(relid, &value))
+				PG_RETURN_INT64(value);
+			continue;
+		}
+		if (get_rel_relkind(relid) != RELKIND_SEQUENCE)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("relation with OID %u is not a sequence", relid)));
+		/* if it is given up, another one is the lowest */
+		if (shoal_health_await_node(first->node_id))
+			continue;
+		PG_RETURN_INT64(ask_for(first->node_id, relid));
+	}
+}
+
+/* ---- moving them ---- */
+
+/* shoal.internal_sequence_ahead(sequence, value): never back */
+Datum
+shoal_internal_sequence_ahead(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	int64		value = PG_GETARG_INT64(1);
+	char		comparison = get_sequence(relid)->seqincrement > 0 ? '<' : '>';
+	Oid			userid;
+	int			context;
+
+	shoal_xact_check_internal();
+	if (shoal_health_is_refused(shoal_origin))
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+				 errmsg("node %d is given up by the other nodes", shoal_origin),
+				 errhint("Connect to another node until it takes part again.")));
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(shoal_meta_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute(psprintf("SELECT pg_catalog.setval(%u::pg_catalog.regclass, " INT64_FORMAT ")"
+							 " WHERE pg_catalog.pg_sequence_last_value(%u) IS NULL"
+							 " OR pg_catalog.pg_sequence_last_value(%u) %c " INT64_FORMAT,
+							 relid, value, relid, relid, comparison, value),
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not move a sequence");
+	SPI_finish();
+	SetUserIdAndSecContext(userid, context);
+	PG_RETURN_VOID();
+}
+
+/*
+ * shoal.internal_sequences(): calls of internal_sequence_ahead() that make another
+ * node's sequences begin beyond all limits that this node has set; null if there
+ * are none.  No limits are set until the end of the transaction.
+ */
+Datum
+shoal_internal_sequences(PG_FUNCTION_ARGS)
+{
+	StringInfoData buf;
+
+	shoal_xact_check_internal();
+	LockDatabaseObject(ExtensionRelationId, get_extension_oid("shoal", false), 2,
+					   ExclusiveLock);
+	initStringInfo(&buf);
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute("SELECT seqrelid, pg_catalog.pg_sequence_last_value(seqrelid)"
+					" FROM pg_catalog.pg_sequence JOIN pg_catalog.pg_class ON oid = seqrelid"
+					" WHERE relpersistence <> 't' AND NOT seqcycle"
+					" AND pg_catalog.pg_sequence_last_value(seqrelid) IS NOT NULL",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read sequences");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
+														   1, &isnull));
+		int64		last = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
+													   2, &isnull));
+		Form_pg_sequence seq = get_sequence(relid);
+
+		last = step_ahead(seq, last, 2 * seq->seqcache);
+		appendStringInfo(&buf, "%sshoal.internal_sequence_ahead(%s, " INT64_FORMAT ")",
+						 i > 0 ? ", " : "", quote_literal_cstr(name_of(relid)),
+						 limit_for(seq, last));
+	}
+	if (SPI_processed == 0)
+	{
+		SPI_finish();
+		PG_RETURN_NULL();
+	}
+	SPI_finish();
+	PG_RETURN_TEXT_P(cstring_to_text(buf.data));
+}
+
+/* ---- installing ---- */
+
+static void
+request(void)
+{
+	if (previous_request)
+		previous_request();
+	RequestAddinShmemSpace(sizeof(SequenceShared));
+	RequestNamedLWLockTranche("shoal_sequence", 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("shoal sequences", sizeof(SequenceShared), &found);
+	if (!found)
+		memset(shared, 0, sizeof(SequenceShared));
+	shared->lock = &GetNamedLWLockTranche("shoal_sequence")->lock;
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+xact_sequence_init(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}

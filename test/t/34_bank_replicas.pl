@@ -1,0 +1,95 @@
+# The bank of 11_bank.pl on tables whose shards have a replica, while servers are killed
+# and started again, stopped for seconds (SIGSTOP), or cut off from the others, any one
+# at a time: nothing acknowledged is lost, no total is wrong, and all shards can be
+# written to but for the time that it takes to give a node up.  That is measured
+# by probes (ShoalFaults.pm).
+#
+# SECONDS=n: with faults for so long.  SEED=n repeats the choices, but not the timing.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use List::Util qw(max);
+use Test::More;
+use Time::HiRes qw(sleep time);
+use ShoalTest;
+use ShoalBank;
+use ShoalFaults;
+use ShoalNetwork;
+
+my $seed = $ENV{SEED} // int(rand(1_000_000));
+note("SEED=$seed");
+srand($seed);
+
+# seconds that the promise allows from a fault to the first write, at default settings
+my $promised = 5;
+
+my $cluster = ShoalTest->new(nodes => 2, conf => ['max_prepared_transactions=100', 'shoal.recovery_interval=1s']);
+my $net = ShoalNetwork->new($cluster);
+make_bank($cluster, seed => $seed, replicas => 1);
+make_probed($cluster, 'probed', 4, 1);
+
+my @faults;					# { name, server, begin, since, end }
+
+# A fault of a server for some seconds.
+sub fault
+{
+	my ($server) = @_;
+	my @others = grep { $_ != $server } 0 .. 2;
+	my %kinds = (
+		'kill -9' => [sub { $cluster->kill($server) }, sub { $cluster->start($server) }],
+		'SIGSTOP' => [sub { $cluster->freeze($server) }, sub { $cluster->thaw($server) }],
+		'cut, lost' => [sub { $net->cut_off($server) }, sub { $net->heal }],
+		'cut, late' => [sub { $net->cut_off($server) }, sub { $net->heal(deliver => 1) }],
+		'deaf' => [sub { $net->cut(map { [$_, $server] } @others) }, sub { $net->heal }],
+		'mute' => [sub { $net->cut(map { [$server, $_] } @others) }, sub { $net->heal }],
+		'refused' => [sub { $net->cut_off($server, reset => 1) }, sub { $net->heal }],
+	);
+	my @names = $ENV{KINDS} ? split(/;/, $ENV{KINDS}) : sort keys %kinds;
+	my $name = $names[rand @names];
+	my $fault = { name => $name, server => $server, begin => now() };
+	push @faults, $fault;
+	$kinds{$name}[0]->();
+	$fault->{since} = now();
+	# some are over before anybody is given up
+	sleep(rand() < 0.3 ? rand(2.5) : 1 + rand(9));
+	$fault->{end} = now();
+	$kinds{$name}[1]->();
+	return $fault;
+}
+
+my $seconds = $ENV{SECONDS} // 40;
+my $probe;
+my @lines = run_bank($cluster, $seconds + 12, sub {
+	my ($until) = @_;
+	$probe = probe($cluster, 'probed', [0 .. 2]);
+	sleep 1;
+	while (time < $until - 12)
+	{
+		my $fault = fault(int rand 3);
+		$fault->{repaired} = settled_in($cluster, 60);
+		note(sprintf '%.1f s: %s of server %d for %.1f s, %s', $fault->{begin} - $probe->{from}, $fault->{name}, $fault->{server},
+			$fault->{end} - $fault->{begin},
+			defined $fault->{repaired} ? sprintf('whole %.1f s after that', $fault->{repaired}) : 'not whole 60 s after that');
+		# so that each has its own time
+		sleep 2.5;
+	}
+});
+my $seen = $probe->stop;
+
+my @times = map { my $f = $_; $f->{time} = $probe->writable_after($f->{begin}, $f->{since}, grep { $_ != $f->{server} } 0 .. 2) } @faults;
+note(sprintf '%s of server %d: %.2f s', $_->{name}, $_->{server}, $_->{time}) for @faults;
+cmp_ok(max(@times), '<', $promised, sprintf 'after each of %d faults all shards could be written to in at most %.2f s', scalar @faults, max(@times));
+is(scalar(grep { !defined $_->{repaired} } @faults), 0, 'after each fault all was repaired');
+my ($gap, $at) = $probe->longest_gap;
+cmp_ok($gap, '<', $promised, sprintf 'nor was there a longer time without a write: %.2f s', $gap) or diag("at $at");
+is(join("\n", @{ $seen->{wrong} }[0 .. ($#{ $seen->{wrong} } > 9 ? 9 : $#{ $seen->{wrong} })]), '',
+	"probes: nothing is lost, nothing old is read ($seen->{acknowledged} writes, $seen->{reads} reads)");
+my @codes = sort keys %{ $seen->{errors} };
+is(join(' ', grep { !is_retryable($_) } @codes), '', 'probes: errors say that one can try again: ' .
+	join(', ', map { "$seen->{errors}{$_} $_" } @codes)) or diag(map { "$seen->{texts}{$_} times $_\n" } sort keys %{ $seen->{texts} });
+whole_again($cluster, 'in the end');
+check_bank($cluster, 'faults', @lines);
+
+done_testing();
