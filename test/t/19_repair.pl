@@ -10,7 +10,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $seed = $ENV{SEED} // int(rand(1e9));
-my $rounds = $ENV{ROUNDS} // 4;
+my $rounds = $ENV{ROUNDS} // 2;
 srand($seed);
 note("SEED=$seed");
 

@@ -59,7 +59,7 @@ sub fault
 	return $fault;
 }
 
-my $seconds = $ENV{SECONDS} // 40;
+my $seconds = $ENV{SECONDS} // 25;
 my $probe;
 my @lines = run_bank($cluster, $seconds + 12, sub {
 	my ($until) = @_;
