@@ -147,6 +147,7 @@ step_make_tables(int group_id, int shard, int node_id, int replaces)
 	add_placement(group_id, shard, node_id, replaces);
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_make_copy(%d, %d)",
 											group_id, shard));
+	ops_job_pause("tables made");
 	ops_job_commit();
 }
 
@@ -178,6 +179,7 @@ step_begin_writes(int group_id, int shard, int node_id)
 	(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
 											group_id, shard));
 	set_state(group_id, shard, node_id, "copying");
+	ops_job_pause("writers stopped");
 	ops_job_commit();
 	return bytes;
 }
@@ -281,6 +283,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 			   &done.blocks, &done.rows, &done.bytes, &whole) != 4)
 		elog(ERROR, "unexpected answer from a node: %s", text ? text : "nothing");
 	shoal_mirror_forward();
+	ops_job_pause("some rows sent");
 	ops_job_commit();
 	ops_job_progress(whole ? done.blocks * BLCKSZ :
 					 Min(done.blocks - Min(block, done.blocks), FILL_BLOCKS) * BLCKSZ,
@@ -331,6 +334,7 @@ step_finish(int group_id, int shard, int from, int to)
 												 group_id, shard));
 		swap_roles(group_id, shard, from, to);
 	}
+	ops_job_pause("completed");
 	ops_job_commit();
 }
 
@@ -342,6 +346,7 @@ step_drop(int group_id, int shard, int node_id)
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_drop_copy(%d, %d)",
 											group_id, shard));
 	delete_placement(group_id, shard, node_id);
+	ops_job_pause("dropped");
 	ops_job_commit();
 }
 
@@ -358,6 +363,7 @@ step_stop_writes(int group_id, int shard, int node_id)
 		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
 												group_id, shard));
 	set_state(group_id, shard, node_id, "dropping");
+	ops_job_pause("dropping");
 	ops_job_commit();
 }
 
@@ -439,6 +445,7 @@ fill_copy(int group_id, int shard, int from, int to)
 	bytes = step_begin_writes(group_id, shard, to);
 	ops_job_show(group_id, shard, from, to, "copying", bytes);
 	step_fill(group_id, shard, to);
+	ops_job_show(group_id, shard, from, to, "completing", 0);
 	step_finish(group_id, shard, from, to);
 }
 
@@ -695,6 +702,7 @@ make_again(const Unfinished *one)
 	(void) shoal_ops_call(one->node_id,
 						  psprintf("shoal.internal_empty_copy(%d, %d)",
 								   one->group_id, one->shard));
+	ops_job_pause("emptied");
 	ops_job_commit();
 	fill_copy(one->group_id, one->shard, 0, one->node_id);
 }
