@@ -126,6 +126,8 @@ server_init()
 		echo "unix_socket_directories = '$sockets'"
 		echo "max_connections = 200"
 		echo "max_prepared_transactions = 200"
+		# monitors and other workers of each database
+		echo "max_worker_processes = 32"
 		echo "shared_buffers = 128MB"
 		echo "max_wal_size = 2GB"
 		# a crash of the machine may cost a test cluster; kill -9 may not

@@ -407,7 +407,8 @@ make_tasks(ShoalRun *run)
 		int			shard = -1;
 
 		run->call.any_copy = reads_replicas(run, group);
-		seed += MyProcPid;
+		if (seed++ == 0)
+			seed = MyProcPid;
 		while ((shard = bms_next_member(shards, shard)) >= 0)
 		{
 			ShoalTask  *task;

@@ -198,8 +198,16 @@ shoal_scope_says_copies(const PlannedStmt *stmt, const char *query_string)
 	const char *text = query_string + Max(stmt->stmt_location, 0);
 
 	/* what the coordinator has sent, not what a function runs */
-	if (shoal_origin <= 0 || query_string != debug_query_string ||
-		strncmp(text, start, strlen(start)) != 0)
+	if (shoal_origin <= 0 || query_string != debug_query_string)
+		return false;
+	/* later versions don't count a comment in front as part of a statement */
+	if (*text != '/' && text > query_string + 1 && text[-1] == '/' &&
+		text[-2] == '*')
+	{
+		for (text -= 2; text > query_string && *text != '/'; text--)
+			 /* back to its start */ ;
+	}
+	if (strncmp(text, start, strlen(start)) != 0)
 		return false;
 	shoal_scope_copies_placements = (uint32) strtoul(text + strlen(start),
 													 NULL, 16);

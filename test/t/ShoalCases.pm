@@ -242,7 +242,8 @@ sub case
 	my $told = run_program($w, [$steps->($n)], $proxy[$at], $meanwhile);
 	my $took = time - $start;
 	# a node that can be reached has it by the time that the client is told
-	my $late = $told eq 'done' && $rule && $rule->{do} =~ /^(?:cut|reset|delay)$/ && !$arg{limit} ? where_is() : undef;
+	my $late = $told eq 'done' && $rule && $rule->{do} =~ /^(?:cut|reset|delay)$/ &&
+		!$arg{limit} && !defined $arg{kill} ? where_is() : undef;
 	my $fired = !$rule ? 'none' : $rule->{do} eq 'refuse' ? 'refused' : $proxy[$at]->fired;
 	$arg{limit}[1]->() if $arg{limit};
 	if (defined $arg{kill})
@@ -265,7 +266,7 @@ sub case
 	push @wrong, "told $told: $w->{error}" if $told !~ ($arg{expect} // qr/^(?:done|08...|P0001)$/) &&
 		!($told eq 'EOF' && defined $arg{kill} && $arg{kill} == 0);
 	push @wrong, "the error is: $w->{error}" if $arg{says} && $w->{error} !~ $arg{says};
-	if ($told !~ /^(?:done|EOF)$/)
+	if ($told !~ /^(?:done|EOF)$/ && !(defined $arg{kill} && $arg{kill} == 0))
 	{
 		# as a client does
 		my $text = $w->run(['Q', 'ROLLBACK']);
@@ -287,7 +288,8 @@ sub case
 	push @wrong, $arg{check}->($n, $is eq $all) if $arg{check};
 
 	# the same rows can be written, in the same session if there is one
-	$w = ShoalWire->new($cluster->port(0), user => 'app') if $told eq 'EOF';
+	$w = ShoalWire->new($cluster->port(0), user => 'app')
+		if $told eq 'EOF' || (defined $arg{kill} && $arg{kill} == 0);
 	for my $sql ("SET statement_timeout = '10s'", "UPDATE t SET c = 0 WHERE a IN ($key[1], $key[2])",
 		"DELETE FROM t WHERE a IN ($new[1][$n], $new[2][$n])", 'UPDATE r SET c = 0',
 		$program eq 'table' ? "DROP TABLE IF EXISTS new_$n" : ())
