@@ -154,7 +154,10 @@ extern List *shoal_meta_all_nodes(void);
  */
 extern void shoal_meta_ignore_nodes(List *node_ids);
 
-/* Called when a group with replicas has been read.  Or NULL. */
+/*
+ * Called when a group with replicas has been read, or a node that was given up.
+ * Or NULL.
+ */
 extern void (*shoal_meta_on_replicas) (void);
 
 /* Registers invalidation callbacks.  Called once, from _PG_init. */

@@ -618,6 +618,8 @@ get_nodes(List **all, List **active, int *local_id)
 			usable = lappend(usable, node);
 	}
 	MemoryContextSwitchTo(old);
+	if (list_length(usable) < list_length(nodes) && shoal_meta_on_replicas)
+		shoal_meta_on_replicas();
 
 	if (before == changes)
 	{

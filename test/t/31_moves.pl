@@ -81,9 +81,10 @@ sub writer
 
 	while (!-e "$dir/stop" && getppid() == $main)
 	{
-		if (-e "$dir/pause")
+		if (my ($pause) = glob "$dir/pause.*")
 		{
-			say_to("$dir/paused.$n", 'paused') if !-e "$dir/paused.$n";
+			my $paused = $pause =~ s/pause/paused.$n/r;
+			say_to($paused, '') if !-e $paused;
 			sleep 0.02;
 			next;
 		}
@@ -108,6 +109,8 @@ sub writer
 	POSIX::_exit(0);
 }
 
+# they begin with the first case
+say_to("$dir/pause.0", '');
 my @writers;
 for my $n (0 .. 2)
 {
@@ -116,21 +119,23 @@ for my $n (0 .. 2)
 	push @writers, $pid;
 }
 
+my $pauses = 0;
+
 sub pause_writers
 {
-	say_to("$dir/pause", '');
+	say_to("$dir/pause." . ++$pauses, '');
 	for my $n (0 .. 2)
 	{
-		for (1 .. 2000) { last if -e "$dir/paused.$n"; sleep 0.1 }
-		return "writer $n does not end its transaction" if !-e "$dir/paused.$n";
+		for (1 .. 2000) { last if -e "$dir/paused.$n.$pauses"; sleep 0.1 }
+		return "writer $n does not end its transaction" if !-e "$dir/paused.$n.$pauses";
 	}
 	return '';
 }
 
 sub resume_writers
 {
-	unlink map { ("$dir/log.$_", "$dir/paused.$_") } 0 .. 2;
-	unlink "$dir/pause";
+	unlink glob("$dir/log.* $dir/paused.*");
+	unlink glob("$dir/pause.*");
 }
 
 sub read_logs
@@ -405,7 +410,6 @@ sub peace
 	is(join("\n", grep { $_ ne '' } @wrong), '', 'moves without faults');
 }
 
-pause_writers();
 eval { peace(); 1 } or fail("moves without faults: $@");
 for my $verb (sort keys %verbs)
 {
