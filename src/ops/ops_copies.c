@@ -387,6 +387,7 @@ hold_copy(int group_id, int shard, int node_id)
 	{
 		conn = shoal_remote_conn_separate(node_id);
 		(void) shoal_remote_exec(conn, psprintf("/*shoal local*/ SELECT %s", call));
+		shoal_remote_keep(conn);
 	}
 	ops_job_commit();
 	return conn;
@@ -474,13 +475,11 @@ make_copy(int group_id, int shard, int from, int to)
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
-	if (error)
-	{
-		if (made)
-			undo(group_id, shard, to, true);
-		ReThrowError(error);
-	}
+	if (error && made)
+		undo(group_id, shard, to, true);
 	release_copy(hold, group_id, shard);
+	if (error)
+		ReThrowError(error);
 	if (from != 0)
 	{
 		ops_job_show(group_id, shard, from, to, "dropping the old copy", 0);

@@ -374,7 +374,12 @@ sub run_case
 		note(sprintf '%s: %d writes, %.1f s, %s; told: %s', $name, $count, time() - $began, $v->{done} ? $now eq $v->{done} ? 'done' : 'undone' : $now,
 			($out // '') =~ s/\s+/ /gr =~ s/^(.{100}).*/$1/r);
 	};
-	push @wrong, "failed: $@" if $@;
+	if ($@)
+	{
+		push @wrong, "failed: $@";
+		# so that the next case can begin
+		eval { auto_repair('on'); settle(); pause_writers(); wrong_writes(); reset_placements() };
+	}
 	is(join("\n", grep { $_ ne '' } @wrong), '', $name);
 }
 
