@@ -34,6 +34,7 @@ int			shoal_recovery_interval = 5;
 int			shoal_failover_time = 3000;
 bool		shoal_auto_repair = true;
 int			shoal_read_from = SHOAL_READ_PRIMARY;
+char	   *shoal_debug_job_pause = NULL;
 
 static const struct config_enum_entry read_from_values[] = {
 	{"primary", SHOAL_READ_PRIMARY, false},
@@ -151,6 +152,12 @@ shoal_settings_init(void)
 							 "Repairs stale replicas in the background.",
 							 NULL, &shoal_auto_repair, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("shoal.debug_job_pause",
+							   "Step at which jobs that this session starts wait while advisory lock 0 is taken.",
+							   "For tests of Shoal.",
+							   &shoal_debug_job_pause, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
+							   NULL, NULL, NULL);
 	DefineCustomIntVariable("shoal.failover_time",
 							"Time without an answer after which a node is given up and its replicas are promoted.",
 							"Only where shards have replicas; must be the same on all nodes.  0 turns it off.",

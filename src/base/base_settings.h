@@ -83,6 +83,9 @@ extern int	shoal_failover_time;
 extern int	shoal_read_from;
 extern bool shoal_auto_repair;
 
+/* shoal.debug_job_pause: the step at which this session's jobs wait, for tests */
+extern char *shoal_debug_job_pause;
+
 /*
  * shoal.commit_wait (milliseconds): for a node that has prepared a transaction
  * and can't be told that it is committed

@@ -12,11 +12,13 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/base_types.h"
 
@@ -151,4 +153,85 @@ shoal_types_wire_oid(Oid type)
 	if (!is_built_in(type) || get_typtype(type) == TYPTYPE_PSEUDO)
 		return InvalidOid;
 	return type;
+}
+
+/* A composite type whose columns include such a type. */
+static bool
+column_knows_now(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc_domain(type, -1, false);
+	bool		result = false;
+
+	for (int i = 0; i < desc->natts && !result; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		result = !att->attisdropped && shoal_types_knows_now(att->atttypid);
+	}
+	ReleaseTupleDesc(desc);
+	return result;
+}
+
+bool
+shoal_types_knows_now(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			element = get_element_type(base);
+
+	check_stack_depth();
+	switch (base)
+	{
+		case DATEOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return true;
+		default:
+			break;
+	}
+	if (OidIsValid(element))
+		return shoal_types_knows_now(element);
+	switch (get_typtype(base))
+	{
+		case TYPTYPE_RANGE:
+			return shoal_types_knows_now(get_range_subtype(base));
+		case TYPTYPE_MULTIRANGE:
+			return shoal_types_knows_now(get_multirange_range(base));
+		case TYPTYPE_COMPOSITE:
+			return column_knows_now(base);
+		default:
+			return false;
+	}
+}
+
+/* Arrays and the like may have quotes and backslashes within a word. */
+bool
+shoal_types_may_say_now(const char *text, int len)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	const char *end = text + len;
+
+	for (; text < end; text++)
+	{
+		/* the letters with which they begin */
+		if (strchr("nNtTyY", *text) == NULL)
+			continue;
+		for (int i = 0; i < lengthof(words); i++)
+		{
+			const char *word = words[i];
+
+			for (const char *at = text; at < end && *word != '\0'; at++)
+			{
+				if (*at == '"' || *at == '\\')
+					continue;
+				if (pg_ascii_tolower((unsigned char) *at) != *word)
+					break;
+				word++;
+			}
+			if (*word == '\0')
+				return true;
+		}
+	}
+	return false;
 }

@@ -29,4 +29,13 @@ extern Oid	shoal_types_wire_oid(Oid type);
  */
 extern bool shoal_types_names_object(Oid type);
 
+/*
+ * True for types whose input functions know words for the current time or
+ * day ("now", "tomorrow"): dates and times, and what is made of them.
+ */
+extern bool shoal_types_knows_now(Oid type);
+
+/* Whether a text that is read as such a type may contain one of these words. */
+extern bool shoal_types_may_say_now(const char *text, int len);
+
 #endif							/* BASE_TYPES_H */

@@ -693,6 +693,8 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 		!turned_out_temporary(shoal_ddl_created_relation(stmt)))
 		forward_all(stmt, likes ? shoal_like_statements(call, (CreateStmt *) stmt, likes) :
 					list_make1(sql), reach);
+	if (others && !turned_out_temporary(shoal_ddl_created_relation(stmt)))
+		forward_all(stmt, shoal_ddl_moments(stmt), reach);
 }
 
 void

@@ -285,19 +285,20 @@ check_new_columns(Oid relid, AlterTableStmt *stmt)
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		ColumnDef  *column = (ColumnDef *) cmd->def;
 		Node	   *expr;
 
 		if (cmd->subtype != AT_AddColumn)
 			continue;
-		expr = column_default(relid, ((ColumnDef *) cmd->def)->colname);
+		expr = column_default(relid, column->colname);
 		if (expr == NULL ||
-			!(has_copies(table) ? contain_mutable_functions(expr) :
-			  calls_nextval(expr, NULL)) ||
+			!(shoal_ddl_is_moment(column, expr) ||
+			  (has_copies(table) ? contain_mutable_functions(expr) :
+			   calls_nextval(expr, NULL))) ||
 			!has_rows(relid))
 			continue;
 		raise_computed_by_nodes(psprintf("cannot add column \"%s\" with that default to table \"%s\", which has rows",
-										 ((ColumnDef *) cmd->def)->colname,
-										 get_rel_name(relid)),
+										 column->colname, get_rel_name(relid)),
 								"Add the column without a default, fill it with UPDATE, and then use ALTER COLUMN ... SET DEFAULT.");
 	}
 }

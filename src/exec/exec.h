@@ -45,6 +45,9 @@ extern void shoal_sink_row(ShoalSink *sink, const Datum *values,
 extern void shoal_sink_line(ShoalSink *sink, int shard, const char *line,
 							int len);
 
+/* Whether several nodes read the same line. */
+extern bool shoal_sink_repeats(const ShoalSink *sink);
+
 /* Ends the streams; returns the number of rows stored. */
 extern uint64 shoal_sink_close(ShoalSink *sink);
 

@@ -44,6 +44,7 @@
 #include "utils/rls.h"
 
 #include "base/base_compat.h"
+#include "base/base_types.h"
 #include "exec/exec_internal.h"
 
 /* One COPY FROM. */
@@ -55,6 +56,11 @@ typedef struct CopyJob
 	CopyFromState cstate;
 	ShoalStdin *input;			/* NULL: core reads it */
 	int			field_of_key[PARTITION_MAX_KEYS];	/* of a line, if forwarded */
+	int			ntimes;			/* fields that several nodes would read, each at its
+								 * own time */
+	int		   *field_of_time;
+	char	  **times;			/* of the line at hand, in the client's text */
+	int		   *time_lens;
 	bool		read_ahead;		/* functions might run queries */
 	EState	   *estate;
 	ShoalSink  *sink;
@@ -371,6 +377,106 @@ find_key_fields(CopyJob *job)
 	}
 }
 
+/*
+ * If several nodes read a line, words like "now" must not be among what they
+ * read: here are the fields that have to be looked at.
+ */
+static void
+find_time_fields(CopyJob *job)
+{
+	List	   *attnums = job->cstate->attnumlist;
+	TupleDesc	desc = RelationGetDescr(job->rel);
+	int			n = list_length(attnums);
+	ListCell   *lc;
+
+	if (!shoal_sink_repeats(job->sink))
+		return;
+	job->field_of_time = palloc(sizeof(int) * Max(n, 1));
+	job->times = palloc(sizeof(char *) * Max(n, 1));
+	job->time_lens = palloc(sizeof(int) * Max(n, 1));
+	foreach(lc, attnums)
+	{
+		if (shoal_types_knows_now(TupleDescAttr(desc, lfirst_int(lc) - 1)->atttypid))
+			job->field_of_time[job->ntimes++] = foreach_current_index(lc);
+	}
+}
+
+/* A field as the line's format wants it; NULL is the null string. */
+static void
+append_field(CopyFormatOptions *opts, StringInfo line, const char *field)
+{
+	if (field == NULL)
+	{
+		appendStringInfoString(line, opts->null_print);
+		return;
+	}
+	if (opts->csv_mode)
+		appendStringInfoChar(line, opts->quote[0]);
+	else if (*field != '\0' && strcmp(field, opts->null_print) == 0)
+		appendStringInfo(line, "\\%03o", (unsigned char) *field++);
+	for (const char *at = field; *at != '\0'; at++)
+	{
+		if (opts->csv_mode)
+		{
+			if (*at == opts->quote[0] || *at == opts->escape[0])
+				appendStringInfoChar(line, opts->escape[0]);
+			appendStringInfoChar(line, *at);
+		}
+		else if (*at == '\n')
+			appendStringInfoString(line, "\\n");
+		else if (*at == '\r')
+			appendStringInfoString(line, "\\r");
+		else
+		{
+			if (*at == '\\' || *at == opts->delim[0])
+				appendStringInfoChar(line, '\\');
+			appendStringInfoChar(line, *at);
+		}
+	}
+	if (opts->csv_mode)
+		appendStringInfoChar(line, opts->quote[0]);
+}
+
+/* Puts the line together again if a time has been replaced by what it means. */
+static void
+settle_times(CopyJob *job, char **fields, int nfields)
+{
+	CopyFromState cstate = job->cstate;
+	bool		replaced = false;
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
+
+	for (int i = 0; i < job->ntimes; i++)
+	{
+		int			n = job->field_of_time[i];
+		int			attnum = list_nth_int(cstate->attnumlist, n);
+		Oid			type = TupleDescAttr(RelationGetDescr(job->rel), attnum - 1)->atttypid;
+		Datum		value;
+		bool		isnull;
+
+		if (fields[n] == NULL ||
+			!shoal_types_may_say_now(fields[n], strlen(fields[n])))
+			continue;
+		value = read_field(job, attnum, fields[n], &isnull);
+		if (isnull)
+			continue;
+		fields[n] = shoal_wire_text(type, value);
+		replaced = true;
+	}
+	if (replaced)
+	{
+		StringInfo	line = &cstate->line_buf;
+
+		resetStringInfo(line);
+		for (int i = 0; i < nfields; i++)
+		{
+			if (i > 0)
+				appendStringInfoChar(line, cstate->opts.delim[0]);
+			append_field(&cstate->opts, line, fields[i]);
+		}
+	}
+	MemoryContextSwitchTo(old);
+}
+
 /* Lines that core reads. */
 static void
 forward_lines(CopyJob *job)
@@ -395,15 +501,36 @@ forward_lines(CopyJob *job)
 		/* a value that is wrong counts before one that is missing */
 		shard = shard_of_fields(job, key_fields);
 		check_no_less_fields(job, nfields);
+		settle_times(job, fields, nfields);
 		shoal_sink_at_line(job->sink, cstate->cur_lineno);
 		shoal_sink_line(job->sink, shard, cstate->line_buf.data,
 						cstate->line_buf.len);
 	}
 }
 
+/* Whether a time in a line of the client's may be meant as of now. */
+static bool
+times_need_core(CopyJob *job, char *line, int len, bool escapes)
+{
+	if (job->ntimes == 0)
+		return false;
+	(void) shoal_stdin_fields(line, len, job->cstate->opts.delim[0], escapes,
+							  job->ntimes, job->field_of_time, job->times,
+							  job->time_lens);
+	for (int i = 0; i < job->ntimes; i++)
+	{
+		if (shoal_types_may_say_now(job->times[i], job->time_lens[i]) ||
+			(escapes && memchr(job->times[i], '\\', job->time_lens[i]) != NULL &&
+			 (job->time_lens[i] != 2 || job->times[i][1] != 'N')))
+			return true;
+	}
+	return false;
+}
+
 /*
  * A line of the client's as it was sent.  False if core has to read it, as a
- * key is not written as its input function wants it.
+ * key is not written as its input function wants it, or a time has to be
+ * replaced.
  */
 static bool
 forward_client_line(CopyJob *job, char *line, int len, bool escapes)
@@ -429,6 +556,8 @@ forward_client_line(CopyJob *job, char *line, int len, bool escapes)
 		else if (escapes && memchr(fields[key], '\\', lens[key]) != NULL)
 			return false;
 	}
+	if (times_need_core(job, line, len, escapes))
+		return false;
 
 	cstate->cur_lineno++;
 	/* with the line's end, as core does: it is in what the error shows */
@@ -576,6 +705,7 @@ run_copy(CopyJob *job, bool forward)
 	if (forward)
 	{
 		find_key_fields(job);
+		find_time_fields(job);
 		if (job->input && !job->cstate->need_transcoding)
 			forward_client_lines(job);
 		forward_lines(job);

@@ -763,6 +763,12 @@ shoal_sink_line(ShoalSink *sink, int shard, const char *line, int len)
 	put_to_shard(sink, shard, line, len, true);
 }
 
+bool
+shoal_sink_repeats(const ShoalSink *sink)
+{
+	return sink->copies || sink->table->kind == SHOAL_KIND_REFERENCE;
+}
+
 /* Tells other nodes that there are no more rows; the second time waits for them. */
 static void
 end_streams(ShoalSink *sink)

@@ -330,6 +330,28 @@ encode_params(ShoalEncoder *encoder, const Datum *values, const bool *nulls,
 	}
 }
 
+char *
+shoal_wire_text(Oid type, Datum value)
+{
+	TextStyle	style;
+	Oid			output;
+	bool		is_varlena;
+	char	   *volatile result = NULL;
+
+	getTypeOutputInfo(type, &output, &is_varlena);
+	style_enter(&style, type_prints_names(type));
+	PG_TRY();
+	{
+		result = OidOutputFunctionCall(output, value);
+	}
+	PG_FINALLY();
+	{
+		style_leave(&style);
+	}
+	PG_END_TRY();
+	return (char *) result;
+}
+
 ShoalParams *
 shoal_wire_params(ShoalEncoder *encoder, const Datum *values,
 				  const bool *nulls)

@@ -57,6 +57,9 @@ extern void shoal_wire_encode_as(ShoalEncoder *encoder, int i, bool binary);
 /* True if a uniform encoder writes binary. */
 extern bool shoal_wire_encoder_is_binary(const ShoalEncoder *encoder);
 
+/* A value's text, the same for whoever reads it. */
+extern char *shoal_wire_text(Oid type, Datum value);
+
 /* Parameters of a statement, palloc'd. */
 extern ShoalParams *shoal_wire_params(ShoalEncoder *encoder,
 									  const Datum *values, const bool *nulls);

@@ -14,6 +14,7 @@
 #define META_H
 
 #include "access/attnum.h"
+#include "access/transam.h"
 #include "nodes/pg_list.h"
 #include "partitioning/partdefs.h"
 #include "pg_config_manual.h"
@@ -51,6 +52,7 @@ typedef struct ShoalCopy
 	int			node_id;
 	bool		is_primary;
 	char		state;
+	TransactionId xmin;			/* of this version of the placement */
 } ShoalCopy;
 
 /* it gets all writes */
@@ -154,7 +156,10 @@ extern List *shoal_meta_all_nodes(void);
  */
 extern void shoal_meta_ignore_nodes(List *node_ids);
 
-/* Called when a group with replicas has been read.  Or NULL. */
+/*
+ * Called when a group with replicas has been read, or a node that was given up.
+ * Or NULL.
+ */
 extern void (*shoal_meta_on_replicas) (void);
 
 /* Registers invalidation callbacks.  Called once, from _PG_init. */

@@ -618,6 +618,8 @@ get_nodes(List **all, List **active, int *local_id)
 			usable = lappend(usable, node);
 	}
 	MemoryContextSwitchTo(old);
+	if (list_length(usable) < list_length(nodes) && shoal_meta_on_replicas)
+		shoal_meta_on_replicas();
 
 	if (before == changes)
 	{
@@ -711,7 +713,8 @@ shoal_meta_is_alone(void)
 /* ---- groups ---- */
 
 static void
-add_copy(ShoalGroup *group, MemoryContext context, const Datum *values)
+add_copy(ShoalGroup *group, MemoryContext context, const Datum *values,
+		 TransactionId xmin)
 {
 	ShoalCopy  *copy;
 	char	   *role = TextDatumGetCString(values[SHOAL_PLACEMENT_ROLE - 1]);
@@ -731,6 +734,7 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values)
 	copy->node_id = DatumGetInt32(values[SHOAL_PLACEMENT_NODE - 1]);
 	copy->is_primary = strcmp(role, "primary") == 0;
 	copy->state = state[0];
+	copy->xmin = xmin;
 	if (copy->is_primary && copy->state == SHOAL_COPY_ACTIVE)
 		group->primary[shard] = copy->node_id;
 	if (!copy->is_primary && SHOAL_COPY_IS_KEPT(copy))
@@ -762,7 +766,8 @@ read_placements(ShoalGroup *group, MemoryContext context)
 		bool		nulls[SHOAL_PLACEMENT_NATTS];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		add_copy(group, context, values);
+		add_copy(group, context, values,
+				 HeapTupleHeaderGetXmin(tuple->t_data));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

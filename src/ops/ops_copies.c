@@ -148,6 +148,7 @@ step_make_tables(int group_id, int shard, int node_id, int replaces)
 	add_placement(group_id, shard, node_id, replaces);
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_make_copy(%d, %d)",
 											group_id, shard));
+	ops_job_pause("tables made");
 	ops_job_commit();
 }
 
@@ -179,6 +180,7 @@ step_begin_writes(int group_id, int shard, int node_id)
 	(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
 											group_id, shard));
 	set_state(group_id, shard, node_id, "copying");
+	ops_job_pause("writers stopped");
 	ops_job_commit();
 	return bytes;
 }
@@ -277,6 +279,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 			   &done.blocks, &done.rows, &done.bytes, &whole) != 4)
 		elog(ERROR, "unexpected answer from a node: %s", text ? text : "nothing");
 	shoal_mirror_forward();
+	ops_job_pause("some rows sent");
 	ops_job_commit();
 	ops_job_progress(whole ? done.blocks * BLCKSZ :
 					 Min(done.blocks - Min(block, done.blocks), FILL_BLOCKS) * BLCKSZ,
@@ -331,6 +334,7 @@ step_finish(int group_id, int shard, int from, int to)
 												 group_id, shard));
 		swap_roles(group_id, shard, from, to);
 	}
+	ops_job_pause("completed");
 	ops_job_commit();
 }
 
@@ -342,6 +346,7 @@ step_drop(int group_id, int shard, int node_id)
 	(void) shoal_ops_call(node_id, psprintf("shoal.internal_drop_copy(%d, %d)",
 											group_id, shard));
 	delete_placement(group_id, shard, node_id);
+	ops_job_pause("dropped");
 	ops_job_commit();
 }
 
@@ -358,6 +363,7 @@ step_stop_writes(int group_id, int shard, int node_id)
 		(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
 												group_id, shard));
 	set_state(group_id, shard, node_id, "dropping");
+	ops_job_pause("dropping");
 	ops_job_commit();
 }
 
@@ -381,6 +387,7 @@ hold_copy(int group_id, int shard, int node_id)
 	{
 		conn = shoal_remote_conn_separate(node_id);
 		(void) shoal_remote_exec(conn, psprintf("/*shoal local*/ SELECT %s", call));
+		shoal_remote_keep(conn);
 	}
 	ops_job_commit();
 	return conn;
@@ -440,6 +447,7 @@ fill_copy(int group_id, int shard, int from, int to, OpsRepaired *repaired)
 	ops_job_show(group_id, shard, from, to, repaired ? "repairing" : "copying",
 				 bytes);
 	step_fill(group_id, shard, to, repaired);
+	ops_job_show(group_id, shard, from, to, "completing", 0);
 	step_finish(group_id, shard, from, to);
 }
 
@@ -492,13 +500,11 @@ make_copy(int group_id, int shard, int from, int to)
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
-	if (error)
-	{
-		if (made)
-			undo(group_id, shard, to, true);
-		ReThrowError(error);
-	}
+	if (error && made)
+		undo(group_id, shard, to, true);
 	release_copy(hold, group_id, shard);
+	if (error)
+		ReThrowError(error);
 	if (from != 0)
 	{
 		ops_job_show(group_id, shard, from, to, "dropping the old copy", 0);
@@ -727,6 +733,7 @@ repair_copy(const Unfinished *one)
 		(void) shoal_ops_call(one->node_id,
 							  psprintf("shoal.internal_empty_copy(%d, %d)",
 									   one->group_id, one->shard));
+	ops_job_pause("emptied");
 	ops_job_commit();
 	fill_copy(one->group_id, one->shard, 0, one->node_id,
 			  complete ? &repaired : NULL);

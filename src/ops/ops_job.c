@@ -19,6 +19,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
@@ -30,6 +31,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "meta/meta.h"
 #include "ops/ops.h"
 #include "ops/ops_job.h"
@@ -55,7 +57,7 @@ typedef struct JobSlot
 	int			shard;
 	int			from_node;
 	int			to_node;
-	char		step[32];
+	char		step[OPS_JOB_STEP];
 	uint64		bytes_total;	/* of the copy being made */
 	uint64		bytes_done;
 	uint64		rows_done;
@@ -169,6 +171,25 @@ ops_job_show(int group_id, int shard, int from_node, int to_node,
 	my_job->bytes_done = my_job->rows_done = 0;
 	my_job->step_started = GetCurrentTimestamp();
 	LWLockRelease(jobs->lock);
+	if (strcmp(my_job->args.pause, step) == 0)
+	{
+		ops_job_begin();
+		ops_job_pause(step);
+		ops_job_commit();
+	}
+}
+
+void
+ops_job_pause(const char *point)
+{
+	LOCKTAG		tag;
+
+	if (my_job == NULL || strcmp(my_job->args.pause, point) != 0)
+		return;
+	/* what pg_advisory_lock(0) takes */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, 1);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+	(void) LockRelease(&tag, ShareLock, false);
 }
 
 void
@@ -206,8 +227,9 @@ shoal_ops_worker_main(Datum arg)
 	Oid			dbid;
 	volatile int count = 0;
 
-	/* an error, so that what was begun is undone */
+	/* this ends the worker at once; what was begun is left to be repaired */
 	pqsignal(SIGTERM, die);
+	/* this is an error, after which the worker undoes it itself */
 	pqsignal(SIGINT, StatementCancelHandler);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	my_job = &jobs->slots[DatumGetInt32(arg)];
@@ -253,6 +275,8 @@ take_slot(const OpsJobArgs *args)
 		jobs->slots[i].used = true;
 		jobs->slots[i].dbid = MyDatabaseId;
 		jobs->slots[i].args = *args;
+		strlcpy(jobs->slots[i].args.pause, shoal_debug_job_pause,
+				OPS_JOB_STEP);
 		jobs->slots[i].started = GetCurrentTimestamp();
 		found = i;
 	}
@@ -313,39 +337,53 @@ start(int index)
 	return handle;
 }
 
+/* What one who waits for a worker has to end if it can't wait any more. */
+typedef struct Awaited
+{
+	int			index;
+	BackgroundWorkerHandle *handle;
+} Awaited;
+
+/* The caller ends, by an error or altogether: so does the worker. */
+static void
+abandon(int code, Datum arg)
+{
+	Awaited    *awaited = (Awaited *) DatumGetPointer(arg);
+	pid_t		pid;
+
+	if (awaited->handle)
+	{
+		HOLD_INTERRUPTS();
+		if (GetBackgroundWorkerPid(awaited->handle, &pid) == BGWH_STARTED)
+			(void) kill(pid, SIGINT);
+		else
+			TerminateBackgroundWorker(awaited->handle);
+		(void) WaitForBackgroundWorkerShutdown(awaited->handle);
+		RESUME_INTERRUPTS();
+	}
+	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	jobs->slots[awaited->index].used = false;
+	LWLockRelease(jobs->lock);
+}
+
 int
 ops_job_run(const OpsJobArgs *args, const char *function)
 {
-	volatile int index;
-	BackgroundWorkerHandle *volatile handle = NULL;
+	Awaited		awaited = {0};
 
 	if (IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("%s cannot run inside a transaction block", function)));
-	index = take_slot(args);
-	PG_TRY();
+	awaited.index = take_slot(args);
+	PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&awaited));
 	{
-		handle = start(index);
-		if (WaitForBackgroundWorkerShutdown(handle) == BGWH_POSTMASTER_DIED)
+		awaited.handle = start(awaited.index);
+		if (WaitForBackgroundWorkerShutdown(awaited.handle) == BGWH_POSTMASTER_DIED)
 			proc_exit(1);
 	}
-	PG_CATCH();
-	{
-		if (handle)
-		{
-			TerminateBackgroundWorker(handle);
-			HOLD_INTERRUPTS();
-			(void) WaitForBackgroundWorkerShutdown(handle);
-			RESUME_INTERRUPTS();
-		}
-		LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
-		jobs->slots[index].used = false;
-		LWLockRelease(jobs->lock);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	return give_slot(index);
+	PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&awaited));
+	return give_slot(awaited.index);
 }
 
 /* ---- the view ---- */

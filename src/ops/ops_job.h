@@ -7,6 +7,9 @@
 
 #include "postgres_ext.h"
 
+/* size of a step's name */
+#define OPS_JOB_STEP 32
+
 typedef enum OpsJobKind
 {
 	OPS_JOB_NONE,
@@ -23,6 +26,7 @@ typedef struct OpsJobArgs
 	int			shard;
 	int			from_node;
 	int			to_node;
+	char		pause[OPS_JOB_STEP];	/* shoal.debug_job_pause */
 } OpsJobArgs;
 
 /*
@@ -43,6 +47,12 @@ extern void ops_job_commit(void);
 extern void ops_job_show(int group_id, int shard, int from_node, int to_node,
 						 const char *step, uint64 bytes_total);
 extern void ops_job_progress(uint64 bytes, uint64 rows);
+
+/*
+ * Waits here, within the transaction, if shoal.debug_job_pause names this point.
+ * The beginning of each step is such a point, too.
+ */
+extern void ops_job_pause(const char *point);
 
 /* ---- ops_failover.c ---- */
 

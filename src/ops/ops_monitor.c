@@ -138,7 +138,10 @@ find_peer(int node_id)
 	return NULL;
 }
 
-/* The metadata: which nodes there are, and whether any shard has a replica. */
+/*
+ * The metadata: which nodes there are, and whether there is anything to watch:
+ * a shard that has a replica, or a node that was given up.
+ */
 static void
 read_metadata(void)
 {
@@ -152,6 +155,7 @@ read_metadata(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	local_id = shoal_meta_enabled() ? shoal_meta_local_node_id() : 0;
+	local_down = false;
 	foreach(lc, local_id ? shoal_meta_all_nodes() : NIL)
 	{
 		const ShoalNode *node = lfirst(lc);
@@ -185,6 +189,9 @@ read_metadata(void)
 		peers = foreach_delete_current(peers, lc);
 		pfree(peer);
 	}
+	found = local_down;
+	foreach(lc, peers)
+		found |= ((Peer *) lfirst(lc))->down;
 	foreach(lc, local_id ? shoal_meta_group_ids() : NIL)
 	{
 		const ShoalGroup *group = shoal_meta_find_group(lfirst_int(lc));

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
@@ -110,6 +111,23 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	return stmt;
 }
 
+/* Core reads what is here, whenever it came. */
+static void
+check_snapshots(void)
+{
+	ListCell   *lc;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	foreach(lc, shoal_meta_group_ids())
+	{
+		const ShoalGroup *group = shoal_meta_find_group(lfirst_int(lc));
+
+		if (group != NULL && group->all_local)
+			shoal_scope_check_snapshot(group);
+	}
+}
+
 static PlannedStmt *
 plan_select(Query *query, const char *query_string, int cursor_options,
 			ParamListInfo params, const ShoalTables *tables)
@@ -117,6 +135,8 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 	ShoalAnalysis analysis;
 	ShoalShape *whole = &analysis.whole;
 
+	if (tables->sharded && tables->all_local && shoal_enable_local)
+		check_snapshots();
 	if ((!tables->sharded && !tables->writes_reference) ||
 		(tables->all_local && shoal_enable_local))
 		return plan_by_core(query, query_string, cursor_options, params);

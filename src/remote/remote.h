@@ -232,6 +232,9 @@ extern void shoal_remote_forget_statements(void);
  */
 extern ShoalConn *shoal_remote_conn_separate(int node_id);
 
+/* From now on an error does not close it; the caller does in any case. */
+extern void shoal_remote_keep(ShoalConn *conn);
+
 /*
  * A second connection to a node for the session's user, kept like the first,
  * for rows that this backend moves to that node while the first one may be

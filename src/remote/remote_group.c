@@ -82,6 +82,7 @@ send_ahead(ShoalConn *conn, int flags)
 {
 	ShoalConnPrivate *priv = conn->priv;
 	const char *settings = NULL;
+	bool		alone;
 	int			n;
 
 	/* a node in an error state takes nothing but the statement (ROLLBACK) */
@@ -89,6 +90,9 @@ send_ahead(ShoalConn *conn, int flags)
 		flags |= REMOTE_SEND_BARE;
 	if (!(flags & REMOTE_SEND_BARE))
 		settings = remote_settings_changes(conn);
+	/* bytes that have to be there before the statement go along with any */
+	alone = (flags & REMOTE_SEND_BARE) &&
+		(priv->call == NULL || priv->call_data == NULL);
 
 	if (priv->pending.len > 0)
 	{
@@ -96,15 +100,14 @@ send_ahead(ShoalConn *conn, int flags)
 			return false;
 		priv->ahead += n;
 	}
-	if (priv->deallocate.len > 0 && !(flags & REMOTE_SEND_BARE))
+	/* ahead of the call: what that prepares must not go with the others */
+	if (priv->deallocate.len > 0 && !alone)
 	{
 		if ((n = send_commands(conn, &priv->deallocate)) < 0)
 			return false;
 		priv->ahead += n;
 	}
-	if (priv->call != NULL &&
-		(!(flags & REMOTE_SEND_BARE) || priv->call_data != NULL) &&
-		!send_call(conn))
+	if (priv->call != NULL && !alone && !send_call(conn))
 		return false;
 	if (settings != NULL)
 	{

@@ -294,6 +294,12 @@ shoal_remote_conn_separate(int node_id)
 	return open_to_node(node_id, connection_user(), true, false);
 }
 
+void
+shoal_remote_keep(ShoalConn *conn)
+{
+	conn->priv->kept = true;
+}
+
 ShoalConn *
 shoal_remote_conn_to(const char *host, int port, const char *dbname,
 					 const char *user, const char *password)
@@ -381,7 +387,7 @@ close_after_abort(SubTransactionId subid)
 		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
 												 iter.cur);
 
-		if ((priv->separate && priv->opened_in >= subid) ||
+		if ((priv->separate && !priv->kept && priv->opened_in >= subid) ||
 			(priv->for_rows && (priv->busy || priv->active)))
 			shoal_remote_close(&priv->pub);
 	}

@@ -70,6 +70,7 @@ typedef struct ShoalConnPrivate
 	dlist_node	link;
 	char	   *label;
 	bool		separate;		/* not in the pool */
+	bool		kept;			/* separate: an error does not close it */
 	bool		for_rows;		/* carries moved rows, outside transactions */
 	SubTransactionId opened_in; /* for separate ones */
 	bool		lost;			/* the socket is of no use any more */

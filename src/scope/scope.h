@@ -123,6 +123,13 @@ extern uint32 shoal_scope_copies_placements;
 extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 								   bool *same_row);
 
+/*
+ * Error 40001 if a copy on this node is younger than the snapshot of the
+ * transaction (REPEATABLE READ).
+ */
+struct ShoalGroup;
+extern void shoal_scope_check_snapshot(const struct ShoalGroup *group);
+
 /* Installs its hooks, before those of the plan layer.  From _PG_init. */
 extern void shoal_scope_init(void);
 

@@ -146,7 +146,7 @@ find_peer(Health *health, int node_id)
 
 /* ---- whether there is anything to watch ---- */
 
-/* A group with replicas has been met. */
+/* A group with replicas has been met, or a node that was given up. */
 static void
 want(void)
 {

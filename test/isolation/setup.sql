@@ -1,7 +1,8 @@
 --
 -- What isolation tests need besides sql/cluster.sql: isolationtester asks this
--- function whether a session is blocked.  One that waits for a node is blocked
--- when a session on a node (another database of this server) is.
+-- function whether a session is blocked.  One that waits for a node, or for a
+-- worker, is blocked when a session on a node (another database of this server, or
+-- not one of the test's) is.
 --
 SET shoal.forward_ddl = off;
 
@@ -15,6 +16,10 @@ RETURNS bool LANGUAGE sql STRICT AS $$
 		(EXISTS (SELECT FROM pg_stat_activity
 			WHERE pid = $1 AND state = 'active' AND wait_event_type IN ('Extension', 'Client', 'IPC')) AND
 		 EXISTS (SELECT FROM pg_stat_activity n
-			WHERE n.datname LIKE 'shoal\_n%' AND n.datname <> current_database() AND
+			WHERE n.datname LIKE 'shoal\_n%' AND
+				(n.datname <> current_database() OR n.application_name NOT LIKE 'isolation/%') AND
 				n.wait_event_type = 'Lock' AND cardinality(pg_blocking_pids(n.pid)) > 0))
 $$;
+
+-- statements through another coordinator, sent and waited for in two steps
+CREATE EXTENSION dblink;
