@@ -4,9 +4,9 @@
  *
  * The new copy gets all writes already.  What it lacks are rows that have been
  * there before, and that nobody has changed since.  Such a row is locked against
- * being deleted or getting another key, and sent in the same transaction; so
- * a change of it comes either before, and then the copy has the row and keeps
- * it, or after.  A row that moves to a block which has been read was changed, and
+ * changes (a weaker lock would let an update and this store the same key in the
+ * copy at the same time), and sent in the same transaction; so a change of it
+ * comes either before, and then the copy has the row and keeps it, or after.  A row that moves to a block which has been read was changed, and
  * so sent.
  *
  * Without a key the copy could not tell a row that it has from another that
@@ -117,7 +117,7 @@ lock_row(Relation rel, Snapshot snapshot, TupleTableSlot *slot)
 	ItemPointerData tid = slot->tts_tid;
 
 	return table_tuple_lock(rel, &tid, snapshot, slot,
-							GetCurrentCommandId(true), LockTupleKeyShare,
+							GetCurrentCommandId(true), LockTupleShare,
 							LockWaitBlock, 0, &failure) == TM_Ok;
 }
 
