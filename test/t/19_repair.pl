@@ -163,7 +163,8 @@ my @writers;
 sub start_writer
 {
 	my ($node, $name, $clients, $seconds) = @_;
-	my $file = "$cluster->{dir}/script.$name";
+	# a file of its own: others may be reading theirs
+	my $file = "$cluster->{dir}/script.$name.$node";
 	my $log = "$cluster->{dir}/writer.$name.$node.log";
 	open(my $out, '>', $file) or die;
 	print $out $scripts{$name};
