@@ -140,6 +140,34 @@ shoal_rowfile_guard(const char *token, int node_id)
 	set->node_id = node_id;
 }
 
+/*
+ * If the query has failed on this node meanwhile its files are gone.  That is
+ * not the cause, and whoever sends rows is to be told what it is like: a node
+ * that was lost to the query.
+ */
+static File
+create_or_gone(const FileSet *set, const char *name, MemoryContext context)
+{
+	volatile File file = -1;
+
+	PG_TRY();
+	{
+		file = FileSetCreate(unconstify(FileSet *, set), name);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_UNDEFINED_FILE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("the query that rows were moved for has ended on another node")));
+	}
+	PG_END_TRY();
+	return file;
+}
+
 void
 shoal_rowfile_append(const char *token, int node_id, int sender, bool create,
 					 const char *data, int len)
@@ -151,7 +179,7 @@ shoal_rowfile_append(const char *token, int node_id, int sender, bool create,
 
 	get_fileset(&set, token, node_id);
 	snprintf(name, sizeof(name), "%s.%d", token, sender);
-	file = create ? FileSetCreate(&set, name) :
+	file = create ? create_or_gone(&set, name, CurrentMemoryContext) :
 		FileSetOpen(&set, name, O_RDWR);
 	if (file <= 0)
 		ereport(ERROR,
