@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
@@ -593,24 +594,13 @@ shoal_ops_restore_main(Datum arg)
 struct BackgroundWorkerHandle *
 ops_failover_start(bool restore)
 {
-	const char *name = restore ? "shoal restore" : "shoal failover";
-	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
-	MemoryContext old;
-	bool		started;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, restore ? "shoal_ops_restore_main" : "shoal_ops_failover_main",
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, name, sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, name, sizeof(worker.bgw_type));
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	worker.bgw_notify_pid = MyProcPid;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	handle = shoal_server_start_worker(restore ? "shoal restore" : "shoal failover",
+									   restore ? "shoal_ops_restore_main" :
+									   "shoal_ops_failover_main",
+									   ObjectIdGetDatum(MyDatabaseId));
 	MemoryContextSwitchTo(old);
-	return started ? handle : NULL;
+	return handle;
 }

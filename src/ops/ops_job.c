@@ -20,8 +20,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -31,6 +29,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "ops/ops.h"
@@ -74,51 +73,27 @@ typedef struct JobSlot
 
 typedef struct JobShared
 {
-	LWLock	   *lock;
 	JobSlot		slots[MAX_JOBS];
 } JobShared;
 
 static JobShared *jobs = NULL;
+static LWLock *jobs_lock = NULL;
 static JobSlot *my_job = NULL;	/* in the worker */
-static shmem_request_hook_type previous_request = NULL;
-static shmem_startup_hook_type previous_startup = NULL;
 
 /* ---- shared memory ---- */
-
-static void
-request(void)
-{
-	if (previous_request)
-		previous_request();
-	RequestAddinShmemSpace(sizeof(JobShared));
-	RequestNamedLWLockTranche("shoal jobs", 1);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	jobs = ShmemInitStruct("shoal jobs", sizeof(JobShared), &found);
-	if (!found)
-	{
-		memset(jobs, 0, sizeof(JobShared));
-		jobs->lock = &GetNamedLWLockTranche("shoal jobs")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
 
 void
 shoal_ops_init(void)
 {
+	static const ShoalShared shared = {
+		.name = "shoal jobs",
+		.size = sizeof(JobShared),
+		.memory = (void **) &jobs,
+		.lock = &jobs_lock
+	};
+
 	ops_missed_init();
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	shoal_server_share(&shared);
 }
 
 /* ---- the worker ---- */
@@ -161,7 +136,7 @@ ops_job_show(int group_id, int shard, int from_node, int to_node,
 {
 	if (my_job == NULL)
 		return;
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	my_job->group_id = group_id;
 	my_job->shard = shard;
 	my_job->from_node = from_node;
@@ -170,7 +145,7 @@ ops_job_show(int group_id, int shard, int from_node, int to_node,
 	my_job->bytes_total = bytes_total;
 	my_job->bytes_done = my_job->rows_done = 0;
 	my_job->step_started = GetCurrentTimestamp();
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 	if (strcmp(my_job->args.pause, step) == 0)
 	{
 		ops_job_begin();
@@ -197,10 +172,10 @@ ops_job_progress(uint64 bytes, uint64 rows)
 {
 	if (my_job == NULL)
 		return;
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	my_job->bytes_done += bytes;
 	my_job->rows_done += rows;
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 }
 
 static void
@@ -211,12 +186,12 @@ note_error(MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	my_job->sqlstate = error->sqlerrcode;
 	strlcpy(my_job->message, error->message ? error->message : "", TEXT_SIZE);
 	strlcpy(my_job->detail, error->detail ? error->detail : "", TEXT_SIZE);
 	strlcpy(my_job->hint, error->hint ? error->hint : "", TEXT_SIZE);
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 }
 
 void
@@ -233,10 +208,10 @@ shoal_ops_worker_main(Datum arg)
 	pqsignal(SIGINT, StatementCancelHandler);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	my_job = &jobs->slots[DatumGetInt32(arg)];
-	LWLockAcquire(jobs->lock, LW_SHARED);
+	LWLockAcquire(jobs_lock, LW_SHARED);
 	args = my_job->args;
 	dbid = my_job->dbid;
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 	context = AllocSetContextCreate(TopMemoryContext, "Shoal job",
@@ -252,10 +227,10 @@ shoal_ops_worker_main(Datum arg)
 		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	my_job->done = true;
 	my_job->count = count;
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 	proc_exit(0);
 }
 
@@ -266,7 +241,7 @@ take_slot(const OpsJobArgs *args)
 {
 	int			found = -1;
 
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < MAX_JOBS && found < 0; i++)
 	{
 		if (jobs->slots[i].used)
@@ -280,7 +255,7 @@ take_slot(const OpsJobArgs *args)
 		jobs->slots[i].started = GetCurrentTimestamp();
 		found = i;
 	}
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 	if (found < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -295,10 +270,10 @@ give_slot(int index)
 {
 	JobSlot		slot;
 
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	slot = jobs->slots[index];
 	jobs->slots[index].used = false;
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 	if (slot.sqlstate != 0)
 		ereport(ERROR,
 				(errcode(slot.sqlstate),
@@ -316,20 +291,11 @@ give_slot(int index)
 static BackgroundWorkerHandle *
 start(int index)
 {
-	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "shoal_ops_worker_main",
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "shoal job", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "shoal job", sizeof(worker.bgw_type));
-	worker.bgw_main_arg = Int32GetDatum(index);
-	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	handle = shoal_server_start_worker("shoal job", "shoal_ops_worker_main",
+									   Int32GetDatum(index));
+	if (handle == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start a worker"),
@@ -361,9 +327,9 @@ abandon(int code, Datum arg)
 		(void) WaitForBackgroundWorkerShutdown(awaited->handle);
 		RESUME_INTERRUPTS();
 	}
-	LWLockAcquire(jobs->lock, LW_EXCLUSIVE);
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	jobs->slots[awaited->index].used = false;
-	LWLockRelease(jobs->lock);
+	LWLockRelease(jobs_lock);
 }
 
 int
@@ -405,9 +371,9 @@ shoal_node_jobs(PG_FUNCTION_ARGS)
 		double		seconds;
 		double		rate;
 
-		LWLockAcquire(jobs->lock, LW_SHARED);
+		LWLockAcquire(jobs_lock, LW_SHARED);
 		slot = jobs->slots[i];
-		LWLockRelease(jobs->lock);
+		LWLockRelease(jobs_lock);
 		if (!slot.used || slot.done || slot.dbid != MyDatabaseId)
 			continue;
 		seconds = (now - slot.step_started) / 1000000.0;

@@ -19,12 +19,11 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "remote/remote.h"
 #include "remote/remote_private.h"
@@ -53,35 +52,12 @@ typedef struct RemoteCounts
 
 static RemoteCounts *counts = NULL;
 static LWLock *counts_lock = NULL;
-static shmem_request_hook_type previous_request = NULL;
-static shmem_startup_hook_type previous_startup = NULL;
 
 static void
-request(void)
+init_counts(void)
 {
-	if (previous_request)
-		previous_request();
-	RequestAddinShmemSpace(sizeof(RemoteCounts));
-	RequestNamedLWLockTranche("shoal_remote", 1);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	counts = ShmemInitStruct("shoal_remote", sizeof(RemoteCounts), &found);
-	counts_lock = &GetNamedLWLockTranche("shoal_remote")->lock;
-	if (!found)
-	{
-		memset(counts, 0, sizeof(RemoteCounts));
-		for (int i = 0; i < MAX_TARGETS; i++)
-			ConditionVariableInit(&counts->targets[i].freed);
-	}
-	LWLockRelease(AddinShmemInitLock);
+	for (int i = 0; i < MAX_TARGETS; i++)
+		ConditionVariableInit(&counts->targets[i].freed);
 }
 
 /* The count of a node; NULL if there is no room, then nothing is limited. */
@@ -256,8 +232,13 @@ remote_limit_is_wanted(const RemoteCount *count)
 void
 remote_limit_init(void)
 {
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	static const ShoalShared shared = {
+		.name = "shoal_remote",
+		.size = sizeof(RemoteCounts),
+		.memory = (void **) &counts,
+		.lock = &counts_lock,
+		.init = init_counts
+	};
+
+	shoal_server_share(&shared);
 }

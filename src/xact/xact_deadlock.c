@@ -409,7 +409,7 @@ xact_deadlock_look(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	for (int i = 0; i < xact_nslots; i++)
+	for (int i = 0; i < MaxBackends; i++)
 	{
 		PGPROC	   *proc = &ProcGlobal->allProcs[i];
 		TimestampTz since = (TimestampTz) pg_atomic_read_u64(&proc->waitStart);

@@ -75,7 +75,7 @@ waves_before(XactGate *gate, uint64 moment, WaveSeen *waves, int *n)
 	int			index = gate - xact_shared->gates;
 
 	*n = 0;
-	for (int i = 0; i < xact_nslots; i++)
+	for (int i = 0; i < MaxBackends; i++)
 	{
 		XactSlot   *slot = &xact_shared->slots[i];
 
@@ -114,7 +114,7 @@ xact_gate_hold(int node_id, uint64 moment)
 {
 	XactGate   *gate = xact_gate();
 	XactMoments *moments;
-	WaveSeen   *waves = palloc(sizeof(WaveSeen) * xact_nslots);
+	WaveSeen   *waves = palloc(sizeof(WaveSeen) * MaxBackends);
 	int			n;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
@@ -180,7 +180,7 @@ any_moment_left(XactGate *gate, uint64 moment)
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	/* those to come have higher numbers */
 	gate->last_moment = Max(gate->last_moment, moment);
-	for (int i = 0; i < xact_nslots && pid == 0; i++)
+	for (int i = 0; i < MaxBackends && pid == 0; i++)
 	{
 		XactSlot   *slot = &xact_shared->slots[i];
 
@@ -328,7 +328,7 @@ xact_gate_has_wave(uint64 fxid)
 	bool		found = false;
 
 	LWLockAcquire(xact_shared_lock, LW_SHARED);
-	for (int i = 0; i < xact_nslots && !found; i++)
+	for (int i = 0; i < MaxBackends && !found; i++)
 	{
 		XactSlot   *slot = &xact_shared->slots[i];
 

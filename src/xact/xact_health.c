@@ -34,11 +34,11 @@
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/shmem.h"
 #include "utils/inval.h"
 #include "utils/plancache.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "remote/remote.h"
@@ -105,8 +105,6 @@ typedef struct HealthShared
 int			shoal_health_restored = 0;
 
 static HealthShared *shared = NULL;
-static shmem_request_hook_type previous_request = NULL;
-static shmem_startup_hook_type previous_startup = NULL;
 
 int64
 shoal_health_now(void)
@@ -141,6 +139,21 @@ find_peer(Health *health, int node_id)
 			return &health->peers[i];
 		}
 	}
+	return NULL;
+}
+
+/*
+ * What is known of a node, NULL: nothing.  Without the lock: who asks can do
+ * with what was so a moment ago.
+ */
+static const HealthPeer *
+look_at_peer(int node_id)
+{
+	Health	   *health = my_health();
+
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+		if (health->peers[i].node_id == node_id)
+			return &health->peers[i];
 	return NULL;
 }
 
@@ -344,25 +357,19 @@ shoal_health_vote(int node_id, ShoalVote vote)
 bool
 shoal_health_is_sealed(int node_id)
 {
-	Health	   *health = my_health();
+	const HealthPeer *peer = look_at_peer(node_id);
 
-	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
-		if (health->peers[i].node_id == node_id)
-			return health->peers[i].sealed;
-	return false;
+	return peer && peer->sealed;
 }
 
 /* If this node was given up itself, what it knows of others is old. */
 bool
 shoal_health_is_refused(int node_id)
 {
-	Health	   *health = my_health();
+	const HealthPeer *peer = look_at_peer(node_id);
 
-	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
-		if (health->peers[i].node_id == node_id)
-			return (health->peers[i].down && !health->fenced) ||
-				has_voted(&health->peers[i], shoal_health_now());
-	return false;
+	return peer && ((peer->down && !my_health()->fenced) ||
+					has_voted(peer, shoal_health_now()));
 }
 
 /* ---- who asks ---- */
@@ -385,26 +392,18 @@ shoal_health_is_quorum(const int *voters, int nvoters, const int *nodes, int n)
 bool
 shoal_health_is_down(int node_id)
 {
-	Health	   *health = my_health();
+	const HealthPeer *peer = look_at_peer(node_id);
 
-	/* only ever set by the monitor, so a look without the lock will do */
-	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
-		if (health->peers[i].node_id == node_id)
-			return health->peers[i].down;
-	return false;
+	return peer && peer->down;
 }
 
 bool
 shoal_health_answers(int node_id)
 {
-	Health	   *health = my_health();
+	const HealthPeer *peer = look_at_peer(node_id);
 
-	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
-		if (health->peers[i].node_id == node_id)
-			return health->peers[i].acked != 0 &&
-				shoal_health_now() - health->peers[i].acked <
-				(int64) SUSPECT_TIME * 1000;
-	return false;
+	return peer && peer->acked != 0 &&
+		shoal_health_now() - peer->acked < (int64) SUSPECT_TIME * 1000;
 }
 
 static bool
@@ -420,26 +419,18 @@ watches(void)
 static bool
 is_gone(int node_id)
 {
-	Health	   *health;
+	const HealthPeer *peer = watches() ? look_at_peer(node_id) : NULL;
 	int64		limit = (int64) (shoal_failover_time + GONE_MARGIN) * 1000;
+	int64		since;
 	int64		now;
 
-	if (!watches())
+	if (peer == NULL)
 		return false;
-	health = my_health();
 	now = shoal_health_now();
-	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
-	{
-		HealthPeer *peer = &health->peers[i];
-
-		if (peer->node_id != node_id)
-			continue;
-		if (node_id != shoal_health_restored && (peer->down || has_voted(peer, now)))
-			return true;
-		return health->since != 0 &&
-			now - Max(peer->acked, health->since) > limit;
-	}
-	return false;
+	if (node_id != shoal_health_restored && (peer->down || has_voted(peer, now)))
+		return true;
+	since = my_health()->since;
+	return since != 0 && now - Max(peer->acked, since) > limit;
 }
 
 /* The monitor runs, and the node has not answered for a while. */
@@ -447,20 +438,11 @@ bool
 shoal_health_is_suspect(int node_id)
 {
 	Health	   *health = my_health();
+	const HealthPeer *peer = look_at_peer(node_id);
 	int64		now = shoal_health_now();
 
-	if (!health->wanted || health->since == 0 ||
-		now - health->since < (int64) SUSPECT_TIME * 1000)
-		return false;
-	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
-	{
-		HealthPeer *peer = &health->peers[i];
-
-		if (peer->node_id == node_id)
-			return !peer->down && now - Max(peer->acked, health->since) >
-				(int64) SUSPECT_TIME * 1000;
-	}
-	return false;
+	return peer && health->wanted && health->since != 0 && !peer->down &&
+		now - Max(peer->acked, health->since) > (int64) SUSPECT_TIME * 1000;
 }
 
 static void
@@ -560,38 +542,23 @@ shoal_health_saw_commit(const char *gid)
 /* ---- installing ---- */
 
 static void
-request(void)
+init_leases(void)
 {
-	if (previous_request)
-		previous_request();
-	RequestAddinShmemSpace(sizeof(HealthShared));
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("shoal health", sizeof(HealthShared), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(HealthShared));
-		for (int i = 0; i < XACT_MAX_GATES; i++)
-			pg_atomic_init_u64(&shared->health[i].lease_until, 0);
-	}
-	LWLockRelease(AddinShmemInitLock);
+	for (int i = 0; i < XACT_MAX_GATES; i++)
+		pg_atomic_init_u64(&shared->health[i].lease_until, 0);
 }
 
 void
 xact_health_init(void)
 {
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	static const ShoalShared share = {
+		.name = "shoal health",
+		.size = sizeof(HealthShared),
+		.memory = (void **) &shared,
+		.init = init_leases
+	};
+
+	shoal_server_share(&share);
 	shoal_meta_on_replicas = want;
 	shoal_remote_is_gone = is_gone;
 	shoal_remote_watches = watches;

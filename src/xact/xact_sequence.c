@@ -25,15 +25,13 @@
 #include "fmgr.h"
 #include "common/int.h"
 #include "miscadmin.h"
-#include "storage/ipc.h"
 #include "storage/lmgr.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
@@ -61,13 +59,11 @@ typedef struct SequenceLimit
 
 typedef struct SequenceShared
 {
-	LWLock	   *lock;
 	SequenceLimit limits[LIMITS];
 } SequenceShared;
 
 static SequenceShared *shared = NULL;
-static shmem_request_hook_type previous_request = NULL;
-static shmem_startup_hook_type previous_startup = NULL;
+static LWLock *shared_lock = NULL;
 
 /* ---- limits ---- */
 
@@ -134,11 +130,11 @@ is_within_limit(const FormData_pg_sequence *seq, int64 value)
 	SequenceLimit *slot = find_limit(seq->seqrelid, &key);
 	bool		within;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
+	LWLockAcquire(shared_lock, LW_SHARED);
 	within = slot->dbid == key.dbid && slot->file == key.file &&
 		slot->nodes == key.nodes &&
 		(seq->seqincrement > 0 ? value <= slot->limit : value >= slot->limit);
-	LWLockRelease(shared->lock);
+	LWLockRelease(shared_lock);
 	return within;
 }
 
@@ -183,9 +179,9 @@ set_limit(const FormData_pg_sequence *seq, int64 value)
 			shoal_remote_exec(shoal_xact_conn_outside(node->node_id), call);
 		}
 	}
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	*slot = key;
-	LWLockRelease(shared->lock);
+	LWLockRelease(shared_lock);
 	UnlockDatabaseObject(ExtensionRelationId, extension, 2, ShareLock);
 	return true;
 }
@@ -340,35 +336,15 @@ shoal_internal_sequences(PG_FUNCTION_ARGS)
 
 /* ---- installing ---- */
 
-static void
-request(void)
-{
-	if (previous_request)
-		previous_request();
-	RequestAddinShmemSpace(sizeof(SequenceShared));
-	RequestNamedLWLockTranche("shoal_sequence", 1);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("shoal sequences", sizeof(SequenceShared), &found);
-	if (!found)
-		memset(shared, 0, sizeof(SequenceShared));
-	shared->lock = &GetNamedLWLockTranche("shoal_sequence")->lock;
-	LWLockRelease(AddinShmemInitLock);
-}
-
 void
 xact_sequence_init(void)
 {
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	static const ShoalShared share = {
+		.name = "shoal sequences",
+		.size = sizeof(SequenceShared),
+		.memory = (void **) &shared,
+		.lock = &shared_lock
+	};
+
+	shoal_server_share(&share);
 }

@@ -13,10 +13,10 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "storage/shmem.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "xact/xact_private.h"
 #include "xact/xact_health.h"
@@ -27,47 +27,15 @@
 
 XactShared *xact_shared = NULL;
 LWLock	   *xact_shared_lock = NULL;
-int			xact_nslots = 0;
 
-static shmem_request_hook_type previous_request = NULL;
-static shmem_startup_hook_type previous_startup = NULL;
 static XactGate *my_gate = NULL;
 static XactSlot *my_slot = NULL;
 
-static Size
-shared_size(void)
-{
-	return add_size(offsetof(XactShared, slots),
-					mul_size(sizeof(XactSlot), MaxBackends));
-}
-
 static void
-request(void)
+init_shared(void)
 {
-	if (previous_request)
-		previous_request();
-	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche("shoal", 1);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	xact_shared = ShmemInitStruct("shoal", shared_size(), &found);
-	xact_shared_lock = &GetNamedLWLockTranche("shoal")->lock;
-	xact_nslots = MaxBackends;
-	if (!found)
-	{
-		memset(xact_shared, 0, shared_size());
-		for (int i = 0; i < XACT_MAX_GATES; i++)
-			ConditionVariableInit(&xact_shared->gates[i].changed);
-	}
-	LWLockRelease(AddinShmemInitLock);
+	for (int i = 0; i < XACT_MAX_GATES; i++)
+		ConditionVariableInit(&xact_shared->gates[i].changed);
 }
 
 /* The backend ends. */
@@ -268,8 +236,14 @@ xact_gate_is_in_doubt(XactGate *gate)
 void
 xact_shared_init(void)
 {
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	static const ShoalShared shared = {
+		.name = "shoal",
+		.size = offsetof(XactShared, slots),
+		.per_backend = sizeof(XactSlot),
+		.memory = (void **) &xact_shared,
+		.lock = &xact_shared_lock,
+		.init = init_shared
+	};
+
+	shoal_server_share(&shared);
 }

@@ -73,7 +73,6 @@ typedef struct XactShared
 
 extern XactShared *xact_shared;
 extern LWLock *xact_shared_lock;
-extern int	xact_nslots;
 
 /* This database's gate and this backend's slot; attaches at the first call. */
 extern XactGate *xact_gate(void);

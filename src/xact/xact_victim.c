@@ -190,7 +190,7 @@ shoal_session_origins(PG_FUNCTION_ARGS)
 	int			index = xact_gate() - xact_shared->gates;
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < xact_nslots; i++)
+	for (int i = 0; i < MaxBackends; i++)
 	{
 		XactSlot	slot;
 		Datum		values[3];

@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
@@ -127,22 +128,12 @@ start_worker(int index, WorkerTask task)
 	static const char *const names[] = {"shoal recovery", "shoal deadlock check", "shoal monitor"};
 	static const char *const functions[] = {"shoal_xact_worker_main",
 	"shoal_xact_worker_main", "shoal_ops_monitor_main"};
-	BackgroundWorker worker = {0};
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, functions[task],
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, names[task], sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, names[task], sizeof(worker.bgw_type));
-	worker.bgw_main_arg = task == WORKER_MONITOR ?
-		ObjectIdGetDatum(xact_shared->gates[index].dbid) :
-		Int32GetDatum(index * WORKER_TASKS + task);
-	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &handles[index][task]))
-		handles[index][task] = NULL;
+	handles[index][task] =
+		shoal_server_start_worker(names[task], functions[task],
+								  task == WORKER_MONITOR ?
+								  ObjectIdGetDatum(xact_shared->gates[index].dbid) :
+								  Int32GetDatum(index * WORKER_TASKS + task));
 }
 
 static bool
@@ -321,15 +312,10 @@ shoal_xact_worker_main(Datum arg)
 void
 xact_worker_init(void)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	shoal_server_describe_worker(&worker, "shoal launcher",
+								 "shoal_xact_launcher_main", (Datum) 0);
 	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "shoal", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "shoal_xact_launcher_main",
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "shoal launcher", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "shoal launcher", sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
 }

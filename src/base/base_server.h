@@ -1,0 +1,45 @@
+/*
+ * base_server.h
+ *		What modules have of the server: shared memory, background workers.
+ */
+#ifndef BASE_SERVER_H
+#define BASE_SERVER_H
+
+#include "postmaster/bgworker.h"
+#include "storage/lwlock.h"
+
+/* A module's part of the shared memory. */
+typedef struct ShoalShared
+{
+	const char *name;
+	Size		size;			/* bytes ... */
+	Size		per_backend;	/* ... and as many for each of MaxBackends */
+	void	  **memory;			/* is set to it, before any backend starts */
+	LWLock	  **lock;			/* is set to a lock for it; NULL: it needs none */
+	void		(*init) (void); /* for what is not to be zero, or NULL */
+} ShoalShared;
+
+/*
+ * Requests shared memory, while the library is preloaded.  It is zero when the
+ * server starts and after a crash of any backend.  The description is kept by
+ * reference.
+ */
+extern void shoal_server_share(const ShoalShared *shared);
+
+/*
+ * Describes a background worker with a database, that runs a function of this
+ * library once.
+ */
+extern void shoal_server_describe_worker(BackgroundWorker *worker,
+										 const char *name,
+										 const char *function, Datum arg);
+
+/*
+ * The same, and starts it; this process is told when it ends.  The handle is
+ * palloc'd.  NULL: there is no room for one now.
+ */
+extern BackgroundWorkerHandle *shoal_server_start_worker(const char *name,
+														 const char *function,
+														 Datum arg);
+
+#endif							/* BASE_SERVER_H */
