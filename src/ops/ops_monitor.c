@@ -367,15 +367,6 @@ wait_for_peers(int ms)
 
 /* ---- what follows from the answers ---- */
 
-static int
-compare_times(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x > y ? -1 : x < y ? 1 : 0;
-}
-
 /*
  * The lease: from the latest moment at which a quorum had answered.  The lowest
  * node's answer counts for more if the others are half of all.
@@ -416,7 +407,6 @@ work_out_lease(void)
 			best = times[i];
 		pfree(voters);
 	}
-	qsort(times, n, sizeof(int64), compare_times);
 	shoal_health_set_lease(best == 0 ? 0 :
 						   best + (int64) shoal_failover_time * 1000 * 2 / 3,
 						   fenced);
