@@ -205,7 +205,7 @@ shoal_run_shard_node(const ShoalGroup *group, int shard)
 				 errmsg("shard %d of colocation group %d is on node %d, which is not known here",
 						shard, group->group_id, node_id),
 				 errhint("Look at the views shoal.shards and shoal.nodes.")));
-	if (strcmp(shoal_meta_node(node_id)->state, "active") != 0)
+	if (!shoal_meta_node(node_id)->is_active)
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 				 errmsg("shard %d of colocation group %d is on node \"%s\", which is down",
@@ -359,7 +359,7 @@ pick_copy(const ShoalGroup *group, int shard, unsigned int seed)
 
 		if (copy->shard != shard || copy->state != SHOAL_COPY_ACTIVE ||
 			(node = shoal_meta_node(copy->node_id)) == NULL ||
-			strcmp(node->state, "active") != 0 ||
+			!node->is_active ||
 			shoal_health_is_suspect(copy->node_id))
 			continue;
 		if (shoal_read_from == SHOAL_READ_NEAREST)

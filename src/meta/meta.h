@@ -31,7 +31,7 @@ typedef struct ShoalNode
 	bool		holds_shards;	/* new shards may be placed here */
 	uint64		system_id;		/* of its server; equal for nodes that share
 								 * one server (and so roles, tablespaces) */
-	char	   *state;			/* 'active' */
+	bool		is_active;		/* it has not been given up ('down') */
 } ShoalNode;
 
 /* values of ShoalTable.kind and ShoalGroup.kind */

@@ -564,7 +564,8 @@ read_nodes(int local_id)
 			DatumGetBool(values[SHOAL_NODE_HOLDS_SHARDS - 1]);
 		node->system_id =
 			(uint64) DatumGetInt64(values[SHOAL_NODE_SYSTEM_ID - 1]);
-		node->state = TextDatumGetCString(values[SHOAL_NODE_STATE - 1]);
+		node->is_active =
+			strcmp(TextDatumGetCString(values[SHOAL_NODE_STATE - 1]), "active") == 0;
 		node->is_local = node->node_id == local_id;
 		nodes = lappend(nodes, node);
 	}
@@ -614,7 +615,7 @@ get_nodes(List **all, List **active, int *local_id)
 	{
 		ShoalNode  *node = lfirst(lc);
 
-		if (strcmp(node->state, "active") == 0)
+		if (node->is_active)
 			usable = lappend(usable, node);
 	}
 	MemoryContextSwitchTo(old);

@@ -378,7 +378,7 @@ is_given_up(int node_id)
 
 	(void) shoal_health_await_node(node_id);
 	node = shoal_meta_node(node_id);
-	return node != NULL && strcmp(node->state, "active") != 0;
+	return node != NULL && !node->is_active;
 }
 
 /* Sends the segments of a piece to those whom they are for. */

@@ -108,7 +108,7 @@ shoal_internal_ping(PG_FUNCTION_ARGS)
 	bool		active;
 
 	shoal_xact_check_internal();
-	active = node != NULL && strcmp(node->state, "active") == 0;
+	active = node != NULL && node->is_active;
 	if (active && !shoal_health_note_ping(node_id))
 		PG_RETURN_NULL();
 	PG_RETURN_BOOL(active);
@@ -164,7 +164,7 @@ read_metadata(void)
 
 		if (node->is_local)
 		{
-			local_down = strcmp(node->state, "active") != 0;
+			local_down = !node->is_active;
 			continue;
 		}
 		old = MemoryContextSwitchTo(TopMemoryContext);
@@ -175,7 +175,7 @@ read_metadata(void)
 			peers = lappend(peers, peer);
 		}
 		MemoryContextSwitchTo(old);
-		peer->down = strcmp(node->state, "active") != 0;
+		peer->down = !node->is_active;
 		seen = lappend_int(seen, node->node_id);
 		shoal_health_set_peer(node->node_id, 0, peer->down);
 	}
@@ -205,7 +205,7 @@ read_metadata(void)
 			const ShoalNode *node = shoal_meta_node(group->copies[i].node_id);
 
 			if (group->copies[i].state != SHOAL_COPY_ACTIVE && node &&
-				strcmp(node->state, "active") == 0)
+				node->is_active)
 				broken = true;
 		}
 	}

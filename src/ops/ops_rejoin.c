@@ -62,7 +62,7 @@ settle_prepared(int node_id)
 
 		if (node->node_id == node_id)
 			continue;
-		if (strcmp(node->state, "active") == 0)
+		if (node->is_active)
 		{
 			active = lappend_int(active, node->node_id);
 			there = lappend_int(there, node->node_id);
@@ -174,7 +174,7 @@ ops_rejoin_nodes(void)
 	{
 		const ShoalNode *node = lfirst(lc);
 
-		if (!node->is_local && strcmp(node->state, "down") == 0 &&
+		if (!node->is_local && !node->is_active &&
 			shoal_health_answers(node->node_id))
 		{
 			MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);

@@ -154,7 +154,7 @@ shoal_xact_conn(int node_id, int flags)
 	{
 		const ShoalNode *node = shoal_meta_node(node_id);
 
-		if (node && strcmp(node->state, "active") != 0)
+		if (node && !node->is_active)
 			ereport(ERROR,
 					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 					 errmsg("node \"%s\" is down", node->server_name),
@@ -242,7 +242,7 @@ note_missed(const char *sql)
 	{
 		const ShoalNode *node = lfirst(lc);
 
-		if (strcmp(node->state, "down") == 0 && shoal_xact_on_missed)
+		if (!node->is_active && shoal_xact_on_missed)
 			shoal_xact_on_missed(node->node_id, sql);
 	}
 }

@@ -233,7 +233,7 @@ xact_recover(bool *all)
 		const ShoalNode *node = shoal_meta_node(xact_node_of_gid(lfirst(lc)));
 
 		/* one that was given up has to be told when it comes back */
-		if (!*all || (node && strcmp(node->state, "active") != 0))
+		if (!*all || (node && !node->is_active))
 			records = foreach_delete_current(records, lc);
 	}
 	xact_record_delete(records);
