@@ -43,6 +43,21 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*), sum(b) FROM t;
 SELECT b FROM t WHERE a = 150;
 ROLLBACK;
+-- a COPY is a statement under way like any other: what its triggers have
+-- written they read, although the replicas lack it yet
+CREATE TABLE log (a int, seen int);
+CREATE FUNCTION write_and_read() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO t VALUES (NEW.a, 1000);
+	NEW.seen := (SELECT count(*) FROM t WHERE b = 1000);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER log BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION write_and_read();
+COPY log (a) FROM PROGRAM 'seq 1001 1020';
+SELECT count(*), count(*) FILTER (WHERE seen = a - 1000) FROM log;
+INSERT INTO log SELECT generate_series(1021, 1030);
+SELECT count(*), count(*) FILTER (WHERE seen = a - 1000) FROM log;
+DELETE FROM t WHERE b = 1000;
 -- each copy is read sometimes
 CREATE FUNCTION nodes_of(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

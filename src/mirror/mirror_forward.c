@@ -552,12 +552,6 @@ shoal_mirror_forward(void)
 
 /* ---- statements ---- */
 
-static bool
-writes(QueryDesc *desc)
-{
-	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
-}
-
 /*
  * Whether a statement is about shards.  If this node is cut off, what it would
  * read here may be old.
@@ -590,36 +584,28 @@ static void
 run(QueryDesc *desc, ScanDirection direction, uint64 count
 	SHOAL_EXECUTE_ONCE_PARAM)
 {
-	bool		write = writes(desc);
-
 	if (npieces > 0 && shoal_xact_depth() == 0)
 		forward(false);
 	if (!shoal_health_has_lease() && uses_shards(desc->plannedstmt))
 		shoal_health_require_lease(true);
-	if (write)
-		mirror_enter_write(desc->estate->es_output_cid);
+	if (shoal_xact_writes(desc))
+		mirror_trigger_begin(desc->estate->es_output_cid);
 	if (next_run)
 		next_run(desc, direction, count SHOAL_EXECUTE_ONCE);
 	else
 		standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
-	if (write)
-		mirror_leave_write();
 }
 
 /* AFTER triggers are fired here. */
 static void
 finish(QueryDesc *desc)
 {
-	bool		write = writes(desc);
-
-	if (write)
-		mirror_enter_write(desc->estate->es_output_cid);
+	if (shoal_xact_writes(desc))
+		mirror_trigger_begin(desc->estate->es_output_cid);
 	if (next_finish)
 		next_finish(desc);
 	else
 		standard_ExecutorFinish(desc);
-	if (write)
-		mirror_leave_write();
 	mirror_flush();
 	mirror_forward();
 }
@@ -630,27 +616,28 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 			QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	bool		copy = IsA(pstmt->utilityStmt, CopyStmt);
+	bool		write = copy && ((CopyStmt *) pstmt->utilityStmt)->is_from;
 
 	if (npieces > 0 && utilities == 0 && IsTransactionState())
 		forward(false);
 	utilities++;
-	if (copy)
+	if (write)
 	{
-		mirror_enter_write(GetCurrentCommandId(false));
-		if (shoal_scope_says_copies(pstmt, query_string))
-			shoal_scope_copies_here = true;
+		mirror_trigger_begin(GetCurrentCommandId(false));
+		shoal_xact_enter_copy();
 	}
+	if (copy && shoal_scope_says_copies(pstmt, query_string))
+		shoal_scope_copies_here = true;
 	if (next_utility)
 		next_utility(pstmt, query_string, read_only_tree, context, params, env,
 					 dest, qc);
 	else
 		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
 								params, env, dest, qc);
+	if (write)
+		shoal_xact_leave_copy();
 	if (copy)
-	{
-		mirror_leave_write();
 		shoal_scope_copies_here = false;
-	}
 	/* an error, or a COMMIT in a procedure, has set it to 0 */
 	utilities = Max(utilities - 1, 0);
 	if (!IsTransactionState())
@@ -699,8 +686,6 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 	int			level = GetCurrentTransactionNestLevel();
 	bool		commit = event == SUBXACT_EVENT_COMMIT_SUB;
 
-	if (event == SUBXACT_EVENT_START_SUB)
-		mirror_trigger_start_sub(level);
 	if (!commit && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	mirror_trigger_end_sub(level, commit);

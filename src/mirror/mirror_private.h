@@ -70,16 +70,14 @@ extern void mirror_hand_on(const char *data, int len);
 
 /* Hands on what has been collected, if no statement is in the middle of it. */
 extern void mirror_flush(void);
-extern void mirror_trigger_start_sub(int level);
 extern void mirror_trigger_end_sub(int level, bool commit);
 extern void mirror_trigger_reset(void);
 
 /* Whether the transaction has written, here, to a table with replicas. */
 extern bool mirror_wrote;
 
-/* A statement that writes begins, with its command id, or ends; nested ones count. */
-extern void mirror_enter_write(CommandId cid);
-extern void mirror_leave_write(void);
+/* A statement that writes is about to be run, with its command id. */
+extern void mirror_trigger_begin(CommandId cid);
 
 /* ---- mirror_fill.c ---- */
 

@@ -55,6 +55,7 @@
 #include "mirror/mirror_private.h"
 #include "remote/remote.h"
 #include "scope/scope.h"
+#include "xact/xact.h"
 #include "xact/xact_health.h"
 
 PG_FUNCTION_INFO_V1(shoal_mirror_change);
@@ -98,16 +99,13 @@ static HTAB *versions = NULL;
 static bool out_of_order = false;
 static bool in_pieces = true;	/* only quiet tables so far */
 
-/* statements that write and have not ended, the outermost one's command id */
-static int	writers = 0;
+/* of the outermost statement that writes */
 static CommandId outermost_cid = 0;
+static Oid	checked_relid = InvalidOid; /* by the one that is a COPY */
+static bool piece_sent = false;
+
 /* the transaction has written to a table with replicas */
 bool		mirror_wrote = false;
-
-static Oid	checked_relid = InvalidOid; /* by the one that is a COPY */
-static bool piece_sent = false;	/* of the outermost one */
-static int *writers_of_sub = NULL;
-static int	max_subs = 0;
 
 /* ---- entries ---- */
 
@@ -227,7 +225,7 @@ is_known(MirrorRel *rel, TupleTableSlot *slot)
 		return false;
 	}
 	/* those that were noted and are not there any more have been sent */
-	if ((in_pieces && writers <= 1) || !made_by_statement(slot))
+	if ((in_pieces && shoal_xact_writers() <= 1) || !made_by_statement(slot))
 		return true;
 	if (piece_sent)
 		ereport(ERROR,
@@ -246,7 +244,7 @@ note_change(Relation rel, MirrorRel *target, TupleTableSlot *old_slot,
 
 	if (batch_cxt == NULL)
 		begin_batch();
-	if (!target->quiet || writers > 1)
+	if (!target->quiet || shoal_xact_writers() > 1)
 		in_pieces = false;
 	entry.rel = target;
 	entry.level = GetCurrentTransactionNestLevel();
@@ -425,16 +423,16 @@ send_entries(void)
 void
 mirror_flush(void)
 {
-	if (writers == 0)
+	if (shoal_xact_writers() == 0)
 		send_entries();
 }
 
 /* ---- statements and transactions ---- */
 
 void
-mirror_enter_write(CommandId cid)
+mirror_trigger_begin(CommandId cid)
 {
-	if (writers++ == 0)
+	if (shoal_xact_writers() == 0)
 	{
 		outermost_cid = cid;
 		checked_relid = InvalidOid;
@@ -443,34 +441,8 @@ mirror_enter_write(CommandId cid)
 }
 
 void
-mirror_leave_write(void)
-{
-	if (writers > 0)
-		writers--;
-}
-
-void
-mirror_trigger_start_sub(int level)
-{
-	if (level >= max_subs)
-	{
-		int			max = Max(16, level * 2);
-
-		if (writers_of_sub == NULL)
-			writers_of_sub = MemoryContextAlloc(TopMemoryContext,
-												max * sizeof(int));
-		else
-			writers_of_sub = repalloc(writers_of_sub, max * sizeof(int));
-		max_subs = max;
-	}
-	writers_of_sub[level] = writers;
-}
-
-void
 mirror_trigger_end_sub(int level, bool commit)
 {
-	if (!commit && level < max_subs)
-		writers = writers_of_sub[level];
 	while (!commit && nentries > 0 && entries[nentries - 1].level >= level)
 		entries[--nentries].rel->pending--;
 	for (int i = nentries - 1; i >= 0; i--)
@@ -487,7 +459,6 @@ mirror_trigger_end_sub(int level, bool commit)
 void
 mirror_trigger_reset(void)
 {
-	writers = 0;
 	end_batch();
 }
 
@@ -569,7 +540,7 @@ shoal_mirror_change(PG_FUNCTION_ARGS)
 		note_change(rel, target, data->tg_trigslot, NULL);
 	else
 		note_change(rel, target, data->tg_trigslot, data->tg_newslot);
-	if (batch_size >= PIECE_SIZE && in_pieces && writers <= 1)
+	if (batch_size >= PIECE_SIZE && in_pieces && shoal_xact_writers() <= 1)
 	{
 		send_entries();
 		piece_sent = true;

@@ -111,8 +111,16 @@ extern void shoal_snapshot_for_fragment(QueryDesc *desc);
 /* How many executors are running, one within the other. */
 extern int	shoal_xact_depth(void);
 
-/* Whether the statement of one of them writes. */
-extern bool shoal_xact_is_writing(void);
+/* Whether a statement writes. */
+extern bool shoal_xact_writes(const QueryDesc *desc);
+
+/*
+ * How many statements that write are under way, one within the other.  Whoever
+ * runs a COPY FROM says so.
+ */
+extern int	shoal_xact_writers(void);
+extern void shoal_xact_enter_copy(void);
+extern void shoal_xact_leave_copy(void);
 
 /*
  * Serialises schema and metadata changes of the whole cluster until the end

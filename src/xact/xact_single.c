@@ -37,15 +37,16 @@ static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 
 static int	depth = 0;
-static int	writers = 0;		/* of them, those whose statement writes */
+static int	writers = 0;		/* of them, those whose statement writes; and
+								 * COPY FROM */
 
 /* the depth at which each open subtransaction was started, and the writers */
 static int *depth_of_sub = NULL;
 static int *writers_of_sub = NULL;
 static int	max_subs = 0;
 
-static int
-writes(QueryDesc *desc)
+bool
+shoal_xact_writes(const QueryDesc *desc)
 {
 	return desc->operation != CMD_SELECT || desc->plannedstmt->hasModifyingCTE;
 }
@@ -57,7 +58,7 @@ count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 	MemoryContext caller = CurrentMemoryContext;
 
 	depth++;
-	writers += writes(desc);
+	writers += shoal_xact_writes(desc);
 	PG_TRY();
 	{
 		if (previous_run)
@@ -71,7 +72,7 @@ count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 	}
 	PG_END_TRY();
 	depth--;
-	writers -= writes(desc);
+	writers -= shoal_xact_writes(desc);
 	xact_tell_xid();
 }
 
@@ -80,13 +81,13 @@ static void
 count_finish(QueryDesc *desc)
 {
 	depth += 2;
-	writers += writes(desc);
+	writers += shoal_xact_writes(desc);
 	if (previous_finish)
 		previous_finish(desc);
 	else
 		standard_ExecutorFinish(desc);
 	depth -= 2;
-	writers -= writes(desc);
+	writers -= shoal_xact_writes(desc);
 	xact_tell_xid();
 }
 
@@ -96,10 +97,22 @@ shoal_xact_depth(void)
 	return depth;
 }
 
-bool
-shoal_xact_is_writing(void)
+int
+shoal_xact_writers(void)
 {
-	return writers > 0;
+	return writers;
+}
+
+void
+shoal_xact_enter_copy(void)
+{
+	writers++;
+}
+
+void
+shoal_xact_leave_copy(void)
+{
+	writers--;
 }
 
 void
