@@ -73,6 +73,9 @@ extern void shoal_ddl_mirror_table(Oid relid, int group_id);
 /* Empties a table without looking at foreign keys or firing triggers. */
 extern void shoal_ddl_empty_table(Oid relid);
 
+/* The tables of a colocation group that have shards, or are one: their OIDs. */
+extern List *shoal_ddl_group_leaves(int group_id);
+
 /* ---- ddl_partition.c: on this node only ---- */
 
 /* What a partitioned table cannot remember for its partitions. */

@@ -27,10 +27,8 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
@@ -67,9 +65,8 @@ PG_FUNCTION_INFO_V1(shoal_internal_mirror_group);
 #define LOCK_PAUSE 100
 #define LOCK_PATIENCE (60 * 1000)
 
-/* The tables of a group that have shards, or are one. */
-static List *
-leaves(int group_id)
+List *
+shoal_ddl_group_leaves(int group_id)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -103,67 +100,41 @@ local_copy(Oid relid, int shard, LOCKMODE mode)
 /* ---- locks ---- */
 
 /* What is to be locked. */
-typedef struct WantedLock
+typedef struct WantedLocks
 {
-	Oid			relid;			/* a table of the group */
-	int			shard;			/* its copy of that; -1: the table itself */
+	List	   *relids;			/* tables of a group */
+	int			shard;			/* their copies of that; -1: the tables */
 	LOCKMODE	mode;
-} WantedLock;
+} WantedLocks;
 
-/* One attempt; false if it took too long (milliseconds). */
-static bool
-try_locks(List *wanted, int wait)
+static void
+take_locks(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool locked = false;
+	WantedLocks *wanted = arg;
 	ListCell   *lc;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+	foreach(lc, wanted->relids)
 	{
-		int			nest_level = NewGUCNestLevel();
-
-		(void) set_config_option("lock_timeout", psprintf("%d", wait), PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
-		foreach(lc, wanted)
-		{
-			WantedLock *lock = lfirst(lc);
-
-			if (lock->shard < 0)
-				LockRelationOid(lock->relid, lock->mode);
-			else
-				(void) local_copy(lock->relid, lock->shard, lock->mode);
-		}
-		AtEOXact_GUC(true, nest_level);
-		ReleaseCurrentSubTransaction();
-		locked = true;
+		if (wanted->shard < 0)
+			LockRelationOid(lfirst_oid(lc), wanted->mode);
+		else
+			(void) local_copy(lfirst_oid(lc), wanted->shard, wanted->mode);
 	}
-	PG_CATCH();
-	{
-		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return locked;
 }
 
-/* Takes all locks (List of WantedLock *), or none at any moment. */
+/*
+ * Locks tables of a group (list of OIDs), or their copies of a shard: all, or
+ * none at any moment.
+ */
 static void
-lock_patiently(List *wanted, int group_id)
+lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
 {
+	WantedLocks wanted = {relids, shard, mode};
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													LockTimeout > 0 ? LockTimeout : LOCK_PATIENCE);
 	int			wait = LOCK_WAIT;
 
-	while (!try_locks(wanted, wait))
+	while (!shoal_xact_try_locks(take_locks, &wanted, wait))
 	{
 		wait = Min(wait + wait / 2, LOCK_WAIT_MAX);
 		if (GetCurrentTimestamp() > until)
@@ -179,29 +150,10 @@ lock_patiently(List *wanted, int group_id)
 	}
 }
 
-/* Locks tables of a group (list of OIDs), or their copies of a shard. */
-static void
-lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
-{
-	List	   *wanted = NIL;
-	ListCell   *lc;
-
-	foreach(lc, relids)
-	{
-		WantedLock *lock = palloc(sizeof(WantedLock));
-
-		lock->relid = lfirst_oid(lc);
-		lock->shard = shard;
-		lock->mode = mode;
-		wanted = lappend(wanted, lock);
-	}
-	lock_patiently(wanted, group_id);
-}
-
 static void
 lock_group(int group_id, int shard, LOCKMODE mode)
 {
-	lock_tables(leaves(group_id), group_id, shard, mode);
+	lock_tables(shoal_ddl_group_leaves(group_id), group_id, shard, mode);
 }
 
 /* shoal.internal_lock_shard(group, shard): against writers, until the end */
@@ -248,7 +200,7 @@ shoal_internal_make_copy(PG_FUNCTION_ARGS)
 	shoal_xact_check_internal();
 	if (group->kind == SHOAL_KIND_DISTRIBUTED)
 		lock_group(group_id, -1, AccessExclusiveLock);
-	foreach(lc, leaves(group_id))
+	foreach(lc, shoal_ddl_group_leaves(group_id))
 	{
 		Oid			relid = lfirst_oid(lc);
 
@@ -314,7 +266,7 @@ shoal_internal_drop_copy(PG_FUNCTION_ARGS)
 
 	shoal_xact_check_internal();
 	lock_group(group_id, -1, AccessExclusiveLock);
-	foreach(lc, leaves(group_id))
+	foreach(lc, shoal_ddl_group_leaves(group_id))
 	{
 		Oid			relid = lfirst_oid(lc);
 		ObjectAddress address;
@@ -345,7 +297,7 @@ shoal_internal_mirror_group(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	shoal_xact_check_internal();
-	foreach(lc, leaves(PG_GETARG_INT32(0)))
+	foreach(lc, shoal_ddl_group_leaves(PG_GETARG_INT32(0)))
 		shoal_ddl_mirror_table(lfirst_oid(lc), PG_GETARG_INT32(0));
 	PG_RETURN_VOID();
 }
@@ -358,7 +310,7 @@ shoal_internal_empty_copy(PG_FUNCTION_ARGS)
 
 	shoal_xact_check_internal();
 	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), AccessExclusiveLock);
-	foreach(lc, leaves(PG_GETARG_INT32(0)))
+	foreach(lc, shoal_ddl_group_leaves(PG_GETARG_INT32(0)))
 	{
 		Oid			copy = local_copy(lfirst_oid(lc), PG_GETARG_INT32(1),
 									  AccessExclusiveLock);
@@ -399,7 +351,7 @@ shoal_internal_shard_size(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	shoal_xact_check_internal();
-	foreach(lc, leaves(PG_GETARG_INT32(0)))
+	foreach(lc, shoal_ddl_group_leaves(PG_GETARG_INT32(0)))
 	{
 		Oid			copy = local_copy(lfirst_oid(lc), PG_GETARG_INT32(1),
 									  AccessShareLock);

@@ -137,15 +137,8 @@ shoal_ddl_begin_change(const char *function)
 void
 shoal_ddl_begin_internal(void)
 {
-	static const char start[] = "/*shoal local*/ SELECT shoal.internal_";
-
-	/* what the coordinator has sent, not what a function of a user's does */
-	if (shoal_origin == 0 || debug_query_string == NULL ||
-		strncmp(debug_query_string, start, strlen(start)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("this function is called by Shoal itself"),
-				 errhint("Use shoal.create_distributed_table() and its like.")));
+	shoal_xact_check_call(XACT_INTERNAL_CALL,
+						  "Use shoal.create_distributed_table() and its like.");
 }
 
 /* ---- foreign keys around a conversion ---- */

@@ -426,30 +426,9 @@ want_rows(Target *target, Reader reader)
 static WantedRow *
 wanted_by_row(Target *target, ShoalEncoder *encoder, TupleTableSlot *slot)
 {
-	StringInfoData buf;
-	Datum	   *values = palloc(sizeof(Datum) * (target->ncols + 1));
-	bool	   *nulls = palloc(sizeof(bool) * (target->ncols + 1));
-	ShoalParams *params;
-	uint64		hash;
+	StringInfo	row = mirror_encode_row(encoder, target->ncols, target->attnums, slot);
+	uint64		hash = hash_values((Reader) {row->data, row->data + row->len});
 
-	slot_getallattrs(slot);
-	for (int i = 0; i < target->ncols; i++)
-	{
-		values[i] = slot->tts_values[target->attnums[i] - 1];
-		nulls[i] = slot->tts_isnull[target->attnums[i] - 1];
-	}
-	params = shoal_wire_params(encoder, values, nulls);
-	initStringInfo(&buf);
-	for (int i = 0; i < target->ncols; i++)
-	{
-		uint32		net = pg_hton32(nulls[i] ? (uint32) -1 :
-									(uint32) params->lengths[i]);
-
-		appendBinaryStringInfo(&buf, (char *) &net, sizeof(net));
-		if (!nulls[i])
-			appendBinaryStringInfo(&buf, params->values[i], params->lengths[i]);
-	}
-	hash = hash_values((Reader) {buf.data, buf.data + buf.len});
 	return hash_search(target->wanted, &hash, HASH_FIND, NULL);
 }
 
@@ -491,20 +470,14 @@ scan_for_rows(Target *target, ShoalEncoder *encoder)
 	SnapshotData dirty;
 	TableScanDesc scan;
 	TransactionId wait_for = InvalidTransactionId;
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "Shoal rows",
-											  ALLOCSET_DEFAULT_SIZES);
 
 	InitDirtySnapshot(dirty);
 	scan = table_beginscan(target->rel, &dirty, 0, NULL);
 	while (!TransactionIdIsValid(wait_for) &&
 		   table_scan_getnextslot(scan, ForwardScanDirection, target->found))
 	{
-		MemoryContext old = MemoryContextSwitchTo(cxt);
 		WantedRow  *wanted = wanted_by_row(target, encoder, target->found);
 
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(cxt);
 		CHECK_FOR_INTERRUPTS();
 		if (wanted == NULL || wanted->found >= wanted->wanted)
 			continue;
@@ -515,7 +488,6 @@ scan_for_rows(Target *target, ShoalEncoder *encoder)
 	}
 	table_endscan(scan);
 	ExecClearTuple(target->found);
-	MemoryContextDelete(cxt);
 	return wait_for;
 }
 

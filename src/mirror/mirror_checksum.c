@@ -54,6 +54,7 @@
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 #include "mirror/mirror_verify.h"
+#include "xact/xact.h"
 
 PG_FUNCTION_INFO_V1(shoal_internal_verify_sums);
 PG_FUNCTION_INFO_V1(shoal_internal_verify_buckets);
@@ -183,17 +184,11 @@ shoal_mirror_table_name(Oid relid)
 static const ShoalTable *
 begin_internal(Oid relid)
 {
-	static const char start[] = MIRROR_VERIFY_MARKER MIRROR_VERIFY_CALL;
 	const ShoalTable *table;
 
-	/* what the coordinator has sent, not what a function of a user's does */
-	if (!asking_here &&
-		(shoal_origin == 0 || debug_query_string == NULL ||
-		 strncmp(debug_query_string, start, strlen(start)) != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("this function is called by Shoal itself"),
-				 errhint("Use shoal.verify_table().")));
+	if (!asking_here)
+		shoal_xact_check_call(MIRROR_VERIFY_MARKER MIRROR_VERIFY_CALL,
+							  "Use shoal.verify_table().");
 	LockRelationOid(relid, AccessShareLock);
 	table = shoal_meta_table(relid);
 	if (table == NULL)

@@ -537,8 +537,9 @@ forward(bool last)
 	spool = NULL;
 }
 
-void
-mirror_forward(void)
+/* Sends to the replicas what has come, if this is a place for that. */
+static void
+forward_if_due(void)
 {
 	if (npieces > 0 && !can_wait())
 		forward(false);
@@ -607,7 +608,7 @@ finish(QueryDesc *desc)
 	else
 		standard_ExecutorFinish(desc);
 	mirror_flush();
-	mirror_forward();
+	forward_if_due();
 }
 
 static void
@@ -643,7 +644,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	if (!IsTransactionState())
 		return;
 	mirror_flush();
-	mirror_forward();
+	forward_if_due();
 }
 
 /* ---- transactions ---- */

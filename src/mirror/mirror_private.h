@@ -134,7 +134,4 @@ extern void mirror_take_segments(const char *data, int len);
 /* Encodes segments as text that has no zero bytes; palloc'd, len excludes the end. */
 extern char *mirror_encode(const char *data, int len, int *encoded_len);
 
-/* Sends to the replicas what has come. */
-extern void mirror_forward(void);
-
 #endif							/* MIRROR_PRIVATE_H */

@@ -185,29 +185,6 @@ step_begin_writes(int group_id, int shard, int node_id)
 	return bytes;
 }
 
-/* The tables of a group that have rows, as a list of OIDs. */
-static List *
-tables_to_fill(int group_id, MemoryContext context)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-	MemoryContext old;
-
-	ops_job_begin();
-	old = MemoryContextSwitchTo(context);
-	foreach(lc, shoal_meta_table_oids(group_id))
-	{
-		Oid			relid = lfirst_oid(lc);
-
-		if (get_rel_relkind(relid) == RELKIND_RELATION ||
-			shoal_ddl_is_leaf(relid))
-			result = lappend_oid(result, relid);
-	}
-	MemoryContextSwitchTo(old);
-	ops_job_commit();
-	return result;
-}
-
 char *
 ops_copies_call(int node_id, const char *call)
 {
@@ -294,9 +271,16 @@ step_fill(int group_id, int shard, int node_id, OpsRepaired *repaired)
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "Shoal tables to fill",
 												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	List	   *tables;
 	ListCell   *lc;
 
-	foreach(lc, tables_to_fill(group_id, context))
+	ops_job_begin();
+	old = MemoryContextSwitchTo(context);
+	tables = list_copy(shoal_ddl_group_leaves(group_id));
+	MemoryContextSwitchTo(old);
+	ops_job_commit();
+	foreach(lc, tables)
 	{
 		uint64		block = 0;
 

@@ -8,15 +8,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
@@ -104,41 +101,20 @@ shoal_ops_call(int node_id, const char *call)
 	return result;
 }
 
-/* One attempt; false if locks were not to be had in time. */
-static bool
-try_calls(int n, const int *nodes, char *const *calls, int milliseconds)
+typedef struct Calls
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	int			n;
+	const int  *nodes;
+	char	   *const *calls;
+} Calls;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		int			nest_level = NewGUCNestLevel();
+static void
+call_all(void *arg)
+{
+	Calls	   *all = arg;
 
-		(void) set_config_option("lock_timeout", psprintf("%d", milliseconds),
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-								 true, 0, false);
-		for (int i = 0; i < n; i++)
-			(void) shoal_ops_call(nodes[i], calls[i]);
-		AtEOXact_GUC(true, nest_level);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-		ReThrowError(error);
-	return error == NULL;
+	for (int i = 0; i < all->n; i++)
+		(void) shoal_ops_call(all->nodes[i], all->calls[i]);
 }
 
 void
@@ -146,9 +122,10 @@ shoal_ops_call_together(int n, const int *nodes, char *const *calls)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													LockTimeout > 0 ? LockTimeout : PATIENCE);
+	Calls		all = {n, nodes, calls};
 	int			milliseconds = FIRST_WAIT;
 
-	while (!try_calls(n, nodes, calls, milliseconds))
+	while (!shoal_xact_try_locks(call_all, &all, milliseconds))
 	{
 		if (GetCurrentTimestamp() > until)
 			ereport(ERROR,

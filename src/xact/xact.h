@@ -129,11 +129,24 @@ extern void shoal_xact_leave_copy(void);
  */
 extern void shoal_xact_lock_cluster(void);
 
+/* How coordinators call the functions that are for them only. */
+#define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
+
 /*
- * Error 42501 unless a coordinator has called the function, as
- * "/+shoal local+/ SELECT shoal.internal_..." (with * for +).
+ * Error 42501 unless a coordinator has called the function, in a statement
+ * that begins so (or, shoal_xact_check_internal, with XACT_INTERNAL_CALL).
+ * The hint may be NULL.
  */
 extern void shoal_xact_check_internal(void);
+extern void shoal_xact_check_call(const char *start, const char *hint);
+
+/*
+ * Has "take" take several locks, each waiting for so long at most, in a
+ * subtransaction.  False if one was not to be had (55P03), and then none is
+ * held.  Other errors are raised as they come.
+ */
+extern bool shoal_xact_try_locks(void (*take) (void *arg), void *arg,
+								 int milliseconds);
 
 /*
  * Called with what shoal_xact_run sends to all nodes, for each node that was

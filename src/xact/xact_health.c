@@ -372,6 +372,16 @@ shoal_health_is_refused(int node_id)
 					has_voted(peer, shoal_health_now()));
 }
 
+void
+shoal_health_check_origin(void)
+{
+	if (shoal_health_is_refused(shoal_origin))
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+				 errmsg("node %d is given up by the other nodes", shoal_origin),
+				 errhint("Connect to another node until it takes part again.")));
+}
+
 /* ---- who asks ---- */
 
 bool

@@ -68,6 +68,9 @@ extern bool shoal_health_answers(int node_id);
  */
 extern bool shoal_health_is_refused(int node_id);
 
+/* Error 57P03 if this session is of such a node. */
+extern void shoal_health_check_origin(void);
+
 /* The node that this backend takes back, so that it may be waited for; 0: none. */
 extern int	shoal_health_restored;
 

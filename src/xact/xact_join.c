@@ -301,18 +301,23 @@ take_cluster_lock(void)
 					   1, ExclusiveLock);
 }
 
-/* The statement that the coordinator has sent is a call of such a function. */
+void
+shoal_xact_check_call(const char *start, const char *hint)
+{
+	/* what the coordinator has sent, not what a function of a user's does */
+	if (shoal_origin == 0 || debug_query_string == NULL ||
+		strncmp(debug_query_string, start, strlen(start)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this function is called by Shoal itself"),
+				 hint ? errhint("%s", hint) : 0));
+}
+
 void
 shoal_xact_check_internal(void)
 {
-	if (shoal_xact_calls_itself)
-		return;
-	if (shoal_origin == 0 || debug_query_string == NULL ||
-		strncmp(debug_query_string, XACT_INTERNAL_CALL,
-				strlen(XACT_INTERNAL_CALL)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("this function is called by Shoal itself")));
+	if (!shoal_xact_calls_itself)
+		shoal_xact_check_call(XACT_INTERNAL_CALL, NULL);
 }
 
 Datum

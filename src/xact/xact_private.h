@@ -15,9 +15,6 @@ extern bool xact_used_nodes;
 /* Connections with an open transaction (caller's list). */
 extern List *xact_open_conns(void);
 
-/* how the functions are called that are for coordinators only */
-#define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
-
 /* xact_gate.c */
 extern void xact_gate_enter(void);
 extern void xact_gate_leave(void);

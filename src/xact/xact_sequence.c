@@ -269,11 +269,7 @@ shoal_internal_sequence_ahead(PG_FUNCTION_ARGS)
 	int			context;
 
 	shoal_xact_check_internal();
-	if (shoal_health_is_refused(shoal_origin))
-		ereport(ERROR,
-				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-				 errmsg("node %d is given up by the other nodes", shoal_origin),
-				 errhint("Connect to another node until it takes part again.")));
+	shoal_health_check_origin();
 	GetUserIdAndSecContext(&userid, &context);
 	SetUserIdAndSecContext(shoal_meta_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);

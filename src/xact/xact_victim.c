@@ -236,12 +236,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		shoal_meta_enabled() && shoal_origin > 0)
 	{
 		xact_victim_note_origin();
-		if (shoal_health_is_refused(shoal_origin))
-			ereport(ERROR,
-					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-					 errmsg("node %d is given up by the other nodes",
-							shoal_origin),
-					 errhint("Connect to another node until it takes part again.")));
+		shoal_health_check_origin();
 	}
 	PG_TRY();
 	{
