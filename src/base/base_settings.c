@@ -29,6 +29,7 @@ bool		shoal_enable_partitionwise = true;
 bool		shoal_enable_shard_scan = true;
 int			shoal_batch_size = 500;
 int			shoal_processors = 0;
+int			shoal_max_statement_connections = 4;
 bool		shoal_consistent_reads = true;
 int			shoal_recovery_interval = 5;
 int			shoal_failover_time = 3000;
@@ -98,6 +99,11 @@ shoal_settings_init(void)
 							"Nodes of one machine divide them when they work on a query in parallel.",
 							&shoal_processors, 0, 0, INT_MAX,
 							PGC_SUSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("shoal.max_statement_connections",
+							"Number of connections to one node that a statement may use at once.",
+							"Several are used for large parts of queries that the node can't run in parallel.",
+							&shoal_max_statement_connections, 4, 1, 64,
+							PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	define_switch("shoal.forward_ddl",
 				  "Runs this session's schema changes on all nodes.",
 				  &shoal_forward_ddl);

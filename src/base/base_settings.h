@@ -67,6 +67,11 @@ extern int	shoal_batch_size;
 extern int	shoal_processors;
 
 /*
+ * shoal.max_statement_connections: to one node that a statement uses at once
+ */
+extern int	shoal_max_statement_connections;
+
+/*
  * shoal.consistent_reads: off saves a round trip of queries over several
  * nodes, which may then see a transaction on some of them only
  */

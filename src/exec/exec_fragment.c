@@ -704,6 +704,13 @@ shoal_run_start(ShoalRun *run)
 				 run->moves[foreach_current_index(lc)]);
 	if (run->frag->moves)
 		encode_params(run);
+	if (shoal_share_plan(run))
+	{
+		if (run->call.reading.moment == 0)
+			hold_moment(run);
+		run->call.snapshot = run->call.reading.snapshot;
+		shoal_share_deal(run);
+	}
 	if (run->frag->every_node)
 		start_every_node(run);
 	else if ((run->ntasks > 1 || run->call.any_copy) &&

@@ -109,6 +109,8 @@ typedef struct ShoalTask
 	int			node_id;
 	bool		local;
 	Bitmapset  *shards;			/* NULL: the local marker */
+	int			shares;			/* tasks that it is to be dealt to */
+	ShoalConn  *conn;			/* one beside the usual; NULL: that */
 	ShoalRequest *req;
 	ShoalLocal *run;
 	Tuplestorestate *store;		/* rows that had to be taken off the
@@ -237,6 +239,18 @@ extern void shoal_run_end(ShoalRun *run, bool reevaluate);
  * not known here.
  */
 extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
+
+/* ---- exec_share.c: several tasks for one node ---- */
+
+/*
+ * Works out, for a run that is prepared, how many connections each node's part
+ * is worth.  True if there is one with several; then the run must get a moment
+ * of its own, if it has none, and be dealt.  May ask nodes for sizes.
+ */
+extern bool shoal_share_plan(ShoalRun *run);
+
+/* Makes several tasks of one, as far as there are connections. */
+extern void shoal_share_deal(ShoalRun *run);
 
 /* ---- exec_scan.c ---- */
 

@@ -78,7 +78,7 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 	if (call->taking || call->reading.moment != 0)
 		flags |= SHOAL_SEND_HELD;
 
-	conn = shoal_xact_conn(task->node_id, join);
+	conn = task->conn ? task->conn : shoal_xact_conn(task->node_id, join);
 	if (call->taking)
 		shoal_moment_take(conn);
 	else if (call->reading.moment != 0)

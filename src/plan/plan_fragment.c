@@ -170,7 +170,8 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	result = lappend(result, string_node(frag->way));
 	result = lappend(result, string_node(frag->reason));
 	result = lappend(result, steps_to_lists(frag->steps, exprs));
-	return lappend(result, moves_to_lists(frag->moves, exprs));
+	result = lappend(result, moves_to_lists(frag->moves, exprs));
+	return lappend(result, frag->share_tables);
 }
 
 /* nexprs: how many of the expressions belong to what has been read before. */
@@ -207,6 +208,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->reason = node_string(list_nth(lists, 7));
 	frag->steps = lists_to_steps((List *) list_nth(lists, 8), exprs, nexprs);
 	frag->moves = lists_to_moves((List *) list_nth(lists, 9), exprs, nexprs);
+	frag->share_tables = (List *) list_nth(lists, 10);
 	return frag;
 }
 

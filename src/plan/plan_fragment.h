@@ -65,6 +65,7 @@ typedef struct ShoalFragment
 
 	List	   *steps;			/* ShoalFragmentStep *: what is worked out before */
 	List	   *moves;			/* ShoalFragmentMove *: what is moved before */
+	List	   *share_tables;	/* OID list, see plan_share.h */
 	List	   *sort;			/* ShoalSortKey *: each node's rows come in
 								 * this order and are to be merged */
 	const char *way;			/* "router", "push", "pull": for EXPLAIN */

@@ -21,6 +21,7 @@
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -254,6 +255,29 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	size->rows = answer->size.rows * factor;
 	size->bytes = answer->size.bytes * factor;
 	return true;
+}
+
+double
+shoal_size_on_node(int node_id, Oid relid)
+{
+	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+												  get_rel_name(relid));
+	char	   *question = psprintf("SELECT pg_catalog.sum(pg_catalog.pg_relation_size(relid))"
+									" FROM pg_catalog.pg_partition_tree(%s) WHERE isleaf",
+									quote_literal_cstr(name));
+	bool		known;
+	Answer	   *answer = find_answer(node_id, question, &known);
+
+	if (!known)
+	{
+		PGresult   *res = shoal_remote_query(shoal_xact_conn_outside(node_id),
+											 question, NULL);
+
+		answer->size.bytes = strtod(PQgetvalue(res, 0, 0), NULL);
+		PQclear(res);
+		answer->at = GetCurrentTimestamp();
+	}
+	return answer->size.bytes;
 }
 
 ShoalSize

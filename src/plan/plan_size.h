@@ -23,6 +23,9 @@ typedef struct ShoalSize
 extern bool shoal_size_of_query(Query *query, ParamListInfo params,
 								ShoalSize *size);
 
+/* Bytes of a sharded table's shards on another node; likewise a round trip. */
+extern double shoal_size_on_node(int node_id, Oid relid);
+
 /* Of columns (int list) of a table that only this node has, without conditions. */
 extern ShoalSize shoal_size_of_local(Oid relid, List *attnos);
 

@@ -37,6 +37,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
+#include "plan/plan_share.h"
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
 
@@ -499,6 +500,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	frag->params = plan_params(params);
 	frag->steps = shoal_step_compile(params);
 	frag->moves = shoal_moved_compile(query, params);
+	frag->share_tables = shoal_share_tables(query, shape);
 	frag->text = shoal_text_deparse(copy);
 	return frag;
 }

@@ -30,6 +30,8 @@ typedef struct ShoalConn
 {
 	int			node_id;
 	Oid			userid;
+	int			share;			/* 0: the usual one; else one of several to the
+								 * node that a statement uses at once */
 	PGconn	   *pg;				/* NULL or bad once the connection is dead */
 
 	/* owned by xact: */
@@ -83,6 +85,13 @@ extern ShoalConn *shoal_remote_conn(int node_id);
  * at once: no server runs there.  False if that is not certain.
  */
 extern bool shoal_remote_is_down(int node_id);
+
+/*
+ * A further connection to a node, besides the usual one, for the current user;
+ * its number (share) is 1 or more.  NULL if there is no room for one right
+ * now: nobody waits for it.
+ */
+extern ShoalConn *shoal_remote_conn_beside(int node_id, int share);
 
 /* All connections open in this backend (List of ShoalConn *, caller's list). */
 extern List *shoal_remote_all(void);

@@ -113,27 +113,33 @@ add_waiting(RemoteCount *count, int n)
 	LWLockRelease(counts_lock);
 }
 
-/*
- * Waits until there is room for one more connection, and counts it.  urgent:
- * the session has others already.  Error 53300 if it takes too long.
- */
-RemoteCount *
-remote_limit_take(int node_id, const char *label, bool urgent)
+static RemoteCount *
+count_of(int node_id)
 {
 	RemoteCount *count;
-	TimestampTz deadline = 0;
 
 	if (counts == NULL)
 		return NULL;
 	LWLockAcquire(counts_lock, LW_EXCLUSIVE);
 	count = find_count(node_id);
 	LWLockRelease(counts_lock);
-	if (count == NULL)
-		return NULL;
-	if (try_take(count, urgent))
-		return count;
+	return count;
+}
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), shoal_connection_wait);
+/* Counts one more connection if there is room for it; else false. */
+bool
+remote_limit_try(int node_id, RemoteCount **count)
+{
+	*count = count_of(node_id);
+	return *count == NULL || try_take(*count, false);
+}
+
+static void
+wait_for_room(RemoteCount *count, const char *label, bool urgent)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   shoal_connection_wait);
+
 	add_waiting(count, 1);
 	PG_TRY();
 	{
@@ -156,6 +162,19 @@ remote_limit_take(int node_id, const char *label, bool urgent)
 		add_waiting(count, -1);
 	}
 	PG_END_TRY();
+}
+
+/*
+ * Waits until there is room for one more connection, and counts it.  urgent:
+ * the session has others already.  Error 53300 if it takes too long.
+ */
+RemoteCount *
+remote_limit_take(int node_id, const char *label, bool urgent)
+{
+	RemoteCount *count = count_of(node_id);
+
+	if (count && !try_take(count, urgent))
+		wait_for_room(count, label, urgent);
 	return count;
 }
 

@@ -4,8 +4,9 @@
  *
  * There is one per node and user, kept until the backend ends, or until its
  * server or user mapping changes, or it breaks, or another session waits for one
- * (remote_limit.c).  Where rows are moved from node
- * to node there is a second one for these.  Besides there are separate ones,
+ * (remote_limit.c).  Statements that give a node several parts of their work
+ * at once have further ones beside it, until their transaction ends.  Where rows are moved from node
+ * to node there is another one for these.  Besides there are separate ones,
  * which end with an error of the transaction that opened them.
  */
 #include "postgres.h"
@@ -113,9 +114,13 @@ uncount_all(int code, Datum arg)
 	}
 }
 
-/* Opens a connection, when there is room for one at the node. */
+/*
+ * Opens a connection, when there is room for one at the node.  Who is not
+ * patient gets NULL if there is none now.
+ */
 static ShoalConn *
-open_counted(const RemoteTarget *target, RemoteCount *count, bool separate)
+open_counted(const RemoteTarget *target, RemoteCount *count, bool separate,
+			 bool patient)
 {
 	static bool registered = false;
 	MemoryContext context = CurrentMemoryContext;
@@ -145,6 +150,11 @@ open_counted(const RemoteTarget *target, RemoteCount *count, bool separate)
 			conn->priv->count = count;
 			return conn;
 		}
+		if (error->sqlerrcode == ERRCODE_TOO_MANY_CONNECTIONS && !patient)
+		{
+			remote_limit_give(count);
+			return NULL;
+		}
 		if (error->sqlerrcode != ERRCODE_TOO_MANY_CONNECTIONS ||
 			!remote_limit_wait_full(count, &deadline))
 		{
@@ -167,13 +177,15 @@ ask_capacity(ShoalConn *conn)
 	PQclear(res);
 }
 
+/* share > 0: NULL if there is no room. */
 static ShoalConn *
-open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
+open_to_node(int node_id, Oid userid, bool separate, bool for_rows, int share)
 {
 	const ShoalNode *node = shoal_meta_node(node_id);
 	RemoteTarget target;
 	uint32		server_hash;
 	uint32		mapping_hash;
+	RemoteCount *count = NULL;
 	ShoalConn  *conn;
 
 	if (node == NULL)
@@ -185,9 +197,15 @@ open_to_node(int node_id, Oid userid, bool separate, bool for_rows)
 
 	fill_target(&target, node, userid, &server_hash, &mapping_hash);
 	target.keep = for_rows || separate;
-	conn = open_counted(&target, separate ? NULL :
-						remote_limit_take(node_id, target.label,
-										  !dlist_is_empty(&connections)), separate);
+	if (share > 0 && !remote_limit_try(node_id, &count))
+		return NULL;
+	if (share == 0 && !separate)
+		count = remote_limit_take(node_id, target.label,
+								  !dlist_is_empty(&connections));
+	conn = open_counted(&target, count, separate, share == 0);
+	if (conn == NULL)
+		return NULL;
+	conn->share = share;
 	conn->priv->for_rows = for_rows;
 	conn->node_id = node_id;
 	conn->userid = userid;
@@ -225,7 +243,7 @@ connection_user(void)
 }
 
 static ShoalConn *
-pooled_conn(int node_id, bool for_rows)
+pooled_conn(int node_id, bool for_rows, int share)
 {
 	Oid			userid = connection_user();
 	dlist_iter	iter;
@@ -237,7 +255,7 @@ pooled_conn(int node_id, bool for_rows)
 		ShoalConn  *conn = &priv->pub;
 
 		if (conn->node_id != node_id || conn->userid != userid ||
-			priv->separate || priv->for_rows != for_rows)
+			priv->separate || priv->for_rows != for_rows || conn->share != share)
 			continue;
 		if (conn->xact_level > 0)
 		{
@@ -252,13 +270,19 @@ pooled_conn(int node_id, bool for_rows)
 		shoal_remote_close(conn);
 		break;
 	}
-	return open_to_node(node_id, userid, false, for_rows);
+	return open_to_node(node_id, userid, false, for_rows, share);
 }
 
 ShoalConn *
 shoal_remote_conn(int node_id)
 {
-	return pooled_conn(node_id, false);
+	return pooled_conn(node_id, false, 0);
+}
+
+ShoalConn *
+shoal_remote_conn_beside(int node_id, int share)
+{
+	return pooled_conn(node_id, false, share);
 }
 
 bool
@@ -285,13 +309,13 @@ shoal_remote_is_down(int node_id)
 ShoalConn *
 shoal_remote_conn_for_rows(int node_id)
 {
-	return pooled_conn(node_id, true);
+	return pooled_conn(node_id, true, 0);
 }
 
 ShoalConn *
 shoal_remote_conn_separate(int node_id)
 {
-	return open_to_node(node_id, connection_user(), true, false);
+	return open_to_node(node_id, connection_user(), true, false, 0);
 }
 
 void
@@ -393,7 +417,7 @@ close_after_abort(SubTransactionId subid)
 	}
 }
 
-/* Gives back connections that other sessions wait for. */
+/* Gives back connections that other sessions wait for, and the further ones. */
 static void
 give_back(void)
 {
@@ -405,7 +429,8 @@ give_back(void)
 												 iter.cur);
 
 		if (!priv->separate && priv->pub.xact_level == 0 && !priv->busy &&
-			priv->active == NULL && remote_limit_is_wanted(priv->count))
+			priv->active == NULL &&
+			(priv->pub.share > 0 || remote_limit_is_wanted(priv->count)))
 			shoal_remote_close(&priv->pub);
 	}
 }

@@ -144,6 +144,7 @@ extern bool remote_is_refused(const char *host, int port);
 /* remote_limit.c */
 extern RemoteCount *remote_limit_take(int node_id, const char *label,
 									  bool urgent);
+extern bool remote_limit_try(int node_id, RemoteCount **count);
 extern bool remote_limit_wait_full(RemoteCount *count, TimestampTz *deadline);
 extern void remote_limit_give(RemoteCount *count);
 extern bool remote_limit_is_known(const RemoteCount *count);

@@ -63,6 +63,16 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot_use';
 COMMENT ON FUNCTION shoal.internal_snapshot_use(bigint) IS
 'internal: the fragments that follow read with the snapshot of a moment';
 
+CREATE FUNCTION shoal.internal_snapshot_export(moment bigint) RETURNS bytea
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot_export';
+COMMENT ON FUNCTION shoal.internal_snapshot_export(bigint) IS
+'internal: the snapshot of a moment, for another session of this node';
+
+CREATE FUNCTION shoal.internal_snapshot_import(moment bigint, oldest bigint, snapshot bytea) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_snapshot_import';
+COMMENT ON FUNCTION shoal.internal_snapshot_import(bigint, bigint, bytea) IS
+'internal: the fragments that follow read with another session''s snapshot';
+
 CREATE FUNCTION shoal.internal_victim(pid int, began bigint, detail text) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_victim';
 COMMENT ON FUNCTION shoal.internal_victim(int, bigint, text) IS
@@ -76,7 +86,7 @@ COMMENT ON FUNCTION shoal.session_origins() IS
 
 CREATE VIEW shoal.node_lock_waits AS
 SELECT coalesce(wo.coordinator, n.node_id) AS coordinator,
-	coalesce(wo.coordinator_pid, l.pid) AS coordinator_pid, l.pid,
+	coalesce(wo.coordinator_pid, w.pid) AS coordinator_pid, w.pid,
 	pg_catalog.format('%s on %s', l.mode, CASE l.locktype
 		WHEN 'relation' THEN pg_catalog.format('relation %s', l.relation::regclass)
 		WHEN 'tuple' THEN pg_catalog.format('a row of %s', l.relation::regclass)
@@ -90,9 +100,11 @@ FROM pg_catalog.pg_locks l
 JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 	AND a.datname = pg_catalog.current_database()
 CROSS JOIN shoal.local_node n
+-- a parallel worker is its leader
+CROSS JOIN LATERAL (SELECT coalesce(a.leader_pid, l.pid)) w(pid)
 CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(l.pid)) b(pid)
 LEFT JOIN pg_catalog.pg_stat_activity ba ON ba.pid = b.pid
-LEFT JOIN shoal.session_origins() wo ON wo.pid = l.pid
+LEFT JOIN shoal.session_origins() wo ON wo.pid = w.pid
 LEFT JOIN shoal.session_origins() bo ON bo.pid = b.pid
 WHERE NOT l.granted;
 COMMENT ON VIEW shoal.node_lock_waits IS

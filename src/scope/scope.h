@@ -68,6 +68,13 @@ extern PlannedStmt *shoal_scope_plan(Query *query, const char *query_string,
 									 const ShoalScope *scope);
 
 /*
+ * How many processors a node has for its part of a query over shards of a
+ * group, as it shares them with other nodes of this machine.  A large number if
+ * that is not known.
+ */
+extern int	shoal_scope_processors(int group_id, int node_id);
+
+/*
  * Node-local work of Shoal in this backend (maintenance statements, DDL under
  * way): between enter and leave every query sees all that lies here and
  * nothing is forwarded.  Nestable; abort resets it (main transaction and

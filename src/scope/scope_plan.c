@@ -184,21 +184,43 @@ nodes_beside(int group_id)
 	return count;
 }
 
+/*
+ * Processors that each of these nodes has for itself; as many as one likes if
+ * it is the only one.
+ */
+static int
+processors_of_each(int group_id)
+{
+	int			processors = shoal_processors;
+	int			nodes = nodes_beside(group_id);
+
+	if (nodes < 2)
+		return PG_INT32_MAX;
+	if (processors == 0)
+		processors = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	return processors / nodes;
+}
+
+int
+shoal_scope_processors(int group_id, int node_id)
+{
+	const ShoalNode *here = shoal_meta_node(shoal_meta_local_node_id());
+	const ShoalNode *node = shoal_meta_node(node_id);
+
+	if (here == NULL || node == NULL || strcmp(here->host, node->host) != 0)
+		return PG_INT32_MAX;
+	return processors_of_each(group_id);
+}
+
 /* Parallel workers for a query that sees the scope. */
 static int
 workers_in_scope(const ShoalScope *scope)
 {
-	int			processors = shoal_processors;
-	int			nodes;
-
 	if (scope == NULL || max_parallel_workers_per_gather == 0 ||
-		bms_membership(scope->shards) != BMS_MULTIPLE ||
-		(nodes = nodes_beside(scope->group_id)) < 2)
+		bms_membership(scope->shards) != BMS_MULTIPLE)
 		return max_parallel_workers_per_gather;
-	if (processors == 0)
-		processors = (int) sysconf(_SC_NPROCESSORS_ONLN);
 	return Max(0, Min(max_parallel_workers_per_gather,
-					  processors / nodes - 1));
+					  processors_of_each(scope->group_id) - 1));
 }
 
 /* The planner with the scope, or none, in force. */

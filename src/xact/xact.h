@@ -32,6 +32,17 @@
 extern ShoalConn *shoal_xact_conn(int node_id, int flags);
 
 /*
+ * A further connection to a node, beside that one; its number (share) is 1 or
+ * more.  It is always in a transaction block, and does not see what has been
+ * written over another one: for statements that are the whole transaction, or that
+ * read before anything is written.  NULL if there is no room for one.
+ */
+extern ShoalConn *shoal_xact_conn_beside(int node_id, int share, int flags);
+
+/* Whether the transaction may have changed something on another node. */
+extern bool shoal_xact_has_written(int node_id);
+
+/*
  * A connection for something that no transaction governs (a sequence): part
  * of the current one if the node has joined it, else by itself.
  */
@@ -90,6 +101,9 @@ extern void shoal_moment_close(void);
  */
 extern uint64 shoal_moment_hold(void);
 extern void shoal_moment_use(ShoalConn *conn, uint64 moment);
+
+/* Gives one a snapshot of the other's (of the same node): a round trip. */
+extern void shoal_moment_share(ShoalConn *from, ShoalConn *to, uint64 moment);
 extern void shoal_moment_drop(uint64 moment);
 
 /*

@@ -230,7 +230,7 @@ name_parts(List *conns, int writers)
 		}
 		part = palloc(sizeof(Prepared));
 		part->conn = conn;
-		part->gid = xact_make_gid(conn->node_id, writers);
+		part->gid = xact_make_gid(conn, writers);
 		prepared = lappend(prepared, part);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
 									  quote_literal_cstr(part->gid)));

@@ -53,15 +53,19 @@ typedef struct WaitEdge
 	Waiter		from;
 	Waiter		to;
 	int			node_id;		/* where */
+	int			from_pid;		/* the sessions there */
+	int			to_pid;
 	char	   *since;			/* start of the wait and of the blocker's
 								 * transaction */
 	char	   *what;			/* for the message */
 } WaitEdge;
 
+#define WAIT_COLUMNS	8
+
 static const char waits_query[] =
 "/*shoal local*/ SELECT coordinator, coordinator_pid, blocker_coordinator,"
 " blocker_coordinator_pid,"
-" pg_catalog.concat(since, ' ', blocker_since), lock"
+" pg_catalog.concat(since, ' ', blocker_since), lock, pid, blocker_pid"
 " FROM shoal.node_lock_waits"
 " WHERE since <= pg_catalog.clock_timestamp()"
 " - pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval";
@@ -80,6 +84,8 @@ make_edge(int node_id, char *const *row)
 	edge->node_id = node_id;
 	edge->since = pstrdup(row[4]);
 	edge->what = pstrdup(row[5]);
+	edge->from_pid = atoi(row[6]);
+	edge->to_pid = atoi(row[7]);
 	return edge;
 }
 
@@ -94,10 +100,10 @@ waits_here(void)
 		elog(ERROR, "could not read lock waits");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *row[6];
+		char	   *row[WAIT_COLUMNS];
 		MemoryContext spi;
 
-		for (int j = 0; j < 6; j++)
+		for (int j = 0; j < WAIT_COLUMNS; j++)
 			row[j] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 								  j + 1);
 		spi = MemoryContextSwitchTo(context);
@@ -116,9 +122,9 @@ waits_there(int node_id, List *edges)
 
 	for (int i = 0; i < PQntuples(res); i++)
 	{
-		char	   *row[6];
+		char	   *row[WAIT_COLUMNS];
 
-		for (int j = 0; j < 6; j++)
+		for (int j = 0; j < WAIT_COLUMNS; j++)
 			row[j] = PQgetvalue(res, i, j);
 		edges = lappend(edges, make_edge(node_id, row));
 	}
@@ -207,26 +213,40 @@ follow(List *edges, List **path, List **seen)
 	return false;
 }
 
+/*
+ * Whether core sees a cycle itself: it is one of sessions of one node.  A
+ * backend may have several sessions there, of which one waits for another.
+ */
+static bool
+is_seen_by_core(List *cycle)
+{
+	WaitEdge   *last = llast(cycle);
+	ListCell   *lc;
+
+	foreach(lc, cycle)
+	{
+		WaitEdge   *edge = lfirst(lc);
+
+		if (edge->node_id != last->node_id || edge->from_pid != last->to_pid)
+			return false;
+		last = edge;
+	}
+	return true;
+}
+
 /* A cycle that core does not see (List of WaitEdge *), NIL if there is none. */
 static List *
 find_cycle(List *edges)
 {
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, edges)
 	{
-		WaitEdge   *start = lfirst(lc);
-		List	   *path = list_make1(start);
+		List	   *path = list_make1(lfirst(lc));
 		List	   *seen = NIL;
 
-		if (!follow(edges, &path, &seen))
-			continue;
-		foreach(lc2, path)
-		{
-			if (((WaitEdge *) lfirst(lc2))->node_id != start->node_id)
-				return path;
-		}
+		if (follow(edges, &path, &seen) && !is_seen_by_core(path))
+			return path;
 	}
 	return NIL;
 }

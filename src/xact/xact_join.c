@@ -73,7 +73,7 @@ check_same_user(ShoalConn *conn, List *conns)
 	{
 		ShoalConn  *other = lfirst(lc);
 
-		if (other != conn && other->node_id == conn->node_id &&
+		if (other->userid != conn->userid && other->node_id == conn->node_id &&
 			other->xact_wrote)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -139,6 +139,15 @@ join(ShoalConn *conn)
 	queue_begin(conn, xact_moment_snapshot_for(conn));
 }
 
+static void __attribute__((noreturn))
+raise_broken(ShoalConn *conn)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node %d failed earlier in this transaction",
+					conn->node_id)));
+}
+
 ShoalConn *
 shoal_xact_conn(int node_id, int flags)
 {
@@ -176,10 +185,7 @@ shoal_xact_conn(int node_id, int flags)
 		join(conn);
 	}
 	else if (conn->xact_broken)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("connection to node %d failed earlier in this transaction",
-						node_id)));
+		raise_broken(conn);
 	queue_savepoints(conn, GetCurrentTransactionNestLevel());
 	if (flags & SHOAL_JOIN_WRITE)
 	{
@@ -187,6 +193,41 @@ shoal_xact_conn(int node_id, int flags)
 		if (!(flags & SHOAL_JOIN_TOLD))
 			conn->xact_untold = true;
 	}
+	return conn;
+}
+
+bool
+shoal_xact_has_written(int node_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, xact_open_conns())
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->node_id == node_id && conn->xact_wrote)
+			return true;
+	}
+	return false;
+}
+
+ShoalConn *
+shoal_xact_conn_beside(int node_id, int share, int flags)
+{
+	ShoalConn  *conn = shoal_remote_conn_beside(node_id, share);
+
+	if (conn == NULL)
+		return NULL;
+	conn->quiet = false;
+	conn->xact_commits = false;
+	shoal_remote_tidy(conn);
+	if (conn->xact_level == 0)
+		queue_begin(conn, NULL);
+	else if (conn->xact_broken)
+		raise_broken(conn);
+	queue_savepoints(conn, GetCurrentTransactionNestLevel());
+	if (flags & SHOAL_JOIN_WRITE)
+		conn->xact_wrote = true;
 	return conn;
 }
 

@@ -326,6 +326,26 @@ shoal_moment_use(ShoalConn *conn, uint64 moment)
 	conn->xact_moment = moment;
 }
 
+void
+shoal_moment_share(ShoalConn *from, ShoalConn *to, uint64 moment)
+{
+	char	   *data;
+	PGresult   *res;
+
+	if (to->xact_moment == moment)
+		return;
+	res = shoal_remote_query(from,
+							 psprintf(XACT_INTERNAL_CALL "snapshot_export(" UINT64_FORMAT ")",
+									  moment), NULL);
+	data = quote_literal_cstr(PQgetvalue(res, 0, 0));
+	PQclear(res);
+	shoal_remote_queue(to,
+					   psprintf(XACT_INTERNAL_CALL "snapshot_import(" UINT64_FORMAT ", " UINT64_FORMAT ", %s)",
+								moment, oldest_needed(), data));
+	to->xact_moment = moment;
+	to->xact_held = true;
+}
+
 /*
  * Takes snapshots on all nodes but those that are down, each in a transaction
  * that is open there.

@@ -80,7 +80,7 @@ extern void xact_commit_sub(int level);
 extern void xact_abort_sub(int level);
 
 /* xact_record.c */
-extern char *xact_make_gid(int node_id, int parts);
+extern char *xact_make_gid(const ShoalConn *conn, int parts);
 extern int	xact_node_of_gid(const char *gid);
 extern bool xact_is_my_gid(const char *gid, uint64 *fxid);
 extern void xact_record_insert(List *gids);

@@ -3,7 +3,8 @@
  *		Names of prepared transactions, and the records of their commit.
  *
  * A name is shoal_<coordinator>_<transaction>_<pid>_<start>_<node>_<parts>:
- * on how many nodes the transaction is prepared.  The full
+ * how many parts of the transaction are prepared.  Of several on one node
+ * (ShoalConn's share) the node is written <node>.<share>.  The full
  * transaction id tells whether its transaction still runs; together with the
  * start time of the backend it is never used twice, even if a crash takes
  * back transaction ids that had not reached the disk.
@@ -31,12 +32,17 @@
 #include "xact/xact_private.h"
 
 char *
-xact_make_gid(int node_id, int parts)
+xact_make_gid(const ShoalConn *conn, int parts)
 {
-	return psprintf("shoal_%d_" UINT64_FORMAT "_%d_" UINT64_FORMAT "_%d_%d",
+	char		share[16] = "";
+
+	if (conn->share > 0)
+		snprintf(share, sizeof(share), ".%d", conn->share);
+	return psprintf("shoal_%d_" UINT64_FORMAT "_%d_" UINT64_FORMAT "_%d%s_%d",
 					shoal_meta_local_node_id(),
 					U64FromFullTransactionId(GetTopFullTransactionId()),
-					MyProcPid, (uint64) MyStartTimestamp, node_id, parts);
+					MyProcPid, (uint64) MyStartTimestamp, conn->node_id, share,
+					parts);
 }
 
 /* Whether this node made the name; gives the full transaction id. */

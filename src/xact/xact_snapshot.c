@@ -19,7 +19,10 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -33,6 +36,8 @@
 
 PG_FUNCTION_INFO_V1(shoal_internal_snapshot);
 PG_FUNCTION_INFO_V1(shoal_internal_snapshot_use);
+PG_FUNCTION_INFO_V1(shoal_internal_snapshot_export);
+PG_FUNCTION_INFO_V1(shoal_internal_snapshot_import);
 
 /* a snapshot that is kept here for a coordinator */
 typedef struct KeptSnapshot
@@ -82,7 +87,7 @@ drop_kept(uint64 before)
 }
 
 static void
-keep_snapshot(uint64 moment)
+keep_snapshot(uint64 moment, Snapshot snapshot)
 {
 	if (nkept == max_kept)
 	{
@@ -95,10 +100,29 @@ keep_snapshot(uint64 moment)
 			kept = repalloc(kept, max * sizeof(KeptSnapshot));
 		max_kept = max;
 	}
-	in_use = RegisterSnapshotOnOwner(GetActiveSnapshot(),
-									 TopTransactionResourceOwner);
+	in_use = RegisterSnapshotOnOwner(snapshot, TopTransactionResourceOwner);
 	kept[nkept].moment = moment;
 	kept[nkept++].snapshot = in_use;
+}
+
+static Snapshot
+find_kept(uint64 moment)
+{
+	for (int i = 0; i < nkept; i++)
+	{
+		if (kept[i].moment == moment)
+			return kept[i].snapshot;
+	}
+	return NULL;
+}
+
+static void __attribute__((noreturn))
+raise_gone(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("snapshot of the statement is not there any more"),
+			 errhint("Run the transaction again.")));
 }
 
 /* shoal.internal_snapshot(moment, oldest moment that is still needed) */
@@ -111,7 +135,7 @@ shoal_internal_snapshot(PG_FUNCTION_ARGS)
 	if (!IsolationUsesXactSnapshot())
 	{
 		drop_kept((uint64) PG_GETARG_INT64(1));
-		keep_snapshot(moment);
+		keep_snapshot(moment, GetActiveSnapshot());
 	}
 	tell_moment(moment);
 	PG_RETURN_VOID();
@@ -121,15 +145,65 @@ shoal_internal_snapshot(PG_FUNCTION_ARGS)
 Datum
 shoal_internal_snapshot_use(PG_FUNCTION_ARGS)
 {
-	uint64		moment = (uint64) PG_GETARG_INT64(0);
+	shoal_xact_check_internal();
+	in_use = find_kept((uint64) PG_GETARG_INT64(0));
+	PG_RETURN_VOID();
+}
+
+/* ---- the same snapshot in several sessions ---- */
+
+/*
+ * shoal.internal_snapshot_export(moment): this transaction's id, which keeps the
+ * rows from VACUUM, and core's form of the snapshot
+ */
+Datum
+shoal_internal_snapshot_export(PG_FUNCTION_ARGS)
+{
+	Snapshot	snapshot;
+	VirtualTransactionId head;
+	Size		size;
+	bytea	   *result;
 
 	shoal_xact_check_internal();
-	in_use = NULL;
-	for (int i = 0; i < nkept; i++)
-	{
-		if (kept[i].moment == moment)
-			in_use = kept[i].snapshot;
-	}
+	snapshot = find_kept((uint64) PG_GETARG_INT64(0));
+
+	/* another session could not know that this transaction is not over */
+	if (snapshot == NULL || TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		raise_gone();
+	GET_VXID_FROM_PGPROC(head, *MyProc);
+	size = EstimateSnapshotSpace(snapshot);
+	result = palloc(VARHDRSZ + sizeof(head) + size);
+	SET_VARSIZE(result, VARHDRSZ + sizeof(head) + size);
+	memcpy(VARDATA(result), &head, sizeof(head));
+	SerializeSnapshot(snapshot, VARDATA(result) + sizeof(head));
+	PG_RETURN_BYTEA_P(result);
+}
+
+/* shoal.internal_snapshot_import(moment, oldest needed, snapshot) */
+Datum
+shoal_internal_snapshot_import(PG_FUNCTION_ARGS)
+{
+	bytea	   *data = PG_GETARG_BYTEA_PP(2);
+	VirtualTransactionId head;
+	Size		size;
+	char	   *copy;
+	Snapshot	snapshot;
+
+	shoal_xact_check_internal();
+	if (VARSIZE_ANY_EXHDR(data) < sizeof(head))
+		raise_gone();
+	size = VARSIZE_ANY_EXHDR(data) - sizeof(head);
+	memcpy(&head, VARDATA_ANY(data), sizeof(head));
+	copy = palloc(size);
+	memcpy(copy, VARDATA_ANY(data) + sizeof(head), size);
+	snapshot = RestoreSnapshot(copy);
+
+	/* if this session's own is not newer, VACUUM leaves it the rows already */
+	if (TransactionIdPrecedes(snapshot->xmin, MyProc->xmin) &&
+		!ProcArrayInstallImportedXmin(snapshot->xmin, &head))
+		raise_gone();
+	drop_kept((uint64) PG_GETARG_INT64(1));
+	keep_snapshot((uint64) PG_GETARG_INT64(0), snapshot);
 	PG_RETURN_VOID();
 }
 
@@ -179,10 +253,7 @@ shoal_snapshot_for_fragment(QueryDesc *desc)
 		!shoal_scope_is_held(desc->sourceText))
 		return;
 	if (in_use == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("snapshot of the statement is not there any more"),
-				 errhint("Run the transaction again.")));
+		raise_gone();
 	replace_snapshot(desc, in_use);
 }
 
