@@ -72,4 +72,5 @@ is($cluster->sql(0, 'SELECT count(*), sum(qty) FROM item'), '1003|5503',
 is($s->query("SELECT name FROM item WHERE id = $gone"), "item $gone",
 	'the session reconnects');
 
+$cluster->no_leaks('at the end');
 done_testing();

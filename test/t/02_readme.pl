@@ -22,4 +22,6 @@ for my $block (@blocks)
 	my ($ok, $out, $err) = $cluster->try(0, $block);
 	ok($ok, "block $n") or diag("$block\n$err");
 }
+
+$cluster->no_leaks('at the end');
 done_testing();

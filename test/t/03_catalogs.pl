@@ -111,4 +111,5 @@ is($cluster->sql(0, q{SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'shoa
 $cluster->sql(0, 'DROP TABLE child, t CASCADE; DROP TABLE small, ev');
 catcheck('dropped');
 
+$cluster->no_leaks('at the end');
 done_testing();

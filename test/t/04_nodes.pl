@@ -109,4 +109,6 @@ like($err, qr/WARNING.*could not be reset/, 'with a warning');
 is($cluster->sql($_, 'SELECT count(*) FROM shoal.nodes'), 2, "forgotten by node $_") for 0, 1;
 $cluster->sql(0, 'CREATE TABLE app.afterwards (a int)');
 
+$cluster->start(2);
+$cluster->no_leaks('at the end');
 done_testing();

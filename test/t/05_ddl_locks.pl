@@ -55,4 +55,5 @@ unlike($output, qr/^f$/m, 'and see whole tables');
 is($cluster->sql(0, 'SELECT sum(qty) FROM item'), 300, 'no update is lost');
 is($cluster->sql($_, 'SELECT count(*) FROM pg_prepared_xacts'), 0, "nothing left behind on node $_") for 0 .. 2;
 
+$cluster->no_leaks('at the end');
 done_testing();

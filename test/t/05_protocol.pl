@@ -233,4 +233,6 @@ for my $node (0 .. 2)
 
 # ends the sessions
 same('COPY FROM, another message', [['Q', 'COPY t (a, b) FROM STDIN'], 'G'], [['d', "7081\tx\n"], ['D', 'S', '']]);
+
+$cluster->no_leaks('at the end');
 done_testing();

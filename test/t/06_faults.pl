@@ -297,4 +297,5 @@ run_is('SELECT sum(c) FROM t', 'D(0)', 'one is free again');
 configure(1);
 quiet('limits');
 
+$cluster->no_leaks('at the end');
 done_testing();

@@ -181,4 +181,5 @@ open($in, '<', "$cluster->{dir}/node0.log") or die;
 is(join('', grep { /PANIC/ } <$in>), '', '... without a panic');
 recovered(10000, 'the postmaster dies after the decision');
 
+$cluster->no_leaks('at the end');
 done_testing();

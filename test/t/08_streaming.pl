@@ -108,4 +108,5 @@ cmp_ok(memory($slow->pid), '<', $limit + (sort { $b <=> $a } values %before)[0],
 my $got = () = $slow->answer('Z') =~ /D\(/g;
 is($got, $rows, 'and gets all rows');
 
+$cluster->no_leaks('at the end');
 done_testing();

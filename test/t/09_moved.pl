@@ -79,4 +79,6 @@ for my $query ($slow_use, $slow_send)
 		no_files($name);
 	}
 }
+
+$cluster->no_leaks('at the end');
 done_testing();

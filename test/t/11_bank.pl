@@ -33,4 +33,5 @@ check_bank($cluster, 'kill -9', run_bank($cluster, 15, sub {
 	}
 }));
 
+$cluster->no_leaks('at the end');
 done_testing();

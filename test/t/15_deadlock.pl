@@ -106,4 +106,5 @@ for my $w (@w)
 }
 unlike(join('', map { $_->wait // 'no answer' } @w), qr/ERROR|no answer/, 'no false victims');
 
+$cluster->no_leaks('at the end');
 done_testing();

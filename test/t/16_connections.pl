@@ -82,4 +82,5 @@ cmp_ok(time - $start, '<', 6, 'after connect_timeout');
 kill 'CONT', $postmaster;
 is($cluster->sql(0, 'SELECT count(*) FROM t'), '1000', 'and goes on when it does');
 
+$cluster->no_leaks('at the end');
 done_testing();

@@ -24,4 +24,6 @@ sub run_random
 
 run_random('queries that have found bugs', '--file', "$FindBin::Bin/../Random/queries.sql");
 run_random('random queries', '--keep', '--seed', 1, '--queries', 500, '--writes', 60);
+
+$cluster->no_leaks('at the end');
 done_testing();
