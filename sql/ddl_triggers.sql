@@ -105,14 +105,12 @@ TRUNCATE made;
 DROP OWNED BY regress_truncater;
 DROP ROLE regress_truncater;
 
--- a statement trigger that reads a distributed table: refused wherever it fires
+-- a statement trigger that reads a distributed table: it runs here
 CREATE TABLE counted (a int PRIMARY KEY);
 SELECT shoal.create_distributed_table('counted', 'a', colocate_with => 'made');
 CREATE FUNCTION count_all() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM count(*) FROM ddl_triggers.made; RETURN NULL; END $$;
 CREATE TRIGGER count_all AFTER INSERT ON counted EXECUTE FUNCTION count_all();
-\set VERBOSITY sqlstate
 INSERT INTO counted SELECT generate_series(1, 1000);
-\set VERBOSITY default
 SELECT count(*) FROM counted;
 
 -- a function in a query on shards

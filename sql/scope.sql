@@ -125,7 +125,7 @@ BEGIN;
 ROLLBACK;
 -- a row of another shard is refused
 /*shoal 910:1*/ INSERT INTO item VALUES (1);
--- statement triggers fire once, of the table itself
+-- statement triggers are the coordinator's business
 /*shoal 910:2*/ EXPLAIN (COSTS OFF) UPDATE noted SET b = b;
 /*shoal 910:2*/ UPDATE noted SET b = b;
 /*shoal 910:2*/ DELETE FROM noted WHERE false;

@@ -245,6 +245,19 @@ shoal_rte_clear_permissions(RangeTblEntry *rte)
 #endif
 }
 
+/* The rights that a statement that runs asks for an entry. */
+static inline AclMode
+shoal_estate_required_perms(EState *estate, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return 0;
+	return getRTEPermissionInfo(estate->es_rteperminfos, rte)->requiredPerms;
+#else
+	return rte->requiredPerms;
+#endif
+}
+
 /* The user for whom an entry's rights are checked; 0: the current one. */
 static inline Oid
 shoal_rte_check_as(Query *query, RangeTblEntry *rte)

@@ -20,6 +20,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
 #include "tcop/cmdtag.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -81,6 +82,25 @@ select_for_copy(CopyStmt *stmt, Oid relid)
 	return select;
 }
 
+/* Rows that a coordinator sends: it fires the statement's triggers itself. */
+static void
+copy_for_coordinator(ShoalUtility *call, Oid relid)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	TriggerDesc saved = shoal_scope_mute_relation(rel);
+
+	PG_TRY();
+	{
+		shoal_ddl_core(call);
+	}
+	PG_FINALLY();
+	{
+		shoal_scope_unmute_relation(rel, &saved);
+	}
+	PG_END_TRY();
+	table_close(rel, NoLock);
+}
+
 void
 shoal_ddl_run_copy(ShoalUtility *call)
 {
@@ -102,6 +122,11 @@ shoal_ddl_run_copy(ShoalUtility *call)
 	{
 		uint64		rows;
 
+		if (shoal_origin > 0 && call->query_string == debug_query_string)
+		{
+			copy_for_coordinator(call, relid);
+			return;
+		}
 		if (shoal_origin > 0 || shoal_scope_is_local_work() || XactReadOnly)
 		{
 			shoal_ddl_core(call);

@@ -23,6 +23,7 @@
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
 #include "commands/defrem.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -46,6 +47,7 @@
 #include "base/base_compat.h"
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
+#include "scope/scope.h"
 
 /* One COPY FROM. */
 typedef struct CopyJob
@@ -53,6 +55,7 @@ typedef struct CopyJob
 	Relation	rel;
 	const ShoalTable *table;
 	List	   *where;			/* implicitly ANDed, planned */
+	ShoalTriggers *triggers;	/* to be fired at the end, or NULL */
 	CopyFromState cstate;
 	ShoalStdin *input;			/* NULL: core reads it */
 	int			field_of_key[PARTITION_MAX_KEYS];	/* of a line, if forwarded */
@@ -675,6 +678,34 @@ forward_rows(CopyJob *job, List *attnums)
 	}
 }
 
+/* Statement triggers, which nodes leave out. */
+static void
+begin_triggers(CopyJob *job)
+{
+	if (job->table->kind == SHOAL_KIND_DISTRIBUTED &&
+		shoal_scope_is_transitional(job->rel->trigdesc, SHOAL_EVENT_INSERT))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("COPY to a table with a trigger that has transition tables is not supported over several shards"),
+				 errhint("Use INSERT for the rows of one distribution key at a time, or a row trigger.")));
+	if (!shoal_scope_has_triggers(job->rel->trigdesc, SHOAL_EVENT_INSERT))
+		return;
+	AfterTriggerBeginQuery();
+	job->triggers = shoal_triggers_begin(job->estate,
+										 list_make2_oid(RelationGetRelid(job->rel),
+														SHOAL_EVENT_INSERT));
+}
+
+static void
+end_triggers(CopyJob *job)
+{
+	if (job->triggers == NULL)
+		return;
+	shoal_triggers_end(job->triggers, true);
+	AfterTriggerEndQuery(job->estate);
+	ExecCloseResultRelations(job->estate);
+}
+
 static uint64
 run_copy(CopyJob *job, bool forward)
 {
@@ -691,6 +722,7 @@ run_copy(CopyJob *job, bool forward)
 		forward = forward && list_member_int(attnums, job->table->keyattr[key]);
 
 	job->estate = CreateExecutorState();
+	begin_triggers(job);
 	if (forward)
 		job->sink = shoal_sink_open(job->rel, attnums, forward_options(job),
 									false);
@@ -717,6 +749,7 @@ run_copy(CopyJob *job, bool forward)
 	error_context_stack = job->callback.previous;
 
 	rows = shoal_sink_close(job->sink);
+	end_triggers(job);
 	FreeExecutorState(job->estate);
 	return rows;
 }

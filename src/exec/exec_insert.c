@@ -426,7 +426,7 @@ send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
 	if (!task->local)
 		encode_call(&batch->call);
 	batch->call.alone = alone && ss->ps.ps_ProjInfo == NULL &&
-		ss->ps.qual == NULL &&
+		ss->ps.qual == NULL && state->insert->triggers == NIL &&
 		ss->ps.plan == ss->ps.state->es_plannedstmt->planTree;
 	shoal_task_start(task, !alone);
 	batch->in_flight = true;
@@ -686,8 +686,10 @@ insert_all(ShoalInsertState *state)
 	PlanState  *ps = &state->css.ss.ps;
 	MemoryContext old = MemoryContextSwitchTo(state->cxt);
 	RowSource	source = {0};
+	ShoalTriggers *triggers;
 	bool		complete = false;
 
+	triggers = shoal_triggers_begin(ps->state, state->insert->triggers);
 	evaluate_tail_params(state);
 	source.child = outerPlanState(ps);
 	if (child_is_busy(source.child))
@@ -717,6 +719,7 @@ insert_all(ShoalInsertState *state)
 		tuplestore_end(source.store);
 		ExecDropSingleTupleTableSlot(source.store_slot);
 	}
+	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;
 	state->done = true;

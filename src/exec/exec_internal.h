@@ -240,6 +240,18 @@ extern void shoal_run_end(ShoalRun *run, bool reevaluate);
  */
 extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
 
+/* ---- exec_triggers.c: statement triggers ---- */
+
+typedef struct ShoalTriggers ShoalTriggers;
+
+/*
+ * Fires BEFORE triggers of a statement that is about to write (fires: see
+ * plan_triggers.h); NULL if there are no triggers at all.  End fires those
+ * AFTER, when the statement ends, if it has been carried out.
+ */
+extern ShoalTriggers *shoal_triggers_begin(EState *estate, List *fires);
+extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete);
+
 /* ---- exec_share.c: several tasks for one node ---- */
 
 /*

@@ -309,6 +309,13 @@ shoal_local_start(const char *sql, int nparams, Oid *types,
 										dest, params, NULL, 0);
 	PushActiveSnapshot(snapshot);
 	ExecutorStart(local->query_desc, 0);
+	if (to_end)
+	{
+		const char *trusted = shoal_scope_trust(sql);
+
+		shoal_scope_mute_fragment(local->query_desc);
+		(void) shoal_scope_trust(trusted);
+	}
 	if (desc != NULL)
 	{
 		check_columns(desc, local->query_desc->tupDesc);

@@ -28,6 +28,7 @@ typedef struct ShoalScanState
 	ShoalRun   *run;
 	bool		started;		/* the fragment runs or has run */
 	bool		finished;		/* all its rows are read */
+	ShoalTriggers *triggers;	/* to be fired at its end, or NULL */
 	int			executions;
 	bool		keep;			/* keep rows for rescans */
 	Tuplestorestate *store;		/* rows kept */
@@ -74,7 +75,9 @@ scan_start(ShoalScanState *state)
 
 	/* the transaction may end with this statement if nothing is done after */
 	run->call.alone = ss->ps.plan == ss->ps.state->es_plannedstmt->planTree &&
-		ss->ps.ps_ProjInfo == NULL && ss->ps.qual == NULL;
+		ss->ps.ps_ProjInfo == NULL && ss->ps.qual == NULL &&
+		run->frag->triggers == NIL;
+	state->triggers = shoal_triggers_begin(ss->ps.state, run->frag->triggers);
 	shoal_run_start(run);
 	state->started = true;
 	state->finished = false;
@@ -86,6 +89,8 @@ scan_finish(ShoalScanState *state)
 	PlanState  *ps = &state->css.ss.ps;
 
 	state->finished = true;
+	shoal_triggers_end(state->triggers, true);
+	state->triggers = NULL;
 	if (state->run->frag->command != CMD_SELECT && shoal_scan_is_top(ps))
 		ps->state->es_processed += state->run->affected;
 }
@@ -200,6 +205,7 @@ end_scan(CustomScanState *node)
 	ShoalScanState *state = (ShoalScanState *) node;
 
 	drop_store(state);
+	shoal_triggers_end(state->triggers, false);
 	shoal_run_end(state->run, true);
 }
 

@@ -11,9 +11,8 @@
  * half the time of rows that go to another partition each.
  *
  * Core's code pulls, so rows for this node are collected and loaded some
- * megabytes at a time.  A table whose triggers can tell one statement from
- * several (statement triggers, a foreign key to itself) gets all its rows in
- * one go, from a temporary file.
+ * megabytes at a time.  A table with a foreign key to itself, which can tell one
+ * statement from several, gets all its rows in one go, from a temporary file.
  *
  * Errors that come while the caller reads its own input would be reported with
  * the caller's input position, which is a later one, so the caller's error
@@ -122,18 +121,13 @@ static SinkStream *loading = NULL;
 
 /* ---- opening ---- */
 
-/* Triggers would notice if a statement's rows came in several. */
+/* A foreign key to the table itself is checked at the end of each load. */
 static bool
 needs_one_load(Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
 	List	   *fkeys;
 	ListCell   *lc;
 
-	if (triggers && (triggers->trig_insert_before_statement ||
-					 triggers->trig_insert_after_statement ||
-					 triggers->trig_insert_new_table))
-		return true;
 	fkeys = RelationGetFKeyList(rel);
 	foreach(lc, fkeys)
 	{
@@ -459,6 +453,8 @@ load_local(ShoalSink *sink, SinkStream *stream)
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	SinkStream *outer = loading;
 	ParseState *pstate = make_parsestate(NULL);
+	TriggerDesc saved = {0};
+	volatile bool muted = false;
 	int			nest_level = 0;
 
 	if (sink->replica_role)
@@ -482,6 +478,8 @@ load_local(ShoalSink *sink, SinkStream *stream)
 		stream->cstate = BeginCopyFrom(pstate, sink->rel, NULL, NULL, false,
 									   load_callback, column_names(sink),
 									   parse_options(sink->options));
+		saved = shoal_scope_mute_relation(sink->rel);
+		muted = true;
 		stream->rows += CopyFrom(stream->cstate);
 		EndCopyFrom(stream->cstate);
 	}
@@ -489,6 +487,8 @@ load_local(ShoalSink *sink, SinkStream *stream)
 	{
 		loading = outer;
 		shoal_scope_copies_here = false;
+		if (muted)
+			shoal_scope_unmute_relation(sink->rel, &saved);
 	}
 	PG_END_TRY();
 	if (nest_level > 0)

@@ -16,7 +16,8 @@
  * In REPEATABLE READ all of a transaction's snapshots are taken before its
  * first statement.
  *
- * On a node, held fragments get the snapshot that was taken for them.
+ * On a node, held fragments get the snapshot that was taken for them, and
+ * fragments that write leave statement triggers to the coordinator.
  */
 #include "postgres.h"
 
@@ -31,6 +32,7 @@
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "meta/meta.h"
+#include "scope/scope.h"
 #include "xact/xact.h"
 
 /* a statement whose snapshots are held */
@@ -177,6 +179,8 @@ start_statement(QueryDesc *desc, int eflags)
 		previous_start(desc, eflags);
 	else
 		standard_ExecutorStart(desc, eflags);
+	if (shoal_xact_writes(desc))
+		shoal_scope_mute_fragment(desc);
 }
 
 /* The statement reads with the snapshots of one moment. */

@@ -48,6 +48,7 @@ shoal_direct_plan(Query *query, const ShoalFragment *frag, int cursor_options)
 		stmt->commandType = query->commandType;
 		stmt->queryId = query->queryId;
 		stmt->hasReturning = (query->returningList != NIL);
+		stmt->hasModifyingCTE = query->hasModifyingCTE;
 		stmt->canSetTag = query->canSetTag;
 		stmt->planTree = (Plan *) cscan;
 		stmt->rtable = list_make1(rte);

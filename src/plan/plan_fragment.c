@@ -171,7 +171,8 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	result = lappend(result, string_node(frag->reason));
 	result = lappend(result, steps_to_lists(frag->steps, exprs));
 	result = lappend(result, moves_to_lists(frag->moves, exprs));
-	return lappend(result, frag->share_tables);
+	result = lappend(result, frag->share_tables);
+	return lappend(result, frag->triggers);
 }
 
 /* nexprs: how many of the expressions belong to what has been read before. */
@@ -209,6 +210,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->steps = lists_to_steps((List *) list_nth(lists, 8), exprs, nexprs);
 	frag->moves = lists_to_moves((List *) list_nth(lists, 9), exprs, nexprs);
 	frag->share_tables = (List *) list_nth(lists, 10);
+	frag->triggers = (List *) list_nth(lists, 11);
 	return frag;
 }
 
@@ -245,6 +247,7 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 													  insert->returns_rows),
 									   string_node(insert->head),
 									   string_node(insert->tail));
+	cscan->custom_private = lappend(cscan->custom_private, insert->triggers);
 }
 
 ShoalInsert *
@@ -261,6 +264,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->returns_rows = lsecond_int(flags);
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
+	insert->triggers = (List *) list_nth(private, 5);
 	insert->tail_params = cscan->custom_exprs;
 	return insert;
 }

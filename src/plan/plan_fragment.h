@@ -66,6 +66,7 @@ typedef struct ShoalFragment
 	List	   *steps;			/* ShoalFragmentStep *: what is worked out before */
 	List	   *moves;			/* ShoalFragmentMove *: what is moved before */
 	List	   *share_tables;	/* OID list, see plan_share.h */
+	List	   *triggers;		/* OID list, see plan_triggers.h */
 	List	   *sort;			/* ShoalSortKey *: each node's rows come in
 								 * this order and are to be merged */
 	const char *way;			/* "router", "push", "pull": for EXPLAIN */
@@ -126,6 +127,7 @@ typedef struct ShoalInsert
 	char	   *head;
 	char	   *tail;
 	List	   *tail_params;	/* Expr */
+	List	   *triggers;		/* OID list, see plan_triggers.h */
 } ShoalInsert;
 
 extern void shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert);

@@ -40,6 +40,7 @@
 #include "plan/plan_share.h"
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
+#include "plan/plan_triggers.h"
 
 typedef struct ExternalizeContext
 {
@@ -501,6 +502,9 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	frag->steps = shoal_step_compile(params);
 	frag->moves = shoal_moved_compile(query, params);
 	frag->share_tables = shoal_share_tables(query, shape);
+	frag->triggers = shoal_triggers_find(query,
+										 shape->kind != SHOAL_SHAPE_SHARDED ||
+										 shape->single);
 	frag->text = shoal_text_deparse(copy);
 	return frag;
 }
@@ -564,6 +568,7 @@ shoal_text_compile_insert(Query *query, Oid relid)
 	frag->group_id = table->group_id;
 	frag->pin_relid = relid;
 	frag->single_shard = (table->kind != SHOAL_KIND_REFERENCE);
+	frag->triggers = shoal_triggers_find(query, true);
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
 	for (int i = 0; i < table->nkeys; i++)
 	{

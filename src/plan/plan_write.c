@@ -39,6 +39,7 @@
 #include "plan/plan_spread.h"
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
+#include "plan/plan_triggers.h"
 #include "plan/plan_write.h"
 
 /* numbers of the row's parameters in the INSERT whose text is cut in two */
@@ -461,6 +462,8 @@ describe_insert(Query *query, ShoalInsert *insert)
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity;
 	insert->returns_rows = (query->returningList != NIL);
+	insert->triggers = shoal_triggers_find(query,
+										   shoal_meta_table(target->relid)->kind != SHOAL_KIND_DISTRIBUTED);
 	RelationClose(rel);
 	foreach(lc, query->targetList)
 		insert->attnums = lappend_int(insert->attnums,

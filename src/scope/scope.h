@@ -20,11 +20,14 @@
 #ifndef SCOPE_H
 #define SCOPE_H
 
+#include "executor/execdesc.h"
 #include "nodes/bitmapset.h"
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "storage/lockdefs.h"
+#include "utils/relcache.h"
+#include "utils/reltrigger.h"
 
 typedef struct ShoalScope
 {
@@ -136,6 +139,36 @@ extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
  */
 struct ShoalGroup;
 extern void shoal_scope_check_snapshot(const struct ShoalGroup *group);
+
+/* ---- statement triggers ---- */
+
+/* what a statement does to a table */
+#define SHOAL_EVENT_INSERT	1
+#define SHOAL_EVENT_UPDATE	2
+#define SHOAL_EVENT_DELETE	4
+
+/* updates_conflicts: it has ON CONFLICT DO UPDATE; actions: of a MERGE */
+extern int	shoal_scope_events(CmdType command, bool updates_conflicts,
+							   List *actions);
+
+/* Are there statement triggers for one of the events?  (NULL: none.) */
+extern bool shoal_scope_has_triggers(const TriggerDesc *triggers, int events);
+
+/* ... such that want transition tables? */
+extern bool shoal_scope_is_transitional(const TriggerDesc *triggers, int events);
+
+/*
+ * Has a fragment that has been started (and is not executed yet) fire no
+ * statement triggers, but for those that are the node's business.
+ */
+extern void shoal_scope_mute_fragment(QueryDesc *desc);
+
+/*
+ * The same for what is done with a relation, by COPY, until unmute, which is
+ * to be called after an error, too.  The caller holds a lock on it.
+ */
+extern TriggerDesc shoal_scope_mute_relation(Relation rel);
+extern void shoal_scope_unmute_relation(Relation rel, const TriggerDesc *saved);
 
 /* Installs its hooks, before those of the plan layer.  From _PG_init. */
 extern void shoal_scope_init(void);

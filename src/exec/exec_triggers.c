@@ -1,0 +1,112 @@
+/*
+ * exec_triggers.c
+ *		Statement triggers of tables that nodes write.
+ *
+ * Nodes leave them out (scope_triggers.c); they are fired here, those BEFORE
+ * when the plan node that writes begins, those AFTER with the end of the
+ * statement, as core does with its own plan nodes.  Their functions run in this
+ * session, so they may use any table.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "parser/parsetree.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+#include "scope/scope.h"
+
+/* one table's */
+typedef struct TableTriggers
+{
+	Relation	rel;
+	ResultRelInfo *relinfo;
+	int			events;
+} TableTriggers;
+
+struct ShoalTriggers
+{
+	EState	   *estate;
+	List	   *tables;			/* TableTriggers * */
+};
+
+/*
+ * Where the statement's range table has the table as one that it writes: it
+ * tells which columns are, for UPDATE OF.  0 if nowhere.
+ */
+static Index
+find_target(EState *estate, Oid relid)
+{
+	for (Index rti = 1; rti <= list_length(estate->es_range_table); rti++)
+	{
+		RangeTblEntry *rte = exec_rt_fetch(rti, estate);
+
+		if (rte->rtekind == RTE_RELATION && rte->relid == relid &&
+			(shoal_estate_required_perms(estate, rte) &
+			 (ACL_INSERT | ACL_UPDATE | ACL_DELETE)))
+			return rti;
+	}
+	return 0;
+}
+
+ShoalTriggers *
+shoal_triggers_begin(EState *estate, List *fires)
+{
+	MemoryContext old;
+	ShoalTriggers *result;
+	ListCell   *lc;
+
+	if (fires == NIL)
+		return NULL;
+	old = MemoryContextSwitchTo(estate->es_query_cxt);
+	result = palloc0(sizeof(ShoalTriggers));
+	result->estate = estate;
+	for (lc = list_head(fires); lc; lc = lnext(fires, lnext(fires, lc)))
+	{
+		TableTriggers *table = palloc(sizeof(TableTriggers));
+
+		table->rel = table_open(lfirst_oid(lc), RowExclusiveLock);
+		table->events = (int) lfirst_oid(lnext(fires, lc));
+		table->relinfo = makeNode(ResultRelInfo);
+		InitResultRelInfo(table->relinfo, table->rel,
+						  find_target(estate, lfirst_oid(lc)), NULL,
+						  estate->es_instrument);
+		result->tables = lappend(result->tables, table);
+		if (table->events & SHOAL_EVENT_INSERT)
+			ExecBSInsertTriggers(estate, table->relinfo);
+		if (table->events & SHOAL_EVENT_UPDATE)
+			ExecBSUpdateTriggers(estate, table->relinfo);
+		if (table->events & SHOAL_EVENT_DELETE)
+			ExecBSDeleteTriggers(estate, table->relinfo);
+	}
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+void
+shoal_triggers_end(ShoalTriggers *triggers, bool complete)
+{
+	ListCell   *lc;
+
+	if (triggers == NULL)
+		return;
+	foreach(lc, triggers->tables)
+	{
+		TableTriggers *table = lfirst(lc);
+
+		/* core's order: the reverse of the one above */
+		if (complete && (table->events & SHOAL_EVENT_DELETE))
+			ExecASDeleteTriggers(triggers->estate, table->relinfo, NULL);
+		if (complete && (table->events & SHOAL_EVENT_UPDATE))
+			ExecASUpdateTriggers(triggers->estate, table->relinfo, NULL);
+		if (complete && (table->events & SHOAL_EVENT_INSERT))
+			ExecASInsertTriggers(triggers->estate, table->relinfo, NULL);
+		table_close(table->rel, NoLock);
+	}
+	list_free(triggers->tables);
+	triggers->tables = NIL;
+}
