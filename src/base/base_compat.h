@@ -520,4 +520,15 @@ shoal_schema_is_usable(Oid schema, Oid role)
 /* The file of a relation, which is another one when it is written anew. */
 extern uint64 shoal_rel_file_number(Oid relid);
 
+/* merge_action(), which only the node of the row can answer */
+static inline bool
+shoal_is_merge_function(const Node *node)
+{
+#if PG_VERSION_NUM >= 170000
+	return IsA(node, MergeSupportFunc);
+#else
+	return false;
+#endif
+}
+
 #endif							/* BASE_COMPAT_H */

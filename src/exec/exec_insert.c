@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
@@ -176,6 +177,15 @@ next_row(RowSource *source)
 
 /* ---- one batch ---- */
 
+/* character without a length would mean character(1) */
+static char *
+type_name(Oid type)
+{
+	return format_type_extended(type, -1,
+								FORMAT_TYPE_TYPEMOD_GIVEN |
+								FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 /* The statement for a batch; parameters of the tail come first. */
 static char *
 batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
@@ -189,13 +199,10 @@ batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
 	if (arrays)
 	{
 		appendStringInfoString(&sql, "SELECT * FROM ROWS FROM (");
-		/* character without a length would mean character(1) */
 		for (int col = 0; col < state->ncolumns; col++)
 			appendStringInfo(&sql, "%spg_catalog.unnest($%d::%s)",
 							 col > 0 ? ", " : "", ++param,
-							 format_type_extended(state->array_types[col], -1,
-												  FORMAT_TYPE_TYPEMOD_GIVEN |
-												  FORMAT_TYPE_FORCE_QUALIFY));
+							 type_name(state->array_types[col]));
 		appendStringInfoString(&sql, ") shoal_rows");
 	}
 	else
@@ -205,7 +212,13 @@ batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
 		{
 			appendStringInfoString(&sql, row > 0 ? ", (" : "(");
 			for (int col = 0; col < state->ncolumns; col++)
+			{
 				appendStringInfo(&sql, "%s$%d", col > 0 ? ", " : "", ++param);
+				/* no column of a table tells what it is */
+				if (insert->locked)
+					appendStringInfo(&sql, "::%s",
+									 type_name(state->types[col]));
+			}
 			appendStringInfoChar(&sql, ')');
 		}
 	}
@@ -276,7 +289,8 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 			batch->values[i];
 		call->nulls[ntail + i] = !arrays && batch->nulls[i];
 	}
-	call->snapshot = ps->state->es_snapshot;
+	call->snapshot = state->insert->locked ? GetTransactionSnapshot() :
+		ps->state->es_snapshot;
 	call->owner = CurrentResourceOwner;
 	call->cxt = CurrentMemoryContext;
 	call->forward = SHOAL_WIRE_BEST;

@@ -117,6 +117,8 @@ typedef struct ShoalInsert
 	bool		use_copy;		/* no ON CONFLICT, no RETURNING, no row
 								 * security: rows may go by COPY */
 	bool		returns_rows;	/* has RETURNING */
+	bool		locked;			/* rows of the table that the child has locked:
+								 * they are written as of after that */
 
 	/*
 	 * For rows sent by INSERT: text before and after VALUES.  head ends in

@@ -35,6 +35,8 @@
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
+#include "plan/plan_returning.h"
+#include "plan/plan_rows.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
 #include "plan/plan_step.h"
@@ -170,10 +172,41 @@ plan_fragment(Query *query, ShoalFragment *frag, int cursor_options)
 	return shoal_direct_plan(query, frag, cursor_options);
 }
 
+static PlannedStmt *put_insert_on_top(Query *query, ShoalInsert *insert,
+									  PlannedStmt *stmt);
+
+/* The last way: rows are found and worked out here (plan_rows.c). */
+static PlannedStmt *
+plan_by_rows(Query *query, const char *what, const char *reason,
+			 const ShoalTable *table, const char *query_string,
+			 int cursor_options, ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Query	   *select;
+	Query	   *write = makeNode(Query);
+	List	   *returned;
+	PlannedStmt *stmt;
+
+	if (table->kind == SHOAL_KIND_REFERENCE ||
+		!shoal_rows_split(query, table, &select, &insert, &write->returningList,
+						  &returned, &reason))
+		refuse(what, reason,
+			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
+	stmt = shoal_write_select_planner(select, query_string,
+									  cursor_options & ~CURSOR_OPT_SCROLL, params);
+	write->canSetTag = query->canSetTag;
+	stmt = put_insert_on_top(write, &insert, stmt);
+	stmt->commandType = query->commandType;
+	if (returned)
+		shoal_returning_put(stmt, returned);
+	return stmt;
+}
+
 /* what: the statement as the user knows it */
 static PlannedStmt *
 plan_update_delete(Query *query, const char *what, const ShoalTable *table,
-				   int cursor_options, ParamListInfo params)
+				   const char *query_string, int cursor_options,
+				   ParamListInfo params)
 {
 	ShoalAnalysis analysis;
 	ShoalFragment *frag;
@@ -218,8 +251,11 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	if (is_doable(table, &analysis))
 		frag = compile_write(query, table, &analysis);
 	else if ((frag = compile_after_moves(query, table, params)) == NULL)
-		refuse(what, analysis.whole.reason,
-			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
+	{
+		shoal_planning = planning.outer;
+		return plan_by_rows(whole, what, analysis.whole.reason, table,
+							query_string, cursor_options, params);
+	}
 	frag->group_id = table->group_id;
 	frag->pin_relid = table->relid;
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
@@ -565,7 +601,7 @@ plan_key_update(Query *query, const ShoalTable *table,
 	shoal_move_split(query, &removal, &insertion);
 	describe_insert(insertion, &insert);
 	stmt = plan_update_delete(removal, "this UPDATE", table,
-									  cursor_options, params);
+									  query_string, cursor_options, params);
 	stmt = put_insert_on_top(insertion, &insert, stmt);
 	stmt->commandType = CMD_UPDATE;
 	return stmt;
@@ -612,12 +648,44 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 							  params);
 }
 
+static PlannedStmt *
+plan_write_command(Query *query, const ShoalTable *table,
+				   const char *query_string, int cursor_options,
+				   ParamListInfo params)
+{
+	switch (query->commandType)
+	{
+		case CMD_INSERT:
+			return plan_insert(query, table, query_string, cursor_options,
+							   params);
+		case CMD_UPDATE:
+			if (shoal_move_is_needed(query, query->targetList, table))
+				return plan_key_update(query, table, query_string,
+									   cursor_options, params);
+			return plan_update_delete(query, "this UPDATE", table,
+									  query_string, cursor_options, params);
+		case CMD_DELETE:
+			return plan_update_delete(query, "this DELETE", table,
+									  query_string, cursor_options, params);
+		case CMD_MERGE:
+			shoal_merge_check_keys(query, table);
+			return plan_update_delete(query, "this MERGE", table,
+									  query_string, cursor_options, params);
+		default:
+			elog(ERROR, "unrecognized command type: %d",
+				 (int) query->commandType);
+	}
+	return NULL;				/* not reached */
+}
+
 PlannedStmt *
 shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 				 ParamListInfo params, const ShoalTables *tables)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
+	List	   *returning;
+	PlannedStmt *stmt;
 
 	if (OidIsValid(shoal_rte_check_as(query, target)) &&
 		shoal_rte_check_as(query, target) != GetUserId())
@@ -633,27 +701,9 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	if (tables->writes_in_with)
 		refuse("a WITH query that writes to a Shoal table inside another write",
 			   NULL, "Run the writes one after the other in a transaction.");
-	switch (query->commandType)
-	{
-		case CMD_INSERT:
-			return plan_insert(query, table, query_string, cursor_options,
-							   params);
-		case CMD_UPDATE:
-			if (shoal_move_is_needed(query, query->targetList, table))
-				return plan_key_update(query, table, query_string,
-									   cursor_options, params);
-			return plan_update_delete(query, "this UPDATE", table,
-									  cursor_options, params);
-		case CMD_DELETE:
-			return plan_update_delete(query, "this DELETE", table,
-									  cursor_options, params);
-		case CMD_MERGE:
-			shoal_merge_check_keys(query, table);
-			return plan_update_delete(query, "this MERGE", table,
-									  cursor_options, params);
-		default:
-			elog(ERROR, "unrecognized command type: %d",
-				 (int) query->commandType);
-	}
-	return NULL;				/* not reached */
+	returning = shoal_returning_cut(&query, table->kind == SHOAL_KIND_REFERENCE);
+	stmt = plan_write_command(query, table, query_string, cursor_options, params);
+	if (returning)
+		shoal_returning_put(stmt, returning);
+	return stmt;
 }

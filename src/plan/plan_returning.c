@@ -1,0 +1,131 @@
+/*
+ * plan_returning.c
+ *		RETURNING with expressions that have to be worked out here.
+ *
+ * A function of a user's, which may read any table, runs on the coordinator.  If
+ * RETURNING calls one, nodes return the columns that it needs, and the plan node
+ * that receives them works out the rest, once for each row.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_returning.h"
+
+/* Each column once, as an entry of its own. */
+static List *
+needed_columns(Query *query)
+{
+	List	   *vars = pull_var_clause((Node *) query->returningList,
+									   PVC_RECURSE_PLACEHOLDERS);
+	List	   *distinct = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, vars)
+		distinct = list_append_unique(distinct, lfirst(lc));
+	/* nodes have to return a row all the same */
+	if (distinct == NIL)
+		distinct = list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+										Int32GetDatum(1), false, true));
+	foreach(lc, distinct)
+	{
+		int			n = foreach_current_index(lc) + 1;
+
+		result = lappend(result, makeTargetEntry(copyObject(lfirst(lc)), n,
+												 psprintf("c%d", n), false));
+	}
+	return result;
+}
+
+static Node *
+refer_mutator(Node *node, List *columns)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		ListCell   *lc;
+
+		foreach(lc, columns)
+		{
+			TargetEntry *column = (TargetEntry *) lfirst(lc);
+			Var		   *var = (Var *) node;
+
+			if (equal(column->expr, node))
+				return (Node *) makeVar(INDEX_VAR, column->resno, var->vartype,
+										var->vartypmod, var->varcollid, 0);
+		}
+		elog(ERROR, "column of RETURNING is not among its columns");
+	}
+	return expression_tree_mutator(node, refer_mutator, (void *) columns);
+}
+
+/* Whether it has something that only the node can tell, or that core plans. */
+static bool
+belongs_to_node_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink) || shoal_is_merge_function(node))
+		return true;
+	return expression_tree_walker(node, belongs_to_node_walker, context);
+}
+
+List *
+shoal_returning_columns(Query *query)
+{
+	List	   *columns;
+	List	   *result;
+
+	if (belongs_to_node_walker((Node *) query->returningList, NULL) ||
+		shoal_expr_returns_old_or_new((Node *) query->returningList))
+		return NIL;
+	columns = needed_columns(query);
+	result = (List *) refer_mutator((Node *) query->returningList, columns);
+	query->returningList = columns;
+	return result;
+}
+
+List *
+shoal_returning_cut(Query **query, bool each)
+{
+	Node	   *returning = (Node *) (*query)->returningList;
+	Query	   *copy;
+	List	   *result;
+
+	if (returning == NULL || (*query)->commandType == CMD_SELECT ||
+		!(shoal_expr_is_stuck(returning, false) ||
+		  (each && shoal_expr_is_volatile(returning, false))))
+		return NIL;
+	copy = copyObject(*query);
+	result = shoal_returning_columns(copy);
+	if (result != NIL)
+		*query = copy;
+	return result;
+}
+
+void
+shoal_returning_put(PlannedStmt *stmt, List *targetlist)
+{
+	Plan	   *plan = stmt->planTree;
+	ListCell   *lc;
+
+	Assert(IsA(plan, CustomScan));
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		List	   *relids;
+		List	   *items;
+
+		tle->expr = expression_planner_with_deps(tle->expr, &relids, &items);
+		stmt->relationOids = list_concat(stmt->relationOids, relids);
+		stmt->invalItems = list_concat(stmt->invalItems, items);
+	}
+	plan->targetlist = targetlist;
+}

@@ -1,0 +1,310 @@
+/*
+ * plan_rows.c
+ *		UPDATE and DELETE whose rows are worked out here.
+ *
+ * This is the last way, for what neither runs shard by shard nor can be made to
+ * by moving rows: conditions or new values with functions that have to run on the
+ * coordinator, for one.  The statement becomes a SELECT ... FOR UPDATE, which any
+ * way of a SELECT does for, with the rows' keys, ctids and new values; a Shoal
+ * Insert on top of it sends these to the shards, where a join on key and ctid
+ * finds the rows.
+ *
+ * A row's ctid holds since the row is locked.  The write on the node takes a
+ * snapshot of its own, after the locks, so it sees the versions that were locked
+ * (in REPEATABLE READ there are no others).  All rows are locked before the first
+ * is written.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "catalog/heap.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type_d.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_check.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_owner.h"
+#include "plan/plan_returning.h"
+#include "plan/plan_rows.h"
+#include "plan/plan_text.h"
+#include "plan/plan_triggers.h"
+
+/* names of the table and of the rows in the statement for nodes */
+#define TARGET	"shoal_target"
+#define ROWS	"shoal_new"
+
+typedef struct RowsContext
+{
+	Query	   *query;
+	Index		target;			/* its entry */
+	const ShoalTable *table;
+	Relation	rel;
+	List	   *columns;		/* TargetEntry: what is selected */
+	List	   *attnums;		/* parallel: of a key column its number, else 0 */
+} RowsContext;
+
+static bool
+is_multi_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_MULTIEXPR)
+		return true;
+	return expression_tree_walker(node, is_multi_param, context);
+}
+
+static bool
+can_split(Query *query, Oid relid, const char **why)
+{
+	if (query->commandType != CMD_UPDATE && query->commandType != CMD_DELETE)
+		return false;
+	if (shoal_check_any(query))
+		return false;
+	if (is_multi_param((Node *) query->targetList, NULL))
+	{
+		*why = "several columns are set by one subquery";
+		return false;
+	}
+	/* the same ctid may be in several partitions of a shard */
+	return get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
+		shoal_text_is_hashed(relid);
+}
+
+/* Adds a column to what is selected; returns its number. */
+static int
+add_column(RowsContext *context, Expr *expr, int attnum)
+{
+	int			n = list_length(context->columns) + 1;
+
+	context->columns = lappend(context->columns,
+							   makeTargetEntry(expr, n, psprintf("c%d", n),
+											   false));
+	context->attnums = lappend_int(context->attnums, attnum);
+	return n;
+}
+
+static Expr *
+make_column(RowsContext *context, AttrNumber attno)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (attno == SelfItemPointerAttributeNumber)
+		return (Expr *) makeVar(context->target, attno, TIDOID, -1, InvalidOid, 0);
+	get_atttypetypmodcoll(RelationGetRelid(context->rel), attno, &type, &typmod,
+						  &collation);
+	return (Expr *) makeVar(context->target, attno, type, typmod, collation, 0);
+}
+
+static const char *
+column_name(RowsContext *context, AttrNumber attno)
+{
+	if (attno < 0)
+		return NameStr(SystemAttributeDefinition(attno)->attname);
+	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(context->rel),
+												  attno - 1)->attname));
+}
+
+static char *
+operator_name(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	name = psprintf("OPERATOR(%s.%s)",
+					quote_identifier(get_namespace_name(form->oprnamespace)),
+					NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* "target.k = rows.c1 AND ... AND target.ctid = rows.c2"; adds these columns. */
+static char *
+find_rows(RowsContext *context)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < context->table->nkeys; i++)
+	{
+		AttrNumber	attno = context->table->keyattr[i];
+		const char *name = column_name(context, attno);
+		int			n = add_column(context, make_column(context, attno), attno);
+		Oid			eq = lookup_type_cache(context->table->keytype[i],
+										   TYPECACHE_EQ_OPR)->eq_opr;
+
+		appendStringInfo(&sql, "(%s.%s %s %s.c%d", TARGET, name,
+						 operator_name(eq), ROWS, n);
+		if (!TupleDescAttr(RelationGetDescr(context->rel), attno - 1)->attnotnull)
+			appendStringInfo(&sql, " OR (%s.%s IS NULL AND %s.c%d IS NULL)",
+							 TARGET, name, ROWS, n);
+		appendStringInfoString(&sql, ") AND ");
+	}
+	appendStringInfo(&sql, "%s.ctid OPERATOR(pg_catalog.=) %s.c%d", TARGET, ROWS,
+					 add_column(context,
+								make_column(context, SelfItemPointerAttributeNumber), 0));
+	return sql.data;
+}
+
+/* "col = rows.c3, ..."; adds these columns. */
+static char *
+new_values(RowsContext *context)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	foreach(lc, context->query->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (tle->resjunk)
+			continue;
+		appendStringInfo(&sql, "%s%s = %s.c%d", sql.len ? ", " : "",
+						 column_name(context, tle->resno), ROWS,
+						 add_column(context, copyObject(tle->expr), 0));
+	}
+	return sql.data;
+}
+
+/* What nodes return for the columns of RETURNING; adds those of other tables. */
+static char *
+returned_columns(RowsContext *context, List *columns)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	foreach(lc, columns)
+	{
+		Var		   *var = (Var *) ((TargetEntry *) lfirst(lc))->expr;
+
+		appendStringInfoString(&sql, sql.len ? ", " : " RETURNING ");
+		if (!IsA(var, Var))
+			appendStringInfoString(&sql, "1");
+		else if (var->varno != context->target)
+			appendStringInfo(&sql, "%s.c%d", ROWS,
+							 add_column(context, (Expr *) copyObject(var), 0));
+		else if (var->varattno == 0)
+			appendStringInfoString(&sql, TARGET);
+		else
+			appendStringInfo(&sql, "%s.%s", TARGET,
+							 column_name(context, var->varattno));
+	}
+	return sql.data;
+}
+
+static char *
+alias_list(RowsContext *context)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 1; i <= list_length(context->columns); i++)
+		appendStringInfo(&sql, "%sc%d", i > 1 ? ", " : "", i);
+	return sql.data;
+}
+
+/* The query that finds the rows. */
+static Query *
+make_select(RowsContext *context)
+{
+	Query	   *select = copyObject(context->query);
+	RowMarkClause *mark = makeNode(RowMarkClause);
+
+	mark->rti = context->target;
+	mark->strength = select->commandType == CMD_DELETE ? LCS_FORUPDATE :
+		LCS_FORNOKEYUPDATE;
+	mark->waitPolicy = LockWaitBlock;
+	select->commandType = CMD_SELECT;
+	select->resultRelation = 0;
+	select->targetList = context->columns;
+	select->returningList = NIL;
+	select->withCheckOptions = NIL;
+	select->rowMarks = list_make1(mark);
+	select->hasForUpdate = true;
+	rt_fetch(context->target, select->rtable)->inFromCl = true;
+	return select;
+}
+
+static bool
+are_sendable(List *columns)
+{
+	List	   *types = NIL;
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		types = lappend_oid(types, exprType((Node *) ((TargetEntry *) lfirst(lc))->expr));
+	return shoal_expr_are_sendable(types);
+}
+
+static bool
+describe(RowsContext *context, ShoalInsert *insert, List *columns)
+{
+	bool		is_update = context->query->commandType == CMD_UPDATE;
+	Oid			relid = RelationGetRelid(context->rel);
+	char	   *condition = find_rows(context);
+	char	   *values = is_update ? new_values(context) : NULL;
+	char	   *returning = returned_columns(context, columns);
+	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(context->rel)),
+												  RelationGetRelationName(context->rel));
+
+	if (!are_sendable(context->columns))
+		return false;
+	insert->relid = relid;
+	insert->run_as = shoal_owner_to_write_as(context->query);
+	insert->attnums = context->attnums;
+	insert->returns_rows = columns != NIL;
+	insert->locked = true;
+	insert->triggers = shoal_triggers_find(context->query, false);
+	insert->head = is_update ?
+		psprintf("UPDATE %s %s SET %s FROM (", name, TARGET, values) :
+		psprintf("DELETE FROM %s %s USING (", name, TARGET);
+	insert->tail = psprintf(") %s (%s) WHERE %s%s", ROWS, alias_list(context),
+							condition, returning);
+	return true;
+}
+
+bool
+shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
+				 ShoalInsert *insert, List **columns, List **returned,
+				 const char **why)
+{
+	RowsContext context = {0};
+	bool		done;
+
+	*columns = NIL;
+	*returned = NIL;
+	if (!can_split(query, table->relid, why))
+		return false;
+	context.query = copyObject(query);
+	if (query->returningList &&
+		(*returned = shoal_returning_columns(context.query)) == NIL)
+		return false;
+	*columns = context.query->returningList;
+	context.target = query->resultRelation;
+	context.table = table;
+	context.rel = RelationIdGetRelation(table->relid);
+	done = describe(&context, insert, *columns);
+	RelationClose(context.rel);
+	if (done)
+		*select = make_select(&context);
+	return done;
+}
