@@ -182,12 +182,14 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 			 int cursor_options, ParamListInfo params)
 {
 	ShoalInsert insert = {0};
+	Index		target = query->resultRelation;
 	Query	   *select;
 	Query	   *write = makeNode(Query);
 	List	   *returned;
 	PlannedStmt *stmt;
 
 	if (table->kind == SHOAL_KIND_REFERENCE ||
+		reads_ctid_walker((Node *) query->jointree, &target) ||
 		!shoal_rows_split(query, table, &select, &insert, &write->returningList,
 						  &returned, &reason))
 		refuse(what, reason,
