@@ -134,8 +134,20 @@ UPDATE t SET w = tagged(w) WHERE k = 75;
 RESET ROLE;
 ALTER TABLE t DISABLE ROW LEVEL SECURITY;
 
+-- reference tables: the same on every node
+SELECT done('UPDATE TABLE r SET v = rows.plus(v, 1) WHERE k < 4 RETURNING k, v, rows.tagged(v::text)', 'r');
+SELECT done('UPDATE TABLE r SET v = rows.plus(r.v, o.v) FROM rows.other o WHERE o.v = r.k AND rows.plus(o.o, 0) < 6 RETURNING r.*, o.v', 'r');
+UPDATE r SET v = random() * 1000000 WHERE k > 10;
+UPDATE r SET v = nextval('calls') WHERE k > 20;
+SELECT done('UPDATE TABLE r SET k = rows.plus(k, 100) WHERE k > 45 RETURNING k', 'r');
+SELECT done('DELETE FROM TABLE r WHERE rows.others(k) = 7 OR k = (SELECT k FROM rows.r ORDER BY v LIMIT 1) RETURNING k', 'r');
+SELECT count(DISTINCT result) FROM shoal.run_on_nodes('SELECT md5(string_agg(k || '' '' || v, '','' ORDER BY k)) FROM rows.r');
+SELECT k, v FROM r WHERE k < 10 ORDER BY k;
+
 -- what is left
-UPDATE r SET v = plus(v, 1);
+CREATE TABLE nokey (a int);
+SELECT shoal.create_reference_table('nokey');
+UPDATE nokey SET a = plus(a, 1);
 UPDATE t SET (v, w) = (SELECT plus(v, 1), 'x') WHERE k = 70;
 CREATE TABLE parts (k int, d int) PARTITION BY RANGE (d);
 CREATE TABLE parts1 PARTITION OF parts FOR VALUES FROM (0) TO (10);

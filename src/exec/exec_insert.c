@@ -27,6 +27,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -39,6 +40,8 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
+#include "scope/scope.h"
+#include "xact/xact.h"
 
 /* up to so many rows, INSERT is cheaper than a COPY */
 #define FEW_ROWS		20
@@ -694,6 +697,27 @@ evaluate_tail_params(ShoalInsertState *state)
 	}
 }
 
+/*
+ * The child is going to lock rows of a reference table here, but writers of it
+ * meet on the first node.  So none may begin there before these are done.
+ */
+static void
+lock_reference_table(Oid relid)
+{
+	const ShoalNode *first = linitial(shoal_meta_nodes());
+	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+												  get_rel_name(relid));
+
+	if (first->is_local)
+		LockRelationOid(relid, ShareRowExclusiveLock);
+	else
+		shoal_remote_exec(shoal_xact_conn(first->node_id,
+										  SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
+						  psprintf("%sLOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
+								   shoal_scope_marker(0, NULL, false, false),
+								   name));
+}
+
 static void
 insert_all(ShoalInsertState *state)
 {
@@ -705,6 +729,8 @@ insert_all(ShoalInsertState *state)
 
 	triggers = shoal_triggers_begin(ps->state, state->insert->triggers);
 	evaluate_tail_params(state);
+	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
+		lock_reference_table(state->insert->relid);
 	source.child = outerPlanState(ps);
 	if (child_is_busy(source.child))
 		(void) read_ahead(&source, 0);

@@ -9,6 +9,10 @@
  * Insert on top of it sends these to the shards, where a join on key and ctid
  * finds the rows.
  *
+ * A reference table's rows are sent to every node and found by its primary key, as
+ * each node has ctids of its own.  The node where all writers of it begin is
+ * locked against them before the rows are read (exec_insert.c).
+ *
  * A row's ctid holds since the row is locked.  The write on the node takes a
  * snapshot of its own, after the locks, so it sees the versions that were locked
  * (in REPEATABLE READ there are no others).  All rows are locked before the first
@@ -135,27 +139,50 @@ operator_name(Oid operator)
 	return name;
 }
 
-/* "target.k = rows.c1 AND ... AND target.ctid = rows.c2"; adds these columns. */
+/* "(target.k = rows.c1)"; adds the column. */
+static void
+append_comparison(StringInfo sql, RowsContext *context, AttrNumber attno)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(context->rel),
+										  attno - 1);
+	const char *name = column_name(context, attno);
+	int			n = add_column(context, make_column(context, attno), attno);
+	Oid			eq = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR)->eq_opr;
+
+	appendStringInfo(sql, "(%s.%s %s %s.c%d", TARGET, name, operator_name(eq),
+					 ROWS, n);
+	if (!att->attnotnull)
+		appendStringInfo(sql, " OR (%s.%s IS NULL AND %s.c%d IS NULL)", TARGET,
+						 name, ROWS, n);
+	appendStringInfoChar(sql, ')');
+}
+
+/* The condition that finds a row again; adds columns.  NULL: there is none. */
 static char *
 find_rows(RowsContext *context)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	if (context->table->kind == SHOAL_KIND_REFERENCE)
+	{
+		Bitmapset  *key = RelationGetIndexAttrBitmap(context->rel,
+													 INDEX_ATTR_BITMAP_PRIMARY_KEY);
+		int			i = -1;
+
+		while ((i = bms_next_member(key, i)) >= 0)
+		{
+			if (sql.len > 0)
+				appendStringInfoString(&sql, " AND ");
+			append_comparison(&sql, context,
+							  i + FirstLowInvalidHeapAttributeNumber);
+		}
+		return sql.len > 0 ? sql.data : NULL;
+	}
 	for (int i = 0; i < context->table->nkeys; i++)
 	{
-		AttrNumber	attno = context->table->keyattr[i];
-		const char *name = column_name(context, attno);
-		int			n = add_column(context, make_column(context, attno), attno);
-		Oid			eq = lookup_type_cache(context->table->keytype[i],
-										   TYPECACHE_EQ_OPR)->eq_opr;
-
-		appendStringInfo(&sql, "(%s.%s %s %s.c%d", TARGET, name,
-						 operator_name(eq), ROWS, n);
-		if (!TupleDescAttr(RelationGetDescr(context->rel), attno - 1)->attnotnull)
-			appendStringInfo(&sql, " OR (%s.%s IS NULL AND %s.c%d IS NULL)",
-							 TARGET, name, ROWS, n);
-		appendStringInfoString(&sql, ") AND ");
+		append_comparison(&sql, context, context->table->keyattr[i]);
+		appendStringInfoString(&sql, " AND ");
 	}
 	appendStringInfo(&sql, "%s.ctid OPERATOR(pg_catalog.=) %s.c%d", TARGET, ROWS,
 					 add_column(context,
@@ -256,7 +283,8 @@ are_sendable(List *columns)
 }
 
 static bool
-describe(RowsContext *context, ShoalInsert *insert, List *columns)
+describe(RowsContext *context, ShoalInsert *insert, List *columns,
+		 const char **why)
 {
 	bool		is_update = context->query->commandType == CMD_UPDATE;
 	Oid			relid = RelationGetRelid(context->rel);
@@ -266,14 +294,17 @@ describe(RowsContext *context, ShoalInsert *insert, List *columns)
 	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(context->rel)),
 												  RelationGetRelationName(context->rel));
 
-	if (!are_sendable(context->columns))
+	if (condition == NULL)
+		*why = "the reference table has no primary key, by which nodes could find the rows";
+	if (condition == NULL || !are_sendable(context->columns))
 		return false;
 	insert->relid = relid;
 	insert->run_as = shoal_owner_to_write_as(context->query);
 	insert->attnums = context->attnums;
 	insert->returns_rows = columns != NIL;
 	insert->locked = true;
-	insert->triggers = shoal_triggers_find(context->query, false);
+	insert->triggers = shoal_triggers_find(context->query,
+										   context->table->kind == SHOAL_KIND_REFERENCE);
 	insert->head = is_update ?
 		psprintf("UPDATE %s %s SET %s FROM (", name, TARGET, values) :
 		psprintf("DELETE FROM %s %s USING (", name, TARGET);
@@ -302,7 +333,7 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 	context.target = query->resultRelation;
 	context.table = table;
 	context.rel = RelationIdGetRelation(table->relid);
-	done = describe(&context, insert, *columns);
+	done = describe(&context, insert, *columns, why);
 	RelationClose(context.rel);
 	if (done)
 		*select = make_select(&context);

@@ -11,7 +11,7 @@
 #include "plan/plan_fragment.h"
 
 /*
- * Takes an UPDATE or DELETE of a distributed table apart: *select finds and
+ * Takes an UPDATE or DELETE of a Shoal table apart: *select finds and
  * locks its rows, and computes new values; the node described by *insert, on
  * top of its plan, writes each row where it is.  What the node returns are the
  * columns of *returned, which is a list for shoal_returning_put; NIL without

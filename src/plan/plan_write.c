@@ -188,8 +188,7 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 	List	   *returned;
 	PlannedStmt *stmt;
 
-	if (table->kind == SHOAL_KIND_REFERENCE ||
-		reads_ctid_walker((Node *) query->jointree, &target) ||
+	if (reads_ctid_walker((Node *) query->jointree, &target) ||
 		!shoal_rows_split(query, table, &select, &insert, &write->returningList,
 						  &returned, &reason))
 		refuse(what, reason,
@@ -214,6 +213,7 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	ShoalFragment *frag;
 	Index		target = query->resultRelation;
 	Query	   *whole = query;
+	const char *reason = NULL;	/* why not on every node of a reference table */
 	ShoalPlanning planning = {0};
 
 	if (query->commandType == CMD_MERGE && shoal_check_any(query))
@@ -234,15 +234,14 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	}
 	if (table->kind == SHOAL_KIND_REFERENCE)
 	{
+		reason = NULL;
 		if (!is_doable(table, &analysis))
-			refuse(what, "a reference table is written with rows of a table that not every node has",
-				   "Compute the rows with a query first and write them with a second statement.");
-		if (differs_by_node(query))
-			refuse(what, "a volatile function may return something else on each node",
-				   "Compute the values with a query first.");
-		if (chooses_rows_walker((Node *) query, NULL))
-			refuse(what, "LIMIT or DISTINCT ON may choose other rows on each node",
-				   "Compute the rows with a query first and write them by key.");
+			reason = analysis.whole.reason ? analysis.whole.reason :
+				"a reference table is written with rows of a table that not every node has";
+		else if (differs_by_node(query))
+			reason = "a volatile function may return something else on each node";
+		else if (chooses_rows_walker((Node *) query, NULL))
+			reason = "LIMIT or DISTINCT ON may choose other rows on each node";
 	}
 	else if (analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
 			 !analysis.whole.single &&
@@ -250,12 +249,13 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 		refuse(what, "rows of several shards have the same ctid",
 			   "Name the row by its key.");
 
-	if (is_doable(table, &analysis))
+	if (reason == NULL && is_doable(table, &analysis))
 		frag = compile_write(query, table, &analysis);
 	else if ((frag = compile_after_moves(query, table, params)) == NULL)
 	{
 		shoal_planning = planning.outer;
-		return plan_by_rows(whole, what, analysis.whole.reason, table,
+		return plan_by_rows(whole, what,
+							reason ? reason : analysis.whole.reason, table,
 							query_string, cursor_options, params);
 	}
 	frag->group_id = table->group_id;
