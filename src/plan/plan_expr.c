@@ -225,6 +225,25 @@ is_named_row(Node *node)
 	return false;
 }
 
+bool
+shoal_expr_is_table_of(Node *node)
+{
+	FuncExpr   *func = (FuncExpr *) node;
+
+	return IsA(node, FuncExpr) && func->funcresulttype == REGCLASSOID &&
+		strcmp(get_func_name(func->funcid), "table_of") == 0 &&
+		get_func_namespace(func->funcid) == get_namespace_oid("shoal", true);
+}
+
+bool
+shoal_expr_numbers_table(Node *node)
+{
+	RelabelType *relabel = (RelabelType *) node;
+
+	return IsA(node, RelabelType) && relabel->resulttype == OIDOID &&
+		shoal_expr_is_table_of((Node *) relabel->arg);
+}
+
 /* Which functions are looked for, apart from what becomes a parameter. */
 typedef struct FunctionSearch
 {
@@ -243,7 +262,8 @@ function_walker(Node *node, FunctionSearch *search)
 	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
 		shoal_expr_is_slot(linitial(((FuncExpr *) node)->args)))
 		return false;
-	if (IsA(node, NextValueExpr) || is_named_row(node))
+	if (IsA(node, NextValueExpr) || is_named_row(node) ||
+		shoal_expr_numbers_table(node))
 		return true;
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, function_walker,

@@ -28,6 +28,15 @@ extern bool shoal_expr_is_stuck(Node *node, bool volatile_too);
 /* Like contain_volatile_functions, without what becomes a parameter. */
 extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
 
+/* Is the node a call of shoal.table_of(), what a tableoid becomes? */
+extern bool shoal_expr_is_table_of(Node *node);
+
+/*
+ * Does the node take the value of a tableoid for a number?  Tables have other
+ * numbers on each node; as regclass they travel by name.
+ */
+extern bool shoal_expr_numbers_table(Node *node);
+
 /* True if the expression has no columns, subqueries or aggregates at all. */
 extern bool shoal_expr_is_closed(Node *node);
 

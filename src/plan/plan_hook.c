@@ -27,6 +27,7 @@
 #include "plan/plan_rewrite.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
+#include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
 #include "plan/plan_write.h"
 #include "scope/scope.h"
@@ -274,7 +275,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	if (may_scroll(query, cursor_options))
 		cursor_options |= CURSOR_OPT_SCROLL;
 	if (tables.tableoid)
-		query = shoal_rewrite_tableoid(query);
+		query = shoal_tableoid_rewrite(query);
 	if (shoal_origin > 0)
 		check_inside_fragment(&tables);
 	shoal_query_flatten_groups(query);

@@ -395,6 +395,10 @@ has_unsendable_walker(Node *node, SendableContext *context)
 				!(((Param *) node)->paramkind == PARAM_EXEC &&
 				  is_initplan_result(context->root,
 									 ((Param *) node)->paramid));
+		case T_RelabelType:
+			return shoal_expr_numbers_table(node) ||
+				has_unsendable_walker((Node *) ((RelabelType *) node)->arg,
+									  context);
 		case T_Var:
 			/* of other relations: a lateral reference */
 			return ((Var *) node)->varno != context->varno ||

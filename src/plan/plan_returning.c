@@ -17,18 +17,35 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_returning.h"
 
+/* A column; a tableoid leaves its node by name. */
+static bool
+is_column(Node *node)
+{
+	return IsA(node, Var) || shoal_expr_is_table_of(node);
+}
+
+static bool
+columns_walker(Node *node, List **columns)
+{
+	if (node == NULL)
+		return false;
+	if (is_column(node))
+	{
+		*columns = list_append_unique(*columns, node);
+		return false;
+	}
+	return expression_tree_walker(node, columns_walker, (void *) columns);
+}
+
 /* Each column once, as an entry of its own. */
 static List *
 needed_columns(Query *query)
 {
-	List	   *vars = pull_var_clause((Node *) query->returningList,
-									   PVC_RECURSE_PLACEHOLDERS);
 	List	   *distinct = NIL;
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, vars)
-		distinct = list_append_unique(distinct, lfirst(lc));
+	columns_walker((Node *) query->returningList, &distinct);
 	/* nodes have to return a row all the same */
 	if (distinct == NIL)
 		distinct = list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
@@ -48,18 +65,18 @@ refer_mutator(Node *node, List *columns)
 {
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, Var))
+	if (is_column(node))
 	{
 		ListCell   *lc;
 
 		foreach(lc, columns)
 		{
 			TargetEntry *column = (TargetEntry *) lfirst(lc);
-			Var		   *var = (Var *) node;
 
 			if (equal(column->expr, node))
-				return (Node *) makeVar(INDEX_VAR, column->resno, var->vartype,
-										var->vartypmod, var->varcollid, 0);
+				return (Node *) makeVar(INDEX_VAR, column->resno,
+										exprType(node), exprTypmod(node),
+										exprCollation(node), 0);
 		}
 		elog(ERROR, "column of RETURNING is not among its columns");
 	}

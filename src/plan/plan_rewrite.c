@@ -37,6 +37,7 @@
 #include "plan/plan_split.h"
 #include "plan/plan_spread.h"
 #include "plan/plan_step.h"
+#include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
 
 #define GUESS_TABLE_ROWS	100000
@@ -196,78 +197,6 @@ shoal_rewrite_drop_idle_ctes(Query *query)
 	drop_idle_ctes_walker((Node *) query, NULL);
 }
 
-/* ---- tableoid ---- */
-
-typedef struct TableoidContext
-{
-	List	   *queries;		/* Query nodes from the innermost outwards */
-} TableoidContext;
-
-/*
- * "tableoid" of a distributed table is the table's, not the shard's.  The
- * column itself tells whether an outer join has a row there.
- */
-static Node *
-tableoid_mutator(Node *node, TableoidContext *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var) &&
-		((Var *) node)->varattno == TableOidAttributeNumber)
-	{
-		Var		   *var = (Var *) node;
-		Query	   *query = list_nth(context->queries, var->varlevelsup);
-		RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
-		const ShoalTable *table = rte->rtekind == RTE_RELATION ?
-			shoal_meta_table(rte->relid) : NULL;
-		CaseExpr   *result;
-		CaseWhen   *when;
-		NullTest   *test;
-
-		if (table == NULL || table->kind != SHOAL_KIND_DISTRIBUTED ||
-			!shoal_text_is_hashed(rte->relid))
-			return copyObject(node);
-		test = makeNode(NullTest);
-		test->arg = copyObject((Expr *) var);
-		test->nulltesttype = IS_NOT_NULL;
-		test->location = -1;
-		when = makeNode(CaseWhen);
-		when->expr = (Expr *) test;
-		when->result = (Expr *)
-			makeRelabelType((Expr *) makeConst(REGCLASSOID, -1, InvalidOid,
-											   sizeof(Oid),
-											   ObjectIdGetDatum(rte->relid),
-											   false, true),
-							OIDOID, -1, InvalidOid, COERCE_EXPLICIT_CAST);
-		when->location = -1;
-		result = makeNode(CaseExpr);
-		result->casetype = OIDOID;
-		result->args = list_make1(when);
-		result->defresult = (Expr *) makeNullConst(OIDOID, -1, InvalidOid);
-		result->location = -1;
-		return (Node *) result;
-	}
-	if (IsA(node, Query))
-	{
-		Node	   *result;
-
-		context->queries = lcons(node, context->queries);
-		result = (Node *) query_tree_mutator((Query *) node, tableoid_mutator,
-											 (void *) context, 0);
-		context->queries = list_delete_first(context->queries);
-		return result;
-	}
-	return expression_tree_mutator(node, tableoid_mutator, (void *) context);
-}
-
-Query *
-shoal_rewrite_tableoid(Query *query)
-{
-	TableoidContext context = {NIL};
-
-	return (Query *) tableoid_mutator((Node *) query, &context);
-}
-
 /* ---- pulling a table ---- */
 
 typedef struct SystemColumns
@@ -303,6 +232,8 @@ system_columns_mutator(Node *node, SystemColumns *context)
 			context->attnos = lappend_int(context->attnos, var->varattno);
 		var = copyObject(var);
 		var->varattno = context->natts + pos + 1;
+		if (((const Var *) node)->varattno == TableOidAttributeNumber)
+			return (Node *) shoal_tableoid_from_column(var);
 		return (Node *) var;
 	}
 	if (IsA(node, Query))
@@ -360,13 +291,9 @@ table_query(Query *outer, int varno, List *system_attnos)
 		const FormData_pg_attribute *att = SystemAttributeDefinition(lfirst_int(lc));
 		Expr	   *expr;
 
-		/* nodes have other numbers for the table */
+		expr = (Expr *) makeVar(1, att->attnum, att->atttypid, -1, InvalidOid, 0);
 		if (att->attnum == TableOidAttributeNumber)
-			expr = (Expr *) makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
-									  ObjectIdGetDatum(rte->relid), false, true);
-		else
-			expr = (Expr *) makeVar(1, att->attnum, att->atttypid, -1,
-									InvalidOid, 0);
+			expr = shoal_tableoid_column((Var *) expr);
 		query->targetList = lappend(query->targetList,
 									makeTargetEntry(expr,
 													list_length(query->targetList) + 1,

@@ -31,12 +31,6 @@ extern void shoal_rewrite_find_tables(Query *query, ShoalTables *tables);
 extern void shoal_rewrite_drop_idle_ctes(Query *query);
 
 /*
- * A copy of the query in which the tableoid of a distributed table is the
- * table's, where its partitions would show.
- */
-extern Query *shoal_rewrite_tableoid(Query *query);
-
-/*
  * Replaces, in place and at all levels, everything that comes from distributed
  * tables by parts (plan_part.h), each as large as can be, so that core can
  * plan the query.  Error 0A000 where a data-modifying WITH query is in the way.

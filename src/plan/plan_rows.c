@@ -42,6 +42,7 @@
 #include "plan/plan_owner.h"
 #include "plan/plan_returning.h"
 #include "plan/plan_rows.h"
+#include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
 #include "plan/plan_triggers.h"
 
@@ -70,7 +71,7 @@ is_multi_param(Node *node, void *context)
 }
 
 static bool
-can_split(Query *query, Oid relid, const char **why)
+can_split(Query *query, const char **why)
 {
 	if (query->commandType != CMD_UPDATE && query->commandType != CMD_DELETE)
 		return false;
@@ -81,9 +82,7 @@ can_split(Query *query, Oid relid, const char **why)
 		*why = "several columns are set by one subquery";
 		return false;
 	}
-	/* the same ctid may be in several partitions of a shard */
-	return get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
-		shoal_text_is_hashed(relid);
+	return true;
 }
 
 /* Adds a column to what is selected; returns its number. */
@@ -184,6 +183,16 @@ find_rows(RowsContext *context)
 		append_comparison(&sql, context, context->table->keyattr[i]);
 		appendStringInfoString(&sql, " AND ");
 	}
+	/* in one shard of a table that is partitioned itself, ctids are not unique */
+	if (context->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		!shoal_text_is_hashed(RelationGetRelid(context->rel)))
+		appendStringInfo(&sql, "shoal.table_of(%s.tableoid) OPERATOR(pg_catalog.=) %s.c%d AND ",
+						 TARGET, ROWS,
+						 add_column(context,
+									shoal_tableoid_column(makeVar(context->target,
+																  TableOidAttributeNumber,
+																  OIDOID, -1,
+																  InvalidOid, 0)), 0));
 	appendStringInfo(&sql, "%s.ctid OPERATOR(pg_catalog.=) %s.c%d", TARGET, ROWS,
 					 add_column(context,
 								make_column(context, SelfItemPointerAttributeNumber), 0));
@@ -221,19 +230,22 @@ returned_columns(RowsContext *context, List *columns)
 	initStringInfo(&sql);
 	foreach(lc, columns)
 	{
-		Var		   *var = (Var *) ((TargetEntry *) lfirst(lc))->expr;
+		Expr	   *column = ((TargetEntry *) lfirst(lc))->expr;
+		bool		is_table = shoal_expr_is_table_of((Node *) column);
+		Var		   *var = (Var *) (is_table ?
+								   linitial(((FuncExpr *) column)->args) : column);
 
 		appendStringInfoString(&sql, sql.len ? ", " : " RETURNING ");
 		if (!IsA(var, Var))
 			appendStringInfoString(&sql, "1");
 		else if (var->varno != context->target)
 			appendStringInfo(&sql, "%s.c%d", ROWS,
-							 add_column(context, (Expr *) copyObject(var), 0));
+							 add_column(context, copyObject(column), 0));
 		else if (var->varattno == 0)
 			appendStringInfoString(&sql, TARGET);
 		else
-			appendStringInfo(&sql, "%s.%s", TARGET,
-							 column_name(context, var->varattno));
+			appendStringInfo(&sql, is_table ? "shoal.table_of(%s.%s)" : "%s.%s",
+							 TARGET, column_name(context, var->varattno));
 	}
 	return sql.data;
 }
@@ -323,7 +335,7 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 
 	*columns = NIL;
 	*returned = NIL;
-	if (!can_split(query, table->relid, why))
+	if (!can_split(query, why))
 		return false;
 	context.query = copyObject(query);
 	if (query->returningList &&

@@ -101,6 +101,12 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_shard_of';
 COMMENT ON FUNCTION shoal.shard_of(regclass) IS
 'shard that holds the rows of a reference or single-shard table: 0';
 
+-- not immutable, strictly; but what it looks up does not change under a query
+CREATE FUNCTION shoal.table_of(relation oid) RETURNS regclass
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_table_of';
+COMMENT ON FUNCTION shoal.table_of(oid) IS
+'internal: the table that a shard on this node belongs to; of another relation, that one';
+
 /* ---- nodes are foreign servers ---- */
 
 CREATE FUNCTION shoal.fdw_validator(options text[], catalog oid) RETURNS void

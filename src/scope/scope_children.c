@@ -12,8 +12,10 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_class.h"
+#include "fmgr.h"
 #include "storage/lmgr.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -23,9 +25,12 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "base/base_compat.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "scope/scope_internal.h"
+
+PG_FUNCTION_INFO_V1(shoal_table_of);
 
 /* invalid entries that may be left lying about */
 #define MAX_INVALID 64
@@ -81,6 +86,24 @@ static void
 on_namespace_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	mark_all_invalid();
+}
+
+/* shoal.table_of(relation) */
+Datum
+shoal_table_of(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Oid			parent = InvalidOid;
+	const ShoalTable *table = NULL;
+
+	if (shoal_meta_enabled() && get_rel_relispartition(relid))
+		parent = get_partition_parent(relid, true);
+	if (OidIsValid(parent))
+		table = shoal_meta_table(parent);
+	if (table && table->kind == SHOAL_KIND_DISTRIBUTED &&
+		shoal_scope_children(parent)->by_hash)
+		relid = parent;
+	PG_RETURN_OID(relid);
 }
 
 void
