@@ -217,6 +217,7 @@ executor_start(QueryDesc *desc, int eflags)
 {
 	ShoalReading saved = reading;
 
+	shoal_scope_resume_rules();
 	if (shoal_origin > 0)
 		shoal_snapshot_for_fragment(desc);
 	if (shoal_origin > 0 || IsParallelWorker() || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||

@@ -245,6 +245,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	ShoalScope	scope;
 	ShoalTables tables;
 
+	shoal_scope_resume_rules();
 	if (query->commandType == CMD_UTILITY || !shoal_meta_enabled())
 		return plan_by_core(query, query_string, cursor_options, params);
 	if (query_string && shoal_scope_parse(query_string, &scope))

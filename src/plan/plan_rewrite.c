@@ -55,6 +55,23 @@ note_table(const ShoalTable *table, ShoalTables *tables)
 		tables->sharded = true;
 }
 
+/* Does a WITH query write to a Shoal table? */
+static bool
+writes_in_with(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->cteList)
+	{
+		Query	   *cte = (Query *) ((CommonTableExpr *) lfirst(lc))->ctequery;
+
+		if (cte->commandType != CMD_SELECT &&
+			shoal_meta_table(rt_fetch(cte->resultRelation, cte->rtable)->relid))
+			return true;
+	}
+	return false;
+}
+
 static bool
 find_tables_walker(Node *node, ShoalTables *tables)
 {
@@ -102,8 +119,6 @@ find_tables_walker(Node *node, ShoalTables *tables)
 				note_table(table, tables);
 			if (table && table->kind == SHOAL_KIND_REFERENCE)
 				tables->writes_reference = true;
-			if (table && !query->canSetTag)
-				tables->writes_in_with = true;
 		}
 		return query_tree_walker(query, find_tables_walker, (void *) tables,
 								 QTW_EXAMINE_RTES_BEFORE);
@@ -121,6 +136,7 @@ shoal_rewrite_find_tables(Query *query, ShoalTables *tables)
 {
 	memset(tables, 0, sizeof(ShoalTables));
 	tables->all_local = true;
+	tables->writes_in_with = writes_in_with(query);
 	find_tables_walker((Node *) query, tables);
 }
 

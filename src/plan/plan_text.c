@@ -322,18 +322,33 @@ name_locked_views(Query *query)
 	}
 }
 
-/* What a rule's action reads is not marked as being in FROM. */
+/*
+ * What a rule's action reads is not marked as being in FROM, and entries of the
+ * action that refer to it come before it there.
+ */
 static void
 show_sources(Query *query)
 {
+	List	   *first = NIL;
+	List	   *lateral = NIL;
+	bool		hidden = false;
 	ListCell   *lc;
 
 	foreach(lc, query->jointree->fromlist)
 	{
-		if (IsA(lfirst(lc), RangeTblRef))
-			rt_fetch(((RangeTblRef *) lfirst(lc))->rtindex,
-					 query->rtable)->inFromCl = true;
+		RangeTblEntry *rte = IsA(lfirst(lc), RangeTblRef) ?
+			rt_fetch(((RangeTblRef *) lfirst(lc))->rtindex, query->rtable) : NULL;
+
+		if (rte && rte->lateral)
+			lateral = lappend(lateral, lfirst(lc));
+		else
+			first = lappend(first, lfirst(lc));
+		hidden |= rte && !rte->inFromCl;
+		if (rte)
+			rte->inFromCl = true;
 	}
+	if (hidden)
+		query->jointree->fromlist = list_concat(first, lateral);
 }
 
 /*
@@ -408,7 +423,7 @@ fix_rtes_walker(Node *node, void *level)
 		Query	   *query = (Query *) node;
 
 		/* a view's table that became the target is not to be printed twice */
-		if (query->commandType == CMD_UPDATE || query->commandType == CMD_DELETE)
+		if (query->commandType != CMD_INSERT && query->commandType != CMD_MERGE)
 			show_sources(query);
 		if (query->resultRelation > 0)
 			rt_fetch(query->resultRelation, query->rtable)->inFromCl = false;

@@ -19,6 +19,8 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
+#include "rewrite/prs2lock.h"
+#include "rewrite/rewriteDefine.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -680,26 +682,42 @@ plan_write_command(Query *query, const ShoalTable *table,
 	return NULL;				/* not reached */
 }
 
+/*
+ * Rules have been applied here, and nodes leave them out, but for those that
+ * are to be applied there as well.
+ */
+static void
+check_rules(Relation rel)
+{
+	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
+	{
+		RewriteRule *rule = rel->rd_rules->rules[i];
+
+		if (rule->event != CMD_SELECT &&
+			(rule->enabled == RULE_FIRES_ALWAYS ||
+			 rule->enabled == RULE_FIRES_ON_REPLICA))
+			refuse("writing to a table with a rule that is enabled ALWAYS or for replicas",
+				   NULL, "Use ALTER TABLE ... ENABLE RULE.");
+	}
+}
+
 PlannedStmt *
 shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 				 ParamListInfo params, const ShoalTables *tables)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
+	Relation	rel = RelationIdGetRelation(table->relid);
+	bool		secured = rel->rd_rel->relrowsecurity;
 	List	   *returning;
 	PlannedStmt *stmt;
 
-	if (OidIsValid(shoal_rte_check_as(query, target)) &&
+	check_rules(rel);
+	RelationClose(rel);
+	if (secured && OidIsValid(shoal_rte_check_as(query, target)) &&
 		shoal_rte_check_as(query, target) != GetUserId())
-	{
-		Relation	rel = RelationIdGetRelation(table->relid);
-		bool		secured = rel->rd_rel->relrowsecurity;
-
-		RelationClose(rel);
-		if (secured)
-			refuse("writing through another role's view to a table with policies",
-				   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
-	}
+		refuse("writing through another role's view to a table with policies",
+			   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
 	if (tables->writes_in_with)
 		refuse("a WITH query that writes to a Shoal table inside another write",
 			   NULL, "Run the writes one after the other in a transaction.");

@@ -55,6 +55,16 @@ extern char *shoal_scope_read_marker(int group_id, const Bitmapset *shards,
  */
 extern bool shoal_scope_parse(const char *query_string, ShoalScope *scope);
 
+/* Whether the text begins with a trusted marker, whatever it says.  Cheap. */
+extern bool shoal_scope_is_fragment(const char *query_string);
+
+/*
+ * The rewriter is through with what was analysed last: rules count again, which
+ * are not applied to a fragment (scope_rules.c).  The planner and the executor
+ * say so before they do anything.
+ */
+extern void shoal_scope_resume_rules(void);
+
 /*
  * Whether the text begins with a trusted marker that says "held".  Cheap.
  */

@@ -19,6 +19,10 @@ extern bool shoal_scope_is_trusted(const char *query_string);
 
 extern void shoal_scope_local_init(void);
 
+/* ---- scope_rules.c ---- */
+
+extern void shoal_scope_rules_init(void);
+
 /* ---- scope_children.c ---- */
 
 /* The partitions of a distributed table that are on this node, cached. */

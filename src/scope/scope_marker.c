@@ -171,6 +171,14 @@ read_marker(const char *text, ShoalScope *scope)
 }
 
 bool
+shoal_scope_is_fragment(const char *query_string)
+{
+	return query_string != NULL &&
+		strncmp(query_string, MARKER_START, strlen(MARKER_START)) == 0 &&
+		shoal_scope_is_trusted(query_string);
+}
+
+bool
 shoal_scope_is_held(const char *query_string)
 {
 	const char *end;
