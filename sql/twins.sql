@@ -104,8 +104,18 @@ BEGIN
 		FOR r IN EXECUTE query LOOP
 			result = result || r::text;
 		END LOOP;
-	EXCEPTION WHEN OTHERS THEN
-		RETURN ARRAY[SQLSTATE || ': ' || SQLERRM];
+	EXCEPTION
+		-- it returns no rows
+		WHEN invalid_cursor_definition THEN
+			BEGIN
+				EXECUTE query;
+				GET DIAGNOSTICS n = ROW_COUNT;
+				RETURN ARRAY['count ' || n];
+			EXCEPTION WHEN OTHERS THEN
+				RETURN ARRAY[SQLSTATE || ': ' || SQLERRM];
+			END;
+		WHEN OTHERS THEN
+			RETURN ARRAY[SQLSTATE || ': ' || SQLERRM];
 	END;
 	IF NOT sorted THEN
 		SELECT coalesce(array_agg(x ORDER BY x), '{}') INTO result FROM unnest(result) x;

@@ -372,6 +372,19 @@ shoal_plan_add_rte(PlannedStmt *stmt, RangeTblEntry *rte, void *permissions)
 #endif
 }
 
+/* What shoal_plan_add_rte needs, of an entry of another finished plan. */
+static inline void *
+shoal_plan_permissions(PlannedStmt *stmt, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return NULL;
+	return copyObject(list_nth(stmt->permInfos, rte->perminfoindex - 1));
+#else
+	return NULL;
+#endif
+}
+
 /*
  * Where a parser's namespace item keeps the rights to check, and checking
  * those of a one-table statement.

@@ -96,6 +96,7 @@ typedef struct ShoalInsertState
 	MemoryContext cxt;
 	Tuplestorestate *rows;		/* of RETURNING */
 	TupleTableSlot *rows_slot;
+	ShoalReading reading;		/* if the statement is a part of another */
 } ShoalInsertState;
 
 /* ---- the child's rows ---- */
@@ -292,7 +293,11 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 			batch->values[i];
 		call->nulls[ntail + i] = !arrays && batch->nulls[i];
 	}
+	/* rows that are locked may be newer than the statement's snapshot */
+	if (!state->insert->locked)
+		call->reading = state->reading;
 	call->snapshot = state->insert->locked ? GetTransactionSnapshot() :
+		call->reading.snapshot ? call->reading.snapshot :
 		ps->state->es_snapshot;
 	call->owner = CurrentResourceOwner;
 	call->cxt = CurrentMemoryContext;
@@ -823,6 +828,8 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 	ShoalInsert *insert = shoal_insert_load(cscan);
 
 	state->insert = insert;
+	if (shoal_statement_reading().parts)
+		state->reading = shoal_statement_reading();
 	state->cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal insert",
 									   ALLOCSET_DEFAULT_SIZES);
 	outerPlanState(node) = ExecInitNode(outerPlan(cscan), estate, eflags);

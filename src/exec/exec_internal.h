@@ -62,6 +62,7 @@ typedef struct ShoalReading
 								 * its own */
 	Snapshot	snapshot;		/* for fragments here; NULL: the statement's */
 	bool		inside;			/* the statement that starts is part of another */
+	bool		parts;			/* one whose parts do not see what others write */
 } ShoalReading;
 
 extern ShoalReading shoal_statement_reading(void);
@@ -329,6 +330,7 @@ extern void shoal_explain_insert(const ShoalInsert *insert,
 extern const CustomScanMethods shoal_scan_methods;
 extern const CustomScanMethods shoal_insert_methods;
 extern const CustomScanMethods shoal_moved_methods;
+extern const CustomScanMethods shoal_with_methods;
 
 /*
  * True if the rows that the node affects are what its statement reports: the

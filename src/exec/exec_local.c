@@ -309,6 +309,9 @@ shoal_local_start(const char *sql, int nparams, Oid *types,
 										dest, params, NULL, 0);
 	PushActiveSnapshot(snapshot);
 	ExecutorStart(local->query_desc, 0);
+	/* a function may have begun further commands meanwhile */
+	if (snapshot->curcid < local->query_desc->estate->es_output_cid)
+		local->query_desc->estate->es_output_cid = snapshot->curcid;
 	if (to_end)
 	{
 		const char *trusted = shoal_scope_trust(sql);

@@ -134,6 +134,14 @@ look_at(Plan *plan, PlanUse *use)
 	look_at(plan->righttree, use);
 }
 
+/* Whether it is made of parts that write and don't see each other's rows. */
+static bool
+has_parts(PlannedStmt *stmt)
+{
+	return IsA(stmt->planTree, CustomScan) &&
+		((CustomScan *) stmt->planTree)->methods == &shoal_with_methods;
+}
+
 /* Whether all snapshots have to be taken before the plan starts. */
 static bool
 needs_hold(PlannedStmt *stmt)
@@ -183,7 +191,10 @@ start_statement(QueryDesc *desc, int eflags)
 		shoal_scope_mute_fragment(desc);
 }
 
-/* The statement reads with the snapshots of one moment. */
+/*
+ * The statement reads with the snapshots of one moment.  One that has parts needs
+ * them anyhow, if need be not of one moment.
+ */
 static void
 start_held(QueryDesc *desc, int eflags)
 {
@@ -191,7 +202,11 @@ start_held(QueryDesc *desc, int eflags)
 	ShoalReading saved = reading;
 	bool		is_top = shoal_xact_depth() == 0;
 
-	reading.moment = shoal_moment_hold();
+	if (shoal_moment_wanted())
+		reading.moment = shoal_moment_hold();
+	else if (!shoal_meta_is_alone())
+		reading.moment = shoal_moment_hold_apart();
+	reading.parts = has_parts(desc->plannedstmt);
 	reading.snapshot = NULL;
 	if (is_top)
 		shoal_snapshot_renew(desc);
@@ -216,14 +231,18 @@ static void
 executor_start(QueryDesc *desc, int eflags)
 {
 	ShoalReading saved = reading;
+	bool		held = false;
 
 	shoal_scope_resume_rules();
 	if (shoal_origin > 0)
-		shoal_snapshot_for_fragment(desc);
+		held = shoal_snapshot_for_fragment(desc);
 	if (shoal_origin > 0 || IsParallelWorker() || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
 		!shoal_meta_enabled() || desc->snapshot == InvalidSnapshot)
 	{
 		start_statement(desc, eflags);
+		/* what it writes is of the command that the snapshot was taken for */
+		if (held && desc->snapshot->curcid < desc->estate->es_output_cid)
+			desc->estate->es_output_cid = desc->snapshot->curcid;
 		return;
 	}
 	if (XactIsoLevel == XACT_REPEATABLE_READ &&
@@ -240,7 +259,8 @@ executor_start(QueryDesc *desc, int eflags)
 		return;
 	}
 	memset(&reading, 0, sizeof(reading));
-	if (needs_hold(desc->plannedstmt) && shoal_moment_wanted())
+	if (has_parts(desc->plannedstmt) ||
+		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
 		start_held(desc, eflags);
 	else
 		start_statement(desc, eflags);

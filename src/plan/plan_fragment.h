@@ -16,6 +16,7 @@
 /* names under which exec registers its CustomScanMethods */
 #define SHOAL_SCAN		"Shoal Scan"	/* rows (or count) of a fragment */
 #define SHOAL_INSERT	"Shoal Insert"	/* rows of the child plan to shards */
+#define SHOAL_WITH		"Shoal With"	/* statements one after the other */
 #define SHOAL_MOVED		"Shoal Moved Rows"	/* rows moved to this node */
 
 typedef struct ShoalSortKey
@@ -134,5 +135,11 @@ typedef struct ShoalInsert
 
 extern void shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert);
 extern ShoalInsert *shoal_insert_load(CustomScan *cscan);
+
+/*
+ * Shoal With has in its custom_private: a list of PlannedStmts, which it runs in
+ * that order; their numbers, by which shoal.written_rows() finds their rows
+ * (int list; 0: the one whose rows and count are the statement's); their names.
+ */
 
 #endif							/* PLAN_FRAGMENT_H */

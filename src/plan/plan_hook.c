@@ -29,6 +29,7 @@
 #include "plan/plan_shape.h"
 #include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
+#include "plan/plan_with.h"
 #include "plan/plan_write.h"
 #include "scope/scope.h"
 
@@ -160,6 +161,8 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 			return shoal_direct_plan(query, frag, cursor_options);
 		}
 	}
+	if (tables->writes_in_with)
+		return shoal_with_plan(query, query_string, cursor_options, params);
 	return plan_with_parts(query, query_string, cursor_options, params);
 }
 
@@ -182,10 +185,11 @@ plan_write(Query *query, const char *query_string, int cursor_options,
 
 	if (tables->all_local && shoal_enable_local)
 		return plan_by_core(query, query_string, cursor_options, params);
+	if (shoal_with_is_needed(query, tables))
+		return shoal_with_plan(query, query_string, cursor_options, params);
 	if (shoal_meta_table(target->relid) == NULL)
 		return plan_with_parts(query, query_string, cursor_options, params);
-	return shoal_write_plan(query, query_string, cursor_options, params,
-							tables);
+	return shoal_write_plan(query, query_string, cursor_options, params);
 }
 
 /* An unmarked query inside a fragment: a function on the node. */
@@ -285,6 +289,19 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 						  &tables);
 }
 
+/* A part of a query with WITH queries that write, of whichever tables. */
+static PlannedStmt *
+plan_part_of_with(Query *query, const char *query_string, int cursor_options,
+				  ParamListInfo params)
+{
+	ShoalTables tables;
+
+	shoal_rewrite_find_tables(query, &tables);
+	if (!tables.sharded && !tables.writes_reference)
+		return plan_by_core(query, query_string, cursor_options, params);
+	return plan_statement(query, query_string, cursor_options, params, &tables);
+}
+
 static void
 shoal_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 			   RangeTblEntry *rte)
@@ -303,4 +320,5 @@ shoal_plan_init(void)
 	next_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = shoal_pathlist;
 	shoal_write_select_planner = plan_select_of_write;
+	shoal_with_part_planner = plan_part_of_with;
 }

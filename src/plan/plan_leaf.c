@@ -27,6 +27,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_leaf.h"
 #include "plan/plan_text.h"
+#include "plan/plan_with.h"
 
 /* ---- the tables ---- */
 
@@ -158,6 +159,32 @@ own_quals(List *above, int varno)
 	return result;
 }
 
+/* Rows that a WITH query has returned, which are here like a local table's. */
+static void
+add_written_rows(Query *query, int varno, List *above, ShoalLeaves *context)
+{
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	ShoalLeaf  *leaf;
+
+	if (context->ntables == SHOAL_MAX_LEAVES)
+	{
+		context->too_much = true;
+		return;
+	}
+	leaf = &context->tables[context->ntables++];
+	memset(leaf, 0, sizeof(ShoalLeaf));
+	leaf->place = (Node **) &rte->subquery;
+	leaf->subquery = rte->subquery;
+	leaf->saved = *rte;
+	leaf->level = query;
+	leaf->varno = varno;
+	leaf->is_local = true;
+	leaf->movable = has_movable_columns(rte->subquery);
+	leaf->quals = own_quals(above, varno);
+	leaf->above = above;
+	leaf->outer = context->outer;
+}
+
 static void
 add_leaf(Query *query, int varno, List *above, ShoalLeaves *context)
 {
@@ -169,6 +196,11 @@ add_leaf(Query *query, int varno, List *above, ShoalLeaves *context)
 	if (rte->securityQuals ||
 		(rte->rtekind == RTE_SUBQUERY && shoal_text_is_foreign_view(rte)))
 		context->too_much = true;
+	if (rte->rtekind == RTE_SUBQUERY && shoal_with_is_rows(rte->subquery))
+	{
+		add_written_rows(query, varno, above, context);
+		return;
+	}
 	if (rte->rtekind == RTE_SUBQUERY && !rte->lateral)
 		add_subquery((Node **) &rte->subquery, query, varno,
 					 own_quals(above, varno), context);

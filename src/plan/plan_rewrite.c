@@ -634,12 +634,6 @@ shoal_rewrite_query(Query *query)
 	shoal_rewrite_find_tables(query, &tables);
 	if (!tables.sharded && !tables.writes_reference)
 		return;
-	if (query->commandType != CMD_SELECT && !query->canSetTag &&
-		shoal_meta_table(rt_fetch(query->resultRelation, query->rtable)->relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a WITH query that writes cannot be combined with this query over several nodes"),
-				 errhint("Run the write as a statement of its own, or restrict the query to one value of the distribution column.")));
 	shoal_shape_analyze(query, &analysis);
 	if (query->commandType == CMD_SELECT && shoal_enable_push)
 	{

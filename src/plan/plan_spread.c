@@ -73,7 +73,9 @@ find_size(Trial *trial, ShoalLeaf *leaf)
 	if (leaf->sized)
 		return;
 	leaf->sized = true;
-	if (leaf->is_local)
+	if (leaf->is_local && leaf->subquery)
+		shoal_size_of_query(leaf->subquery, trial->params, &leaf->size);
+	else if (leaf->is_local)
 		leaf->size = shoal_size_of_local(leaf->saved.relid, leaf->attnos);
 	else if (!shoal_size_of_query(shoal_leaf_source(leaf), trial->params,
 								  &leaf->size) && leaf->subquery)

@@ -703,7 +703,7 @@ check_rules(Relation rel)
 
 PlannedStmt *
 shoal_write_plan(Query *query, const char *query_string, int cursor_options,
-				 ParamListInfo params, const ShoalTables *tables)
+				 ParamListInfo params)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
@@ -718,9 +718,6 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 		shoal_rte_check_as(query, target) != GetUserId())
 		refuse("writing through another role's view to a table with policies",
 			   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
-	if (tables->writes_in_with)
-		refuse("a WITH query that writes to a Shoal table inside another write",
-			   NULL, "Run the writes one after the other in a transaction.");
 	returning = shoal_returning_cut(&query, table->kind == SHOAL_KIND_REFERENCE);
 	stmt = plan_write_command(query, table, query_string, cursor_options, params);
 	if (returning)

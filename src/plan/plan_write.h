@@ -7,15 +7,13 @@
 
 #include "nodes/params.h"
 #include "nodes/plannodes.h"
-#include "plan/plan_rewrite.h"
 
 /*
  * Plans a write whose target is a Shoal table.  NULL if core shall plan it as
  * it is (everything is on this node).  Error 0A000 if it can't be done.
  */
 extern PlannedStmt *shoal_write_plan(Query *query, const char *query_string,
-									 int cursor_options, ParamListInfo params,
-									 const ShoalTables *tables);
+									 int cursor_options, ParamListInfo params);
 
 /* Planner for the SELECT part of an INSERT (set by plan_hook.c). */
 typedef PlannedStmt *(*ShoalSelectPlanner) (Query *query,

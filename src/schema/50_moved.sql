@@ -30,6 +30,11 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_store_rows';
 COMMENT ON FUNCTION shoal.store_rows(text, int, bool, bytea) IS
 'internal: stores rows that another node sends for a query';
 
+CREATE FUNCTION shoal.written_rows(part int) RETURNS SETOF record
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_written_rows';
+COMMENT ON FUNCTION shoal.written_rows(int) IS
+'internal: rows that a WITH query of the running statement has returned';
+
 CREATE FUNCTION shoal.moved_rows(spec text) RETURNS SETOF record
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_moved_rows';
 COMMENT ON FUNCTION shoal.moved_rows(text) IS

@@ -90,7 +90,7 @@ extern uint64 shoal_moment_open(List *node_ids);
  */
 extern void shoal_moment_take(ShoalConn *conn);
 
-/* Waits until all snapshots are taken, then closes the moment. */
+/* Waits until all snapshots are taken, then closes the moment, if one is open. */
 extern void shoal_moment_close(void);
 
 /*
@@ -100,6 +100,9 @@ extern void shoal_moment_close(void);
  * shoal_moment_close.
  */
 extern uint64 shoal_moment_hold(void);
+
+/* The same without a moment: the snapshots are taken one after the other. */
+extern uint64 shoal_moment_hold_apart(void);
 extern void shoal_moment_use(ShoalConn *conn, uint64 moment);
 
 /* Gives one a snapshot of the other's (of the same node): a round trip. */
@@ -118,9 +121,10 @@ extern void shoal_snapshot_renew(QueryDesc *desc);
 
 /*
  * On a node: makes a held fragment that is about to start use the snapshot
- * that its coordinator has asked for.  Error 40001 if it is gone.
+ * that its coordinator has asked for.  False if it is none.  Error 40001 if the
+ * snapshot is gone.
  */
-extern void shoal_snapshot_for_fragment(QueryDesc *desc);
+extern bool shoal_snapshot_for_fragment(QueryDesc *desc);
 
 /* How many executors are running, one within the other. */
 extern int	shoal_xact_depth(void);

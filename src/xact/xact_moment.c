@@ -280,9 +280,9 @@ shoal_moment_open(List *node_ids)
 
 /* The oldest moment whose snapshots nodes have to keep. */
 static uint64
-oldest_needed(void)
+oldest_needed(uint64 newest)
 {
-	uint64		oldest = open_moment;
+	uint64		oldest = newest;
 	ListCell   *lc;
 
 	foreach(lc, held)
@@ -296,7 +296,7 @@ shoal_moment_take(ShoalConn *conn)
 	MemoryContext old;
 
 	shoal_remote_queue_call(conn, XACT_INTERNAL_CALL "snapshot($1, $2)",
-							open_moment, oldest_needed());
+							open_moment, oldest_needed(open_moment));
 	conn->xact_moment = open_moment;
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	awaited = lappend(awaited, conn);
@@ -309,6 +309,8 @@ shoal_moment_close(void)
 	char		number[24];
 	ListCell   *lc;
 
+	if (open_moment == 0)
+		return;
 	snprintf(number, sizeof(number), UINT64_FORMAT, open_moment);
 	foreach(lc, awaited)
 		shoal_remote_await_status(lfirst(lc), SHOAL_MOMENT_STATUS, number);
@@ -341,20 +343,16 @@ shoal_moment_share(ShoalConn *from, ShoalConn *to, uint64 moment)
 	PQclear(res);
 	shoal_remote_queue(to,
 					   psprintf(XACT_INTERNAL_CALL "snapshot_import(" UINT64_FORMAT ", " UINT64_FORMAT ", %s)",
-								moment, oldest_needed(), data));
+								moment, oldest_needed(moment), data));
 	to->xact_moment = moment;
 	to->xact_held = true;
 }
 
-/*
- * Takes snapshots on all nodes but those that are down, each in a transaction
- * that is open there.
- */
+/* The nodes that are not down. */
 static List *
-take_everywhere(void)
+nodes_up(void)
 {
 	List	   *ids = NIL;
-	List	   *conns = NIL;
 	ListCell   *lc;
 
 	foreach(lc, shoal_meta_nodes())
@@ -364,7 +362,19 @@ take_everywhere(void)
 		if (node->is_local || !shoal_remote_is_down(node->node_id))
 			ids = lappend_int(ids, node->node_id);
 	}
-	(void) shoal_moment_open(ids);
+	return ids;
+}
+
+/*
+ * Takes snapshots on nodes, each in a transaction that is open there; they are
+ * called those of a moment.
+ */
+static List *
+take_on(List *ids, uint64 moment)
+{
+	List	   *conns = NIL;
+	ListCell   *lc;
+
 	foreach(lc, ids)
 	{
 		ShoalConn  *conn;
@@ -372,33 +382,55 @@ take_everywhere(void)
 		if (lfirst_int(lc) == shoal_meta_local_node_id())
 			continue;
 		conn = shoal_xact_conn(lfirst_int(lc), SHOAL_JOIN_BLOCK);
-		conn->xact_moment = open_moment;
+		conn->xact_moment = moment;
 		conns = lappend(conns, conn);
 	}
 	shoal_remote_exec_all(conns,
 						  psprintf(XACT_INTERNAL_CALL "snapshot(" UINT64_FORMAT ", " UINT64_FORMAT ")",
-								   open_moment, oldest_needed()));
+								   moment, oldest_needed(moment)));
 	return conns;
 }
 
-uint64
-shoal_moment_hold(void)
+static List *
+take_everywhere(void)
 {
-	MemoryContext old;
-	HeldMoment *entry;
-	List	   *conns = take_everywhere();
-	ListCell   *lc;
-	uint64		moment;
+	List	   *ids = nodes_up();
 
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	entry = palloc(sizeof(HeldMoment));
-	entry->moment = moment = open_moment;
+	return take_on(ids, shoal_moment_open(ids));
+}
+
+/* The snapshots of connections are needed for several statements. */
+static uint64
+keep(List *conns, uint64 moment)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	HeldMoment *entry = palloc(sizeof(HeldMoment));
+	ListCell   *lc;
+
+	entry->moment = moment;
 	entry->level = GetCurrentTransactionNestLevel();
 	held = lappend(held, entry);
 	MemoryContextSwitchTo(old);
 	foreach(lc, conns)
 		((ShoalConn *) lfirst(lc))->xact_held = true;
 	return moment;
+}
+
+uint64
+shoal_moment_hold(void)
+{
+	List	   *conns = take_everywhere();
+
+	return keep(conns, open_moment);
+}
+
+uint64
+shoal_moment_hold_apart(void)
+{
+	uint64		number = xact_gate_begin_moment();
+
+	xact_gate_end_moment();
+	return keep(take_on(nodes_up(), number), number);
 }
 
 void

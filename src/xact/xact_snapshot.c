@@ -8,7 +8,8 @@
  * transaction ends or the coordinator has no statement left that began so
  * early.  A fragment whose marker says "held" is executed with the one that
  * was taken or asked for last.  In REPEATABLE READ there is just the
- * transaction's, which the command makes core take.
+ * transaction's, which the command makes core take; what it keeps is a copy that
+ * does not see what later commands of the transaction do.
  *
  * On the coordinator: the snapshot of a statement that core has taken before
  * the moment is replaced by one of the moment, before the statement runs.
@@ -132,11 +133,8 @@ shoal_internal_snapshot(PG_FUNCTION_ARGS)
 	uint64		moment = (uint64) PG_GETARG_INT64(0);
 
 	shoal_xact_check_internal();
-	if (!IsolationUsesXactSnapshot())
-	{
-		drop_kept((uint64) PG_GETARG_INT64(1));
-		keep_snapshot(moment, GetActiveSnapshot());
-	}
+	drop_kept((uint64) PG_GETARG_INT64(1));
+	keep_snapshot(moment, GetActiveSnapshot());
 	tell_moment(moment);
 	PG_RETURN_VOID();
 }
@@ -243,18 +241,18 @@ replace_snapshot(QueryDesc *desc, Snapshot snapshot)
 	desc->snapshot = RegisterSnapshot(snapshot);
 }
 
-void
+bool
 shoal_snapshot_for_fragment(QueryDesc *desc)
 {
 	if (IsParallelWorker())
-		return;
+		return false;
 	xact_victim_note_origin();
-	if (IsolationUsesXactSnapshot() ||
-		!shoal_scope_is_held(desc->sourceText))
-		return;
+	if (!shoal_scope_is_held(desc->sourceText))
+		return false;
 	if (in_use == NULL)
 		raise_gone();
 	replace_snapshot(desc, in_use);
+	return true;
 }
 
 void

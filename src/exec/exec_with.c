@@ -1,0 +1,314 @@
+/*
+ * exec_with.c
+ *		Shoal With: the plan node that runs statements one after the other.
+ *
+ * They are the parts of one statement of the user's with WITH queries that write
+ * (plan_with.c).  All are started, so that rights are checked, before the first
+ * one runs, and each runs to its end, whether its rows are wanted or not, when
+ * the first row is asked for.  They share the snapshots of the whole statement
+ * (exec_statement.c), and what they write here has its command id, so that a row
+ * which two of them change is changed by the first one only.  AFTER triggers
+ * of tables that are only here fire at the end of the statement; those of
+ * other tables, and checks of their foreign keys, at the end of each part.
+ *
+ * Rows are kept in tuplestores, from which shoal.written_rows() reads while the
+ * node runs.
+ */
+#include "postgres.h"
+
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "executor/tstoreReceiver.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "tcop/dest.h"
+#include "utils/snapmgr.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+
+PG_FUNCTION_INFO_V1(shoal_written_rows);
+
+typedef struct WithPart
+{
+	int			number;			/* 0: its rows and count are the statement's */
+	const char *name;
+	QueryDesc  *desc;
+	Tuplestorestate *rows;		/* NULL: it returns none */
+	bool		finished;
+} WithPart;
+
+typedef struct ShoalWithState
+{
+	CustomScanState css;		/* must be first */
+	WithPart   *parts;
+	int			nparts;
+	Tuplestorestate *rows;		/* of the part whose rows are the statement's */
+	TupleTableSlot *rows_slot;
+	bool		done;
+	Oid			userid;			/* who runs it */
+	struct ShoalWithState *outer;	/* one in whose statement this one runs */
+} ShoalWithState;
+
+/* those that are running, the innermost one */
+static ShoalWithState *running = NULL;
+
+/* ---- rows of parts ---- */
+
+static WithPart *
+running_part(int number)
+{
+	if (running != NULL && running->userid == GetUserId())
+	{
+		for (int i = 0; i < running->nparts; i++)
+		{
+			WithPart   *part = &running->parts[i];
+
+			if (part->number == number && part->finished && part->rows)
+				return part;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of WITH query %d are not there", number),
+			 errhint("shoal.written_rows() is for Shoal's own use.")));
+	return NULL;				/* not reached */
+}
+
+static void
+check_columns(TupleDesc wanted, TupleDesc got)
+{
+	bool		same = wanted->natts == got->natts;
+
+	for (int i = 0; same && i < got->natts; i++)
+		same = TupleDescAttr(wanted, i)->atttypid == TupleDescAttr(got, i)->atttypid;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a WITH query returns other columns than were planned")));
+}
+
+/* shoal.written_rows(part) */
+Datum
+shoal_written_rows(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	WithPart   *part = running_part(PG_GETARG_INT32(0));
+	TupleTableSlot *slot;
+
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
+		!(rsinfo->allowedModes & SFRM_Materialize) || rsinfo->expectedDesc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("shoal.written_rows() can only be called in FROM with a column definition list")));
+	check_columns(rsinfo->expectedDesc, part->desc->tupDesc);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	slot = MakeSingleTupleTableSlot(rsinfo->setDesc, &TTSOpsMinimalTuple);
+	tuplestore_rescan(part->rows);
+	while (shoal_task_stored(part->rows, slot))
+	{
+		tuplestore_puttupleslot(rsinfo->setResult, slot);
+		CHECK_FOR_INTERRUPTS();
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return (Datum) 0;
+}
+
+/* ---- running ---- */
+
+static void
+start_part(ShoalWithState *state, WithPart *part, PlannedStmt *stmt, int eflags)
+{
+	EState	   *estate = state->css.ss.ps.state;
+	bool		returns = stmt->commandType == CMD_SELECT || stmt->hasReturning;
+	DestReceiver *dest = None_Receiver;
+	ShoalReading saved = shoal_statement_reading();
+	ShoalReading inner = saved;
+
+	if (returns && !(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+	{
+		part->rows = tuplestore_begin_heap(true, false, work_mem);
+		dest = CreateTuplestoreDestReceiver();
+		SetTuplestoreDestReceiverParams(dest, part->rows, CurrentMemoryContext,
+										false, NULL, NULL);
+	}
+	part->desc = CreateQueryDesc(stmt, estate->es_sourceText,
+								 estate->es_snapshot, InvalidSnapshot, dest,
+								 estate->es_param_list_info, estate->es_queryEnv,
+								 estate->es_instrument);
+	inner.inside = true;
+	shoal_statement_set_reading(inner);
+	ExecutorStart(part->desc, (eflags & EXEC_FLAG_EXPLAIN_ONLY) |
+				  EXEC_FLAG_SKIP_TRIGGERS);
+	shoal_statement_set_reading(saved);
+	part->desc->estate->es_output_cid = estate->es_output_cid;
+}
+
+static void
+run_part(ShoalWithState *state, WithPart *part)
+{
+	shoal_executor_run(part->desc, ForwardScanDirection, 0, true);
+	ExecutorFinish(part->desc);
+	part->finished = true;
+	if (part->number != 0)
+		return;
+	state->css.ss.ps.state->es_processed +=
+		part->desc->operation == CMD_SELECT ? 0 : part->desc->estate->es_processed;
+	state->rows = part->rows;
+}
+
+static void
+run_all(ShoalWithState *state)
+{
+	state->userid = GetUserId();
+	state->outer = running;
+	running = state;
+	PG_TRY();
+	{
+		for (int i = 0; i < state->nparts; i++)
+			run_part(state, &state->parts[i]);
+	}
+	PG_FINALLY();
+	{
+		running = state->outer;
+	}
+	PG_END_TRY();
+	if (state->rows)
+	{
+		MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+
+		tuplestore_rescan(state->rows);
+		state->rows_slot =
+			MakeSingleTupleTableSlot(state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+									 &TTSOpsMinimalTuple);
+		MemoryContextSwitchTo(old);
+	}
+	state->done = true;
+}
+
+/* ---- the node's methods ---- */
+
+static void
+begin_with(CustomScanState *node, EState *estate, int eflags)
+{
+	ShoalWithState *state = (ShoalWithState *) node;
+	List	   *private = ((CustomScan *) node->ss.ps.plan)->custom_private;
+	ListCell   *lc;
+
+	state->nparts = list_length(linitial(private));
+	state->parts = palloc0(sizeof(WithPart) * state->nparts);
+	foreach(lc, (List *) linitial(private))
+	{
+		int			i = foreach_current_index(lc);
+
+		state->parts[i].number = list_nth_int((List *) lsecond(private), i);
+		state->parts[i].name = strVal(list_nth((List *) lthird(private), i));
+		start_part(state, &state->parts[i], lfirst_node(PlannedStmt, lc), eflags);
+	}
+}
+
+static TupleTableSlot *
+with_next(ScanState *ss)
+{
+	ShoalWithState *state = (ShoalWithState *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+
+	if (!state->done)
+		run_all(state);
+	if (state->rows == NULL ||
+		!shoal_task_stored(state->rows, state->rows_slot))
+		return ExecClearTuple(slot);
+	shoal_task_borrow(slot, state->rows_slot);
+	return slot;
+}
+
+static bool
+with_recheck(ScanState *ss, TupleTableSlot *slot)
+{
+	return true;
+}
+
+static TupleTableSlot *
+exec_with(CustomScanState *node)
+{
+	return ExecScan(&node->ss, with_next, with_recheck);
+}
+
+static void
+rescan_with(CustomScanState *node)
+{
+	ShoalWithState *state = (ShoalWithState *) node;
+
+	/* it runs once; a second reader gets the same rows */
+	if (state->rows)
+		tuplestore_rescan(state->rows);
+}
+
+static void
+end_with(CustomScanState *node)
+{
+	ShoalWithState *state = (ShoalWithState *) node;
+
+	if (state->rows_slot)
+		ExecDropSingleTupleTableSlot(state->rows_slot);
+	for (int i = 0; i < state->nparts; i++)
+	{
+		WithPart   *part = &state->parts[i];
+
+		if (!part->finished &&
+			!(part->desc->estate->es_top_eflags & EXEC_FLAG_EXPLAIN_ONLY))
+			ExecutorFinish(part->desc);
+		ExecutorEnd(part->desc);
+		FreeQueryDesc(part->desc);
+		if (part->rows)
+			tuplestore_end(part->rows);
+	}
+}
+
+/* One plan for each part, as if it had been explained by itself. */
+static void
+explain_with(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	ShoalWithState *state = (ShoalWithState *) node;
+
+	ExplainOpenGroup("Parts", "Parts", false, es);
+	for (int i = 0; i < state->nparts; i++)
+	{
+		WithPart   *part = &state->parts[i];
+		ExplainState inner = *es;
+
+		ExplainOpenGroup("Part", NULL, true, &inner);
+		ExplainPropertyText("Part", part->number == 0 ? "the query" :
+							psprintf("WITH %s", part->name), &inner);
+		inner.indent += es->format == EXPLAIN_FORMAT_TEXT ? 1 : 0;
+		ExplainPrintPlan(&inner, part->desc);
+		inner.indent = es->indent;
+		ExplainCloseGroup("Part", NULL, true, &inner);
+		es->grouping_stack = inner.grouping_stack;
+	}
+	ExplainCloseGroup("Parts", "Parts", false, es);
+}
+
+static const CustomExecMethods with_exec_methods = {
+	.CustomName = SHOAL_WITH,
+	.BeginCustomScan = begin_with,
+	.ExecCustomScan = exec_with,
+	.EndCustomScan = end_with,
+	.ReScanCustomScan = rescan_with,
+	.ExplainCustomScan = explain_with,
+};
+
+static Node *
+create_with_state(CustomScan *cscan)
+{
+	ShoalWithState *state = palloc0(sizeof(ShoalWithState));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = &with_exec_methods;
+	return (Node *) state;
+}
+
+const CustomScanMethods shoal_with_methods = {
+	.CustomName = SHOAL_WITH,
+	.CreateCustomScanState = create_with_state,
+};

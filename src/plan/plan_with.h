@@ -1,0 +1,33 @@
+/*
+ * plan_with.h
+ *		WITH queries that write, over several nodes.
+ */
+#ifndef PLAN_WITH_H
+#define PLAN_WITH_H
+
+#include "nodes/params.h"
+#include "nodes/plannodes.h"
+
+#include "plan/plan_rewrite.h"
+
+/* Is the query one whose parts have to be run one by one? */
+extern bool shoal_with_is_needed(Query *query, const ShoalTables *tables);
+
+/*
+ * Plans it: each part by itself, and a Shoal With node that runs them.  Error
+ * 0A000 if a part can't be done.
+ */
+extern PlannedStmt *shoal_with_plan(Query *query, const char *query_string,
+									int cursor_options, ParamListInfo params);
+
+/* Is a subquery what takes the place of a part, so that only this node has it? */
+extern bool shoal_with_is_rows(Query *query);
+
+/* Planner for a part (set by plan_hook.c). */
+typedef PlannedStmt *(*ShoalWithPlanner) (Query *query,
+										  const char *query_string,
+										  int cursor_options,
+										  ParamListInfo params);
+extern ShoalWithPlanner shoal_with_part_planner;
+
+#endif							/* PLAN_WITH_H */
