@@ -67,11 +67,6 @@ UPDATE orders SET customer_id = 1 WHERE customer_id = 2;
 UPDATE orders o SET amount = 1 FROM events e WHERE e.n = o.order_id;
 UPDATE products SET price = random();
 WITH x AS (SELECT 'n' AS n) INSERT INTO customers (customer_id, name) VALUES (7, 'a') ON CONFLICT (customer_id) DO UPDATE SET name = (SELECT n FROM x);
-BEGIN;
-DECLARE c CURSOR FOR SELECT * FROM orders WHERE customer_id = 5 FOR UPDATE;
-MOVE 1 IN c;
-DELETE FROM orders WHERE CURRENT OF c;
-ROLLBACK;
 
 -- evaluated once, here
 CREATE SEQUENCE numbers;

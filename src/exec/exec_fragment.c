@@ -340,7 +340,7 @@ static bool
 reads_replicas(ShoalRun *run, const ShoalGroup *group)
 {
 	return shoal_read_from != SHOAL_READ_PRIMARY && group->mirrored &&
-		!run->call.writes && run->frag->moves == NIL && shoal_xact_writers() == 0;
+		!run->call.writes && !run->frag->only_primary && run->frag->moves == NIL && shoal_xact_writers() == 0;
 }
 
 /* A copy's node, or the primary's if no other one is better. */

@@ -317,6 +317,11 @@ extern int	shoal_stdin_fields(char *line, int len, char delimiter,
 extern char *shoal_moved_spec(const char *token, double rows,
 							  const int *senders, int nsenders);
 
+/* ---- exec_current.c ---- */
+
+/* Has a statement the hidden columns of a cursor that may be written to? */
+extern bool shoal_current_is_shown(const PlannedStmt *stmt);
+
 /* ---- exec_explain.c ---- */
 
 struct ExplainState;

@@ -260,6 +260,7 @@ executor_start(QueryDesc *desc, int eflags)
 	}
 	memset(&reading, 0, sizeof(reading));
 	if (has_parts(desc->plannedstmt) ||
+		(shoal_current_is_shown(desc->plannedstmt) && !IsolationUsesXactSnapshot()) ||
 		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
 		start_held(desc, eflags);
 	else

@@ -193,7 +193,8 @@ is_stuck_function(Oid funcid, void *context)
 	stuck = proc->provolatile != PROVOLATILE_IMMUTABLE &&
 		proc->prokind != PROKIND_AGGREGATE &&
 		((proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId) ||
-		 proc->pronamespace == get_namespace_oid("shoal", true));
+		 (proc->pronamespace == get_namespace_oid("shoal", true) &&
+		  strcmp(NameStr(proc->proname), "is_row") != 0));
 	ReleaseSysCache(tuple);
 	return stuck;
 }

@@ -159,6 +159,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	numbers = lappend_int(numbers, frag->nsent);
 	numbers = lappend_int(numbers, frag->locks_rows);
 	numbers = lappend_int(numbers, list_length(frag->params));
+	numbers = lappend_int(numbers, frag->only_primary);
 
 	*exprs = list_concat(*exprs, frag->params);
 	result = list_make5(string_node(frag->text),
@@ -192,6 +193,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->single_shard = list_nth_int(numbers, 5);
 	frag->nsent = list_nth_int(numbers, 6);
 	frag->locks_rows = list_nth_int(numbers, 7);
+	frag->only_primary = list_nth_int(numbers, 9);
 	if (*nexprs == 0 && nparams == list_length(exprs))
 		frag->params = exprs;
 	else

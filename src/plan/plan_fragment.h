@@ -43,6 +43,7 @@ typedef struct ShoalFragment
 								 * the first one's */
 	bool		single_shard;	/* pins leave just one shard */
 	bool		locks_rows;		/* a SELECT with FOR UPDATE or the like */
+	bool		only_primary;	/* replicas will not do */
 	Oid			run_as;			/* role whose rights count for its tables: the
 								 * owner of a view; InvalidOid: the current
 								 * user's */
@@ -135,6 +136,9 @@ typedef struct ShoalInsert
 
 extern void shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert);
 extern ShoalInsert *shoal_insert_load(CustomScan *cscan);
+
+/* Names, with a number, of hidden columns of cursors (plan_current.c). */
+#define SHOAL_CURRENT_NAME	"shoal current "
 
 /*
  * Shoal With has in its custom_private: a list of PlannedStmts, which it runs in

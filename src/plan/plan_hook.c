@@ -20,6 +20,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "plan/plan.h"
+#include "plan/plan_current.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
@@ -146,9 +147,13 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 	shoal_shape_analyze(query, &analysis);
 	if (whole->kind == SHOAL_SHAPE_SHARDED)
 	{
-		PlannedStmt *stmt = plan_local_shard(query, whole, query_string,
-											 cursor_options, params);
+		PlannedStmt *stmt;
 
+		if (shoal_enable_push &&
+			shoal_current_is_wanted(query, whole, cursor_options))
+			return shoal_current_plan(query, whole, cursor_options);
+		stmt = plan_local_shard(query, whole, query_string, cursor_options,
+								params);
 		if (stmt)
 			return stmt;
 		if (shoal_part_is_sendable(query) &&

@@ -31,6 +31,7 @@
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_check.h"
+#include "plan/plan_current.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_merge.h"
@@ -74,16 +75,6 @@ check_subqueries_of_row(Query *query)
 							  &reason))
 		refuse("this INSERT", reason,
 			   "Compute what the subquery returns with a query first.");
-}
-
-static bool
-has_current_of(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, CurrentOfExpr))
-		return true;
-	return expression_tree_walker(node, has_current_of, context);
 }
 
 /* Would the statement come out differently on another node? */
@@ -190,7 +181,9 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 	List	   *returned;
 	PlannedStmt *stmt;
 
-	if (reads_ctid_walker((Node *) query->jointree, &target) ||
+	/* a ctid alone, unlike the place of a cursor's row, may be in several shards */
+	if ((reads_ctid_walker((Node *) query->jointree, &target) &&
+		 !shoal_current_is_replaced(query)) ||
 		!shoal_rows_split(query, table, &select, &insert, &write->returningList,
 						  &returned, &reason))
 		refuse(what, reason,
@@ -215,15 +208,16 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	ShoalFragment *frag;
 	Index		target = query->resultRelation;
 	Query	   *whole = query;
+	Query	   *found;
 	const char *reason = NULL;	/* why not on every node of a reference table */
 	ShoalPlanning planning = {0};
 
 	if (query->commandType == CMD_MERGE && shoal_check_any(query))
 		refuse("MERGE through a view with CHECK OPTION", NULL,
 			   "Use UPDATE and INSERT.");
-	if (has_current_of((Node *) query->jointree, NULL))
-		refuse("WHERE CURRENT OF", NULL,
-			   "Name the row by its key; FOR UPDATE in the cursor's query keeps it locked.");
+	if (shoal_current_is_used(query))
+		query = shoal_current_replace(query, table);
+	found = query;
 	planning.outer = shoal_planning;
 	planning.params = params;
 	shoal_planning = &planning;
@@ -256,7 +250,7 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	else if ((frag = compile_after_moves(query, table, params)) == NULL)
 	{
 		shoal_planning = planning.outer;
-		return plan_by_rows(whole, what,
+		return plan_by_rows(found, what,
 							reason ? reason : analysis.whole.reason, table,
 							query_string, cursor_options, params);
 	}

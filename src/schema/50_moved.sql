@@ -5,6 +5,21 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_check_option';
 COMMENT ON FUNCTION shoal.check_option(bool, text) IS
 'internal: raises the error of a view WITH CHECK OPTION';
 
+CREATE FUNCTION shoal.row_place(table_oid oid, line tid) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_row_place';
+COMMENT ON FUNCTION shoal.row_place(oid, tid) IS
+'internal: where a row of a cursor is';
+
+CREATE FUNCTION shoal.is_row(table_oid oid, line tid, place text) RETURNS bool
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'shoal_is_row';
+COMMENT ON FUNCTION shoal.is_row(oid, tid, text) IS
+'internal: whether a row is the one at that place, or a later version of it';
+
+CREATE FUNCTION shoal.cursor_row(cursor text, table_name oid, key int, type anyelement) RETURNS anyelement
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_cursor_row';
+COMMENT ON FUNCTION shoal.cursor_row(text, oid, int, anyelement) IS
+'internal: key or place of the row that a cursor is positioned on';
+
 CREATE FUNCTION shoal.is_here(table_name regclass, key "any") RETURNS bool
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_is_here';
 COMMENT ON FUNCTION shoal.is_here(regclass, "any") IS

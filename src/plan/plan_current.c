@@ -1,0 +1,337 @@
+/*
+ * plan_current.c
+ *		WHERE CURRENT OF a cursor on a Shoal table.
+ *
+ * A cursor over one distributed table, the query of which is one fragment, gets
+ * hidden columns behind those that were asked for: the row's distribution key
+ * and its place (node, partition and ctid, exec_current.c).  A write WHERE
+ * CURRENT OF it asks the cursor for these and becomes
+ *
+ *		WHERE key = shoal.cursor_row('c', ...) AND
+ *			shoal.is_row(tableoid, ctid, shoal.cursor_row('c', ...))
+ *
+ * which is evaluated here and goes to the row's shard like any write by key.
+ * From the start of the cursor to its end its snapshots are kept on the nodes
+ * (exec_statement.c), so that what it has read is not cleaned away and a later
+ * version of a row can be found from it.
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_current.h"
+#include "plan/plan_direct.h"
+#include "plan/plan_part.h"
+#include "plan/plan_text.h"
+
+static Oid
+find_function(const char *name, int nargs, const Oid *argtypes)
+{
+	return LookupFuncName(list_make2(makeString("shoal"),
+									 makeString(pstrdup(name))),
+						  nargs, argtypes, false);
+}
+
+static Var *
+system_column(int varno, AttrNumber attno)
+{
+	return makeVar(varno, attno,
+				   attno == TableOidAttributeNumber ? OIDOID : TIDOID, -1,
+				   InvalidOid, 0);
+}
+
+/* ---- the cursor ---- */
+
+/* The only thing that the query reads, if it is one table of ours; else NULL. */
+static const ShoalTable *
+only_table(Query *query, int *varno)
+{
+	RangeTblRef *ref;
+	RangeTblEntry *rte;
+	const ShoalTable *table;
+
+	if (list_length(query->jointree->fromlist) != 1)
+		return NULL;
+	ref = linitial(query->jointree->fromlist);
+	if (!IsA(ref, RangeTblRef))
+		return NULL;
+	*varno = ref->rtindex;
+	rte = rt_fetch(ref->rtindex, query->rtable);
+	if (rte->rtekind != RTE_RELATION)
+		return NULL;
+	table = shoal_meta_table(rte->relid);
+	if (table == NULL ||
+		(table->kind != SHOAL_KIND_SINGLE &&
+		 (table->kind != SHOAL_KIND_DISTRIBUTED ||
+		  !shoal_text_is_hashed(table->relid))))
+		return NULL;
+	return table;
+}
+
+bool
+shoal_current_is_wanted(Query *query, const ShoalShape *whole,
+						int cursor_options)
+{
+	int			varno;
+
+	return (cursor_options & CURSOR_OPT_FAST_PLAN) &&
+		query->commandType == CMD_SELECT && !query->hasAggs &&
+		!query->hasWindowFuncs && !query->hasTargetSRFs &&
+		!query->groupClause && !query->groupingSets && !query->havingQual &&
+		!query->distinctClause && !query->setOperations &&
+		query->cteList == NIL && (query->sortClause == NIL || whole->single) &&
+		shoal_part_is_sendable(query) && only_table(query, &varno) != NULL;
+}
+
+/* "shoal.row_place(tableoid, ctid)" */
+static Expr *
+make_place(int varno)
+{
+	Oid			argtypes[2] = {OIDOID, TIDOID};
+
+	return (Expr *) makeFuncExpr(find_function("row_place", 2, argtypes), TEXTOID,
+								 list_make2(system_column(varno, TableOidAttributeNumber),
+											system_column(varno, SelfItemPointerAttributeNumber)),
+								 DEFAULT_COLLATION_OID, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
+static Expr *
+make_key(RangeTblEntry *rte, int varno, AttrNumber attno)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(rte->relid, attno, &type, &typmod, &collation);
+	return (Expr *) makeVar(varno, attno, type, typmod, collation, 0);
+}
+
+static void
+add_column(Query *query, Expr *expr, int number)
+{
+	query->targetList =
+		lappend(query->targetList,
+				makeTargetEntry(expr, list_length(query->targetList) + 1,
+								psprintf(SHOAL_CURRENT_NAME "%d", number),
+								false));
+}
+
+PlannedStmt *
+shoal_current_plan(Query *query, const ShoalShape *whole, int cursor_options)
+{
+	Query	   *shown = copyObject(query);
+	int			varno;
+	const ShoalTable *table = only_table(shown, &varno);
+	RangeTblEntry *rte = rt_fetch(varno, shown->rtable);
+	ShoalFragment *frag;
+	PlannedStmt *stmt;
+	int			hidden = 1 + table->nkeys;
+	ListCell   *lc;
+
+	add_column(shown, make_place(varno), 0);
+	for (int i = 0; i < table->nkeys; i++)
+		add_column(shown, make_key(rte, varno, table->keyattr[i]), i + 1);
+	frag = shoal_text_compile(shown, whole);
+	frag->way = whole->single ? "router" : "push";
+	frag->only_primary = true;
+	stmt = shoal_direct_plan(shown, frag, cursor_options);
+	foreach(lc, stmt->planTree->targetlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (foreach_current_index(lc) <
+			list_length(stmt->planTree->targetlist) - hidden)
+			continue;
+		tle->resjunk = true;
+		tle->resname = psprintf(SHOAL_CURRENT_NAME "%d",
+								hidden - list_length(stmt->planTree->targetlist) +
+								foreach_current_index(lc));
+		tle->resorigtbl = table->relid;
+	}
+	return stmt;
+}
+
+/* ---- the write ---- */
+
+static bool
+current_of_walker(Node *node, CurrentOfExpr **found)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CurrentOfExpr))
+	{
+		*found = (CurrentOfExpr *) node;
+		return true;
+	}
+	return expression_tree_walker(node, current_of_walker, (void *) found);
+}
+
+bool
+shoal_current_is_used(Query *query)
+{
+	CurrentOfExpr *found;
+
+	return current_of_walker((Node *) query->jointree, &found);
+}
+
+/* The cursor's name: a constant, or the value of a parameter of type refcursor. */
+static Expr *
+cursor_name(CurrentOfExpr *current)
+{
+	if (current->cursor_name)
+		return (Expr *) makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
+								  CStringGetTextDatum(current->cursor_name),
+								  false, false);
+	return (Expr *)
+		makeRelabelType((Expr *) shoal_text_make_param(current->cursor_param,
+													   REFCURSOROID, -1, InvalidOid),
+						TEXTOID, -1, DEFAULT_COLLATION_OID, COERCE_EXPLICIT_CAST);
+}
+
+/* "shoal.cursor_row(cursor, table, column, NULL::type)" */
+static Expr *
+make_value(CurrentOfExpr *current, Oid relid, int number, Oid type,
+		   int32 typmod, Oid collation)
+{
+	Oid			argtypes[4] = {TEXTOID, OIDOID, INT4OID, ANYELEMENTOID};
+
+	return (Expr *)
+		makeFuncExpr(find_function("cursor_row", 4, argtypes), type,
+					 list_make4(cursor_name(current),
+								makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
+										  ObjectIdGetDatum(relid), false, true),
+								makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+										  Int32GetDatum(number), false, true),
+								makeNullConst(type, typmod, collation)),
+					 collation, collation, COERCE_EXPLICIT_CALL);
+}
+
+/* A value as one of the type that an operator takes. */
+static Expr *
+relabel(Expr *expr, Oid type)
+{
+	if (exprType((Node *) expr) == type || IsPolymorphicType(type) ||
+		type == RECORDOID)
+		return expr;
+	return (Expr *) makeRelabelType(expr, type, -1, exprCollation((Node *) expr),
+									COERCE_IMPLICIT_CAST);
+}
+
+/* "key = value" */
+static Expr *
+make_equality(const ShoalTable *table, int i, Expr *key, Expr *value)
+{
+	Oid			opno = get_opfamily_member(table->keyopfamily[i],
+										   table->keyinput[i],
+										   table->keyinput[i],
+										   HTEqualStrategyNumber);
+	Expr	   *result;
+
+	if (!OidIsValid(opno))
+		elog(ERROR, "missing operator for a distribution column");
+	result = make_opclause(opno, BOOLOID, false,
+						   relabel(key, table->keyinput[i]),
+						   relabel(value, table->keyinput[i]), InvalidOid,
+						   table->keycollation[i]);
+	set_opfuncid((OpExpr *) result);
+	return result;
+}
+
+/* "shoal.is_row(tableoid, ctid, place)" */
+static Expr *
+make_is_row(int varno, Expr *place)
+{
+	Oid			argtypes[3] = {OIDOID, TIDOID, TEXTOID};
+
+	return (Expr *) makeFuncExpr(find_function("is_row", 3, argtypes), BOOLOID,
+								 list_make3(system_column(varno, TableOidAttributeNumber),
+											system_column(varno, SelfItemPointerAttributeNumber),
+											place),
+								 InvalidOid, DEFAULT_COLLATION_OID,
+								 COERCE_EXPLICIT_CALL);
+}
+
+typedef struct ReplaceContext
+{
+	CurrentOfExpr *current;
+	Node	   *condition;
+} ReplaceContext;
+
+static Node *
+replace_mutator(Node *node, ReplaceContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, CurrentOfExpr))
+		return context->condition;
+	return expression_tree_mutator(node, replace_mutator, (void *) context);
+}
+
+Query *
+shoal_current_replace(Query *query, const ShoalTable *table)
+{
+	ReplaceContext context = {0};
+	int			varno = query->resultRelation;
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	List	   *conditions = NIL;
+
+	if (table->kind == SHOAL_KIND_REFERENCE ||
+		(table->kind == SHOAL_KIND_DISTRIBUTED &&
+		 !shoal_text_is_hashed(table->relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("WHERE CURRENT OF is not supported for reference tables and tables partitioned by range or list"),
+				 errhint("Name the row by its key; FOR UPDATE in the cursor's query keeps it locked.")));
+	query = copyObject(query);
+	current_of_walker((Node *) query->jointree, &context.current);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		Expr	   *key = make_key(rte, varno, table->keyattr[i]);
+		Expr	   *value = make_value(context.current, table->relid, i + 1,
+									   exprType((Node *) key),
+									   exprTypmod((Node *) key),
+									   exprCollation((Node *) key));
+
+		conditions = lappend(conditions, make_equality(table, i, key, value));
+	}
+	conditions = lappend(conditions,
+						 make_is_row(varno, make_value(context.current, table->relid,
+													   0, TEXTOID, -1,
+													   DEFAULT_COLLATION_OID)));
+	context.condition = (Node *) make_ands_explicit(conditions);
+	query->jointree = (FromExpr *) replace_mutator((Node *) query->jointree,
+												   &context);
+	return query;
+}
+
+static bool
+is_row_walker(Node *node, Oid *funcid)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == *funcid)
+		return true;
+	return expression_tree_walker(node, is_row_walker, (void *) funcid);
+}
+
+bool
+shoal_current_is_replaced(Query *query)
+{
+	Oid			argtypes[3] = {OIDOID, TIDOID, TEXTOID};
+	Oid			funcid = find_function("is_row", 3, argtypes);
+
+	return is_row_walker((Node *) query->jointree, &funcid);
+}
