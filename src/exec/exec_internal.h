@@ -79,6 +79,7 @@ typedef struct ShoalCall
 	CmdType		command;
 	bool		writes;			/* changes data there, or locks rows */
 	bool		partial;
+	int			policies;
 	Oid			run_as;			/* role to do it as; InvalidOid: as it is */
 	bool		cache;			/* prepare it on the connection */
 	bool		alone;			/* nothing is left to do that could fail once

@@ -160,6 +160,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	numbers = lappend_int(numbers, frag->locks_rows);
 	numbers = lappend_int(numbers, list_length(frag->params));
 	numbers = lappend_int(numbers, frag->only_primary);
+	numbers = lappend_int(numbers, frag->policies);
 
 	*exprs = list_concat(*exprs, frag->params);
 	result = list_make5(string_node(frag->text),
@@ -194,6 +195,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->nsent = list_nth_int(numbers, 6);
 	frag->locks_rows = list_nth_int(numbers, 7);
 	frag->only_primary = list_nth_int(numbers, 9);
+	frag->policies = list_nth_int(numbers, 10);
 	if (*nexprs == 0 && nparams == list_length(exprs))
 		frag->params = exprs;
 	else

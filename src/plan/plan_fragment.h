@@ -44,6 +44,8 @@ typedef struct ShoalFragment
 	bool		single_shard;	/* pins leave just one shard */
 	bool		locks_rows;		/* a SELECT with FOR UPDATE or the like */
 	bool		only_primary;	/* replicas will not do */
+	int			policies;		/* WITH queries at its start that are for the
+								 * node's policies, see plan_policy.c */
 	Oid			run_as;			/* role whose rights count for its tables: the
 								 * owner of a view; InvalidOid: the current
 								 * user's */

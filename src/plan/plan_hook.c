@@ -25,6 +25,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
+#include "plan/plan_policy.h"
 #include "plan/plan_rewrite.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
@@ -63,7 +64,7 @@ plan_local_shard(Query *query, const ShoalShape *shape,
 	ShoalScope	scope = {0};
 	int			shard = 0;
 
-	if (!shoal_enable_local || !shape->single)
+	if (!shoal_enable_local || !shape->single || shoal_planning != NULL)
 		return NULL;
 	if (shape->nkeycols > 0 && group->shard_count > 1)
 	{
@@ -95,9 +96,7 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	ShoalPlanning planning = {0};
 	PlannedStmt *stmt;
 
-	planning.outer = shoal_planning;
-	planning.params = params;
-	shoal_planning = &planning;
+	shoal_part_begin(&planning, params);
 	PG_TRY();
 	{
 		planning.keep_apart = query->commandType != CMD_SELECT ||
@@ -171,6 +170,10 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 	return plan_with_parts(query, query_string, cursor_options, params);
 }
 
+static PlannedStmt *plan_for_nodes(Query *query, const char *query_string,
+								   int cursor_options, ParamListInfo params,
+								   const ShoalTables *tables);
+
 /* A subquery that a write is left with, of whichever tables. */
 static PlannedStmt *
 plan_select_of_write(Query *query, const char *query_string,
@@ -179,7 +182,7 @@ plan_select_of_write(Query *query, const char *query_string,
 	ShoalTables tables;
 
 	shoal_rewrite_find_tables(query, &tables);
-	return plan_select(query, query_string, cursor_options, params, &tables);
+	return plan_for_nodes(query, query_string, cursor_options, params, &tables);
 }
 
 static PlannedStmt *
@@ -208,6 +211,56 @@ check_inside_fragment(const ShoalTables *tables)
 				 errhint("Call the function in a query of its own, or declare it so that it runs on the coordinator.")));
 }
 
+static PlannedStmt *
+plan_as_it_is(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params, const ShoalTables *tables)
+{
+	if (query->commandType == CMD_SELECT)
+		return plan_select(query, query_string, cursor_options, params, tables);
+	return plan_write(query, query_string, cursor_options, params, tables);
+}
+
+/*
+ * A query whose policies read what has to be moved to nodes before; NULL if there
+ * are none such.
+ */
+static PlannedStmt *
+plan_with_policies(Query *query, const char *query_string, int cursor_options,
+				   ParamListInfo params)
+{
+	ShoalPlanning planning = {0};
+	ShoalTables tables;
+	PlannedStmt *stmt = NULL;
+	Query	   *copy = copyObject(query);
+
+	shoal_part_begin(&planning, params);
+	if (shoal_policy_spread(copy))
+	{
+		shoal_rewrite_find_tables(copy, &tables);
+		stmt = plan_as_it_is(copy, query_string, cursor_options, params,
+							 &tables);
+		shoal_part_add_tables(stmt);
+	}
+	shoal_planning = planning.outer;
+	return stmt;
+}
+
+static PlannedStmt *
+plan_for_nodes(Query *query, const char *query_string, int cursor_options,
+			   ParamListInfo params, const ShoalTables *tables)
+{
+	PlannedStmt *stmt;
+
+	/* of an INSERT nothing is moved, and parts of WITH are planned by themselves */
+	if (query->hasRowSecurity && !query->hasModifyingCTE &&
+		query->commandType != CMD_INSERT && shoal_enable_move &&
+		!(tables->all_local && shoal_enable_local) &&
+		(stmt = plan_with_policies(query, query_string, cursor_options,
+								   params)) != NULL)
+		return stmt;
+	return plan_as_it_is(query, query_string, cursor_options, params, tables);
+}
+
 /* A planner call inside another one has nothing to do with its parts. */
 static PlannedStmt *
 plan_statement(Query *query, const char *query_string, int cursor_options,
@@ -219,11 +272,7 @@ plan_statement(Query *query, const char *query_string, int cursor_options,
 	shoal_planning = NULL;
 	PG_TRY();
 	{
-		if (query->commandType == CMD_SELECT)
-			stmt = plan_select(query, query_string, cursor_options, params,
-							   tables);
-		else
-			stmt = plan_write(query, query_string, cursor_options, params,
+		stmt = plan_for_nodes(query, query_string, cursor_options, params,
 							  tables);
 	}
 	PG_FINALLY();
@@ -259,6 +308,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		return plan_by_core(query, query_string, cursor_options, params);
 	if (query_string && shoal_scope_parse(query_string, &scope))
 	{
+		if (scope.policies > 0)
+			shoal_policy_apply(query, scope.policies);
 		if (scope.local)
 			return plan_by_core(query, query_string, cursor_options, params);
 		return shoal_scope_plan(query, query_string, cursor_options, params,

@@ -24,6 +24,7 @@ typedef struct ShoalMove
 								 * and puts each row to its shard; InvalidOid:
 								 * every node gets all rows */
 	double		rows;			/* estimated */
+	Query	   *policy_rows;	/* if policies read the rows: how they see them */
 	ShoalShape *shape;			/* where the source runs, if each node's rows are
 								 * wanted as they are; NULL: where that is right */
 } ShoalMove;

@@ -51,6 +51,15 @@ static const CustomPathMethods part_path_methods = {
 	.PlanCustomPath = plan_part_path,
 };
 
+void
+shoal_part_begin(ShoalPlanning *planning, ParamListInfo params)
+{
+	planning->outer = shoal_planning;
+	planning->params = params;
+	planning->moves = shoal_planning ? list_copy(shoal_planning->moves) : NIL;
+	shoal_planning = planning;
+}
+
 /* ---- tables that leave the query ---- */
 
 static bool

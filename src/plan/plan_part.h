@@ -48,6 +48,12 @@ typedef struct ShoalPlanning
 /* The statement being planned; NULL if core plans on its own. */
 extern ShoalPlanning *shoal_planning;
 
+/*
+ * A step within the planning of a statement: its shoal_planning, which knows the
+ * moves of the one around it.  The caller ends it.
+ */
+extern void shoal_part_begin(ShoalPlanning *planning, ParamListInfo params);
+
 /* Remembers the tables of a query that leaves the planner's sight. */
 extern void shoal_part_note_tables(Query *query);
 

@@ -436,6 +436,12 @@ pull_table(Query *query, int varno, const char *reason)
 	part = palloc0(sizeof(ShoalPart));
 	part->query = table_query(query, varno, context.attnos);
 	shoal_shape_analyze(part->query, &analysis);
+	if (analysis.whole.kind != SHOAL_SHAPE_SHARDED && rte->securityQuals == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot take a sample of table \"%s\" over several nodes that depends on other rows",
+						get_rel_name(rte->relid)),
+				 errhint("Give TABLESAMPLE constants or parameters.")));
 	if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -37,6 +37,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
+#include "plan/plan_policy.h"
 #include "plan/plan_share.h"
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
@@ -491,6 +492,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	List	   *params = NIL;
 	Query	   *copy;
 
+	query = shoal_policy_tell(query, &frag->policies);
 	copy = externalize_query(query, &params,
 							 shape->kind == SHOAL_SHAPE_SHARDED);
 	frag->nsent = list_length(params);

@@ -218,9 +218,7 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	if (shoal_current_is_used(query))
 		query = shoal_current_replace(query, table);
 	found = query;
-	planning.outer = shoal_planning;
-	planning.params = params;
-	shoal_planning = &planning;
+	shoal_part_begin(&planning, params);
 	shoal_shape_analyze(query, &analysis);
 	if (!is_doable(table, &analysis))
 	{
@@ -406,9 +404,7 @@ compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params)
 	copy = with_targets_in_subquery(shoal_check_fold(query));
 	ref = linitial(copy->jointree->fromlist);
 	rte = rt_fetch(ref->rtindex, copy->rtable);
-	planning.outer = shoal_planning;
-	planning.params = params;
-	shoal_planning = &planning;
+	shoal_part_begin(&planning, params);
 	if (shoal_spread_rows(&rte->subquery, table, key, params))
 	{
 		shoal_shape_analyze(rte->subquery, &analysis);

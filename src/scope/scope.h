@@ -6,6 +6,7 @@
  *
  *		/+shoal 1:0-7,12+/			(with * for +) group 1, those shards
  *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
+ *		/+shoal 1:0-7 policies 2+/	the same; two WITH queries are read by policies
  *		/+shoal 1:0-7 any+/		the same; replicas will do, too
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
@@ -34,6 +35,7 @@ typedef struct ShoalScope
 	bool		local;			/* see all that is here */
 	bool		partial;		/* aggregates return transition states */
 	bool		any_copy;		/* a complete replica is as good as a primary */
+	int			policies;		/* WITH queries that are for policies */
 	int			group_id;		/* else: this group ... */
 	Bitmapset  *shards;			/* ... and these shards of it */
 } ShoalScope;
@@ -45,9 +47,13 @@ typedef struct ShoalScope
 extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
 								bool partial, bool held);
 
-/* The same for a fragment that only reads, from replicas if any_copy. */
+/*
+ * The same for a fragment with WITH queries for policies (plan_policy.c), or one
+ * that only reads, from replicas if any_copy.
+ */
 extern char *shoal_scope_read_marker(int group_id, const Bitmapset *shards,
-									 bool partial, bool any_copy, bool held);
+									 bool partial, int policies, bool any_copy,
+									 bool held);
 
 /*
  * Reads a trusted marker at the start of a query string.  False if there is

@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " any" ] [ " held" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " held" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -28,6 +28,7 @@
 #define HELD " held"
 #define COPIES " copies "
 #define ANY " any"
+#define POLICIES " policies "
 
 bool		shoal_scope_copies_here = false;
 uint32		shoal_scope_copies_placements = 0;
@@ -47,12 +48,12 @@ char *
 shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
 				   bool held)
 {
-	return shoal_scope_read_marker(group_id, shards, partial, false, held);
+	return shoal_scope_read_marker(group_id, shards, partial, 0, false, held);
 }
 
 char *
 shoal_scope_read_marker(int group_id, const Bitmapset *shards, bool partial,
-						bool any_copy, bool held)
+						int policies, bool any_copy, bool held)
 {
 	StringInfoData buf;
 	int			first;
@@ -89,6 +90,11 @@ shoal_scope_read_marker(int group_id, const Bitmapset *shards, bool partial,
 	}
 	if (partial)
 		appendStringInfoString(&buf, " partial");
+	if (policies > 0)
+	{
+		appendStringInfoString(&buf, POLICIES);
+		append_number(&buf, policies);
+	}
 	if (any_copy)
 		appendStringInfoString(&buf, ANY);
 	if (held)
@@ -164,6 +170,8 @@ read_marker(const char *text, ShoalScope *scope)
 			return false;
 	}
 	scope->partial = skip(&text, " partial");
+	if (skip(&text, POLICIES) && !read_number(&text, &scope->policies))
+		return false;
 	scope->any_copy = skip(&text, ANY);
 	/* for the executor: shoal_scope_is_held */
 	(void) skip(&text, HELD);
