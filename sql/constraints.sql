@@ -61,3 +61,26 @@ BEGIN;
 SET CONSTRAINTS nothing DEFERRED;
 ROLLBACK;
 DROP SCHEMA later CASCADE;
+
+-- an action of a foreign key that would move rows to other nodes; one that violates a constraint
+SET client_min_messages = warning;
+SET search_path = public;
+CREATE TABLE acted (id int PRIMARY KEY, v int);
+CREATE TABLE acting (id int, v int CONSTRAINT small CHECK (v < 100), n int, PRIMARY KEY (id, n));
+CREATE TABLE acted_by_v (v int PRIMARY KEY);
+SELECT shoal.create_reference_table('acted'), shoal.create_reference_table('acted_by_v'), shoal.create_distributed_table('acting', 'id');
+ALTER TABLE acting ADD FOREIGN KEY (id) REFERENCES acted ON UPDATE CASCADE ON DELETE CASCADE;
+ALTER TABLE acting ADD FOREIGN KEY (v) REFERENCES acted_by_v ON UPDATE CASCADE;
+INSERT INTO acted SELECT i FROM generate_series(1, 50) i;
+INSERT INTO acted_by_v VALUES (1), (2);
+INSERT INTO acting SELECT i, 1, 0 FROM generate_series(1, 50) i;
+\set VERBOSITY terse
+UPDATE acted SET id = id + 1000;
+UPDATE acted_by_v SET v = 200 WHERE v = 1;
+UPDATE acted_by_v SET v = 99 WHERE v = 1;
+DELETE FROM acted WHERE id > 10;
+\set VERBOSITY default
+SELECT count(*), sum(v), max(id) FROM acting;
+DROP TABLE acting, acted, acted_by_v;
+RESET client_min_messages;
+RESET search_path;

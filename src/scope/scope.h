@@ -125,6 +125,15 @@ extern bool shoal_scope_is_local_work(void);
 extern bool shoal_scope_is_foreign_key_check(const char *query_string);
 
 /*
+ * To be called where an error in a query's execution is caught, before it is raised
+ * again: raises another one, clearer to the user, if a foreign key's action would
+ * have moved a row to another node.
+ */
+struct QueryDesc;
+extern void shoal_scope_explain_action(const struct QueryDesc *desc,
+									   MemoryContext context);
+
+/*
  * A COPY that goes to the replicas as well as to the primaries is marked by
  * this; placements is the sender's view of them (ShoalGroup.placements).
  */

@@ -22,6 +22,7 @@
 #include "utils/portal.h"
 
 #include "base/base_compat.h"
+#include "scope/scope.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 
@@ -68,6 +69,7 @@ count_run(QueryDesc *desc, ScanDirection direction, uint64 count
 	}
 	PG_CATCH();
 	{
+		shoal_scope_explain_action(desc, caller);
 		xact_victim_rethrow(caller);
 	}
 	PG_END_TRY();
