@@ -340,7 +340,8 @@ task_of_node(ShoalRun *run, int node_id)
 static bool
 reads_replicas(ShoalRun *run, const ShoalGroup *group)
 {
-	return shoal_read_from != SHOAL_READ_PRIMARY && group->mirrored &&
+	return shoal_read_from != SHOAL_READ_PRIMARY && shoal_origin == 0 &&
+		group->mirrored &&
 		!run->call.writes && !run->frag->only_primary && run->frag->moves == NIL && shoal_xact_writers() == 0;
 }
 

@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_trigger.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -86,6 +87,7 @@ typedef struct ShoalInsertState
 	Oid		   *array_types;	/* NULL: rows can't be sent as arrays */
 	int			key_index[PARTITION_MAX_KEYS];	/* -1: column not given */
 	bool		one_statement;	/* per node, for ON CONFLICT DO UPDATE */
+	bool		gather;			/* the same as far as possible, for triggers */
 	Datum	   *tail_values;
 	bool	   *tail_nulls;
 	InsertBatch **batches;
@@ -582,7 +584,7 @@ batch_is_full(ShoalInsertState *state, InsertBatch *batch)
 		Max(state->ncolumns, 1);
 	bool		arrays = state->array_types != NULL;
 
-	if (state->one_statement)
+	if (state->one_statement || state->gather)
 		return batch->bytes >= SINGLE_BYTES ||
 			(!arrays && batch->nrows >= max_values);
 	return batch->nrows >= shoal_batch_size || batch->bytes >= BATCH_BYTES ||
@@ -820,6 +822,25 @@ find_columns(ShoalInsertState *state, Plan *child)
 	state->array_types = find_array_types(state);
 }
 
+/*
+ * AFTER triggers may look at the rows of the statement, so as many as can be are
+ * to be there when they fire.
+ */
+static bool
+fires_after(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	TriggerDesc *triggers = rel->trigdesc;
+	bool		result = false;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		result |= !triggers->triggers[i].tgisinternal &&
+			TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) &&
+			TRIGGER_FOR_AFTER(triggers->triggers[i].tgtype);
+	table_close(rel, NoLock);
+	return result;
+}
+
 static void
 begin_insert(CustomScanState *node, EState *estate, int eflags)
 {
@@ -836,6 +857,7 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 	state->param_states = ExecInitExprList(insert->tail_params, &node->ss.ps);
 	state->one_statement = insert->tail != NULL &&
 		strstr(insert->tail, " DO UPDATE") != NULL;
+	state->gather = fires_after(insert->relid);
 	find_columns(state, outerPlan(cscan));
 
 	state->table = shoal_meta_table(insert->relid);

@@ -138,6 +138,9 @@ extern void shoal_task_return(const ShoalRole *saved);
 /* Marker and text for a shard set (NULL: the local marker), palloc'd. */
 extern char *shoal_task_sql(const ShoalCall *call, const Bitmapset *shards);
 
+/* Error 0A000 in a function on a node, which can't use what is elsewhere. */
+extern void shoal_task_check_inside(void);
+
 /*
  * Starts a task; many: the statement writes on more than one node.  A remote
  * one returns at once, a local one that writes has run when this returns.

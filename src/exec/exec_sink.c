@@ -315,6 +315,7 @@ begin_remote(ShoalSink *sink, SinkStream *stream)
 {
 	MemoryContext old = MemoryContextSwitchTo(sink->cxt);
 
+	shoal_task_check_inside();
 	stream->conn = shoal_xact_conn(stream->node_id,
 								   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
 	if (sink->replica_role)

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
@@ -53,6 +54,16 @@ absorb_callback(ShoalRequest *req, void *arg)
 	shoal_task_absorb((ShoalTask *) arg);
 }
 
+void
+shoal_task_check_inside(void)
+{
+	if (shoal_origin > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a function that runs on a node cannot use rows of another node"),
+				 errhint("Let triggers use rows with the same value of the distribution column as theirs, or reference tables.")));
+}
+
 static void
 start_remote(ShoalTask *task, const char *sql, bool many)
 {
@@ -61,6 +72,7 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 	int			join = 0;
 	int			flags = 0;
 
+	shoal_task_check_inside();
 	if (call->writes)
 	{
 		join = SHOAL_JOIN_WRITE | SHOAL_JOIN_TOLD;

@@ -200,17 +200,6 @@ plan_write(Query *query, const char *query_string, int cursor_options,
 	return shoal_write_plan(query, query_string, cursor_options, params);
 }
 
-/* An unmarked query inside a fragment: a function on the node. */
-static void
-check_inside_fragment(const ShoalTables *tables)
-{
-	if (tables->sharded || tables->writes_reference)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a function that runs on a node cannot use distributed tables"),
-				 errhint("Call the function in a query of its own, or declare it so that it runs on the coordinator.")));
-}
-
 static PlannedStmt *
 plan_as_it_is(Query *query, const char *query_string, int cursor_options,
 			  ParamListInfo params, const ShoalTables *tables)
@@ -284,6 +273,38 @@ plan_statement(Query *query, const char *query_string, int cursor_options,
 }
 
 /*
+ * An unmarked query inside a fragment: a function on the node, as a rule a
+ * trigger's.  It may use one shard, which turns out to be here, or not, when it
+ * runs; what is here is what the transaction sees there.
+ */
+static void
+check_inside_fragment(Query *query, const ShoalTables *tables)
+{
+	ShoalAnalysis analysis;
+	bool		single;
+
+	if (query->hasModifyingCTE || tables->writes_reference)
+		single = false;
+	else if (tables->all_local)
+		single = true;
+	else if (query->commandType != CMD_SELECT)
+		single = shoal_write_is_single(query);
+	else
+	{
+		shoal_shape_analyze(query, &analysis);
+		single = analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
+			analysis.whole.single && shoal_part_is_sendable(query) &&
+			shoal_enable_router;
+	}
+	if (!single)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a function that runs on a node cannot use distributed tables"),
+				 errdetail("Only rows of one value of the distribution column can be used there, if they are on the same node."),
+				 errhint("Call the function in a query of its own, or declare it so that it runs on the coordinator.")));
+}
+
+/*
  * A cursor that is declared without a word about scrolling can go backward if
  * its plan can, which on one server is nearly always so.  It costs that the rows
  * which have been fetched are kept.
@@ -337,9 +358,9 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		cursor_options |= CURSOR_OPT_SCROLL;
 	if (tables.tableoid)
 		query = shoal_tableoid_rewrite(query);
-	if (shoal_origin > 0)
-		check_inside_fragment(&tables);
 	shoal_query_flatten_groups(query);
+	if (shoal_origin > 0)
+		check_inside_fragment(query, &tables);
 
 	return plan_statement(query, query_string, cursor_options, params,
 						  &tables);

@@ -12,6 +12,7 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "nodes/extensible.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -478,6 +479,22 @@ cut_insert_text(Query *query, ShoalInsert *insert)
 	insert->tail = pstrdup(found + values.len);
 }
 
+/* Triggers here may use the connections to nodes while rows are on their way. */
+static bool
+has_row_triggers(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		if (!triggers->triggers[i].tgisinternal &&
+			TRIGGER_FOR_ROW(triggers->triggers[i].tgtype) &&
+			TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype))
+			return true;
+	}
+	return false;
+}
+
 /* What a Shoal Insert node needs to know of an INSERT; its columns in order. */
 static void
 describe_insert(Query *query, ShoalInsert *insert)
@@ -490,7 +507,7 @@ describe_insert(Query *query, ShoalInsert *insert)
 	insert->run_as = shoal_owner_to_write_as(query);
 	insert->use_copy = !query->onConflict && !query->returningList &&
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
-		!rel->rd_rel->relrowsecurity;
+		!rel->rd_rel->relrowsecurity && !has_row_triggers(rel);
 	insert->returns_rows = (query->returningList != NIL);
 	insert->triggers = shoal_triggers_find(query,
 										   shoal_meta_table(target->relid)->kind != SHOAL_KIND_DISTRIBUTED);
@@ -539,23 +556,13 @@ put_insert_on_top(Query *query, ShoalInsert *insert, PlannedStmt *stmt)
 	return stmt;
 }
 
-/* An INSERT of rows that are made here. */
-static PlannedStmt *
-plan_routed_insert(Query *query, const ShoalTable *table,
-				   const char *query_string, int cursor_options,
-				   ParamListInfo params)
+/* The query for the rows of an INSERT, a copy. */
+static Query *
+rows_of_insert(Query *query)
 {
-	ShoalInsert insert = {0};
 	Query	   *select = copyObject(query);
-	PlannedStmt *stmt;
 	ListCell   *lc;
 
-	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
-		shoal_expr_is_stuck((Node *) query->returningList, false))
-		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
-			   "Leave the function out of ON CONFLICT and RETURNING.");
-
-	describe_insert(query, &insert);
 	select->commandType = CMD_SELECT;
 	select->resultRelation = 0;
 	select->onConflict = NULL;
@@ -573,6 +580,26 @@ plan_routed_insert(Query *query, const ShoalTable *table,
 		if (source->rtekind == RTE_SUBQUERY || source->rtekind == RTE_VALUES)
 			source->inFromCl = true;
 	}
+	return select;
+}
+
+/* An INSERT of rows that are made here. */
+static PlannedStmt *
+plan_routed_insert(Query *query, const ShoalTable *table,
+				   const char *query_string, int cursor_options,
+				   ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Query	   *select;
+	PlannedStmt *stmt;
+
+	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
+		shoal_expr_is_stuck((Node *) query->returningList, false))
+		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
+			   "Leave the function out of ON CONFLICT and RETURNING.");
+
+	describe_insert(query, &insert);
+	select = rows_of_insert(query);
 	stmt = shoal_write_select_planner(select, query_string,
 									  cursor_options & ~CURSOR_OPT_SCROLL, params);
 	return put_insert_on_top(query, &insert, stmt);
@@ -689,6 +716,28 @@ check_rules(Relation rel)
 			refuse("writing to a table with a rule that is enabled ALWAYS or for replicas",
 				   NULL, "Use ALTER TABLE ... ENABLE RULE.");
 	}
+}
+
+bool
+shoal_write_is_single(Query *query)
+{
+	const ShoalTable *table =
+		shoal_meta_table(rt_fetch(query->resultRelation, query->rtable)->relid);
+	ShoalAnalysis analysis;
+
+	if (table == NULL || table->kind == SHOAL_KIND_REFERENCE ||
+		query->commandType == CMD_MERGE)
+		return false;
+	if (query->commandType == CMD_INSERT)
+	{
+		shoal_shape_analyze(rows_of_insert(query), &analysis);
+		return analysis.whole.kind == SHOAL_SHAPE_ANY || analysis.whole.single;
+	}
+	if (shoal_move_is_needed(query, query->targetList, table) ||
+		shoal_current_is_used(query))
+		return false;
+	shoal_shape_analyze(query, &analysis);
+	return is_doable(table, &analysis) && analysis.whole.single;
 }
 
 PlannedStmt *

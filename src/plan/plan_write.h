@@ -15,6 +15,9 @@
 extern PlannedStmt *shoal_write_plan(Query *query, const char *query_string,
 									 int cursor_options, ParamListInfo params);
 
+/* Is it a write to one shard, which is sent there as it is? */
+extern bool shoal_write_is_single(Query *query);
+
 /* Planner for the SELECT part of an INSERT (set by plan_hook.c). */
 typedef PlannedStmt *(*ShoalSelectPlanner) (Query *query,
 											const char *query_string,
