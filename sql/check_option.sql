@@ -84,3 +84,50 @@ SELECT * FROM twice('UPDATE ruled SET id = id + 1000 WHERE id < 5');
 SET client_min_messages = warning;
 DROP SCHEMA chk CASCADE;
 DROP SCHEMA twin CASCADE;
+
+-- the condition of a security_barrier view holds for writes, too
+SET client_min_messages = warning;
+CREATE TABLE public.barred_d (k int PRIMARY KEY, vis text, v int);
+CREATE TABLE public.barred_p (LIKE public.barred_d INCLUDING ALL);
+SELECT shoal.create_distributed_table('public.barred_d', 'k');
+INSERT INTO public.barred_p SELECT i, CASE WHEN i % 2 = 0 THEN 'public' ELSE 'private' END, i % 5 FROM generate_series(1, 40) i;
+INSERT INTO public.barred_d TABLE public.barred_p;
+CREATE VIEW public.barrier_d WITH (security_barrier) AS SELECT * FROM public.barred_d WHERE vis = 'public';
+CREATE VIEW public.barrier_p WITH (security_barrier) AS SELECT * FROM public.barred_p WHERE vis = 'public';
+CREATE FUNCTION public.barrier_true(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+CREATE FUNCTION public.barrier_same(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE n bigint[] := '{0,0}'; i bigint;
+BEGIN
+    EXECUTE replace(statement, '#', '_d');
+    GET DIAGNOSTICS i = ROW_COUNT;
+    n[1] := i;
+    EXECUTE replace(statement, '#', '_p');
+    GET DIAGNOSTICS i = ROW_COUNT;
+    n[2] := i;
+    SELECT count(*) INTO i FROM ((TABLE public.barred_d EXCEPT ALL TABLE public.barred_p) UNION ALL (TABLE public.barred_p EXCEPT ALL TABLE public.barred_d)) x;
+    RETURN format('%s rows, %s differ', n, i);
+END $$;
+SELECT s, public.barrier_same(s) FROM unnest(ARRAY[
+    'UPDATE public.barrier# SET v = v + 1',
+    'UPDATE public.barrier# SET v = v + 1 WHERE k = 3',
+    'UPDATE public.barrier# SET v = v + 1 WHERE k = 4 OR k = 5',
+    'UPDATE public.barrier# b SET v = o.v FROM public.barred# o WHERE o.k = b.k + 1',
+    'UPDATE public.barrier# SET v = 0 WHERE public.barrier_true(k)',
+    'UPDATE public.barrier# SET k = k + 1000 WHERE k < 8',
+    'UPDATE public.barrier# SET vis = ''private'' WHERE k IN (9, 10, 11)',
+    'DELETE FROM public.barrier# WHERE k < 12',
+    'WITH d AS (DELETE FROM public.barrier# WHERE k < 20 RETURNING k) UPDATE public.barrier# SET v = 7 WHERE k IN (SELECT k + 10 FROM d)',
+    'DELETE FROM public.barrier# WHERE public.barrier_true(k)']) s;
+-- and hides rows from who may not read them
+CREATE ROLE shoal_barrier;
+INSERT INTO public.barred_d VALUES (100, 'public', 1), (101, 'private', 1);
+GRANT SELECT, UPDATE ON public.barrier_d TO shoal_barrier;
+SET ROLE shoal_barrier;
+UPDATE public.barrier_d SET v = 2 WHERE k >= 100 RETURNING k;
+UPDATE public.barrier_d SET v = 2 WHERE k = 101;
+UPDATE public.barrier_d SET v = 2 WHERE 1 / (k - 101) < 5;
+RESET ROLE;
+DROP TABLE public.barred_d, public.barred_p CASCADE;
+DROP FUNCTION public.barrier_true, public.barrier_same;
+DROP ROLE shoal_barrier;
+RESET client_min_messages;

@@ -835,6 +835,7 @@ fires_after(Oid relid)
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		result |= !triggers->triggers[i].tgisinternal &&
+			TRIGGER_FOR_ROW(triggers->triggers[i].tgtype) &&
 			TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) &&
 			TRIGGER_FOR_AFTER(triggers->triggers[i].tgtype);
 	table_close(rel, NoLock);

@@ -1,6 +1,15 @@
 /*
  * plan_check.c
- *		WITH CHECK OPTION of views, in the text of a write.
+ *		Conditions of views, in the text of a write.
+ *
+ * When the rewriter has put the table of a security_barrier view in the view's
+ * place, the view's condition is with the table's policies, which are not printed.
+ * Unlike these the node does not know it; so it is put in front of WHERE.  There
+ * it is no barrier.  That does no harm where the user may read the table, but
+ * is refused where he may not and his own conditions could tell him of rows that the
+ * view hides.
+ *
+ * WITH CHECK OPTION:
  *
  * When the rewriter has put a view's table in its place, the view's conditions
  * stay as checks of the new row, which have no text in SQL.  What is evaluated
@@ -14,16 +23,23 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
 #include "base/base_compat.h"
 #include "plan/plan_check.h"
+#include "plan/plan_owner.h"
 
 PG_FUNCTION_INFO_V1(shoal_check_option);
 
@@ -115,5 +131,66 @@ shoal_check_fold(Query *query)
 											   result->casecollid);
 	result->location = -1;
 	first->expr = (Expr *) result;
+	return query;
+}
+
+/* The conditions on the target that are not its policies'. */
+static List *
+barrier_conditions(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	Relation	rel;
+	List	   *policies = NIL;
+	List	   *checks = NIL;
+	bool		secured;
+	bool		has_sublinks;
+
+	if (target->securityQuals == NIL)
+		return NIL;
+	rel = table_open(target->relid, NoLock);
+	secured = rel->rd_rel->relrowsecurity;
+	table_close(rel, NoLock);
+	/* those of policies come first */
+	if (secured)
+		get_row_security_policies(query, target, query->resultRelation,
+								  &policies, &checks, &secured, &has_sublinks);
+	return list_copy_tail(target->securityQuals, list_length(policies));
+}
+
+Query *
+shoal_check_lower_barrier(Query *query)
+{
+	List	   *conditions = barrier_conditions(query);
+	RangeTblEntry *target;
+	Node	   *barrier;
+
+	if (conditions == NIL)
+		return query;
+	if (query->commandType == CMD_MERGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("MERGE through a security_barrier view is not supported over several nodes"),
+				 errhint("Use UPDATE and INSERT.")));
+	if (OidIsValid(shoal_owner_to_write_as(query)) &&
+		(list_length(query->jointree->fromlist) > 1 ||
+		 !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
+		 contain_leaked_vars(query->jointree->quals)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot write through a security_barrier view with conditions that are not leakproof over several nodes"),
+				 errhint("Grant rights on the view's table, or name the rows by simple comparisons.")));
+	query = copyObject(query);
+	target = rt_fetch(query->resultRelation, query->rtable);
+	conditions = list_copy_tail(target->securityQuals,
+								list_length(target->securityQuals) -
+								list_length(conditions));
+	target->securityQuals = list_truncate(list_copy(target->securityQuals),
+										  list_length(target->securityQuals) -
+										  list_length(conditions));
+	barrier = (Node *) make_ands_explicit(conditions);
+	query->jointree->quals = query->jointree->quals ?
+		(Node *) make_ands_explicit(list_make2(barrier, query->jointree->quals)) :
+		barrier;
+	query->hasSubLinks |= checkExprHasSubLink(barrier);
 	return query;
 }

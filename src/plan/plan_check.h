@@ -1,6 +1,6 @@
 /*
  * plan_check.h
- *		WITH CHECK OPTION of views, in the text of a write.
+ *		Conditions of views, in the text of a write.
  */
 #ifndef PLAN_CHECK_H
 #define PLAN_CHECK_H
@@ -16,5 +16,11 @@ extern bool shoal_check_any(Query *query);
  * nobody wants.
  */
 extern Query *shoal_check_fold(Query *query);
+
+/*
+ * A write through a security_barrier view with the view's condition in WHERE.
+ * Error 0A000 if that could tell the user of rows that the view hides.
+ */
+extern Query *shoal_check_lower_barrier(Query *query);
 
 #endif							/* PLAN_CHECK_H */

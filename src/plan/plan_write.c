@@ -757,6 +757,7 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 		shoal_rte_check_as(query, target) != GetUserId())
 		refuse("writing through another role's view to a table with policies",
 			   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
+	query = shoal_check_lower_barrier(query);
 	returning = shoal_returning_cut(&query, table->kind == SHOAL_KIND_REFERENCE);
 	stmt = plan_write_command(query, table, query_string, cursor_options, params);
 	if (returning)
