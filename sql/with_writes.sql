@@ -11,6 +11,8 @@ SELECT shoal.create_distributed_table('dist.archive', 'order_id', colocate_with 
 CREATE TABLE plain.notes (n int, what text);
 CREATE TABLE dist.notes (n int, what text);
 
+CREATE FUNCTION public.with_tag(t text) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN '<tag ' || t || '>'; END $$;
+
 CREATE TEMP TABLE statements (n serial, statement text);
 INSERT INTO statements (statement) VALUES
 -- rows that are deleted here are inserted there
@@ -53,6 +55,10 @@ INSERT INTO statements (statement) VALUES
 ('WITH s AS (SELECT 8000 AS base), a AS (WITH s AS (SELECT base + 1 AS base FROM s) INSERT INTO archive SELECT 1, base, ''inner'' FROM s RETURNING order_id) SELECT a.*, s.* FROM a, s, (WITH a AS (SELECT 3 AS three) SELECT * FROM a) x'),
 ('WITH r AS (SELECT generate_series(1, 3) AS i, random() AS v), a AS (INSERT INTO archive SELECT i, 8100 + i, v::text FROM r RETURNING order_id, what), b AS (INSERT INTO notes SELECT i, v::text FROM r RETURNING n, what) SELECT count(*), bool_and(a.what = b.what AND a.what = r.v::text) FROM r JOIN a ON a.order_id = 8100 + i JOIN b ON b.n = i'),
 ('WITH x(c, d) AS (DELETE FROM archive WHERE order_id > 8000 RETURNING order_id, customer_id), y AS MATERIALIZED (SELECT x, c FROM x) SELECT count(y.x), count(DISTINCT y), count(*) FROM y'),
+-- with functions of users, whose rows are worked out here
+('WITH a AS (UPDATE archive SET what = public.with_tag(what) WHERE order_id < 200 RETURNING order_id, what) INSERT INTO notes SELECT order_id, public.with_tag(what) FROM a'),
+('WITH a AS (UPDATE archive SET what = ''first'' WHERE order_id = 57 RETURNING 1), b AS (UPDATE archive SET what = public.with_tag(what) WHERE order_id = 57 RETURNING 2) SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b)'),
+('WITH n AS (SELECT n FROM notes WHERE n < 10), d AS (DELETE FROM archive WHERE public.with_tag(what) ~ ''^.tag'' AND order_id % 2 = 0 RETURNING *) SELECT count(*) FROM n, d'),
 -- an error in one part undoes the others
 ('WITH a AS (DELETE FROM archive RETURNING *) INSERT INTO customers SELECT 1, ''there is one'' FROM a'),
 -- the key of a row
@@ -146,6 +152,6 @@ EXPLAIN (COSTS OFF) WITH a AS (INSERT INTO archive VALUES (1, 2, 'a') RETURNING 
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) WITH a AS (INSERT INTO archive VALUES (1, 2, 'a') RETURNING *) INSERT INTO archive SELECT a.customer_id, a.order_id, a.what FROM a, generate_series(1, 3);
 RESET search_path;
 DROP TABLE plain.archive, dist.archive, plain.notes, dist.notes;
-DROP FUNCTION dist.move_and_count, dist.note_rows;
+DROP FUNCTION dist.move_and_count, dist.note_rows, public.with_tag;
 REVOKE ALL ON SCHEMA dist FROM shoal_with_reader;
 DROP ROLE shoal_with_reader;
