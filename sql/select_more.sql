@@ -169,3 +169,15 @@ FETCH 2 FROM n;
 FETCH PRIOR FROM n;
 ROLLBACK;
 RESET search_path;
+
+-- whole rows of a table whose system columns are read as well
+CREATE TABLE public.whole (k int PRIMARY KEY, gone int, v text);
+ALTER TABLE public.whole DROP COLUMN gone;
+SELECT shoal.create_distributed_table('public.whole', 'k');
+INSERT INTO public.whole SELECT i, 'v' || i FROM generate_series(1, 6) i;
+CREATE FUNCTION public.whole_text(public.whole) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1.v || 1';
+SELECT public.whole_text(w), w, w.ctid IS NOT NULL FROM public.whole w WHERE public.whole_text(w) > '' ORDER BY k LIMIT 2;
+SELECT h.a, w, w IS NULL, public.whole_text(w), w.ctid IS NULL FROM public.here h LEFT JOIN public.whole w ON w.k = h.a WHERE h.a BETWEEN 5 AND 8 ORDER BY 1;
+UPDATE public.whole w SET v = public.whole_text(w) WHERE public.whole_text(w) <> 'x' AND k = 2 RETURNING w, public.whole_text(w);
+DROP FUNCTION public.whole_text;
+DROP TABLE public.whole;

@@ -267,6 +267,94 @@ system_columns_mutator(Node *node, SystemColumns *context)
 								   (void *) context);
 }
 
+/* The row that a whole-row reference means; NULL where an outer join has none. */
+static Node *
+make_row(Var *whole, SystemColumns *context, TupleDesc desc)
+{
+	RowExpr    *row = makeNode(RowExpr);
+	NullTest   *test = makeNode(NullTest);
+	CaseWhen   *when = makeNode(CaseWhen);
+	CaseExpr   *result = makeNode(CaseExpr);
+	const FormData_pg_attribute *att = SystemAttributeDefinition(linitial_int(context->attnos));
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		row->args = lappend(row->args, column->attisdropped ?
+							(void *) makeNullConst(INT4OID, -1, InvalidOid) :
+							(void *) makeVar(whole->varno, i + 1, column->atttypid,
+											 column->atttypmod, column->attcollation,
+											 whole->varlevelsup));
+	}
+	row->row_typeid = whole->vartype;
+	row->row_format = COERCE_EXPLICIT_CAST;
+	row->location = -1;
+	/* a system column is never null in a row that is there */
+	test->arg = (Expr *) makeVar(whole->varno, context->natts + 1, att->atttypid, -1,
+								 InvalidOid, whole->varlevelsup);
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	when->expr = (Expr *) test;
+	when->result = (Expr *) row;
+	when->location = -1;
+	result->casetype = whole->vartype;
+	result->args = list_make1(when);
+	result->defresult = (Expr *) makeNullConst(whole->vartype, -1, InvalidOid);
+	result->location = -1;
+	return (Node *) result;
+}
+
+typedef struct WholeRows
+{
+	SystemColumns *columns;
+	TupleDesc	desc;
+} WholeRows;
+
+/* Of a table that has got more columns its row is no more all of them. */
+static Node *
+whole_rows_mutator(Node *node, WholeRows *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		if (var->varno == context->columns->varno && var->varattno == 0 &&
+			var->varlevelsup == context->columns->depth)
+			return make_row(var, context->columns, context->desc);
+		return node;
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->columns->depth++;
+		result = (Node *) query_tree_mutator((Query *) node, whole_rows_mutator,
+											 (void *) context, 0);
+		context->columns->depth--;
+		return result;
+	}
+	return expression_tree_mutator(node, whole_rows_mutator, (void *) context);
+}
+
+/* Gives a table that is pulled columns for the system columns that are read. */
+static Query *
+add_system_columns(Query *query, Oid relid, SystemColumns *context)
+{
+	Relation	rel = table_open(relid, NoLock);
+	WholeRows	whole = {context, RelationGetDescr(rel)};
+
+	context->natts = RelationGetNumberOfAttributes(rel);
+	context->depth = -1;
+	query = (Query *) system_columns_mutator((Node *) query, context);
+	if (context->attnos != NIL)
+		query = (Query *) whole_rows_mutator((Node *) query, &whole);
+	table_close(rel, NoLock);
+	return query;
+}
+
 /* "SELECT all columns FROM table", with its row locking clause if any. */
 static Query *
 table_query(Query *outer, int varno, List *system_attnos)
@@ -418,15 +506,7 @@ pull_table(Query *query, int varno, const char *reason)
 	check_policies(query, rte);
 	context.varno = varno;
 	{
-		Relation	rel = table_open(rte->relid, NoLock);
-
-		context.natts = RelationGetNumberOfAttributes(rel);
-		table_close(rel, NoLock);
-	}
-	context.depth = -1;
-	{
-		Query	   *changed = (Query *) system_columns_mutator((Node *) query,
-															   &context);
+		Query	   *changed = add_system_columns(query, rte->relid, &context);
 
 		/* the caller holds on to the Query node itself */
 		*query = *changed;
