@@ -291,7 +291,9 @@ make_row(Var *whole, SystemColumns *context, TupleDesc desc)
 	row->row_format = COERCE_EXPLICIT_CAST;
 	row->location = -1;
 	/* a system column is never null in a row that is there */
-	test->arg = (Expr *) makeVar(whole->varno, context->natts + 1, att->atttypid, -1,
+	test->arg = (Expr *) makeVar(whole->varno, context->natts + 1,
+								 att->attnum == TableOidAttributeNumber ?
+								 REGCLASSOID : att->atttypid, -1,
 								 InvalidOid, whole->varlevelsup);
 	test->nulltesttype = IS_NOT_NULL;
 	test->location = -1;
