@@ -34,6 +34,7 @@
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 /* a statement whose snapshots are held */
 typedef struct HeldStatement
@@ -234,6 +235,8 @@ executor_start(QueryDesc *desc, int eflags)
 	bool		held = false;
 
 	shoal_scope_resume_rules();
+	if (shoal_meta_enabled())
+		shoal_health_note_metadata();
 	if (shoal_origin > 0)
 		held = shoal_snapshot_for_fragment(desc);
 	if (shoal_origin > 0 || IsParallelWorker() || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||

@@ -32,6 +32,7 @@ typedef struct ShoalNode
 	uint64		system_id;		/* of its server; equal for nodes that share
 								 * one server (and so roles, tablespaces) */
 	bool		is_active;		/* it has not been given up ('down') */
+	int			times_down;		/* how often it has been, ever */
 } ShoalNode;
 
 /* values of ShoalTable.kind and ShoalGroup.kind */

@@ -566,6 +566,7 @@ read_nodes(int local_id)
 			(uint64) DatumGetInt64(values[SHOAL_NODE_SYSTEM_ID - 1]);
 		node->is_active =
 			strcmp(TextDatumGetCString(values[SHOAL_NODE_STATE - 1]), "active") == 0;
+		node->times_down = DatumGetInt32(values[SHOAL_NODE_TIMES_DOWN - 1]);
 		node->is_local = node->node_id == local_id;
 		nodes = lappend(nodes, node);
 	}

@@ -587,7 +587,7 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 {
 	if (npieces > 0 && shoal_xact_depth() == 0)
 		forward(false);
-	if (!shoal_health_has_lease() && uses_shards(desc->plannedstmt))
+	if (!shoal_health_may_act() && uses_shards(desc->plannedstmt))
 		shoal_health_require_lease(true);
 	if (shoal_xact_writes(desc))
 		mirror_trigger_begin(desc->estate->es_output_cid);

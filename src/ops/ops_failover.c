@@ -380,7 +380,7 @@ change_metadata(List *lost)
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET state = 'stale'"
 									  " WHERE role = 'replica' AND state IN ('active', 'copying') AND node_id IN (%s)",
 									  int_list(lost)));
-	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'down' WHERE node_id IN (%s)",
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'down', times_down = times_down + 1 WHERE node_id IN (%s)",
 									  int_list(lost)));
 }
 

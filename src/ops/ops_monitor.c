@@ -10,7 +10,9 @@
  * a node up or bringing one back, is done by workers that it starts.
  *
  * The answer to a ping says whether the node that asked has been given up.
- * Then it fences itself, until the others have taken it back.
+ * Then it fences itself, until the others have taken it back.  A ping says how
+ * often its node was given up, as far as it knows: until it knows what the others
+ * know, its metadata are of the time before, and it is as good as given up.
  *
  * The monitor reads the metadata in a short transaction of its own now and
  * then.  It must never wait: it opens no table that a user could have locked.
@@ -67,6 +69,7 @@ typedef struct Peer
 {
 	int			node_id;
 	bool		down;			/* as the metadata say */
+	int			times_down;
 	PGconn	   *pg;				/* NULL: none yet */
 	PostgresPollingStatusType connecting;	/* PGRES_POLLING_OK: it is made */
 	bool		asked;			/* a ping has no answer yet */
@@ -80,6 +83,7 @@ typedef struct Peer
 static List *peers = NIL;		/* of Peer *, in TopMemoryContext */
 static int	local_id = 0;
 static bool local_down = false;	/* as the metadata here say */
+static int	local_times_down = 0;
 static bool any_replicas = true;
 static uint64 wants = 0;		/* when they were looked for */
 
@@ -98,7 +102,8 @@ static bool any_broken = false;	/* a copy is not as it should be */
 /* ---- the other side ---- */
 
 /*
- * shoal.internal_ping(node_id): whether that node takes part; null is no answer
+ * shoal.internal_ping(node_id, times_down): whether that node takes part, and knows
+ * of itself what is known here; null is no answer
  */
 Datum
 shoal_internal_ping(PG_FUNCTION_ARGS)
@@ -108,7 +113,8 @@ shoal_internal_ping(PG_FUNCTION_ARGS)
 	bool		active;
 
 	shoal_xact_check_internal();
-	active = node != NULL && node->is_active;
+	active = node != NULL && node->is_active &&
+		node->times_down == PG_GETARG_INT32(1);
 	if (active && !shoal_health_note_ping(node_id))
 		PG_RETURN_NULL();
 	PG_RETURN_BOOL(active);
@@ -165,6 +171,7 @@ read_metadata(void)
 		if (node->is_local)
 		{
 			local_down = !node->is_active;
+			local_times_down = node->times_down;
 			continue;
 		}
 		old = MemoryContextSwitchTo(TopMemoryContext);
@@ -176,8 +183,9 @@ read_metadata(void)
 		}
 		MemoryContextSwitchTo(old);
 		peer->down = !node->is_active;
+		peer->times_down = node->times_down;
 		seen = lappend_int(seen, node->node_id);
-		shoal_health_set_peer(node->node_id, 0, peer->down);
+		shoal_health_set_peer(node->node_id, 0, peer->down, peer->times_down);
 	}
 	foreach(lc, peers)
 	{
@@ -277,8 +285,8 @@ send_ping(Peer *peer)
 	if (peer->connecting != PGRES_POLLING_OK || peer->asked ||
 		now - peer->sent < ping_interval())
 		return;
-	snprintf(sql, sizeof(sql), "/*shoal local*/ SELECT shoal.internal_ping(%d)",
-			 local_id);
+	snprintf(sql, sizeof(sql), "/*shoal local*/ SELECT shoal.internal_ping(%d, %d)",
+			 local_id, local_times_down);
 	peer->sent = now;
 	peer->asked = true;
 	if (!PQsendQuery(peer->pg, sql) || PQflush(peer->pg) < 0)
@@ -307,8 +315,12 @@ take_answer(Peer *peer)
 			!PQgetisnull(res, 0, 0))
 		{
 			peer->fenced = PQgetvalue(res, 0, 0)[0] != 't';
+			/* it may have been taken back */
+			if (peer->fenced)
+				metadata_read = 0;
 			peer->acked = peer->sent;
-			shoal_health_set_peer(peer->node_id, peer->acked, peer->down);
+			shoal_health_set_peer(peer->node_id, peer->acked, peer->down,
+								  peer->times_down);
 		}
 		PQclear(res);
 	}

@@ -189,6 +189,8 @@ ops_rejoin_nodes(void)
 		shoal_health_restored = lfirst_int(lc);
 		rejoin(lfirst_int(lc));
 		shoal_health_restored = 0;
+		/* for the repairs that follow */
+		shoal_health_await_return(lfirst_int(lc), shoal_health_now());
 	}
 	list_free(back);
 }

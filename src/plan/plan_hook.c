@@ -34,6 +34,7 @@
 #include "plan/plan_with.h"
 #include "plan/plan_write.h"
 #include "scope/scope.h"
+#include "xact/xact_health.h"
 
 static planner_hook_type next_planner = NULL;
 static set_rel_pathlist_hook_type next_pathlist = NULL;
@@ -327,6 +328,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	shoal_scope_resume_rules();
 	if (query->commandType == CMD_UTILITY || !shoal_meta_enabled())
 		return plan_by_core(query, query_string, cursor_options, params);
+	shoal_health_note_metadata();
 	if (query_string && shoal_scope_parse(query_string, &scope))
 	{
 		if (scope.policies > 0)

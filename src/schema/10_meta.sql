@@ -8,7 +8,8 @@ CREATE TABLE shoal.node (
 	server_name name NOT NULL UNIQUE,
 	holds_shards bool NOT NULL DEFAULT true,
 	system_identifier bigint NOT NULL,
-	state text NOT NULL DEFAULT 'active'
+	state text NOT NULL DEFAULT 'active',
+	times_down int NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE shoal.node IS
 'nodes of the cluster, each a foreign server';

@@ -158,9 +158,9 @@ CREATE TABLE shoal.missed_statement (
 COMMENT ON TABLE shoal.missed_statement IS
 'statements about the schema that nodes have missed while they were given up';
 
-CREATE FUNCTION shoal.internal_ping(node_id int) RETURNS bool
+CREATE FUNCTION shoal.internal_ping(node_id int, times_down int) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_ping';
-COMMENT ON FUNCTION shoal.internal_ping(int) IS
+COMMENT ON FUNCTION shoal.internal_ping(int, int) IS
 'internal: answers a node that asks whether it takes part in the cluster';
 
 CREATE FUNCTION shoal.internal_vote_down(node_ids int[], vote text, sealed bool) RETURNS bool

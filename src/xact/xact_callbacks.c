@@ -29,6 +29,7 @@ reset(void)
 	xact_constraints_reset();
 	xact_moment_reset();
 	xact_victim_end();
+	xact_health_reset();
 }
 
 static void

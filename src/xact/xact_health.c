@@ -18,6 +18,13 @@
  * from the moment when something is done about what the node has left (it is
  * sealed then) it can only come back by being given up and taken back.
  *
+ * A node that is taken back has metadata from then on in which its shards are
+ * somewhere else.  A statement that began before must not go on under the
+ * new lease: how often the node has been given up is noted when a statement is
+ * planned, and compared when it asks for the lease.  Open transactions have been
+ * ended by whoever takes the node back, so that is about those that began
+ * meanwhile.
+ *
  * A quorum is more than half of the nodes, or half of them with the lowest
  * node id among them.  Times are of the monotonic clock, in microseconds, each
  * compared on the machine that it was taken on.
@@ -59,6 +66,9 @@
 /* milliseconds for which a vote binds if nothing comes of it */
 #define VOTE_TIME 60000
 
+/* milliseconds until a node that was taken back can be used */
+#define RETURN_TIME 3000
+
 /* milliseconds between looks */
 #define LOOK_PAUSE 20
 
@@ -76,6 +86,7 @@ typedef struct HealthPeer
 {
 	int			node_id;		/* 0: unused, and so are all that follow */
 	bool		down;			/* given up */
+	int			times_down;		/* how often, when it was not last; -1: unknown */
 	int64		voted_until;	/* this node votes for it to be given up, and
 								 * answers no ping of its until then ... */
 	bool		sealed;			/* ... or until it has been given up and taken
@@ -106,6 +117,9 @@ int			shoal_health_restored = 0;
 
 static HealthShared *shared = NULL;
 
+/* how often this node was given up as its transaction began, -1: not noted */
+static int	noted_times_down = -1;
+
 int64
 shoal_health_now(void)
 {
@@ -133,6 +147,7 @@ find_peer(Health *health, int node_id)
 		{
 			health->peers[i].node_id = node_id;
 			health->peers[i].down = false;
+			health->peers[i].times_down = -1;
 			health->peers[i].acked = health->peers[i].seen = 0;
 			health->peers[i].voted_until = 0;
 			health->peers[i].sealed = false;
@@ -246,7 +261,7 @@ shoal_health_stop(uint64 wants)
 }
 
 void
-shoal_health_set_peer(int node_id, int64 acked, bool down)
+shoal_health_set_peer(int node_id, int64 acked, bool down, int times_down)
 {
 	Health	   *health = my_health();
 	HealthPeer *peer;
@@ -257,12 +272,14 @@ shoal_health_set_peer(int node_id, int64 acked, bool down)
 	{
 		peer->acked = Max(peer->acked, acked);
 		/* it has been taken back, so the vote has served */
-		if (peer->down && !down)
+		if (!down && peer->times_down >= 0 && peer->times_down != times_down)
 		{
 			peer->voted_until = 0;
 			peer->sealed = false;
 		}
 		peer->down = down;
+		if (!down)
+			peer->times_down = times_down;
 	}
 	LWLockRelease(xact_shared_lock);
 }
@@ -478,6 +495,17 @@ shoal_health_await_node(int node_id)
 	return true;
 }
 
+void
+shoal_health_await_return(int node_id, int64 taken_back)
+{
+	const HealthPeer *peer;
+
+	while (shoal_health_now() < taken_back + (int64) RETURN_TIME * 1000 &&
+		   ((peer = look_at_peer(node_id)) == NULL || peer->down ||
+			has_voted(peer, shoal_health_now()) || peer->seen < taken_back))
+		pause_a_little();
+}
+
 bool
 shoal_health_lost_lease(void)
 {
@@ -490,6 +518,43 @@ shoal_health_has_lease(void)
 {
 	return !shoal_health_is_watched() ||
 		shoal_health_now() < (int64) pg_atomic_read_u64(&my_health()->lease_until);
+}
+
+static int
+times_down(void)
+{
+	const ShoalNode *node = shoal_meta_node(shoal_meta_local_node_id());
+
+	return node ? node->times_down : 0;
+}
+
+void
+shoal_health_note_metadata(void)
+{
+	if (noted_times_down < 0 && shoal_health_is_watched())
+		noted_times_down = times_down();
+}
+
+void
+xact_health_reset(void)
+{
+	noted_times_down = -1;
+}
+
+/* The lease is looked at first: it is given when the metadata are there. */
+static bool
+is_as_noted(void)
+{
+	if (noted_times_down < 0)
+		return true;
+	AcceptInvalidationMessages();
+	return times_down() == noted_times_down;
+}
+
+bool
+shoal_health_may_act(void)
+{
+	return shoal_health_has_lease() && is_as_noted();
 }
 
 void
@@ -510,6 +575,15 @@ shoal_health_require_lease(bool wait)
 					 errhint("Connect to another node, or try again later.")));
 		pause_a_little();
 	}
+	/* whoever has taken the node back may have ended this session */
+	CHECK_FOR_INTERRUPTS();
+	if (!is_as_noted())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("node %d was given up by the other nodes since the transaction began",
+						shoal_meta_local_node_id()),
+				 errdetail("It has been taken back, and its shards may be on other nodes."),
+				 errhint("Run the transaction again.")));
 }
 
 /* ---- what became of transactions ---- */

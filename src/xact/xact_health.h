@@ -23,8 +23,12 @@ extern void shoal_health_begin(void);
 extern uint64 shoal_health_wants(void);
 extern bool shoal_health_stop(uint64 wants);
 
-/* A node has answered a ping that was sent then; whether it is given up. */
-extern void shoal_health_set_peer(int node_id, int64 acked, bool down);
+/*
+ * A node has answered a ping that was sent then; whether it is given up, and how
+ * often it has been.
+ */
+extern void shoal_health_set_peer(int node_id, int64 acked, bool down,
+								  int times_down);
 
 /* fenced: the others have given this node up. */
 extern void shoal_health_set_lease(int64 until, bool fenced);
@@ -63,6 +67,12 @@ extern bool shoal_health_is_sealed(int node_id);
 extern bool shoal_health_answers(int node_id);
 
 /*
+ * Waits, some seconds at most, until a node that was taken back at that time can be
+ * used: the monitors here and there know of it.
+ */
+extern void shoal_health_await_return(int node_id, int64 taken_back);
+
+/*
  * Whether sessions of that node must not write any more, as it was given up or
  * this node votes for that.  Cheap.
  */
@@ -90,13 +100,27 @@ extern bool shoal_health_await_node(int node_id);
 
 /*
  * Whether this node can be sure to be what the metadata say.  Error 57P03 if
- * not, after some seconds if wait.
+ * not, after some seconds if wait; 40001 if they have changed since
+ * shoal_health_note_metadata().
  */
 extern bool shoal_health_has_lease(void);
 
 /* The opposite, where the catalogs can't be read. */
 extern bool shoal_health_lost_lease(void);
 extern void shoal_health_require_lease(bool wait);
+
+/*
+ * A statement is about to be planned, or to be run by a plan that was found valid.
+ * If the node is given up and taken back before its transaction ends, what it
+ * takes to be here may be somewhere else: then it can't act any more.  Cheap.
+ */
+extern void shoal_health_note_metadata(void);
+
+/*
+ * Whether this node has a lease, and has had none of its statement's metadata
+ * changed by being taken back.  Cheap.
+ */
+extern bool shoal_health_may_act(void);
 
 /* ---- transactions of a coordinator that was given up ---- */
 
@@ -111,6 +135,7 @@ extern bool shoal_health_saw_commit(const char *gid);
 extern bool xact_health_is_wanted(int gate);
 extern void xact_health_forget(int gate);
 extern void xact_health_note_commit(const char *gid);
+extern void xact_health_reset(void);	/* the transaction has ended */
 extern void xact_health_init(void);
 
 #endif							/* XACT_HEALTH_H */

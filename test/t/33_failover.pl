@@ -26,7 +26,7 @@ my $only = $ENV{CASES};
 sub fault_case
 {
 	my ($cluster, $server, $name, $begin, $end, %arg) = @_;
-	$name = ($cluster->{nodes} + 1) . " nodes, $name server $server";
+	$name = ($cluster->{nodes} + 1) . " nodes, $name of server $server";
 	return if defined $only && $name !~ /$only/;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my @all = 0 .. $cluster->{nodes};
@@ -130,18 +130,9 @@ for my $n (split /,/, $ENV{NODES} // ($ENV{ALL} ? '2,3,4' : '3'))
 	my @servers = $n == 2 ? 1 : 0 .. $n - 1;
 	for my $server (@servers)
 	{
-		my @others = grep { $_ != $server } 0 .. $n - 1;
-		my %faults = (
-			'kill -9 of' => [sub { $cluster->kill($server) }, sub { $cluster->start($server) }],
-			'SIGSTOP of' => [sub { $cluster->freeze($server) }, sub { $cluster->thaw($server) }],
-			'cables cut of' => [sub { $net->cut_off($server) }, sub { $net->heal }],
-			'cables cut of, late' => [sub { $net->cut_off($server) }, sub { $net->heal(deliver => 1) }],
-			'nothing comes from' => [sub { $net->cut(map { [$server, $_] } @others) }, sub { $net->heal }],
-			'nothing gets to' => [sub { $net->cut(map { [$_, $server] } @others) }, sub { $net->heal }],
-			'connections refused of' => [sub { $net->cut_off($server, reset => 1) }, sub { $net->heal }],
-		);
+		my %faults = faults_of($cluster, $net, $server);
 		# all of them with three nodes; one for each server if there is little time
-		my @main = ('kill -9 of', 'SIGSTOP of', 'cables cut of');
+		my @main = ('kill -9', 'SIGSTOP', 'cut, lost');
 		my @names = $n == 3 ? sort keys %faults : @main;
 		@names = $main[$server % 3] if !$ENV{ALL} && !defined $only;
 		for my $fault (@names)

@@ -25,6 +25,9 @@ srand($seed);
 # seconds that the promise allows from a fault to the first write, at default settings
 my $promised = 5;
 
+# and that a busy machine may take for a write; longer ones would be a loss of service
+my $hiccup = 2;
+
 my $cluster = ShoalTest->new(nodes => 2, conf => ['max_prepared_transactions=100', 'shoal.recovery_interval=1s']);
 my $net = ShoalNetwork->new($cluster);
 make_bank($cluster, seed => $seed, replicas => 1);
@@ -36,16 +39,7 @@ my @faults;					# { name, server, begin, since, end }
 sub fault
 {
 	my ($server) = @_;
-	my @others = grep { $_ != $server } 0 .. 2;
-	my %kinds = (
-		'kill -9' => [sub { $cluster->kill($server) }, sub { $cluster->start($server) }],
-		'SIGSTOP' => [sub { $cluster->freeze($server) }, sub { $cluster->thaw($server) }],
-		'cut, lost' => [sub { $net->cut_off($server) }, sub { $net->heal }],
-		'cut, late' => [sub { $net->cut_off($server) }, sub { $net->heal(deliver => 1) }],
-		'deaf' => [sub { $net->cut(map { [$_, $server] } @others) }, sub { $net->heal }],
-		'mute' => [sub { $net->cut(map { [$server, $_] } @others) }, sub { $net->heal }],
-		'refused' => [sub { $net->cut_off($server, reset => 1) }, sub { $net->heal }],
-	);
+	my %kinds = faults_of($cluster, $net, $server);
 	my @names = $ENV{KINDS} ? split(/;/, $ENV{KINDS}) : sort keys %kinds;
 	my $name = $names[rand @names];
 	my $fault = { name => $name, server => $server, begin => now() };
@@ -82,8 +76,10 @@ my @times = map { my $f = $_; $f->{time} = $probe->writable_after($f->{begin}, $
 note(sprintf '%s of server %d: %.2f s', $_->{name}, $_->{server}, $_->{time}) for @faults;
 cmp_ok(max(@times), '<', $promised, sprintf 'after each of %d faults all shards could be written to in at most %.2f s', scalar @faults, max(@times));
 is(scalar(grep { !defined $_->{repaired} } @faults), 0, 'after each fault all was repaired');
-my ($gap, $at) = $probe->longest_gap;
-cmp_ok($gap, '<', $promised, sprintf 'nor was there a longer time without a write: %.2f s', $gap) or diag("at $at");
+# a fault that is over before the node is given up has a window, too
+my ($gap, $at) = $probe->longest_gap(map { [$_->{begin}, $_->{begin} + $_->{time}] } @faults);
+cmp_ok($gap, '<', $hiccup, sprintf 'outside of these windows there is always a write to each shard within %.2f s', $gap) or
+	diag(sprintf 'at %.1f s', $at);
 is(join("\n", @{ $seen->{wrong} }[0 .. ($#{ $seen->{wrong} } > 9 ? 9 : $#{ $seen->{wrong} })]), '',
 	"probes: nothing is lost, nothing old is read ($seen->{acknowledged} writes, $seen->{reads} reads)");
 my @codes = sort keys %{ $seen->{errors} };

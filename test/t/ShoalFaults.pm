@@ -1,6 +1,8 @@
-# ShoalFaults.pm: what clients notice of faults, and what must be so afterwards,
+# ShoalFaults.pm: faults, what clients notice of them, and what must be so afterwards,
 # in clusters whose shards have replicas.
 #
+#   my %faults = faults_of($cluster, $net, 1);  # what can happen to server 1
+#   $faults{mute}[0]->(); ...; $faults{mute}[1]->();
 #   use ShoalFaults;
 #   my $probe = probe($cluster, 'probed', [0, 2]);  # clients at servers 0 and 2
 #   sleep 1; my $fault = now(); $cluster->kill(1); sleep 6;
@@ -19,18 +21,35 @@ package ShoalFaults;
 use strict;
 use warnings;
 use Exporter 'import';
+use List::Util qw(max min);
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep clock_gettime CLOCK_MONOTONIC);
 use ShoalTest;
 use ShoalWire;
 
-our @EXPORT = qw(now make_probed probe whole_again settled_in is_retryable);
+our @EXPORT = qw(now faults_of make_probed probe whole_again settled_in is_retryable);
 
 sub now { return clock_gettime(CLOCK_MONOTONIC); }
 
 # Whether an error tells a client to try again.
 sub is_retryable { return $_[0] =~ /^(?:08...|40001|40P01|57P0[123]|EOF|none)$/; }
+
+# What can happen to a server: name => [how it begins, how it ends].
+sub faults_of
+{
+	my ($cluster, $net, $server) = @_;
+	my @others = grep { $_ != $server } 0 .. $cluster->{nodes};
+	return (
+		'kill -9' => [sub { $cluster->kill($server) }, sub { $cluster->start($server) }],
+		'SIGSTOP' => [sub { $cluster->freeze($server) }, sub { $cluster->thaw($server) }],
+		'cut, lost' => [sub { $net->cut_off($server) }, sub { $net->heal }],
+		'cut, late' => [sub { $net->cut_off($server) }, sub { $net->heal(deliver => 1) }],
+		'deaf' => [sub { $net->cut(map { [$_, $server] } @others) }, sub { $net->heal }],
+		'mute' => [sub { $net->cut(map { [$server, $_] } @others) }, sub { $net->heal }],
+		'refused' => [sub { $net->cut_off($server, reset => 1) }, sub { $net->heal }],
+	);
+}
 
 # The table for probes: a row in each shard.
 sub make_probed
@@ -176,24 +195,30 @@ sub writable_after
 	return $longest;
 }
 
-# The longest time without a write, of any shard by way of any of the servers.
+# The longest time without a write, of any shard by way of any of the servers;
+# what of it is in these windows ([from, until]) does not count.
 sub longest_gap
 {
-	my ($self, @servers) = @_;
+	my ($self, @windows) = @_;
 	my %ends;
 	for my $client (@{ $self->{clients} })
 	{
-		next if @servers && !grep { $_ == $client->{server} } @servers;
 		push @{ $ends{ $client->{key} } }, map { $_->{end} } grep { $_->{kind} eq 'w' } @{ $client->{ops} };
 	}
 	my ($longest, $at) = (0, 0);
 	for my $key (keys %ends)
 	{
 		my $last = $self->{from};
-		for ((sort { $a <=> $b } @{ $ends{$key} }), $self->{until})
+		for my $end ((sort { $a <=> $b } @{ $ends{$key} }), $self->{until})
 		{
-			($longest, $at) = ($_ - $last, $last) if $_ - $last > $longest;
-			$last = $_;
+			my $gap = $end - $last;
+			for my $window (@windows)
+			{
+				my $inside = min($end, $window->[1]) - max($last, $window->[0]);
+				$gap -= $inside if $inside > 0;
+			}
+			($longest, $at) = ($gap, $last - $self->{from}) if $gap > $longest;
+			$last = $end;
 		}
 	}
 	return wantarray ? ($longest, $at) : $longest;
