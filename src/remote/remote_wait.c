@@ -12,6 +12,9 @@
  * or when the deadline passes.  Likewise, the death of the postmaster ends the
  * process in the former ones only: a transaction that is committed has to get
  * to its end, and exiting would abort it.
+ *
+ * An interrupt that comes while a node may be committing is raised when the node has
+ * said that it has not.
  */
 #include "postgres.h"
 
@@ -27,6 +30,9 @@
 
 /* milliseconds in which a cancel request may arrive once more */
 #define SAME_CANCEL_TIME	100
+
+/* milliseconds that a node has to say what became of what was cancelled */
+#define OUTCOME_TIME	30000
 
 void		(*shoal_remote_on_interrupt) (void) = NULL;
 void		(*shoal_remote_after_input) (void) = NULL;
@@ -86,6 +92,118 @@ wait_events(WaitEventSet *set, TimestampTz deadline, WaitEvent *event,
 	}
 }
 
+/* The connection on which something commits by itself, NULL if there is none. */
+static ShoalConn *
+committing_conn(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_remote_all())
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_commits && conn->priv->busy)
+			return conn;
+	}
+	return NULL;
+}
+
+/*
+ * Reads to the end what was sent, but cancels it.  True if there were rows,
+ * which are lost.
+ */
+static bool
+read_to_end(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   OUTCOME_TIME);
+	bool		rows = false;
+
+	if (!remote_step(conn) && !remote_cancel(conn))
+		remote_lost(conn);
+	while (priv->busy)
+	{
+		bool		stepped = remote_step(conn) ||
+			remote_wait(conn, false, deadline) || remote_step(conn);
+
+		if (!stepped)
+			remote_lost(conn);
+		if (priv->row != NULL)
+			rows = true;
+		PQclear(priv->row);
+		priv->row = NULL;
+	}
+	return rows;
+}
+
+static bool
+is_unknown(const PGresult *error)
+{
+	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+
+	return sqlstate == NULL ||
+		strcmp(sqlstate, unpack_sql_state(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN)) == 0;
+}
+
+/*
+ * An interrupt is to end what may have been committed already.  Whoever is told
+ * that it was ended must not find it done: so it is found out, and if it is done
+ * the interrupt came too late.
+ */
+static void
+settle_interrupt(ShoalConn *conn, ErrorData *interrupt)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	bool		rows = read_to_end(conn);
+
+	if (!priv->lost && priv->error == NULL && !rows)
+	{
+		FreeErrorData(interrupt);
+		return;
+	}
+	if (priv->lost || priv->error == NULL || is_unknown(priv->error))
+	{
+		interrupt->sqlerrcode = ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
+		interrupt->detail = priv->lost || priv->error ?
+			"It may have been executed before it could be cancelled." :
+			"It was executed before it could be cancelled.";
+		interrupt->hint = "Look at the data to find out whether the statement was executed.";
+	}
+	ReThrowError(interrupt);
+}
+
+static void
+raise_interrupts(void)
+{
+	if (shoal_remote_on_interrupt)
+		shoal_remote_on_interrupt();
+	if (QueryCancelPending)
+		shoal_remote_note_cancel();
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+raise_interrupts_or_settle(ShoalConn *conn)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile interrupt = NULL;
+
+	PG_TRY();
+	{
+		raise_interrupts();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		interrupt = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (interrupt)
+		settle_interrupt(conn, interrupt);
+}
+
 /* Returns false if a wait that can't raise has to be given up. */
 static bool
 serve_interrupts(bool interruptible)
@@ -93,11 +211,12 @@ serve_interrupts(bool interruptible)
 	ResetLatch(MyLatch);
 	if (interruptible)
 	{
-		if (shoal_remote_on_interrupt)
-			shoal_remote_on_interrupt();
-		if (QueryCancelPending)
-			shoal_remote_note_cancel();
-		CHECK_FOR_INTERRUPTS();
+		ShoalConn  *conn = committing_conn();
+
+		if (conn)
+			raise_interrupts_or_settle(conn);
+		else
+			raise_interrupts();
 		return true;
 	}
 	if (QueryCancelPending && same_cancel_until != 0)

@@ -107,7 +107,14 @@ static void
 commit_one_phase(List *conns, List *sqls, bool writes)
 {
 	MemoryContext context = CurrentMemoryContext;
+	ListCell   *lc;
 
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		conn->xact_commits = is_writer(conn);
+	}
 	PG_TRY();
 	{
 		shoal_remote_exec_each(conns, sqls);
@@ -116,7 +123,8 @@ commit_one_phase(List *conns, List *sqls, bool writes)
 	{
 		ErrorData  *error;
 
-		if (!writes || geterrcode() != ERRCODE_CONNECTION_FAILURE)
+		if (!writes || (geterrcode() != ERRCODE_CONNECTION_FAILURE &&
+						geterrcode() != ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();

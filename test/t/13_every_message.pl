@@ -23,6 +23,12 @@ for my $step (@steps)
 	# "refused" is one node's doing
 	step_case($step, 'cut', 'answer', 'cut, on both', both => 1, may_miss => 1) if $name !~ /ROLLBACK PREP|one node/;
 }
+# who is told that it was cancelled does not find it done
+for my $step (grep { $_->[1] =~ /^one/ } @steps)
+{
+	step_case($step, 'delay', $_, 'delay, cancelled', expect => $_ eq 'answer' ? qr/^done$/ : qr/^(?:done|57014)$/,
+		seconds => 0.5, meanwhile => sub { my ($w) = @_; $w->cancel; }) for 'before', 'answer';
+}
 case("no connection is taken, node $_", 'transaction', $_, { do => 'refuse' }, expect => qr/^08001$/) for 1, 2;
 
 # ---- every message ----
