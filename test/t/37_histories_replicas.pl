@@ -22,7 +22,7 @@ my $seed = $ENV{SEED} // int(rand(1_000_000));
 note("SEED=$seed");
 srand($seed);
 
-my $seconds = $ENV{SECONDS} // 26;
+my $seconds = $ENV{SECONDS} // 18;
 my $cluster = ShoalTest->new(nodes => 2, conf => ['max_prepared_transactions=100', 'shoal.recovery_interval=1s', 'deadlock_timeout=100ms']);
 my $net = ShoalNetwork->new($cluster);
 make_histories($cluster, seed => $seed, seconds => $seconds + 10, replicas => 1);

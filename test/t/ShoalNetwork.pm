@@ -45,6 +45,8 @@ sub new
 	if ($pid == 0)
 	{
 		close $ours;
+		# or those of other clusters would not see the test end
+		close $_->{control} for @all;
 		eval { ShoalNetwork::Switch->new(\@target, \@listener, $theirs)->run; 1 } or
 			print STDERR "ShoalNetwork: $@";
 		POSIX::_exit(0);
