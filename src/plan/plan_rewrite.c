@@ -33,6 +33,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_regroup.h"
 #include "plan/plan_rewrite.h"
+#include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
 #include "plan/plan_spread.h"
@@ -125,8 +126,7 @@ find_tables_walker(Node *node, ShoalTables *tables)
 	}
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		tables->tableoid = true;
-	if ((IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL) ||
-		IsA(node, NextValueExpr))
+	if (shoal_sequence_is_moved_by(node))
 		tables->nextval = true;
 	return expression_tree_walker(node, find_tables_walker, (void *) tables);
 }

@@ -5,7 +5,8 @@
  * Every node has every sequence, as it has every object, but only those of the
  * node with the lowest id are advanced.  On other nodes, and on that one if it
  * has to tell them, nextval(), written by the user or added as a default,
- * becomes a call of shoal.cluster_nextval() (xact_sequence.c).
+ * becomes a call of shoal.cluster_nextval() (xact_sequence.c), and setval() one of
+ * shoal.cluster_setval().
  */
 #include "postgres.h"
 
@@ -48,6 +49,37 @@ cluster_nextval(Node *sequence)
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
+/* With its third argument. */
+static Node *
+cluster_setval(List *args)
+{
+	Oid			argtypes[] = {REGCLASSOID, INT8OID, BOOLOID};
+	Oid			function;
+
+	function = LookupFuncName(list_make2(makeString("shoal"),
+										 makeString("cluster_setval")),
+							  lengthof(argtypes), argtypes, false);
+	if (list_length(args) < lengthof(argtypes))
+		args = lappend(args, makeBoolConst(true, false));
+	return (Node *) makeFuncExpr(function, INT8OID, args, InvalidOid,
+								 InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static bool
+is_setval(Node *node)
+{
+	return IsA(node, FuncExpr) &&
+		(((FuncExpr *) node)->funcid == F_SETVAL_REGCLASS_INT8 ||
+		 ((FuncExpr *) node)->funcid == F_SETVAL_REGCLASS_INT8_BOOL);
+}
+
+bool
+shoal_sequence_is_moved_by(Node *node)
+{
+	return IsA(node, NextValueExpr) || is_setval(node) ||
+		(IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL);
+}
+
 static Node *
 rewrite_mutator(Node *node, void *context)
 {
@@ -55,6 +87,10 @@ rewrite_mutator(Node *node, void *context)
 		return NULL;
 	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL)
 		return cluster_nextval(copyObject(linitial(((FuncExpr *) node)->args)));
+	if (is_setval(node))
+		return cluster_setval((List *) expression_tree_mutator((Node *) ((FuncExpr *) node)->args,
+															   rewrite_mutator,
+															   context));
 	if (IsA(node, NextValueExpr))
 	{
 		NextValueExpr *next = (NextValueExpr *) node;

@@ -13,7 +13,13 @@
  */
 extern bool shoal_sequence_is_elsewhere(void);
 
-/* Replaces nextval() by shoal.cluster_nextval(), at all levels of a query. */
+/* Whether the expression's own function is nextval() or setval(). */
+extern bool shoal_sequence_is_moved_by(Node *node);
+
+/*
+ * Replaces nextval() by shoal.cluster_nextval(), and setval() by
+ * shoal.cluster_setval(), at all levels of a query.
+ */
 extern Query *shoal_sequence_rewrite(Query *query);
 
 #endif							/* PLAN_SEQUENCE_H */

@@ -23,6 +23,11 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_nextval';
 COMMENT ON FUNCTION shoal.cluster_nextval(regclass) IS
 'next value of a sequence, the same sequence for all nodes';
 
+CREATE FUNCTION shoal.cluster_setval(sequence regclass, value bigint, is_called bool) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_setval';
+COMMENT ON FUNCTION shoal.cluster_setval(regclass, bigint, bool) IS
+'sets a sequence, the same sequence for all nodes';
+
 CREATE FUNCTION shoal.internal_sequence_ahead(sequence regclass, value bigint) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_sequence_ahead';
 COMMENT ON FUNCTION shoal.internal_sequence_ahead(regclass, bigint) IS

@@ -3,7 +3,8 @@
  *		Values of sequences: each once in the whole cluster.
  *
  * Every node has every sequence, but values are given by the node with the
- * lowest id only; others ask it.  Where there are replicas, another node may
+ * lowest id only; others ask it.  Likewise it is only there that a sequence is set: what
+ * the others have is beyond anything that was given, and stays so.  Where there are replicas, another node may
  * have to go on in its place, which must not give any value again.  So before
  * it gives a value beyond a limit, the sequences of all other nodes are moved
  * to a new limit, up to RESERVE values ahead.  A node that takes over begins
@@ -45,6 +46,7 @@
 #define LIMITS 4096
 
 PG_FUNCTION_INFO_V1(shoal_cluster_nextval);
+PG_FUNCTION_INFO_V1(shoal_cluster_setval);
 PG_FUNCTION_INFO_V1(shoal_internal_sequence_ahead);
 PG_FUNCTION_INFO_V1(shoal_internal_sequences);
 
@@ -206,16 +208,58 @@ take_here(Oid relid, int64 *value)
 		set_limit(seq, last);
 }
 
+/*
+ * Sets this node's sequence; false if the others would not go on behind the value,
+ * should they have to.
+ */
+static bool
+set_here(Oid relid, int64 value, bool is_called)
+{
+	Form_pg_sequence seq;
+
+	DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(relid),
+						Int64GetDatum(value), BoolGetDatum(is_called));
+	if (!shoal_health_is_watched() ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		return true;
+	seq = get_sequence(relid);
+	return seq->seqcycle || is_within_limit(seq, value) ||
+		set_limit(seq, value);
+}
+
+/*
+ * The node that has a sequence's values, 0: this one.  Waits until it is known.
+ */
+static int
+node_of_sequence(Oid relid)
+{
+	for (;;)
+	{
+		List	   *nodes = shoal_meta_enabled() ? shoal_meta_nodes() : NIL;
+		const ShoalNode *first = nodes ? linitial(nodes) : NULL;
+
+		if (first == NULL || first->is_local ||
+			get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+			return 0;
+		if (get_rel_relkind(relid) != RELKIND_SEQUENCE)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" is not a sequence",
+							get_rel_name(relid) ? get_rel_name(relid) : "???")));
+		/* if it is given up, another one is the lowest */
+		if (!shoal_health_await_node(first->node_id))
+			return first->node_id;
+	}
+}
+
 static int64
-ask_for(int node_id, Oid relid)
+ask_for(int node_id, const char *call)
 {
 	PGresult   *res;
 	int64		value;
 
-	PreventCommandIfReadOnly("nextval()");
 	res = shoal_remote_query(shoal_xact_conn_outside(node_id),
-							 psprintf("SELECT shoal.cluster_nextval(%s::pg_catalog.regclass)",
-									  quote_literal_cstr(name_of(relid))), NULL);
+							 psprintf("SELECT %s", call), NULL);
 	value = strtoi64(PQgetvalue(res, 0, 0), NULL, 10);
 	PQclear(res);
 	return value;
@@ -231,29 +275,39 @@ Datum
 shoal_cluster_nextval(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
+	int			node_id;
 	int64		value;
 
-	for (;;)
+	while ((node_id = node_of_sequence(relid)) == 0)
 	{
-		List	   *nodes = shoal_meta_enabled() ? shoal_meta_nodes() : NIL;
-		const ShoalNode *first = nodes ? linitial(nodes) : NULL;
-
-		if (first == NULL || first->is_local ||
-			get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
-		{
-			if (take_here(relid, &value))
-				PG_RETURN_INT64(value);
-			continue;
-		}
-		if (get_rel_relkind(relid) != RELKIND_SEQUENCE)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("relation with OID %u is not a sequence", relid)));
-		/* if it is given up, another one is the lowest */
-		if (shoal_health_await_node(first->node_id))
-			continue;
-		PG_RETURN_INT64(ask_for(first->node_id, relid));
+		if (take_here(relid, &value))
+			PG_RETURN_INT64(value);
 	}
+	PreventCommandIfReadOnly("nextval()");
+	PG_RETURN_INT64(ask_for(node_id,
+							psprintf("shoal.cluster_nextval(%s::pg_catalog.regclass)",
+									 quote_literal_cstr(name_of(relid)))));
+}
+
+/* shoal.cluster_setval(sequence, value, is_called) */
+Datum
+shoal_cluster_setval(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	int64		value = PG_GETARG_INT64(1);
+	bool		is_called = PG_GETARG_BOOL(2);
+	int			node_id;
+
+	while ((node_id = node_of_sequence(relid)) == 0)
+	{
+		if (set_here(relid, value, is_called))
+			PG_RETURN_INT64(value);
+	}
+	PreventCommandIfReadOnly("setval()");
+	PG_RETURN_INT64(ask_for(node_id,
+							psprintf("shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
+									 quote_literal_cstr(name_of(relid)), value,
+									 is_called ? "true" : "false")));
 }
 
 /* ---- moving them ---- */
@@ -265,6 +319,7 @@ shoal_internal_sequence_ahead(PG_FUNCTION_ARGS)
 	Oid			relid = PG_GETARG_OID(0);
 	int64		value = PG_GETARG_INT64(1);
 	char		comparison = get_sequence(relid)->seqincrement > 0 ? '<' : '>';
+	bool		behind;
 	Oid			userid;
 	int			context;
 
@@ -274,13 +329,16 @@ shoal_internal_sequence_ahead(PG_FUNCTION_ARGS)
 	SetUserIdAndSecContext(shoal_meta_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_connect() != SPI_OK_CONNECT ||
-		SPI_execute(psprintf("SELECT pg_catalog.setval(%u::pg_catalog.regclass, " INT64_FORMAT ")"
-							 " WHERE pg_catalog.pg_sequence_last_value(%u) IS NULL"
+		SPI_execute(psprintf("SELECT 1 WHERE pg_catalog.pg_sequence_last_value(%u) IS NULL"
 							 " OR pg_catalog.pg_sequence_last_value(%u) %c " INT64_FORMAT,
-							 relid, value, relid, relid, comparison, value),
-					false, 0) != SPI_OK_SELECT)
+							 relid, relid, comparison, value),
+					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not move a sequence");
+	behind = SPI_processed > 0;
 	SPI_finish();
+	if (behind)
+		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(relid),
+							Int64GetDatum(value));
 	SetUserIdAndSecContext(userid, context);
 	PG_RETURN_VOID();
 }
