@@ -13,11 +13,13 @@
 #include "postgres.h"
 
 #include "access/hash.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "partitioning/partbounds.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -282,9 +284,33 @@ shoal_shard_of(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(shoal_meta_shard_of(table, values, nulls, types));
 }
 
+/* The shards of an array, as they are the same in all calls. */
+static Bitmapset *
+shards_of_array(FunctionCallInfo fcinfo, ArrayType *array)
+{
+	MemoryContext old;
+	Bitmapset  *shards = fcinfo->flinfo->fn_extra;
+	Datum	   *elements;
+	int			n;
+
+	if (shards != NULL)
+		return shards;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		shards = bms_add_member(shards, DatumGetInt32(elements[i]));
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = shards;
+	return shards;
+}
+
 /*
- * shoal.is_here(table, key): is the shard of the key of a table with one key
- * column on this node?
+ * shoal.is_here(table, key, shards): is the shard of the key of a table with one
+ * key column one of these?  They are those of the fragment's scope
+ * (scope_substitute.c), not those that are on this node by now: each shard is in the
+ * scope of one fragment, and if it has moved meanwhile the row that is inserted
+ * raises an error here, and nobody else would insert it.
  */
 Datum
 shoal_is_here(PG_FUNCTION_ARGS)
@@ -301,7 +327,11 @@ shoal_is_here(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("not a table with one distribution column")));
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("shards must not be null")));
 	shard = shoal_meta_shard_of(table, &value, &isnull, &type);
-	PG_RETURN_BOOL(shoal_meta_group(table->group_id)->primary[shard] ==
-				   shoal_meta_local_node_id());
+	PG_RETURN_BOOL(bms_is_member(shard,
+								 shards_of_array(fcinfo, PG_GETARG_ARRAYTYPE_P(2))));
 }

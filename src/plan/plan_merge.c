@@ -166,7 +166,7 @@ Query *
 shoal_merge_restrict(Query *query, const ShoalTable *table)
 {
 	List	   *keys;
-	Oid			argtypes[2] = {REGCLASSOID, ANYOID};
+	Oid			argtypes[3] = {REGCLASSOID, ANYOID, INT4ARRAYOID};
 	ListCell   *lc;
 
 	query = copyObject(query);
@@ -183,11 +183,13 @@ shoal_merge_restrict(Query *query, const ShoalTable *table)
 
 		if (!shoal_merge_is_not_matched(action))
 			continue;
+		/* the scope puts the shards in */
 		here = makeFuncExpr(LookupFuncName(list_make2(makeString("shoal"),
 													  makeString("is_here")),
-										   2, argtypes, false),
-							BOOLOID, list_make2(name, key), InvalidOid,
-							exprCollation(key), COERCE_EXPLICIT_CALL);
+										   lengthof(argtypes), argtypes, false),
+							BOOLOID,
+							list_make3(name, key, makeNullConst(INT4ARRAYOID, -1, InvalidOid)),
+							InvalidOid, exprCollation(key), COERCE_EXPLICIT_CALL);
 		action->qual = make_and_qual(action->qual, (Node *) here);
 	}
 	return query;

@@ -20,10 +20,10 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_cursor_row';
 COMMENT ON FUNCTION shoal.cursor_row(text, oid, int, anyelement) IS
 'internal: key or place of the row that a cursor is positioned on';
 
-CREATE FUNCTION shoal.is_here(table_name regclass, key "any") RETURNS bool
+CREATE FUNCTION shoal.is_here(table_name regclass, key "any", shards int[]) RETURNS bool
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_is_here';
-COMMENT ON FUNCTION shoal.is_here(regclass, "any") IS
-'internal: whether the shard of a key is on this node';
+COMMENT ON FUNCTION shoal.is_here(regclass, "any", int[]) IS
+'internal: whether the shard of a key is one of these';
 
 CREATE FUNCTION shoal.scatter_row(state internal, spec text, VARIADIC "any") RETURNS internal
 LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_row';

@@ -23,12 +23,16 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -348,11 +352,49 @@ process_query(Query *query, SubstituteContext *context)
 	}
 }
 
+/* A call of shoal.is_here() whose shards are to be those of the scope. */
+static bool
+asks_for_scope(Node *node)
+{
+	FuncExpr   *func = (FuncExpr *) node;
+	Const	   *shards;
+	char	   *name;
+
+	if (!IsA(node, FuncExpr) || func->funcid < FirstNormalObjectId ||
+		list_length(func->args) != 3)
+		return false;
+	shards = lthird(func->args);
+	if (!IsA(shards, Const) || !shards->constisnull ||
+		shards->consttype != INT4ARRAYOID ||
+		get_func_namespace(func->funcid) != get_namespace_oid("shoal", true))
+		return false;
+	name = get_func_name(func->funcid);
+	return name != NULL && strcmp(name, "is_here") == 0;
+}
+
+static Const *
+shards_as_array(const ShoalScope *scope)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * bms_num_members(scope->shards));
+	int			n = 0;
+	int			shard = -1;
+
+	while ((shard = bms_next_member(scope->shards, shard)) >= 0)
+		elements[n++] = Int32GetDatum(shard);
+	return makeConst(INT4ARRAYOID, -1, InvalidOid, -1,
+					 PointerGetDatum(construct_array(elements, n, INT4OID,
+													 sizeof(int32), true,
+													 TYPALIGN_INT)),
+					 false, false);
+}
+
 static bool
 substitute_walker(Node *node, SubstituteContext *context)
 {
 	if (node == NULL)
 		return false;
+	if (asks_for_scope(node))
+		lthird(((FuncExpr *) node)->args) = shards_as_array(context->scope);
 	if (IsA(node, Query))
 	{
 		process_query((Query *) node, context);
