@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
@@ -38,6 +39,10 @@
 
 static planner_hook_type next_planner = NULL;
 static set_rel_pathlist_hook_type next_pathlist = NULL;
+
+static PlannedStmt *plan_statement(Query *query, const char *query_string,
+								   int cursor_options, ParamListInfo params,
+								   const ShoalTables *tables);
 
 static PlannedStmt *
 plan_by_core(Query *query, const char *query_string, int cursor_options,
@@ -131,6 +136,42 @@ check_snapshots(void)
 	}
 }
 
+/* Whether a plan's tables are all here, now that they are locked. */
+static bool
+is_all_local(const PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->relationOids)
+	{
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+
+		if (table != NULL && table->kind != SHOAL_KIND_REFERENCE &&
+			!shoal_meta_group(table->group_id)->all_local)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * By core, as all shards are here.  While it waited for a lock on one of them, that
+ * may have been moved away, and been hidden from the plan; then it is planned anew.
+ */
+static PlannedStmt *
+plan_all_local(Query *query, const char *query_string, int cursor_options,
+			   ParamListInfo params)
+{
+	Query	   *copy = shoal_meta_is_alone() ? NULL : copyObject(query);
+	PlannedStmt *stmt = plan_by_core(query, query_string, cursor_options, params);
+	ShoalTables tables;
+
+	if (copy == NULL || is_all_local(stmt))
+		return stmt;
+	CHECK_FOR_INTERRUPTS();
+	shoal_rewrite_find_tables(copy, &tables);
+	return plan_statement(copy, query_string, cursor_options, params, &tables);
+}
+
 static PlannedStmt *
 plan_select(Query *query, const char *query_string, int cursor_options,
 			ParamListInfo params, const ShoalTables *tables)
@@ -138,11 +179,14 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 	ShoalAnalysis analysis;
 	ShoalShape *whole = &analysis.whole;
 
-	if (tables->sharded && tables->all_local && shoal_enable_local)
-		check_snapshots();
-	if ((!tables->sharded && !tables->writes_reference) ||
-		(tables->all_local && shoal_enable_local))
+	if (!tables->sharded && !tables->writes_reference)
 		return plan_by_core(query, query_string, cursor_options, params);
+	if (tables->all_local && shoal_enable_local)
+	{
+		if (tables->sharded)
+			check_snapshots();
+		return plan_all_local(query, query_string, cursor_options, params);
+	}
 
 	shoal_shape_analyze(query, &analysis);
 	if (whole->kind == SHOAL_SHAPE_SHARDED)
@@ -193,7 +237,7 @@ plan_write(Query *query, const char *query_string, int cursor_options,
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 
 	if (tables->all_local && shoal_enable_local)
-		return plan_by_core(query, query_string, cursor_options, params);
+		return plan_all_local(query, query_string, cursor_options, params);
 	if (shoal_with_is_needed(query, tables))
 		return shoal_with_plan(query, query_string, cursor_options, params);
 	if (shoal_meta_table(target->relid) == NULL)

@@ -90,6 +90,13 @@ extern void shoal_scope_scan_init(void);
  */
 extern List *shoal_scope_substitute(Query *query, const ShoalScope *scope);
 
+/*
+ * The same checks once more, when core has planned and locked: a shard may have been
+ * moved while a lock on it was waited for, and core leaves out what is gone.
+ */
+extern void shoal_scope_check_plan(const PlannedStmt *stmt,
+								   const ShoalScope *scope);
+
 /* ---- scope_partial.c ---- */
 
 /*

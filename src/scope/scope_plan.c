@@ -309,6 +309,7 @@ shoal_scope_plan(Query *query, const char *query_string, int cursor_options,
 
 		stmt = plan_in_scope(query, query_string, cursor_options, params,
 							 scope, small);
+		shoal_scope_check_plan(stmt, scope);
 	}
 	if (partial)
 		shoal_scope_partial_finish(stmt);

@@ -152,6 +152,21 @@ check_shards(Oid relid, const ShoalScope *scope)
 	list_free(parts);
 }
 
+void
+shoal_scope_check_plan(const PlannedStmt *stmt, const ShoalScope *scope)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->relationOids)
+	{
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+
+		if (table != NULL && table->kind == SHOAL_KIND_DISTRIBUTED &&
+			table->group_id == scope->group_id)
+			check_shards(table->relid, scope);
+	}
+}
+
 /* Does a list of target columns include one of the table's key columns? */
 static bool
 sets_key(List *targets, const ShoalTable *table)

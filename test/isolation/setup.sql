@@ -2,7 +2,7 @@
 -- What isolation tests need besides sql/cluster.sql: isolationtester asks this
 -- function whether a session is blocked.  One that waits for a node, or for a
 -- worker, is blocked when a session on a node (another database of this server, or
--- not one of the test's) is.
+-- not one of the test's) is; or when a worker has what it waits for, and pauses.
 --
 SET shoal.forward_ddl = off;
 
@@ -19,6 +19,9 @@ RETURNS bool LANGUAGE sql STRICT AS $$
 			WHERE n.datname LIKE 'shoal\_n%' AND
 				(n.datname <> current_database() OR n.application_name NOT LIKE 'isolation/%') AND
 				n.wait_event_type = 'Lock' AND cardinality(pg_blocking_pids(n.pid)) > 0))
+		OR EXISTS (SELECT FROM pg_stat_activity w
+			WHERE w.pid = ANY (pg_blocking_pids($1)) AND w.application_name NOT LIKE 'isolation/%' AND
+				w.wait_event_type = 'Lock' AND w.wait_event = 'advisory')
 $$;
 
 -- statements through another coordinator, sent and waited for in two steps
