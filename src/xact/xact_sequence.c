@@ -3,13 +3,14 @@
  *		Values of sequences: each once in the whole cluster.
  *
  * Every node has every sequence, but values are given by the node with the
- * lowest id only; others ask it.  Likewise it is only there that a sequence is set: what
- * the others have is beyond anything that was given, and stays so.  Where there are replicas, another node may
- * have to go on in its place, which must not give any value again.  So before
- * it gives a value beyond a limit, the sequences of all other nodes are moved
- * to a new limit, up to RESERVE values ahead.  A node that takes over begins
- * there; up to as many values are left out then.  The limits are in shared
- * memory, so a restart costs no more than a new one.
+ * lowest id only; others ask it.  Likewise it is only there that a sequence is
+ * set: what the others have is beyond anything that was given, and stays so.
+ *
+ * Where there are replicas, another node may have to go on in its place, which
+ * must not give any value again.  So before it gives a value beyond a limit, the
+ * sequences of all other nodes are moved to a new limit, up to RESERVE values
+ * ahead.  A node that takes over begins there; up to as many values are left out
+ * then.  The limits are in shared memory, so a restart costs no more than a new one.
  *
  * Setting limits and taking a node back exclude each other, by a lock on the
  * lowest node: the one that comes back, and may be the lowest then, begins

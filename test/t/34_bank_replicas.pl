@@ -87,5 +87,6 @@ is(join(' ', grep { !is_retryable($_) } @codes), '', 'probes: errors say that on
 	join(', ', map { "$seen->{errors}{$_} $_" } @codes)) or diag(map { "$seen->{texts}{$_} times $_\n" } sort keys %{ $seen->{texts} });
 whole_again($cluster, 'in the end');
 check_bank($cluster, 'faults', @lines);
+$cluster->no_leaks('in the end');
 
 done_testing();
