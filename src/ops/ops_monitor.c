@@ -103,7 +103,8 @@ static bool any_broken = false;	/* a copy is not as it should be */
 
 /*
  * shoal.internal_ping(node_id, times_down): whether that node takes part, and knows
- * of itself what is known here; null is no answer
+ * of itself what is known here; null is no answer, as for one that is new, and
+ * known elsewhere already
  */
 Datum
 shoal_internal_ping(PG_FUNCTION_ARGS)
@@ -115,7 +116,7 @@ shoal_internal_ping(PG_FUNCTION_ARGS)
 	shoal_xact_check_internal();
 	active = node != NULL && node->is_active &&
 		node->times_down == PG_GETARG_INT32(1);
-	if (active && !shoal_health_note_ping(node_id))
+	if (node == NULL || (active && !shoal_health_note_ping(node_id)))
 		PG_RETURN_NULL();
 	PG_RETURN_BOOL(active);
 }

@@ -102,6 +102,7 @@ typedef struct Health
 	uint64		wants;			/* how often that was found */
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
+	bool		leased;			/* it has had a lease since then */
 	pg_atomic_uint64 lease_until;
 	HealthPeer	peers[XACT_MAX_NODES];
 } Health;
@@ -219,7 +220,7 @@ xact_health_forget(int gate)
 {
 	Health	   *health = &shared->health[gate];
 
-	health->wanted = health->fenced = false;
+	health->wanted = health->fenced = health->leased = false;
 	health->since = 0;
 	pg_atomic_write_u64(&health->lease_until, 0);
 	memset(health->peers, 0, sizeof(health->peers));
@@ -234,6 +235,7 @@ shoal_health_begin(void)
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	health->since = shoal_health_now();
+	health->leased = false;
 	LWLockRelease(xact_shared_lock);
 }
 
@@ -254,7 +256,7 @@ shoal_health_stop(uint64 wants)
 	if (stop)
 	{
 		health->since = 0;
-		health->wanted = false;
+		health->wanted = health->leased = false;
 	}
 	LWLockRelease(xact_shared_lock);
 	return stop;
@@ -290,6 +292,7 @@ shoal_health_set_lease(int64 until, bool fenced)
 	Health	   *health = my_health();
 
 	health->fenced = fenced;
+	health->leased |= until > shoal_health_now() && !fenced;
 	pg_atomic_write_u64(&health->lease_until, fenced ? 0 : (uint64) until);
 }
 
@@ -557,14 +560,22 @@ shoal_health_may_act(void)
 	return shoal_health_has_lease() && is_as_noted();
 }
 
+/*
+ * Without a lease since the monitor started it is waited for in any case: the
+ * transaction may have begun when there was nothing to watch.  If the node is
+ * given up meanwhile it gets none, or, when it is taken back, the transaction is
+ * ended first (ops_rejoin.c).
+ */
 void
 shoal_health_require_lease(bool wait)
 {
-	int64		until = shoal_health_now() + (wait ? (int64) PATIENCE * 1000 : 0);
+	int64		start = shoal_health_now();
 
 	while (!shoal_health_has_lease())
 	{
-		if (shoal_health_now() >= until || my_health()->fenced)
+		wait |= !my_health()->leased;
+		if (!wait || my_health()->fenced ||
+			shoal_health_now() - start > (int64) PATIENCE * 1000)
 			ereport(ERROR,
 					(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 					 errmsg("node %d is cut off from the other nodes of the cluster",

@@ -100,8 +100,8 @@ extern bool shoal_health_await_node(int node_id);
 
 /*
  * Whether this node can be sure to be what the metadata say.  Error 57P03 if
- * not, after some seconds if wait; 40001 if they have changed since
- * shoal_health_note_metadata().
+ * not, after some seconds if wait, or if the monitor has just started; 40001 if
+ * they have changed since shoal_health_note_metadata().
  */
 extern bool shoal_health_has_lease(void);
 
