@@ -8,6 +8,8 @@
 #ifndef BASE_COMPAT_H
 #define BASE_COMPAT_H
 
+#include "access/heapam.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
@@ -75,6 +77,30 @@ extern int	no_such_variable
 #define shoal_name_list(string) stringToQualifiedNameList(string, NULL)
 #define shoal_owns_table(relid, userid) \
 	object_ownercheck(RelationRelationId, relid, userid)
+#endif
+
+/* 16 tells which indexes need the new version */
+static inline TM_Result
+shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
+				  TM_FailureData *failure)
+{
+	LockTupleMode mode;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes;
+
+	return heap_update(rel, tid, tuple, GetCurrentCommandId(true),
+					   InvalidSnapshot, false, failure, &mode, &indexes);
+#else
+	return heap_update(rel, tid, tuple, GetCurrentCommandId(true),
+					   InvalidSnapshot, false, failure, &mode);
+#endif
+}
+
+/* 16 renamed the parts of a table's statistics */
+#if PG_VERSION_NUM >= 160000
+#define shoal_stats_relid(status) ((status)->id)
+#else
+#define shoal_stats_relid(status) ((status)->t_id)
 #endif
 
 /* 17 gave reindex_relation the statement */

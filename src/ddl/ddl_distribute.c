@@ -131,6 +131,8 @@ shoal_ddl_begin_change(const char *function)
 						"shoal"),
 				 errhint("Use CREATE EXTENSION shoal.")));
 	(void) shoal_ddl_enter_cluster(true);
+	/* the rows that are here, and what becomes of them */
+	shoal_xact_note_sole();
 }
 
 /* What the functions that only coordinators call have to check first. */

@@ -78,6 +78,37 @@ shoal_ddl_marked(const char *sql)
 
 /* ---- where ---- */
 
+/*
+ * Nodes that have to be told later what is done once on each server; of those
+ * of one server, one, and none if another node of it takes part.
+ */
+static List *
+nodes_that_miss(void)
+{
+	List	   *nodes = shoal_meta_all_nodes();
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, nodes)
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+		bool		done = !shoal_xact_may_miss(node);
+
+		foreach(lc2, nodes)
+		{
+			const ShoalNode *other = (const ShoalNode *) lfirst(lc2);
+
+			if (other != node && other->system_id == node->system_id &&
+				(other->is_active || other->node_id < node->node_id))
+				done = true;
+		}
+		if (!done)
+			result = lappend_int(result, node->node_id);
+	}
+	return result;
+}
+
 static bool
 is_current_database(const char *name)
 {
@@ -328,17 +359,21 @@ forward(Node *stmt, const char *sql, ShoalReach reach)
 			break;
 		case SHOAL_REACH_SERVERS:
 			servers = other_servers();
+			foreach(lc, nodes_that_miss())
+				shoal_xact_on_missed(lfirst_int(lc), shoal_ddl_marked(sql));
 			if (servers != NIL)
 				shoal_xact_run(shoal_ddl_marked(sql), servers);
 			break;
 		case SHOAL_REACH_DATABASE:
-			foreach(lc, shoal_meta_nodes())
+			foreach(lc, shoal_meta_all_nodes())
 			{
 				const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+				char	   *text = shoal_ddl_marked(with_database_name(sql, node->dbname));
 
-				if (!node->is_local)
-					shoal_xact_run(shoal_ddl_marked(with_database_name(sql, node->dbname)),
-								   list_make1_int(node->node_id));
+				if (shoal_xact_may_miss(node))
+					shoal_xact_on_missed(node->node_id, text);
+				if (node->is_active && !node->is_local)
+					shoal_xact_run(text, list_make1_int(node->node_id));
 			}
 			break;
 		case SHOAL_REACH_HERE:

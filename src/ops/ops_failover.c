@@ -9,11 +9,15 @@
  *	1. each votes: it has not heard of the lost ones either.  From then on it
  *	   does not answer them, has ended their sessions, and accepts no new ones.
  *	   Without all votes nothing happens.
- *	2. the votes are sealed, so that there is no way back, and what the lost ones have prepared as coordinators is settled: committed if
- *	   a part of it has been, or if all its parts are there, so that it may have
- *	   been committed and told so; else it can't have been, and is rolled back.
+ *	2. the votes are sealed, so that there is no way back, and what the lost ones
+ *	   have prepared as coordinators is settled: committed if a part of it has been
+ *	   (xact_seen.c), or if all its parts are there, so that it may have been
+ *	   committed and told so; else it can't have been, and is rolled back.  But
+ *	   if all parts are there, and the coordinator itself has written what nobody
+ *	   else has (xact_sole.c), it stays prepared until the coordinator is back.
  *	3. the cluster lock is taken, which what was settled may have held.  Others
- *	   that hold it and don't end are ended: they may wait for a user.
+ *	   that hold it and don't end are ended: they may wait for a user.  If a
+ *	   transaction that stays prepared has it, nobody else changes the metadata.
  *	4. the metadata: the nodes are down, their copies of shards are stale, of
  *	   each shard whose primary is lost a complete replica becomes the primary.
  *
@@ -38,6 +42,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
@@ -59,13 +64,17 @@
 /* milliseconds that others may keep the cluster lock */
 #define LOCK_PATIENCE 500
 
+/*
+ * How long the worker that takes nodes back waits for a lock: what has it may be
+ * in doubt until another node is taken back.
+ */
+#define RESTORE_LOCK_TIMEOUT "30s"
+
 extern PGDLLEXPORT void shoal_ops_failover_main(Datum arg);
 extern PGDLLEXPORT void shoal_ops_restore_main(Datum arg);
 extern PGDLLEXPORT Datum shoal_internal_vote_down(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum shoal_internal_saw_commit(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(shoal_internal_vote_down);
-PG_FUNCTION_INFO_V1(shoal_internal_saw_commit);
 
 /* ---- on each node that is left ---- */
 
@@ -156,14 +165,6 @@ shoal_internal_vote_down(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(agreed);
 }
 
-/* shoal.internal_saw_commit(gid) */
-Datum
-shoal_internal_saw_commit(PG_FUNCTION_ARGS)
-{
-	shoal_xact_check_internal();
-	PG_RETURN_BOOL(shoal_health_saw_commit(text_to_cstring(PG_GETARG_TEXT_PP(0))));
-}
-
 /* ---- what they have prepared ---- */
 
 /* A part of a transaction on a node. */
@@ -209,6 +210,12 @@ find_parts(List *survivors, List *lost)
 	return parts;
 }
 
+static int
+coordinator_of(const Part *part)
+{
+	return atoi(part->gid + strlen("shoal_"));
+}
+
 static bool
 is_same(const Part *a, const Part *b)
 {
@@ -216,17 +223,28 @@ is_same(const Part *a, const Part *b)
 		strncmp(a->gid, b->gid, a->name_len) == 0;
 }
 
-/* Whether it has been committed, or may have been. */
-static bool
-is_committed(const Part *part, List *parts, List *survivors)
+typedef enum Fate
+{
+	FATE_ROLLBACK,
+	FATE_COMMIT,
+	FATE_UNKNOWN				/* only the coordinator knows */
+} Fate;
+
+/* Whether a transaction has been committed, or may have been. */
+static Fate
+fate_of(const Part *part, List *parts, List *survivors)
 {
 	int			found = 0;
 	ListCell   *lc;
 
+	/* begun before there was anything to watch */
+	if (!shoal_xact_gid_has(part->gid, SHOAL_GID_WATCHED))
+		return FATE_UNKNOWN;
 	foreach(lc, parts)
 		found += is_same(lfirst(lc), part);
 	if (found == part->parts)
-		return true;
+		return shoal_xact_gid_has(part->gid, SHOAL_GID_SOLE) ? FATE_UNKNOWN :
+			FATE_COMMIT;
 	foreach(lc, survivors)
 	{
 		char	   *saw = shoal_ops_call(lfirst_int(lc),
@@ -234,9 +252,9 @@ is_committed(const Part *part, List *parts, List *survivors)
 												  quote_literal_cstr(part->gid)));
 
 		if (saw && saw[0] == 't')
-			return true;
+			return FATE_COMMIT;
 	}
-	return false;
+	return FATE_ROLLBACK;
 }
 
 static bool
@@ -288,39 +306,40 @@ ops_settle_lost(List *survivors, List *lost)
 	foreach(lc, parts)
 	{
 		Part	   *part = lfirst(lc);
-		bool		commit;
+		Fate		fate;
 
 		if (part->settled)
 			continue;
-		commit = is_committed(part, parts, survivors);
+		fate = fate_of(part, parts, survivors);
+		if (fate == FATE_UNKNOWN)
+			ereport(LOG,
+					(errmsg("transaction \"%s\" stays prepared until node %d is back, as only that knows whether it is committed",
+							part->gid, coordinator_of(part))));
 		foreach(other, parts)
 		{
 			Part	   *same = lfirst(other);
 
 			if (!is_same(same, part))
 				continue;
-			settle_part(same, commit);
+			if (fate != FATE_UNKNOWN)
+				settle_part(same, fate == FATE_COMMIT);
 			same->settled = true;
 		}
 	}
 }
 
-/*
- * What nodes that take part have prepared on one that was given up: each knows
- * itself.
- */
+/* What coordinators have prepared there: each knows itself. */
 void
-ops_settle_others(int node_id, List *coordinators)
+ops_settle_others(List *nodes, List *coordinators)
 {
 	List	   *parts = coordinators == NIL ? NIL :
-		find_parts(list_make1_int(node_id), coordinators);
+		find_parts(nodes, coordinators);
 	ListCell   *lc;
 
 	foreach(lc, parts)
 	{
 		Part	   *part = lfirst(lc);
-		int			coordinator = atoi(part->gid + strlen("shoal_"));
-		char	   *outcome = shoal_ops_call(coordinator,
+		char	   *outcome = shoal_ops_call(coordinator_of(part),
 											 psprintf("shoal.internal_outcome(%s)",
 													  quote_literal_cstr(part->gid)));
 
@@ -467,16 +486,19 @@ any_sealed(List *nodes)
 
 /*
  * The lock that serialises changes of the metadata, on the lowest node that is
- * left.  Whoever holds it for long waits for something else.
+ * left.  Whoever holds it for long waits for something else.  If that is a
+ * transaction in doubt it serialises all but what is done here, which does no
+ * harm if it is done by two.
  */
 static void
 lock_cluster(void)
 {
 	int			first = ((const ShoalNode *) linitial(shoal_meta_nodes()))->node_id;
+	char	   *taken = shoal_ops_call(first,
+									   psprintf("shoal.internal_take_cluster_lock(%d)",
+												LOCK_PATIENCE));
 
-	(void) shoal_ops_call(first, psprintf("shoal.internal_take_cluster_lock(%d)",
-										  LOCK_PATIENCE));
-	(void) shoal_ddl_enter_cluster(true);
+	(void) shoal_ddl_enter_cluster(taken && taken[0] == 't');
 }
 
 static void
@@ -586,6 +608,8 @@ shoal_ops_restore_main(Datum arg)
 {
 	MemoryContext context = begin_worker(DatumGetObjectId(arg));
 
+	SetConfigOption("lock_timeout", RESTORE_LOCK_TIMEOUT, PGC_USERSET,
+					PGC_S_SESSION);
 	attempt(ops_rejoin_nodes, context);
 	attempt(repair_copies, context);
 	proc_exit(0);

@@ -7,6 +7,12 @@
  * runs with; ops_rejoin.c tells them.  Schema changes run under the cluster lock,
  * so their numbers are in their order.  Rows are written without looking at the
  * rights of the user, who changes what is his.
+ *
+ * A coordinator that may be given up notes its statements for itself, too: should
+ * it be lost when all others have prepared, these commit, and it may have not.
+ * When it comes back it has the notes itself, then, or not: it has missed what
+ * comes after the last of its own.  The notes of its next transaction take the
+ * place of these.
  */
 #include "postgres.h"
 
@@ -19,6 +25,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -39,6 +46,9 @@ enum
 	MISSED_STATEMENT,
 	MISSED_NATTS = MISSED_STATEMENT
 };
+
+/* the transaction in which this node has begun to note its own statements */
+static TransactionId noting = InvalidTransactionId;
 
 static Relation
 open_missed(void)
@@ -93,11 +103,33 @@ next_seq(void)
 	return last + 1;
 }
 
-/* shoal.internal_note_missed(node_id, seq, role, search_path, statement) */
+/* All that was noted for a node before. */
+static void
+delete_missed(int node_id)
+{
+	Relation	rel = open_missed();
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, MISSED_NODE, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(node_id));
+	scan = systable_beginscan(rel, shoal_primary_key_index(rel), true, NULL,
+							  1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* shoal.internal_note_missed(node_id, seq, role, search_path, statement, first) */
 Datum
 shoal_internal_note_missed(PG_FUNCTION_ARGS)
 {
 	shoal_xact_check_internal();
+	if (PG_GETARG_BOOL(5))
+		delete_missed(PG_GETARG_INT32(0));
 	insert_missed(PG_GETARG_INT32(0), PG_GETARG_INT64(1),
 				  NameStr(*PG_GETARG_NAME(2)),
 				  text_to_cstring(PG_GETARG_TEXT_PP(3)),
@@ -105,11 +137,12 @@ shoal_internal_note_missed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Metadata are copied as a whole to a node that comes back. */
+/* Metadata are copied as a whole to a node that comes back; locks are over then. */
 static bool
-is_metadata_change(const char *sql)
+is_never_missed(const char *sql)
 {
-	return strstr(sql, "*/ INSERT INTO shoal.") != NULL ||
+	return strstr(sql, "*/ LOCK TABLE ") != NULL ||
+		strstr(sql, "*/ INSERT INTO shoal.") != NULL ||
 		strstr(sql, "*/ UPDATE shoal.") != NULL ||
 		strstr(sql, "*/ DELETE FROM shoal.") != NULL;
 }
@@ -122,10 +155,18 @@ note_missed(int node_id, const char *sql)
 	int64		seq;
 	List	   *others = NIL;
 	ListCell   *lc;
+	bool		first = false;
 
-	if (is_metadata_change(sql))
+	if (is_never_missed(sql))
 		return;
 	seq = next_seq();
+	if (node_id == shoal_meta_local_node_id())
+	{
+		first = noting != GetTopTransactionId();
+		noting = GetTopTransactionId();
+	}
+	if (first)
+		delete_missed(node_id);
 	insert_missed(node_id, seq, role, path, sql);
 	foreach(lc, shoal_meta_nodes())
 	{
@@ -135,10 +176,11 @@ note_missed(int node_id, const char *sql)
 			others = lappend_int(others, node->node_id);
 	}
 	if (others != NIL)
-		shoal_xact_run(psprintf("/*shoal local*/ SELECT shoal.internal_note_missed(%d, " INT64_FORMAT ", %s, %s, %s)",
+		shoal_xact_run(psprintf("/*shoal local*/ SELECT shoal.internal_note_missed(%d, " INT64_FORMAT ", %s, %s, %s, %s)",
 								node_id, seq, quote_literal_cstr(role),
 								quote_literal_cstr(path),
-								quote_literal_cstr(sql)), others);
+								quote_literal_cstr(sql),
+								first ? "true" : "false"), others);
 }
 
 void

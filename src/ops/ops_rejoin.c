@@ -10,6 +10,9 @@
  * that like any others.
  *
  * A node on which one of the statements fails stays given up; the log says why.
+ *
+ * Before that the node is asked what has become of transactions that the others
+ * have kept prepared for it.
  */
 #include "postgres.h"
 
@@ -70,19 +73,25 @@ settle_prepared(int node_id)
 		else
 			down = lappend_int(down, node->node_id);
 	}
-	ops_settle_others(node_id, active);
+	ops_settle_others(list_make1_int(node_id), active);
 	ops_settle_lost(there, down);
 }
 
-/* The statements that the node has missed, in their order. */
+/*
+ * The statements that the node has missed, in their order.  What it has noted
+ * itself it has done, or has undone along with the notes.
+ */
 static void
 replay(ShoalConn *conn, int node_id)
 {
+	char	   *last = shoal_ops_call(node_id,
+									  psprintf("(SELECT coalesce(pg_catalog.max(seq), 0) FROM shoal.missed_statement WHERE node_id = %d)",
+											   node_id));
 	ListCell   *lc;
 
 	foreach(lc, shoal_ops_texts(psprintf("SELECT pg_catalog.json_build_array(role_name, search_path, statement)::text"
-										 " FROM shoal.missed_statement WHERE node_id = %d ORDER BY seq",
-										 node_id)))
+										 " FROM shoal.missed_statement WHERE node_id = %d AND seq > %s ORDER BY seq",
+										 node_id, last)))
 	{
 		char	   *row = quote_literal_cstr(lfirst(lc));
 		char	   *role = shoal_ops_text(psprintf("SELECT %s::pg_catalog.json ->> 0", row));
@@ -135,6 +144,26 @@ move_sequences(ShoalConn *conn)
 		shoal_ops_run_on(conn, psprintf("SELECT %s", calls));
 }
 
+/*
+ * What only this node knows the outcome of, and the others have kept prepared.
+ * It may have the cluster lock.
+ */
+static void
+settle_kept(int node_id)
+{
+	List	   *active = NIL;
+	ListCell   *lc;
+
+	ops_job_begin();
+	foreach(lc, shoal_meta_nodes())
+		active = lappend_int(active, ((const ShoalNode *) lfirst(lc))->node_id);
+	/* nobody is to see a transaction on some nodes only */
+	shoal_xact_enter_wave();
+	ops_settle_others(active, list_make1_int(node_id));
+	shoal_xact_leave_wave();
+	ops_job_commit();
+}
+
 static void
 rejoin(int node_id)
 {
@@ -154,7 +183,6 @@ rejoin(int node_id)
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.node SET state = 'active' WHERE node_id = %d",
 									  node_id));
 	shoal_ops_copy_metadata(conn, node_id);
-	shoal_ops_run_on(conn, "DELETE FROM shoal.missed_statement");
 	ereport(LOG,
 			(errmsg("node %d takes part again", node_id)));
 	ops_job_commit();
@@ -184,6 +212,12 @@ ops_rejoin_nodes(void)
 		}
 	}
 	ops_job_commit();
+	foreach(lc, back)
+	{
+		shoal_health_restored = lfirst_int(lc);
+		settle_kept(lfirst_int(lc));
+		shoal_health_restored = 0;
+	}
 	foreach(lc, back)
 	{
 		shoal_health_restored = lfirst_int(lc);

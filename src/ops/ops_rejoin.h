@@ -17,6 +17,6 @@ extern void ops_rejoin_nodes(void);
  * have prepared on one (int lists of node ids).
  */
 extern void ops_settle_lost(List *survivors, List *lost);
-extern void ops_settle_others(int node_id, List *coordinators);
+extern void ops_settle_others(List *nodes, List *coordinators);
 
 #endif							/* OPS_REJOIN_H */

@@ -445,7 +445,8 @@ void
 shoal_ops_copy_metadata(ShoalConn *conn, int node_id)
 {
 	static const char *const tables[] = {
-		"node", "colocation_group", "distributed_table", "placement", "secret"
+		"node", "colocation_group", "distributed_table", "placement",
+		"missed_statement", "secret"
 	};
 
 	for (int i = 0; i < lengthof(tables); i++)

@@ -56,6 +56,13 @@ CREATE TABLE shoal.commit_record (
 COMMENT ON TABLE shoal.commit_record IS
 'distributed transactions that were committed and whose nodes may not all know it yet';
 
+/* no index, and free room in its pages: see xact_seen.c */
+CREATE TABLE shoal.last_commit (
+	gid text NOT NULL
+) WITH (fillfactor = 10);
+COMMENT ON TABLE shoal.last_commit IS
+'of each session of other nodes'' coordinators, the last distributed transaction that was committed here';
+
 /* nobody but superusers sees it: who has it can pass for a coordinator */
 CREATE TABLE shoal.secret (
 	secret text NOT NULL
@@ -67,7 +74,7 @@ INSERT INTO shoal.secret
 	SELECT pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text;
 
 GRANT SELECT ON shoal.node, shoal.local_node, shoal.colocation_group,
-	shoal.distributed_table, shoal.placement, shoal.commit_record TO PUBLIC;
+	shoal.distributed_table, shoal.placement, shoal.commit_record, shoal.last_commit TO PUBLIC;
 
 /* manual changes have to reach the caches of all backends */
 CREATE FUNCTION shoal.meta_changed() RETURNS trigger

@@ -156,7 +156,7 @@ CREATE TABLE shoal.missed_statement (
 	PRIMARY KEY (node_id, seq)
 );
 COMMENT ON TABLE shoal.missed_statement IS
-'statements about the schema that nodes have missed while they were given up';
+'statements about the schema that nodes have missed while they were given up; of each coordinator, those of its latest transaction';
 
 CREATE FUNCTION shoal.internal_ping(node_id int, times_down int) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_ping';
@@ -168,22 +168,22 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_vote_down';
 COMMENT ON FUNCTION shoal.internal_vote_down(int[], text, bool) IS
 'internal: whether this node, too, has not heard of nodes that are to be given up; ends their sessions';
 
-CREATE FUNCTION shoal.internal_take_cluster_lock(patience int) RETURNS void
+CREATE FUNCTION shoal.internal_take_cluster_lock(patience int) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_take_cluster_lock';
 COMMENT ON FUNCTION shoal.internal_take_cluster_lock(int) IS
-'internal: serialises schema changes; ends transactions that keep the lock longer than so many milliseconds';
+'internal: serialises schema changes; ends transactions that keep the lock longer than so many milliseconds; false if one in doubt keeps it';
 
 CREATE FUNCTION shoal.internal_saw_commit(gid text) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_saw_commit';
 COMMENT ON FUNCTION shoal.internal_saw_commit(text) IS
-'internal: whether a part of a transaction has been committed on this node lately';
+'internal: whether a part of another node''s transaction has been committed on this node';
 
 CREATE FUNCTION shoal.internal_outcome(gid text) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_outcome';
 COMMENT ON FUNCTION shoal.internal_outcome(text) IS
 'internal: whether a transaction of this coordinator has been committed; null if that is not decided';
 
-CREATE FUNCTION shoal.internal_note_missed(node_id int, seq bigint, role_name name, search_path text, statement text) RETURNS void
+CREATE FUNCTION shoal.internal_note_missed(node_id int, seq bigint, role_name name, search_path text, statement text, first bool) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_note_missed';
-COMMENT ON FUNCTION shoal.internal_note_missed(int, bigint, name, text, text) IS
-'internal: notes a statement for a node that was given up';
+COMMENT ON FUNCTION shoal.internal_note_missed(int, bigint, name, text, text, bool) IS
+'internal: notes a statement for a node that was given up, or may be; in place of all before if it is the first';

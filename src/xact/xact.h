@@ -14,6 +14,7 @@
 
 #include "executor/execdesc.h"
 
+#include "meta/meta.h"
 #include "remote/remote.h"
 
 #define SHOAL_JOIN_WRITE	0x01	/* the statement may change data there */
@@ -73,6 +74,13 @@ extern void shoal_xact_run(const char *sql, List *node_ids);
 extern void shoal_xact_set_constraints(const char *sql);
 
 /* ---- snapshots of several nodes, taken at one moment ---- */
+
+/*
+ * Transactions are about to become visible on one node after the other: no moment
+ * is opened until that is over.  An abort ends it.
+ */
+extern void shoal_xact_enter_wave(void);
+extern void shoal_xact_leave_wave(void);
 
 /* Whether a statement that reads several nodes has to take one now. */
 extern bool shoal_moment_wanted(void);
@@ -168,9 +176,27 @@ extern bool shoal_xact_try_locks(void (*take) (void *arg), void *arg,
 
 /*
  * Called with what shoal_xact_run sends to all nodes, for each node that was
- * given up.  Or NULL.
+ * given up, and for this one if it may be.  Or NULL.
  */
 extern void (*shoal_xact_on_missed) (int node_id, const char *sql);
+
+/* Whether that is to be done for a node. */
+extern bool shoal_xact_may_miss(const ShoalNode *node);
+
+/*
+ * Letters in names of prepared transactions.  WATCHED: its coordinator may be
+ * given up, so each node knows for sure whether it has committed a part.  SOLE: the
+ * coordinator itself has written something that no other node can replace.
+ */
+#define SHOAL_GID_WATCHED	'w'
+#define SHOAL_GID_SOLE		's'
+extern bool shoal_xact_gid_has(const char *gid, char letter);
+
+/*
+ * This node does something in the transaction that the others could not do again
+ * in its place, besides writing to tables (xact_sole.c).
+ */
+extern void shoal_xact_note_sole(void);
 
 /* Set while this backend calls such a function itself. */
 extern bool shoal_xact_calls_itself;

@@ -30,6 +30,7 @@ reset(void)
 	xact_moment_reset();
 	xact_victim_end();
 	xact_health_reset();
+	xact_sole_reset();
 }
 
 static void

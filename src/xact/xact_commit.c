@@ -224,8 +224,15 @@ name_parts(List *conns, int writers)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	List	   *sqls = NIL;
+	char		letters[3] = "";
 	ListCell   *lc;
 
+	/* what the others have to know if this node is given up */
+	if (shoal_health_is_watched())
+	{
+		letters[0] = SHOAL_GID_WATCHED;
+		letters[1] = xact_wrote_sole() ? SHOAL_GID_SOLE : '\0';
+	}
 	foreach(lc, conns)
 	{
 		ShoalConn  *conn = lfirst(lc);
@@ -238,7 +245,7 @@ name_parts(List *conns, int writers)
 		}
 		part = palloc(sizeof(Prepared));
 		part->conn = conn;
-		part->gid = xact_make_gid(conn, writers);
+		part->gid = xact_make_gid(conn, writers, letters);
 		prepared = lappend(prepared, part);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
 									  quote_literal_cstr(part->gid)));
@@ -425,7 +432,10 @@ xact_after_commit(void)
 				untold[nuntold++] = part->conn->node_id;
 		}
 		if (nuntold > 0)
+		{
 			(void) xact_gate_doubt();
+			xact_begin_session();
+		}
 		xact_gate_leave();
 		/* recovery has left alone what it found in its wave until now */
 		if (nuntold > 0)

@@ -319,6 +319,19 @@ xact_gate_leave(void)
 	ConditionVariableBroadcast(&xact_gate()->changed);
 }
 
+void
+shoal_xact_enter_wave(void)
+{
+	xact_used_nodes = true;
+	xact_gate_enter();
+}
+
+void
+shoal_xact_leave_wave(void)
+{
+	xact_gate_leave();
+}
+
 /* Whether a transaction of this node is in its wave. */
 bool
 xact_gate_has_wave(uint64 fxid)

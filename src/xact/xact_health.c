@@ -35,7 +35,6 @@
 
 #include <time.h>
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/atomics.h"
@@ -72,9 +71,6 @@
 /* milliseconds between looks */
 #define LOOK_PAUSE 20
 
-/* transactions whose commit is remembered */
-#define OUTCOMES (128 * 1024)
-
 /* one that goes on while the machine sleeps, if there is one */
 #ifdef CLOCK_BOOTTIME
 #define HEALTH_CLOCK CLOCK_BOOTTIME
@@ -110,8 +106,6 @@ typedef struct Health
 typedef struct HealthShared
 {
 	Health		health[XACT_MAX_GATES];
-	uint64		noutcomes;
-	uint64		outcomes[OUTCOMES]; /* hashes */
 } HealthShared;
 
 int			shoal_health_restored = 0;
@@ -595,43 +589,6 @@ shoal_health_require_lease(bool wait)
 						shoal_meta_local_node_id()),
 				 errdetail("It has been taken back, and its shards may be on other nodes."),
 				 errhint("Run the transaction again.")));
-}
-
-/* ---- what became of transactions ---- */
-
-/* Of the part of a name that all parts of a transaction have in common. */
-static uint64
-hash_of(const char *gid)
-{
-	int			len = 0;
-	int			underscores = 0;
-
-	while (gid[len] != '\0' && underscores < 5)
-		underscores += gid[len++] == '_';
-	return hash_bytes_extended((const unsigned char *) gid, len, MyDatabaseId);
-}
-
-void
-xact_health_note_commit(const char *gid)
-{
-	uint64		hash = hash_of(gid);
-
-	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	shared->outcomes[shared->noutcomes++ % OUTCOMES] = hash;
-	LWLockRelease(xact_shared_lock);
-}
-
-bool
-shoal_health_saw_commit(const char *gid)
-{
-	uint64		hash = hash_of(gid);
-	bool		found = false;
-
-	LWLockAcquire(xact_shared_lock, LW_SHARED);
-	for (uint64 i = 0; i < Min(shared->noutcomes, OUTCOMES) && !found; i++)
-		found = shared->outcomes[i] == hash;
-	LWLockRelease(xact_shared_lock);
-	return found;
 }
 
 /* ---- installing ---- */

@@ -122,19 +122,10 @@ extern void shoal_health_note_metadata(void);
  */
 extern bool shoal_health_may_act(void);
 
-/* ---- transactions of a coordinator that was given up ---- */
-
-/*
- * Whether a part of the transaction with this name has been committed here
- * lately.
- */
-extern bool shoal_health_saw_commit(const char *gid);
-
 /* ---- for this folder ---- */
 
 extern bool xact_health_is_wanted(int gate);
 extern void xact_health_forget(int gate);
-extern void xact_health_note_commit(const char *gid);
 extern void xact_health_reset(void);	/* the transaction has ended */
 extern void xact_health_init(void);
 

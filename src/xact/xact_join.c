@@ -272,8 +272,16 @@ other_nodes(void)
 
 /*
  * Nodes that were given up have to be told later: everything that is sent to
- * all nodes is noted for them, in the same transaction, on all nodes.
+ * all nodes is noted for them, in the same transaction, on all nodes.  This node
+ * may be given up before it has committed, when the others have to.
  */
+bool
+shoal_xact_may_miss(const ShoalNode *node)
+{
+	return shoal_xact_on_missed != NULL &&
+		(!node->is_active || (node->is_local && shoal_health_is_watched()));
+}
+
 static void
 note_missed(const char *sql)
 {
@@ -283,7 +291,7 @@ note_missed(const char *sql)
 	{
 		const ShoalNode *node = lfirst(lc);
 
-		if (!node->is_active && shoal_xact_on_missed)
+		if (shoal_xact_may_miss(node))
 			shoal_xact_on_missed(node->node_id, sql);
 	}
 }
@@ -391,7 +399,40 @@ end_lock_holders(Oid extension)
 	SPI_finish();
 }
 
-/* shoal.internal_take_cluster_lock(patience) */
+/*
+ * Whether the lock is held by a transaction that a node which was given up has
+ * left prepared, and that cannot be settled without it.
+ */
+static bool
+is_held_in_doubt(Oid extension)
+{
+	/* which transaction that is, its lock on itself tells */
+	char	   *sql = psprintf("SELECT p.gid FROM pg_catalog.pg_locks l"
+							   " JOIN pg_catalog.pg_locks x USING (virtualtransaction)"
+							   " JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = x.transactionid"
+							   " WHERE l.locktype = 'object' AND l.classid = %u AND l.objid = %u AND l.objsubid = 1"
+							   " AND l.database = %u AND l.granted AND l.pid IS NULL"
+							   " AND x.locktype = 'transactionid' AND x.granted AND x.pid IS NULL",
+							   ExtensionRelationId, extension, MyDatabaseId);
+	char	   *gid = NULL;
+	int			coordinator;
+	bool		result;
+
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute(sql, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for who holds the cluster lock");
+	if (SPI_processed > 0)
+		gid = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	result = gid && sscanf(gid, "shoal_%d_", &coordinator) == 1 &&
+		shoal_health_is_refused(coordinator);
+	SPI_finish();
+	return result;
+}
+
+/*
+ * shoal.internal_take_cluster_lock(patience): false if it is not to be had, as a
+ * transaction in doubt has it
+ */
 Datum
 shoal_internal_take_cluster_lock(PG_FUNCTION_ARGS)
 {
@@ -405,13 +446,17 @@ shoal_internal_take_cluster_lock(PG_FUNCTION_ARGS)
 	while (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
 		if (GetCurrentTimestamp() > patient_until)
+		{
+			if (is_held_in_doubt(extension))
+				PG_RETURN_BOOL(false);
 			end_lock_holders(extension);
+		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 TAKE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	PG_RETURN_VOID();
+	PG_RETURN_BOOL(true);
 }
 
 void

@@ -42,6 +42,7 @@ extern void xact_victim_rethrow(MemoryContext context) __attribute__((noreturn))
 extern void xact_victim_begin(void);
 extern void xact_victim_end(void);
 extern void xact_victim_note_origin(void);
+extern bool xact_has_session(int origin_node, int origin_pid);
 extern void xact_victim_init(void);
 
 /* xact_moment.c */
@@ -80,13 +81,29 @@ extern void xact_commit_sub(int level);
 extern void xact_abort_sub(int level);
 
 /* xact_record.c */
-extern char *xact_make_gid(const ShoalConn *conn, int parts);
+extern char *xact_make_gid(const ShoalConn *conn, int parts,
+						   const char *letters);
+extern void xact_begin_session(void);
+extern bool xact_gid_is_same(const char *a, const char *b);
+extern bool xact_gid_session(const char *gid, int *node_id, int *pid,
+							 uint64 *session);
 extern int	xact_node_of_gid(const char *gid);
 extern bool xact_is_my_gid(const char *gid, uint64 *fxid);
 extern void xact_record_insert(List *gids);
 extern bool xact_record_exists(const char *gid);
 extern List *xact_record_list(void);
 extern void xact_record_delete(List *gids);
+
+/* xact_seen.c */
+extern void xact_seen_prepare(const char *gid);
+extern void xact_seen_commit(const char *gid);
+extern bool xact_seen_has(const char *gid);
+extern List *xact_seen_list_left(void);
+extern void xact_seen_delete(List *gids);
+
+/* xact_sole.c */
+extern bool xact_wrote_sole(void);
+extern void xact_sole_reset(void);
 
 /* xact_told.c */
 extern void xact_tell_xid(void);

@@ -2,12 +2,13 @@
  * xact_record.c
  *		Names of prepared transactions, and the records of their commit.
  *
- * A name is shoal_<coordinator>_<transaction>_<pid>_<start>_<node>_<parts>:
- * how many parts of the transaction are prepared.  Of several on one node
- * (ShoalConn's share) the node is written <node>.<share>.  The full
- * transaction id tells whether its transaction still runs; together with the
- * start time of the backend it is never used twice, even if a crash takes
- * back transaction ids that had not reached the disk.
+ * A name is shoal_<coordinator>_<transaction>_<pid>_<session>_<node>_<parts>:
+ * how many parts of the transaction are prepared, and letters that tell more
+ * about it.  Of several on one node (ShoalConn's share) the node is written
+ * <node>.<share>.  The full transaction id tells whether its transaction still
+ * runs; together with the session, which is about the start time of the backend,
+ * it is never used twice, even if a crash takes back transaction ids that had not
+ * reached the disk.
  */
 #include "postgres.h"
 
@@ -31,18 +32,59 @@
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 
+/* How often this backend has left something unsettled: see xact_seen.c. */
+static uint64 sessions = 0;
+
 char *
-xact_make_gid(const ShoalConn *conn, int parts)
+xact_make_gid(const ShoalConn *conn, int parts, const char *letters)
 {
 	char		share[16] = "";
 
 	if (conn->share > 0)
 		snprintf(share, sizeof(share), ".%d", conn->share);
-	return psprintf("shoal_%d_" UINT64_FORMAT "_%d_" UINT64_FORMAT "_%d%s_%d",
+	return psprintf("shoal_%d_" UINT64_FORMAT "_%d_" UINT64_FORMAT "_%d%s_%d%s",
 					shoal_meta_local_node_id(),
 					U64FromFullTransactionId(GetTopFullTransactionId()),
-					MyProcPid, (uint64) MyStartTimestamp, conn->node_id, share,
-					parts);
+					MyProcPid, (uint64) MyStartTimestamp + sessions,
+					conn->node_id, share, parts, letters);
+}
+
+void
+xact_begin_session(void)
+{
+	sessions++;
+}
+
+/* What is after the last underscore and the number there. */
+bool
+shoal_xact_gid_has(const char *gid, char letter)
+{
+	const char *end = strrchr(gid, '_');
+
+	return end != NULL && strchr(end, letter) != NULL;
+}
+
+/* Whether these are names of parts of one transaction. */
+bool
+xact_gid_is_same(const char *a, const char *b)
+{
+	int			underscores = 0;
+
+	for (; *a == *b && *a != '\0'; a++, b++)
+	{
+		underscores += *a == '_';
+		if (underscores == 5)
+			return true;
+	}
+	return false;
+}
+
+/* The coordinator's session that has made the name; false if it is no name. */
+bool
+xact_gid_session(const char *gid, int *node_id, int *pid, uint64 *session)
+{
+	return sscanf(gid, "shoal_%d_%*[0-9]_%d_" UINT64_FORMAT "_", node_id, pid,
+				  session) == 3;
 }
 
 /* Whether this node made the name; gives the full transaction id. */

@@ -31,6 +31,7 @@
 PG_FUNCTION_INFO_V1(shoal_recover_prepared_transactions);
 PG_FUNCTION_INFO_V1(shoal_internal_gate_left);
 PG_FUNCTION_INFO_V1(shoal_internal_outcome);
+PG_FUNCTION_INFO_V1(shoal_internal_saw_commit);
 
 static bool
 is_running(uint64 fxid)
@@ -107,6 +108,17 @@ shoal_internal_outcome(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(xact_record_exists(gid));
 }
 
+/*
+ * shoal.internal_saw_commit(gid): whether a part of another node's transaction
+ * has been committed here
+ */
+Datum
+shoal_internal_saw_commit(PG_FUNCTION_ARGS)
+{
+	shoal_xact_check_internal();
+	PG_RETURN_BOOL(xact_seen_has(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
 /* Returns true if the transaction was settled. */
 static bool
 settle(ShoalConn *conn, const char *gid)
@@ -123,9 +135,26 @@ settle(ShoalConn *conn, const char *gid)
 	return true;
 }
 
-/* Settles what is on a node; returns how many. */
+/* Takes off a list the names of parts of a transaction that is prepared. */
+static List *
+without_part(List *names, const char *gid)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (xact_gid_is_same(lfirst(lc), gid))
+			names = foreach_delete_current(names, lc);
+	}
+	return names;
+}
+
+/*
+ * Settles what is on a node; returns how many.  What is prepared there, by
+ * whomever, is taken off the list.
+ */
 static int
-settle_on(int node_id)
+settle_on(int node_id, List **seen)
 {
 	ShoalConn  *conn = shoal_remote_conn_separate(node_id);
 	PGresult   *res;
@@ -140,14 +169,17 @@ settle_on(int node_id)
 		gids = lappend(gids, pstrdup(PQgetvalue(res, i, 0)));
 	PQclear(res);
 	foreach(lc, gids)
+	{
+		*seen = without_part(*seen, lfirst(lc));
 		settled += settle(conn, lfirst(lc)) ? 1 : 0;
+	}
 	shoal_remote_close(conn);
 	return settled;
 }
 
 /* The same; a node that gives an error is left alone (-1). */
 static int
-try_settle_on(int node_id)
+try_settle_on(int node_id, List **seen)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -156,7 +188,7 @@ try_settle_on(int node_id)
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
-		settled = settle_on(node_id);
+		settled = settle_on(node_id, seen);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -189,6 +221,7 @@ int
 xact_recover(bool *all)
 {
 	List	   *records = NIL;
+	List	   *seen;
 	ListCell   *lc;
 	int			settled = 0;
 
@@ -215,6 +248,8 @@ xact_recover(bool *all)
 		if (is_left(lfirst(lc), &fxid))
 			records = lappend(records, lfirst(lc));
 	}
+	/* so it is with what was committed here, if all nodes can be asked */
+	seen = xact_seen_list_left();
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
@@ -222,7 +257,7 @@ xact_recover(bool *all)
 
 		if (node->is_local)
 			continue;
-		n = try_settle_on(node->node_id);
+		n = try_settle_on(node->node_id, &seen);
 		if (n < 0)
 			*all = false;
 		else
@@ -237,6 +272,8 @@ xact_recover(bool *all)
 			records = foreach_delete_current(records, lc);
 	}
 	xact_record_delete(records);
+	if (*all && list_length(shoal_meta_nodes()) == list_length(shoal_meta_all_nodes()))
+		xact_seen_delete(seen);
 	return settled;
 }
 

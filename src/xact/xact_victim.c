@@ -209,15 +209,33 @@ shoal_session_origins(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A coordinator's transaction has been committed here. */
-static void
-note_commit(Node *stmt)
+/* Whether a session of a coordinator's is connected here. */
+bool
+xact_has_session(int origin_node, int origin_pid)
 {
-	TransactionStmt *end = (TransactionStmt *) stmt;
+	int			index = xact_gate() - xact_shared->gates;
+	bool		found = false;
 
-	if (IsA(stmt, TransactionStmt) && end->kind == TRANS_STMT_COMMIT_PREPARED &&
-		strncmp(end->gid, "shoal_", 6) == 0)
-		xact_health_note_commit(end->gid);
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	for (int i = 0; i < MaxBackends && !found; i++)
+	{
+		XactSlot   *slot = &xact_shared->slots[i];
+
+		found = slot->pid != 0 && slot->gate == index &&
+			slot->origin_node == origin_node && slot->origin_pid == origin_pid;
+	}
+	LWLockRelease(xact_shared_lock);
+	return found;
+}
+
+/* A coordinator begins or ends its session's transaction, or prepares it. */
+static void
+before_end(TransactionStmt *stmt)
+{
+	xact_victim_note_origin();
+	shoal_health_check_origin();
+	if (stmt->kind == TRANS_STMT_PREPARE)
+		xact_seen_prepare(stmt->gid);
 }
 
 /*
@@ -234,10 +252,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	if (shoal_claimed_origin > 0 && IsA(pstmt->utilityStmt, TransactionStmt) &&
 		IsTransactionState() && !IsAbortedTransactionBlockState() &&
 		shoal_meta_enabled() && shoal_origin > 0)
-	{
-		xact_victim_note_origin();
-		shoal_health_check_origin();
-	}
+		before_end((TransactionStmt *) pstmt->utilityStmt);
 	PG_TRY();
 	{
 		if (previous_utility)
@@ -246,7 +261,9 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		else
 			standard_ProcessUtility(pstmt, query_string, read_only_tree,
 									context, params, env, dest, qc);
-		note_commit(pstmt->utilityStmt);
+		if (IsA(pstmt->utilityStmt, TransactionStmt) &&
+			((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED)
+			xact_seen_commit(((TransactionStmt *) pstmt->utilityStmt)->gid);
 	}
 	PG_CATCH();
 	{

@@ -57,22 +57,8 @@ sub commit_case
 	$n++;
 	my @others = grep { $_ != $coordinator } 0 .. 2;
 	my ($sql, $there, $not_there) = map { $_->($n) } @{ $programs{$program} };
-	my $w = ShoalWire->new($cluster->port($coordinator), user => 'app');
-	$w->run(['Q', 'BEGIN']);
-	my $answer = $w->run(['Q', $sql]);
-	return fail("$name: $answer $w->{error}") if $answer =~ /E\(/;
-	for (0, 1)
-	{
-		my ($message, $at) = @{ $rules->[$_] // next };
-		$proxy[$others[$_]]->arm(from => 'coordinator', message => $message, at => $at, do => 'hold');
-	}
-	$w->send(['Q', 'COMMIT']);
-	for (0, 1)
-	{
-		next if !$rules->[$_] || defined $proxy[$others[$_]]->await(10);
-		return fail("$name: no message to server $others[$_]");
-	}
-	sleep 0.5;
+	my ($w, $failed) = hold_commit($cluster, \@proxy, $coordinator, $rules, $sql);
+	return fail("$name: $failed") if !$w;
 	my $fault = now();
 	$how eq 'SIGKILL' ? $cluster->kill($coordinator) : $cluster->freeze($coordinator);
 	my @time;
@@ -120,7 +106,8 @@ for my $step (@steps)
 			# each combination with one of the coordinators, unless all are wanted
 			my @coordinators = $ENV{ALL} ? 0 .. 2 : ($i + int($i / 3)) % 3;
 			$i++;
-			next if !$ENV{ALL} && !defined $only && ($program ne 'all shards' || $how ne ($i % 4 < 2 ? 'SIGKILL' : 'SIGSTOP'));
+			next if !$ENV{ALL} && !defined $only && ($program eq 'schema' ? $step->[0] ne 'PREPARE reaches both' :
+				$program ne 'all shards' || $how ne ($i % 4 < 2 ? 'SIGKILL' : 'SIGSTOP'));
 			commit_case($_, $program, $step, $how) for @coordinators;
 		}
 		$i++;

@@ -28,7 +28,7 @@ use Time::HiRes qw(sleep clock_gettime CLOCK_MONOTONIC);
 use ShoalTest;
 use ShoalWire;
 
-our @EXPORT = qw(now faults_of make_probed probe whole_again settled_in is_retryable);
+our @EXPORT = qw(now faults_of make_probed probe whole_again settled_in is_retryable hold_commit);
 
 sub now { return clock_gettime(CLOCK_MONOTONIC); }
 
@@ -59,6 +59,34 @@ sub make_probed
 		SELECT shoal.create_distributed_table('$table', 'a', shard_count => $shards);
 		INSERT INTO $table SELECT min(i) FROM generate_series(1, 1000) i GROUP BY shoal.shard_of('$table', i)");
 	$cluster->sql(0, "SELECT shoal.set_replicas('$table', $replicas)") if $replicas;
+}
+
+# ---- commits ----
+
+# Runs a transaction at a coordinator up to COMMIT, and holds the messages to the other
+# two servers that the rules name: [message, "before" (its arrival) or "answer" (in
+# place of it)], undef for none.  @$proxy are the proxies that the servers are behind.
+# Returns the client's connection, or undef and what went wrong.
+sub hold_commit
+{
+	my ($cluster, $proxy, $coordinator, $rules, $sql) = @_;
+	my @others = grep { $_ != $coordinator } 0 .. 2;
+	my $w = ShoalWire->new($cluster->port($coordinator), user => 'app');
+	$w->run(['Q', 'BEGIN']);
+	my $answer = $w->run(['Q', $sql]);
+	return (undef, "$answer $w->{error}") if $answer =~ /E\(/;
+	for (0, 1)
+	{
+		my ($message, $at) = @{ $rules->[$_] // next };
+		$proxy->[$others[$_]]->arm(from => 'coordinator', message => $message, at => $at, do => 'hold');
+	}
+	$w->send(['Q', 'COMMIT']);
+	for (0, 1)
+	{
+		return (undef, "no message to server $others[$_]") if $rules->[$_] && !defined $proxy->[$others[$_]]->await(10);
+	}
+	sleep 0.5;
+	return $w;
 }
 
 # ---- probes ----
