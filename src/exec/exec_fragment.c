@@ -408,14 +408,18 @@ make_tasks(ShoalRun *run)
 		Bitmapset  *shards = find_shards(run, group);
 		int			shard = -1;
 
-		run->call.any_copy = reads_replicas(run, group);
+		bool		avoids = run->call.again && run->call.again->avoid;
+
+		run->call.any_copy = avoids || reads_replicas(run, group);
 		if (seed++ == 0)
 			seed = MyProcPid;
 		while ((shard = bms_next_member(shards, shard)) >= 0)
 		{
 			ShoalTask  *task;
 
-			task = task_of_node(run, run->call.any_copy ?
+			task = task_of_node(run, avoids ?
+								shoal_again_pick(run->again, group, shard) :
+								run->call.any_copy ?
 								pick_copy(group, shard, seed) :
 								shoal_run_shard_node(group, shard));
 			task->shards = bms_add_member(task->shards, shard);
@@ -637,10 +641,18 @@ hold_moment(ShoalRun *run)
 	set_reading(run, reading);
 }
 
+/* Whether a node was lost and the run has to be started again. */
+static bool
+has_lost(const ShoalRun *run)
+{
+	return run->call.again != NULL && run->call.again->error != NULL;
+}
+
 /* Starts the tasks so that each reads with a snapshot of the same moment. */
 static void
-start_at_moment(ShoalRun *run)
+take_at_moment(void *arg)
 {
+	ShoalRun   *run = arg;
 	List	   *ids = NIL;
 
 	for (int i = 0; i < run->ntasks; i++)
@@ -652,7 +664,13 @@ start_at_moment(ShoalRun *run)
 	shoal_task_start_some(run->tasks, run->ntasks, true, false);
 	run->call.snapshot = take_own_snapshot(run);
 	shoal_moment_close();
-	shoal_task_start_some(run->tasks, run->ntasks, true, true);
+}
+
+static void
+start_at_moment(ShoalRun *run)
+{
+	if (shoal_again_try(&run->call, 0, take_at_moment, run) && !has_lost(run))
+		shoal_task_start_some(run->tasks, run->ntasks, true, true);
 	run->call.taking = false;
 }
 
@@ -689,23 +707,10 @@ start_every_node(ShoalRun *run)
 	}
 }
 
-void
-shoal_run_start(ShoalRun *run)
+/* Starts the tasks of a run that is prepared. */
+static void
+launch(ShoalRun *run)
 {
-	MemoryContext old;
-	ListCell   *lc;
-
-	if ((run->frag->steps || run->frag->moves) &&
-		run->call.reading.moment == 0 && !OidIsValid(run->frag->run_as) &&
-		shoal_moment_wanted())
-		hold_moment(run);
-	shoal_run_prepare(run);
-	old = MemoryContextSwitchTo(run->cxt);
-	foreach(lc, run->frag->moves)
-		run_move(run, (ShoalFragmentMove *) lfirst(lc),
-				 run->moves[foreach_current_index(lc)]);
-	if (run->frag->moves)
-		encode_params(run);
 	if (shoal_share_plan(run))
 	{
 		if (run->call.reading.moment == 0)
@@ -723,7 +728,43 @@ shoal_run_start(ShoalRun *run)
 	if (run->frag->sort != NIL && run->ntasks > 1)
 		run->merge = shoal_merge_start(run->tasks, run->ntasks,
 									   run->frag->sort, run->call.desc);
+}
+
+/* As often as a node is lost. */
+static void
+launch_again(ShoalRun *run)
+{
+	while (has_lost(run))
+	{
+		MemoryContext old;
+
+		shoal_again_prepare(run);
+		old = MemoryContextSwitchTo(run->cxt);
+		launch(run);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+void
+shoal_run_start(ShoalRun *run)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	if ((run->frag->steps || run->frag->moves) &&
+		run->call.reading.moment == 0 && !OidIsValid(run->frag->run_as) &&
+		shoal_moment_wanted())
+		hold_moment(run);
+	shoal_run_prepare(run);
+	old = MemoryContextSwitchTo(run->cxt);
+	foreach(lc, run->frag->moves)
+		run_move(run, (ShoalFragmentMove *) lfirst(lc),
+				 run->moves[foreach_current_index(lc)]);
+	if (run->frag->moves)
+		encode_params(run);
+	launch(run);
 	MemoryContextSwitchTo(old);
+	launch_again(run);
 }
 
 static bool
@@ -735,8 +776,8 @@ run_finished(ShoalRun *run)
 	return false;
 }
 
-bool
-shoal_run_next(ShoalRun *run, TupleTableSlot *slot)
+static bool
+next_row(ShoalRun *run, TupleTableSlot *slot)
 {
 	if (run->call.desc == NULL)
 	{
@@ -763,6 +804,39 @@ shoal_run_next(ShoalRun *run, TupleTableSlot *slot)
 		if (run->ntasks == 1)
 			return run_finished(run);
 	}
+}
+
+/*
+ * The first row, if the run can still be started again.  Aggregates have all
+ * their work behind them when there is one; then those of all nodes are waited
+ * for, which they will be in any case.
+ */
+static bool
+first_row(ShoalRun *run, TupleTableSlot *slot)
+{
+	for (;;)
+	{
+		bool		found = next_row(run, slot);
+
+		for (int i = 0; run->frag->partial && i < run->ntasks; i++)
+			shoal_task_await(&run->tasks[i]);
+		if (!has_lost(run))
+			return found;
+		launch_again(run);
+	}
+}
+
+bool
+shoal_run_next(ShoalRun *run, TupleTableSlot *slot)
+{
+	bool		found;
+
+	if (run->call.again == NULL)
+		return next_row(run, slot);
+	found = first_row(run, slot);
+	/* from here on there is no way back */
+	run->call.again = NULL;
+	return found;
 }
 
 void

@@ -71,6 +71,16 @@ extern void shoal_statement_init(void);
 
 /* ---- exec_task.c: one statement on one node ---- */
 
+/* What is known of lost nodes, for a run that can be started again. */
+typedef struct ShoalAgain
+{
+	MemoryContext cxt;
+	ErrorData  *error;			/* a task has failed for that: the first error */
+	Bitmapset  *failed;			/* nodes that have failed now ... */
+	Bitmapset  *avoid;			/* ... and before */
+	bool		stuck;			/* a shard has no copy elsewhere */
+} ShoalAgain;
+
 /* What the tasks of a fragment have in common. */
 typedef struct ShoalCall
 {
@@ -102,6 +112,7 @@ typedef struct ShoalCall
 	bool		any_copy;		/* it may read replicas */
 	bool		taking;			/* a moment is open: nodes take their snapshots
 								 * with the statement */
+	ShoalAgain *again;			/* NULL: the loss of a node is an error */
 	ResourceOwner owner;
 } ShoalCall;
 
@@ -153,6 +164,9 @@ extern void shoal_task_start(ShoalTask *task, bool many);
  * context.  False at the end.
  */
 extern bool shoal_task_next(ShoalTask *task, TupleTableSlot *slot);
+
+/* Waits until a task on another node has a row or its end at hand. */
+extern void shoal_task_await(ShoalTask *task);
 
 /* Reads all that is left: into the task's tuplestore, or to nowhere. */
 extern void shoal_task_absorb(ShoalTask *task);
@@ -215,6 +229,7 @@ typedef struct ShoalRun
 	bool		stepped;		/* their values are known */
 	bool		holds;			/* the moment of call.reading is the run's own */
 	Snapshot	own_snapshot;	/* registered for call.snapshot, or NULL */
+	ShoalAgain *again;			/* NULL: that was never possible */
 	uint64		affected;		/* once all rows are read */
 } ShoalRun;
 
@@ -238,6 +253,31 @@ extern bool shoal_run_next(ShoalRun *run, TupleTableSlot *slot);
  * of its parameters unless told to evaluate them anew.
  */
 extern void shoal_run_end(ShoalRun *run, bool reevaluate);
+
+/* ---- exec_again.c: when a node is lost in the middle of a read ---- */
+
+/*
+ * Sets run->call.again, if the run may be started again as long as it has
+ * returned no row.  Before the start.
+ */
+extern void shoal_again_allow(ShoalRun *run);
+
+/*
+ * Calls what does nothing but talk to nodes (to that one, if not 0).  If a node
+ * is lost by that, and call->again is set, notes it there and returns false.
+ */
+extern bool shoal_again_try(ShoalCall *call, int node_id,
+							void (*what) (void *arg), void *arg);
+
+/*
+ * Ends what was started and prepares the run without the nodes that were lost.
+ * Raises the error if that can't be done.
+ */
+extern void shoal_again_prepare(ShoalRun *run);
+
+/* A copy's node that is not to be avoided; any, and stuck, if there is none. */
+extern int	shoal_again_pick(ShoalAgain *again, const ShoalGroup *group,
+							 int shard);
 
 /*
  * The node of a shard's primary.  Error 55000 if there is none, or if it is

@@ -78,6 +78,7 @@ scan_start(ShoalScanState *state)
 		ss->ps.ps_ProjInfo == NULL && ss->ps.qual == NULL &&
 		run->frag->triggers == NIL;
 	state->triggers = shoal_triggers_begin(ss->ps.state, run->frag->triggers);
+	shoal_again_allow(run);
 	shoal_run_start(run);
 	state->started = true;
 	state->finished = false;

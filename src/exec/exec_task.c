@@ -126,6 +126,21 @@ shoal_task_settle(ShoalTask *task)
 	shoal_task_return(&saved);
 }
 
+typedef struct RemoteStart
+{
+	ShoalTask  *task;
+	const char *sql;
+	bool		many;
+} RemoteStart;
+
+static void
+do_start_remote(void *arg)
+{
+	RemoteStart *start = arg;
+
+	start_remote(start->task, start->sql, start->many);
+}
+
 void
 shoal_task_start(ShoalTask *task, bool many)
 {
@@ -135,7 +150,12 @@ shoal_task_start(ShoalTask *task, bool many)
 
 	shoal_task_become(call, &saved);
 	if (!task->local)
-		start_remote(task, sql, many);
+	{
+		RemoteStart start = {task, sql, many};
+
+		task->done = !shoal_again_try(call, task->node_id, do_start_remote,
+									  &start);
+	}
 	else
 	{
 		ShoalReading outer = shoal_statement_reading();
@@ -220,6 +240,66 @@ next_remote(ShoalTask *task, TupleTableSlot *slot)
 	return false;
 }
 
+typedef struct RemoteRow
+{
+	ShoalTask  *task;
+	TupleTableSlot *slot;
+	bool		found;
+} RemoteRow;
+
+static void
+do_next_remote(void *arg)
+{
+	RemoteRow  *row = arg;
+
+	row->found = next_remote(row->task, row->slot);
+}
+
+/* The same, but the loss of the node may be no error yet. */
+static bool
+try_next_remote(ShoalTask *task, TupleTableSlot *slot)
+{
+	RemoteRow	row = {task, slot, false};
+
+	if (task->call->again == NULL)
+		return next_remote(task, slot);
+	(void) shoal_again_try(task->call, task->node_id, do_next_remote, &row);
+	return row.found;
+}
+
+static void
+do_await(void *arg)
+{
+	(void) shoal_remote_wait_any(arg, 1);
+}
+
+/* Raises the error with which a task has failed. */
+static void
+do_fail(void *arg)
+{
+	ShoalTask  *task = arg;
+
+	(void) next_remote(task, NULL);
+	/* if there were rows after all, they are lost by that */
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node %d was lost", task->node_id)));
+}
+
+void
+shoal_task_await(ShoalTask *task)
+{
+	ShoalRequest *req = task->req;
+
+	if (task->done || req == NULL)
+		return;
+	if (!shoal_remote_ready(req) &&
+		!shoal_again_try(task->call, task->node_id, do_await, &req))
+		return;
+	if (shoal_remote_has_failed(req))
+		(void) shoal_again_try(task->call, task->node_id, do_fail, task);
+}
+
 TupleTableSlot *
 shoal_task_stored(Tuplestorestate *store, TupleTableSlot *slot)
 {
@@ -243,7 +323,7 @@ shoal_task_next(ShoalTask *task, TupleTableSlot *slot)
 		row = shoal_task_stored(task->store, task->store_slot);
 	else if (task->run)
 		row = shoal_local_next(task->run);
-	else if (task->req && next_remote(task, slot))
+	else if (task->req && try_next_remote(task, slot))
 		return true;
 
 	if (row)

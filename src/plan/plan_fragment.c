@@ -161,6 +161,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	numbers = lappend_int(numbers, list_length(frag->params));
 	numbers = lappend_int(numbers, frag->only_primary);
 	numbers = lappend_int(numbers, frag->policies);
+	numbers = lappend_int(numbers, frag->is_volatile);
 
 	*exprs = list_concat(*exprs, frag->params);
 	result = list_make5(string_node(frag->text),
@@ -196,6 +197,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->locks_rows = list_nth_int(numbers, 7);
 	frag->only_primary = list_nth_int(numbers, 9);
 	frag->policies = list_nth_int(numbers, 10);
+	frag->is_volatile = list_nth_int(numbers, 11);
 	if (*nexprs == 0 && nparams == list_length(exprs))
 		frag->params = exprs;
 	else

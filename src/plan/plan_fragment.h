@@ -46,6 +46,7 @@ typedef struct ShoalFragment
 	bool		only_primary;	/* replicas will not do */
 	int			policies;		/* WITH queries at its start that are for the
 								 * node's policies, see plan_policy.c */
+	bool		is_volatile;	/* running it twice may not be the same */
 	Oid			run_as;			/* role whose rights count for its tables: the
 								 * owner of a view; InvalidOid: the current
 								 * user's */

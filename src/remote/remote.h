@@ -140,6 +140,9 @@ extern PGresult *shoal_remote_next(ShoalRequest *req);
 /* True if shoal_remote_next would not wait. */
 extern bool shoal_remote_ready(ShoalRequest *req);
 
+/* If it is ready: true if shoal_remote_next would raise an error. */
+extern bool shoal_remote_has_failed(ShoalRequest *req);
+
 /*
  * Waits until shoal_remote_next would not wait for one of the requests
  * (entries may be NULL) and returns its index.

@@ -190,6 +190,22 @@ shoal_remote_next(ShoalRequest *req)
 	return req->res;
 }
 
+bool
+shoal_remote_has_failed(ShoalRequest *req)
+{
+	ShoalConn  *conn = req->conn;
+
+	if (req->finished)
+		return false;
+	if (conn == NULL || conn->priv->active != req)
+		return true;
+	/* what had come before the connection was lost counts */
+	if (remote_step(conn))
+		return conn->priv->row == NULL &&
+			(conn->priv->error != NULL || conn->priv->lost);
+	return PQstatus(conn->pg) == CONNECTION_BAD;
+}
+
 void
 shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb, void *arg)
 {

@@ -101,6 +101,9 @@ extern void shoal_moment_take(ShoalConn *conn);
 /* Waits until all snapshots are taken, then closes the moment, if one is open. */
 extern void shoal_moment_close(void);
 
+/* The same without waiting, after an error; also if none is open. */
+extern void shoal_moment_abandon(void);
+
 /*
  * Opens a moment and takes snapshots on all nodes, in their transactions, for
  * several statements: shoal_moment_use makes a connection's next one use them,

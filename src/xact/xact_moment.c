@@ -318,6 +318,12 @@ shoal_moment_close(void)
 }
 
 void
+shoal_moment_abandon(void)
+{
+	close_moment();
+}
+
+void
 shoal_moment_use(ShoalConn *conn, uint64 moment)
 {
 	if (conn->xact_moment == moment)

@@ -14,6 +14,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/procarray.h"
@@ -149,6 +150,25 @@ without_part(List *names, const char *gid)
 	return names;
 }
 
+/* The same for what is prepared here. */
+static List *
+without_parts_here(List *names)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	if (SPI_execute("SELECT gid FROM pg_catalog.pg_prepared_xacts"
+					" WHERE database = pg_catalog.current_database()"
+					" AND gid LIKE 'shoal\\_%'", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read prepared transactions");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		names = without_part(names, SPI_getvalue(SPI_tuptable->vals[i],
+												 SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+	return names;
+}
+
 /*
  * Settles what is on a node; returns how many.  What is prepared there, by
  * whomever, is taken off the list.
@@ -272,8 +292,9 @@ xact_recover(bool *all)
 			records = foreach_delete_current(records, lc);
 	}
 	xact_record_delete(records);
-	if (*all && list_length(shoal_meta_nodes()) == list_length(shoal_meta_all_nodes()))
-		xact_seen_delete(seen);
+	if (seen != NIL && *all &&
+		list_length(shoal_meta_nodes()) == list_length(shoal_meta_all_nodes()))
+		xact_seen_delete(without_parts_here(seen));
 	return settled;
 }
 
