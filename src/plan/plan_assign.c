@@ -100,6 +100,22 @@ shoal_assign_any(List *targetlist)
 	return false;
 }
 
+static bool
+is_multi_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_MULTIEXPR)
+		return true;
+	return expression_tree_walker(node, is_multi_walker, context);
+}
+
+bool
+shoal_assign_is_multi(List *targetlist)
+{
+	return is_multi_walker((Node *) targetlist, NULL);
+}
+
 List *
 shoal_assign_split(List *targetlist)
 {

@@ -10,6 +10,9 @@
 /* Does any target of an INSERT or UPDATE set part of a column only? */
 extern bool shoal_assign_any(List *targetlist);
 
+/* Does one subquery set several columns? */
+extern bool shoal_assign_is_multi(List *targetlist);
+
 /*
  * The targets with one entry for each part of a column that is set, as the
  * deparser wants it.  Shares what it does not change.

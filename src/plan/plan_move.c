@@ -79,23 +79,13 @@ check_relation(Relation rel)
 	}
 }
 
-static bool
-has_multi_assignment(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_MULTIEXPR)
-		return true;
-	return expression_tree_walker(node, has_multi_assignment, context);
-}
-
 static void
 check_query(Query *query)
 {
 	Bitmapset  *returned = pull_varnos(NULL, (Node *) query->returningList);
 
 	if (shoal_assign_any(query->targetList) ||
-		has_multi_assignment((Node *) query->targetList, NULL))
+		shoal_assign_is_multi(query->targetList))
 		refuse("parts of columns, or several columns by one subquery, are set");
 	if (checkExprHasSubLink((Node *) query->returningList) ||
 		shoal_expr_returns_old_or_new((Node *) query->returningList) ||

@@ -37,6 +37,7 @@
 #include "utils/typcache.h"
 
 #include "base/base_compat.h"
+#include "plan/plan_assign.h"
 #include "plan/plan_check.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
@@ -61,23 +62,13 @@ typedef struct RowsContext
 } RowsContext;
 
 static bool
-is_multi_param(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_MULTIEXPR)
-		return true;
-	return expression_tree_walker(node, is_multi_param, context);
-}
-
-static bool
 can_split(Query *query, const char **why)
 {
 	if (query->commandType != CMD_UPDATE && query->commandType != CMD_DELETE)
 		return false;
 	if (shoal_check_any(query))
 		return false;
-	if (is_multi_param((Node *) query->targetList, NULL))
+	if (shoal_assign_is_multi(query->targetList))
 	{
 		*why = "several columns are set by one subquery";
 		return false;
