@@ -226,14 +226,20 @@ is_named_row(Node *node)
 	return false;
 }
 
-bool
-shoal_expr_is_table_of(Node *node)
+static bool
+is_own_function(Node *node, const char *name)
 {
 	FuncExpr   *func = (FuncExpr *) node;
 
-	return IsA(node, FuncExpr) && func->funcresulttype == REGCLASSOID &&
-		strcmp(get_func_name(func->funcid), "table_of") == 0 &&
+	return IsA(node, FuncExpr) && func->funcid >= FirstNormalObjectId &&
+		strcmp(get_func_name(func->funcid), name) == 0 &&
 		get_func_namespace(func->funcid) == get_namespace_oid("shoal", true);
+}
+
+bool
+shoal_expr_is_of_row(Node *node)
+{
+	return is_own_function(node, "table_of") || is_own_function(node, "has_left");
 }
 
 bool
@@ -242,7 +248,7 @@ shoal_expr_numbers_table(Node *node)
 	RelabelType *relabel = (RelabelType *) node;
 
 	return IsA(node, RelabelType) && relabel->resulttype == OIDOID &&
-		shoal_expr_is_table_of((Node *) relabel->arg);
+		is_own_function((Node *) relabel->arg, "table_of");
 }
 
 /* Which functions are looked for, apart from what becomes a parameter. */

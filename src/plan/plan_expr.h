@@ -28,8 +28,11 @@ extern bool shoal_expr_is_stuck(Node *node, bool volatile_too);
 /* Like contain_volatile_functions, without what becomes a parameter. */
 extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
 
-/* Is the node a call of shoal.table_of(), what a tableoid becomes? */
-extern bool shoal_expr_is_table_of(Node *node);
+/*
+ * Is the node a call of a function of ours that has to be made where the row
+ * is: shoal.table_of(), what a tableoid becomes, or shoal.has_left()?
+ */
+extern bool shoal_expr_is_of_row(Node *node);
 
 /*
  * Does the node take the value of a tableoid for a number?  Tables have other

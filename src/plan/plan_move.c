@@ -8,16 +8,21 @@
  * connection gets its INSERT after its DELETE, so a key that is freed by the
  * statement can be taken by it.
  *
+ * Rows leave a mark where they were (exec_leave.c), for others who wait for them.
+ *
  * It shows where something looks at single rows: triggers would fire for other
  * events, actions of foreign keys would think that the row is gone, and
  * policies have other conditions for each command.  Such tables are refused.
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
@@ -120,6 +125,36 @@ new_row(Query *query, Relation rel)
 	return row;
 }
 
+/* CASE WHEN shoal.has_left(tableoid, ctid) THEN the first column END */
+static void
+leave_marks(List *row, Index target)
+{
+	TargetEntry *first = linitial_node(TargetEntry, row);
+	Oid			argtypes[] = {OIDOID, TIDOID};
+	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
+												   makeString("has_left")),
+										2, argtypes, false);
+	CaseExpr   *result = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = (Expr *)
+		makeFuncExpr(funcid, BOOLOID,
+					 list_make2(makeVar(target, TableOidAttributeNumber, OIDOID,
+										-1, InvalidOid, 0),
+								makeVar(target, SelfItemPointerAttributeNumber,
+										TIDOID, -1, InvalidOid, 0)),
+					 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	when->result = first->expr;
+	when->location = -1;
+	result->casetype = exprType((Node *) first->expr);
+	result->casecollid = exprCollation((Node *) first->expr);
+	result->args = list_make1(when);
+	result->defresult = (Expr *) makeNullConst(result->casetype, -1,
+											   result->casecollid);
+	result->location = -1;
+	first->expr = (Expr *) result;
+}
+
 void
 shoal_move_split(Query *query, Query **removal, Query **insertion)
 {
@@ -151,5 +186,6 @@ shoal_move_split(Query *query, Query **removal, Query **insertion)
 	(*removal)->targetList = NIL;
 	foreach(lc, row)
 		((TargetEntry *) lfirst(lc))->resno = foreach_current_index(lc) + 1;
+	leave_marks(row, query->resultRelation);
 	(*removal)->returningList = row;
 }

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
 #include "plan/plan_text.h"
@@ -96,7 +97,7 @@ is_users_function(Oid funcid, void *context)
 static bool
 users_function_walker(Node *node, void *context)
 {
-	if (node == NULL)
+	if (node == NULL || shoal_expr_is_of_row(node))
 		return false;
 	if (IsA(node, CoerceToDomain) ||
 		check_functions_in_node(node, is_users_function, NULL))

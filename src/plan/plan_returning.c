@@ -17,11 +17,10 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_returning.h"
 
-/* A column; a tableoid leaves its node by name. */
 static bool
 is_column(Node *node)
 {
-	return IsA(node, Var) || shoal_expr_is_table_of(node);
+	return IsA(node, Var) || shoal_expr_is_of_row(node);
 }
 
 static bool

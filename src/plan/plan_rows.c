@@ -211,6 +211,20 @@ new_values(RowsContext *context)
 	return sql.data;
 }
 
+/* A function of ours, of system columns of the row. */
+static void
+append_call(StringInfo sql, RowsContext *context, FuncExpr *func)
+{
+	ListCell   *lc;
+
+	appendStringInfo(sql, "shoal.%s(", get_func_name(func->funcid));
+	foreach(lc, func->args)
+		appendStringInfo(sql, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "",
+						 TARGET,
+						 column_name(context, lfirst_node(Var, lc)->varattno));
+	appendStringInfoChar(sql, ')');
+}
+
 /* What nodes return for the columns of RETURNING; adds those of other tables. */
 static char *
 returned_columns(RowsContext *context, List *columns)
@@ -222,10 +236,14 @@ returned_columns(RowsContext *context, List *columns)
 	foreach(lc, columns)
 	{
 		Expr	   *column = ((TargetEntry *) lfirst(lc))->expr;
-		bool		is_table = shoal_expr_is_table_of((Node *) column);
-		Var		   *var = (Var *) (is_table ?
-								   linitial(((FuncExpr *) column)->args) : column);
+		Var		   *var = (Var *) column;
+		FuncExpr   *func = NULL;
 
+		if (shoal_expr_is_of_row((Node *) column))
+		{
+			func = (FuncExpr *) column;
+			var = linitial(func->args);
+		}
 		appendStringInfoString(&sql, sql.len ? ", " : " RETURNING ");
 		if (!IsA(var, Var))
 			appendStringInfoString(&sql, "1");
@@ -234,9 +252,11 @@ returned_columns(RowsContext *context, List *columns)
 							 add_column(context, copyObject(column), 0));
 		else if (var->varattno == 0)
 			appendStringInfoString(&sql, TARGET);
+		else if (func == NULL)
+			appendStringInfo(&sql, "%s.%s", TARGET,
+							 column_name(context, var->varattno));
 		else
-			appendStringInfo(&sql, is_table ? "shoal.table_of(%s.%s)" : "%s.%s",
-							 TARGET, column_name(context, var->varattno));
+			append_call(&sql, context, func);
 	}
 	return sql.data;
 }

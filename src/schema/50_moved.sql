@@ -5,6 +5,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_check_option';
 COMMENT ON FUNCTION shoal.check_option(bool, text) IS
 'internal: raises the error of a view WITH CHECK OPTION';
 
+-- not immutable, strictly; but it is called once for each row that a DELETE returns
+CREATE FUNCTION shoal.has_left(relation oid, line tid) RETURNS bool
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'shoal_has_left';
+COMMENT ON FUNCTION shoal.has_left(oid, tid) IS
+'internal: marks a row that this transaction has deleted as moved elsewhere';
+
 CREATE FUNCTION shoal.row_place(table_oid oid, line tid) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_row_place';
 COMMENT ON FUNCTION shoal.row_place(oid, tid) IS
