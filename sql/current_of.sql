@@ -125,7 +125,6 @@ INSERT INTO cur_text_d VALUES (NULL, 1);
 SELECT cur_error('SELECT * FROM cur_text_d WHERE k IS NULL', 'DELETE FROM cur_text_d WHERE CURRENT OF e');
 SELECT shoal.is_row('cur_p'::regclass, '(0,1)', 'x');
 SELECT shoal.is_row(c, '(0,1)', format('%s %s 0,2', node_id, c::oid)) FROM shoal.local_node, unnest('{cur_d,cur_d_pkey}'::regclass[]) c LIMIT 1;
-SELECT shoal.is_row(c, '(0,1)', format('%s %s 0,2', node_id, c::oid)) FROM shoal.local_node, unnest('{cur_d_pkey}'::regclass[]) c;
 SELECT shoal.is_row('cur_p'::regclass, '(0,1)', '99 1 0,2');
 SELECT * FROM cur_same() WHERE cur_same !~ 'text';
 
