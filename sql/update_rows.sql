@@ -164,6 +164,9 @@ SELECT tableoid::regclass, k FROM parts1 WHERE k = 3;
 INSERT INTO parts VALUES (20, 4) RETURNING tableoid::regclass;
 
 -- what is left
+CREATE TABLE ident (k int PRIMARY KEY, i int GENERATED ALWAYS AS IDENTITY);
+SELECT shoal.create_distributed_table('ident', 'k');
+UPDATE ident SET i = DEFAULT;
 CREATE TABLE nokey (a int);
 SELECT shoal.create_reference_table('nokey');
 UPDATE nokey SET a = plus(a, 1);

@@ -190,9 +190,9 @@ find_rows(RowsContext *context)
 	return sql.data;
 }
 
-/* "col = rows.c3, ..."; adds these columns. */
+/* "col = rows.c3, ..."; adds these columns.  NULL: nodes would not take that. */
 static char *
-new_values(RowsContext *context)
+new_values(RowsContext *context, const char **why)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -204,6 +204,12 @@ new_values(RowsContext *context)
 
 		if (tle->resjunk)
 			continue;
+		if (TupleDescAttr(RelationGetDescr(context->rel),
+						  tle->resno - 1)->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
+		{
+			*why = "an identity column that is always generated is set";
+			return NULL;
+		}
 		appendStringInfo(&sql, "%s%s = %s.c%d", sql.len ? ", " : "",
 						 column_name(context, tle->resno), ROWS,
 						 add_column(context, copyObject(tle->expr), 0));
@@ -312,14 +318,15 @@ describe(RowsContext *context, ShoalInsert *insert, List *columns,
 	bool		is_update = context->query->commandType == CMD_UPDATE;
 	Oid			relid = RelationGetRelid(context->rel);
 	char	   *condition = find_rows(context);
-	char	   *values = is_update ? new_values(context) : NULL;
+	char	   *values = is_update ? new_values(context, why) : NULL;
 	char	   *returning = returned_columns(context, columns);
 	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(context->rel)),
 												  RelationGetRelationName(context->rel));
 
 	if (condition == NULL)
 		*why = "the reference table has no primary key, by which nodes could find the rows";
-	if (condition == NULL || !are_sendable(context->columns))
+	if (condition == NULL || (is_update && values == NULL) ||
+		!are_sendable(context->columns))
 		return false;
 	insert->relid = relid;
 	insert->run_as = shoal_owner_to_write_as(context->query);
