@@ -51,4 +51,5 @@ my ($found, $numbers) = judge_history('without', 'lists', 'read committed');
 is(ShoalHistory::summary(grep { $_->{counts} && $_->{class} !~ /fractured|single|nonadjacent/ } @$found), '', 'shoal.consistent_reads = off: nothing wrong but reads');
 note('shoal.consistent_reads = off: found ', ShoalHistory::summary(@$found), ", $numbers");
 
+$cluster->no_leaks('at the end');
 done_testing();
