@@ -106,10 +106,14 @@ shoal_scope_mute_fragment(QueryDesc *desc)
 {
 	ShoalScope	scope;
 	bool		whole;
+	bool		any = false;
 	ListCell   *lc;
 
-	if (desc->estate->es_opened_result_relations == NIL ||
-		!shoal_scope_parse(desc->sourceText, &scope))
+	foreach(lc, desc->estate->es_opened_result_relations)
+		any |= shoal_scope_has_triggers(((ResultRelInfo *) lfirst(lc))->ri_TrigDesc,
+										SHOAL_EVENT_INSERT | SHOAL_EVENT_UPDATE |
+										SHOAL_EVENT_DELETE);
+	if (!any || !shoal_scope_parse(desc->sourceText, &scope))
 		return;
 	/* of a reference table: on the statement's own node */
 	whole = scope.local ? shoal_origin == 0 :
