@@ -30,7 +30,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
-#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "rewrite/rowsecurity.h"
@@ -39,6 +38,7 @@
 
 #include "base/base_compat.h"
 #include "plan/plan_check.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
 
 PG_FUNCTION_INFO_V1(shoal_check_option);
@@ -78,9 +78,7 @@ static Expr *
 make_check(const WithCheckOption *check)
 {
 	Oid			argtypes[2] = {BOOLOID, TEXTOID};
-	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
-												   makeString("check_option")),
-										2, argtypes, false);
+	Oid			funcid = shoal_expr_own_function("check_option", 2, argtypes);
 	Const	   *view = makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
 								 CStringGetTextDatum(check->relname), false,
 								 false);

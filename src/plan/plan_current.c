@@ -25,7 +25,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -33,24 +32,9 @@
 #include "base/base_compat.h"
 #include "plan/plan_current.h"
 #include "plan/plan_direct.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_part.h"
 #include "plan/plan_text.h"
-
-static Oid
-find_function(const char *name, int nargs, const Oid *argtypes)
-{
-	return LookupFuncName(list_make2(makeString("shoal"),
-									 makeString(pstrdup(name))),
-						  nargs, argtypes, false);
-}
-
-static Var *
-system_column(int varno, AttrNumber attno)
-{
-	return makeVar(varno, attno,
-				   attno == TableOidAttributeNumber ? OIDOID : TIDOID, -1,
-				   InvalidOid, 0);
-}
 
 /* ---- the cursor ---- */
 
@@ -101,22 +85,11 @@ make_place(int varno)
 {
 	Oid			argtypes[2] = {OIDOID, TIDOID};
 
-	return (Expr *) makeFuncExpr(find_function("row_place", 2, argtypes), TEXTOID,
-								 list_make2(system_column(varno, TableOidAttributeNumber),
-											system_column(varno, SelfItemPointerAttributeNumber)),
+	return (Expr *) makeFuncExpr(shoal_expr_own_function("row_place", 2, argtypes), TEXTOID,
+								 list_make2(shoal_expr_column(InvalidOid, varno, TableOidAttributeNumber),
+											shoal_expr_column(InvalidOid, varno, SelfItemPointerAttributeNumber)),
 								 DEFAULT_COLLATION_OID, InvalidOid,
 								 COERCE_EXPLICIT_CALL);
-}
-
-static Expr *
-make_key(RangeTblEntry *rte, int varno, AttrNumber attno)
-{
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	get_atttypetypmodcoll(rte->relid, attno, &type, &typmod, &collation);
-	return (Expr *) makeVar(varno, attno, type, typmod, collation, 0);
 }
 
 static void
@@ -143,7 +116,7 @@ shoal_current_plan(Query *query, const ShoalShape *whole, int cursor_options)
 
 	add_column(shown, make_place(varno), 0);
 	for (int i = 0; i < table->nkeys; i++)
-		add_column(shown, make_key(rte, varno, table->keyattr[i]), i + 1);
+		add_column(shown, (Expr *) shoal_expr_column(rte->relid, varno, table->keyattr[i]), i + 1);
 	frag = shoal_text_compile(shown, whole);
 	frag->way = whole->single ? "router" : "push";
 	frag->only_primary = true;
@@ -209,7 +182,7 @@ make_value(CurrentOfExpr *current, Oid relid, int number, Oid type,
 	Oid			argtypes[4] = {TEXTOID, OIDOID, INT4OID, ANYELEMENTOID};
 
 	return (Expr *)
-		makeFuncExpr(find_function("cursor_row", 4, argtypes), type,
+		makeFuncExpr(shoal_expr_own_function("cursor_row", 4, argtypes), type,
 					 list_make4(cursor_name(current),
 								makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
 										  ObjectIdGetDatum(relid), false, true),
@@ -256,9 +229,9 @@ make_is_row(int varno, Expr *place)
 {
 	Oid			argtypes[3] = {OIDOID, TIDOID, TEXTOID};
 
-	return (Expr *) makeFuncExpr(find_function("is_row", 3, argtypes), BOOLOID,
-								 list_make3(system_column(varno, TableOidAttributeNumber),
-											system_column(varno, SelfItemPointerAttributeNumber),
+	return (Expr *) makeFuncExpr(shoal_expr_own_function("is_row", 3, argtypes), BOOLOID,
+								 list_make3(shoal_expr_column(InvalidOid, varno, TableOidAttributeNumber),
+											shoal_expr_column(InvalidOid, varno, SelfItemPointerAttributeNumber),
 											place),
 								 InvalidOid, DEFAULT_COLLATION_OID,
 								 COERCE_EXPLICIT_CALL);
@@ -299,7 +272,7 @@ shoal_current_replace(Query *query, const ShoalTable *table)
 	current_of_walker((Node *) query->jointree, &context.current);
 	for (int i = 0; i < table->nkeys; i++)
 	{
-		Expr	   *key = make_key(rte, varno, table->keyattr[i]);
+		Expr	   *key = (Expr *) shoal_expr_column(rte->relid, varno, table->keyattr[i]);
 		Expr	   *value = make_value(context.current, table->relid, i + 1,
 									   exprType((Node *) key),
 									   exprTypmod((Node *) key),
@@ -331,7 +304,7 @@ bool
 shoal_current_is_replaced(Query *query)
 {
 	Oid			argtypes[3] = {OIDOID, TIDOID, TEXTOID};
-	Oid			funcid = find_function("is_row", 3, argtypes);
+	Oid			funcid = shoal_expr_own_function("is_row", 3, argtypes);
 
 	return is_row_walker((Node *) query->jointree, &funcid);
 }

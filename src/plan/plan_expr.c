@@ -13,13 +13,16 @@
 
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/heap.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -224,6 +227,28 @@ is_named_row(Node *node)
 			return true;
 	}
 	return false;
+}
+
+Oid
+shoal_expr_own_function(const char *name, int nargs, const Oid *argtypes)
+{
+	return LookupFuncName(list_make2(makeString("shoal"),
+									 makeString(pstrdup(name))),
+						  nargs, argtypes, false);
+}
+
+Var *
+shoal_expr_column(Oid relid, int varno, AttrNumber attno)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (attno < 0)
+		return makeVar(varno, attno, SystemAttributeDefinition(attno)->atttypid,
+					   -1, InvalidOid, 0);
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	return makeVar(varno, attno, type, typmod, collation, 0);
 }
 
 static bool

@@ -28,6 +28,13 @@ extern bool shoal_expr_is_stuck(Node *node, bool volatile_too);
 /* Like contain_volatile_functions, without what becomes a parameter. */
 extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
 
+/* A function in schema shoal. */
+extern Oid	shoal_expr_own_function(const char *name, int nargs,
+									const Oid *argtypes);
+
+/* A column of a table, or a system column, as entry varno's. */
+extern Var *shoal_expr_column(Oid relid, int varno, AttrNumber attno);
+
 /*
  * Is the node a call of a function of ours that has to be made where the row
  * is: shoal.table_of(), what a tableoid becomes, or shoal.has_left()?

@@ -416,15 +416,10 @@ find_columns(ShoalLeaf *leaf)
 Var *
 shoal_leaf_column(ShoalLeaf *leaf, int attno)
 {
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
 	if (leaf->subquery)
 		return makeVarFromTargetEntry(1, list_nth(leaf->subquery->targetList,
 												  attno - 1));
-	get_atttypetypmodcoll(leaf->saved.relid, attno, &type, &typmod, &collation);
-	return makeVar(1, attno, type, typmod, collation, 0);
+	return shoal_expr_column(leaf->saved.relid, 1, attno);
 }
 
 /* The columns that travel, the key first. */

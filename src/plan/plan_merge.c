@@ -17,7 +17,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_func.h"
 #include "rewrite/rewriteManip.h"
 
 #include "base/base_compat.h"
@@ -184,9 +183,7 @@ shoal_merge_restrict(Query *query, const ShoalTable *table)
 		if (!shoal_merge_is_not_matched(action))
 			continue;
 		/* the scope puts the shards in */
-		here = makeFuncExpr(LookupFuncName(list_make2(makeString("shoal"),
-													  makeString("is_here")),
-										   lengthof(argtypes), argtypes, false),
+		here = makeFuncExpr(shoal_expr_own_function("is_here", lengthof(argtypes), argtypes),
 							BOOLOID,
 							list_make3(name, key, makeNullConst(INT4ARRAYOID, -1, InvalidOid)),
 							InvalidOid, exprCollation(key), COERCE_EXPLICIT_CALL);

@@ -22,7 +22,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
@@ -131,18 +130,14 @@ leave_marks(List *row, Index target)
 {
 	TargetEntry *first = linitial_node(TargetEntry, row);
 	Oid			argtypes[] = {OIDOID, TIDOID};
-	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
-												   makeString("has_left")),
-										2, argtypes, false);
+	Oid			funcid = shoal_expr_own_function("has_left", 2, argtypes);
 	CaseExpr   *result = makeNode(CaseExpr);
 	CaseWhen   *when = makeNode(CaseWhen);
 
 	when->expr = (Expr *)
 		makeFuncExpr(funcid, BOOLOID,
-					 list_make2(makeVar(target, TableOidAttributeNumber, OIDOID,
-										-1, InvalidOid, 0),
-								makeVar(target, SelfItemPointerAttributeNumber,
-										TIDOID, -1, InvalidOid, 0)),
+					 list_make2(shoal_expr_column(InvalidOid, target, TableOidAttributeNumber),
+								shoal_expr_column(InvalidOid, target, SelfItemPointerAttributeNumber)),
 					 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	when->result = first->expr;
 	when->location = -1;

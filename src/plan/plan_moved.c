@@ -31,7 +31,6 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
-#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -114,9 +113,7 @@ make_rows_rte(ShoalMove *move)
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	RangeTblFunction *function = makeNode(RangeTblFunction);
 	Oid			argtypes[1] = {TEXTOID};
-	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
-												   makeString("moved_rows")),
-										1, argtypes, false);
+	Oid			funcid = shoal_expr_own_function("moved_rows", 1, argtypes);
 	ListCell   *lc;
 
 	rte->rtekind = RTE_FUNCTION;

@@ -92,15 +92,8 @@ add_column(RowsContext *context, Expr *expr, int attnum)
 static Expr *
 make_column(RowsContext *context, AttrNumber attno)
 {
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	if (attno == SelfItemPointerAttributeNumber)
-		return (Expr *) makeVar(context->target, attno, TIDOID, -1, InvalidOid, 0);
-	get_atttypetypmodcoll(RelationGetRelid(context->rel), attno, &type, &typmod,
-						  &collation);
-	return (Expr *) makeVar(context->target, attno, type, typmod, collation, 0);
+	return (Expr *) shoal_expr_column(RelationGetRelid(context->rel),
+									  context->target, attno);
 }
 
 static const char *
@@ -180,10 +173,7 @@ find_rows(RowsContext *context)
 		appendStringInfo(&sql, "shoal.table_of(%s.tableoid) OPERATOR(pg_catalog.=) %s.c%d AND ",
 						 TARGET, ROWS,
 						 add_column(context,
-									shoal_tableoid_column(makeVar(context->target,
-																  TableOidAttributeNumber,
-																  OIDOID, -1,
-																  InvalidOid, 0)), 0));
+									shoal_tableoid_column((Var *) make_column(context, TableOidAttributeNumber)), 0));
 	appendStringInfo(&sql, "%s.ctid OPERATOR(pg_catalog.=) %s.c%d", TARGET, ROWS,
 					 add_column(context,
 								make_column(context, SelfItemPointerAttributeNumber), 0));

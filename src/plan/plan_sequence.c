@@ -14,12 +14,12 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_func.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_sequence.h"
 #include "xact/xact_health.h"
 
@@ -42,9 +42,7 @@ cluster_nextval(Node *sequence)
 	Oid			argtype = REGCLASSOID;
 	Oid			function;
 
-	function = LookupFuncName(list_make2(makeString("shoal"),
-										 makeString("cluster_nextval")),
-							  1, &argtype, false);
+	function = shoal_expr_own_function("cluster_nextval", 1, &argtype);
 	return (Node *) makeFuncExpr(function, INT8OID, list_make1(sequence),
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
@@ -56,9 +54,7 @@ cluster_setval(List *args)
 	Oid			argtypes[] = {REGCLASSOID, INT8OID, BOOLOID};
 	Oid			function;
 
-	function = LookupFuncName(list_make2(makeString("shoal"),
-										 makeString("cluster_setval")),
-							  lengthof(argtypes), argtypes, false);
+	function = shoal_expr_own_function("cluster_setval", lengthof(argtypes), argtypes);
 	if (list_length(args) < lengthof(argtypes))
 		args = lappend(args, makeBoolConst(true, false));
 	return (Node *) makeFuncExpr(function, INT8OID, args, InvalidOid,

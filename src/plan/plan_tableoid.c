@@ -16,11 +16,11 @@
 #include "catalog/pg_type_d.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_tableoid.h"
 
 typedef struct TableoidContext
@@ -40,9 +40,7 @@ Expr *
 shoal_tableoid_column(Var *var)
 {
 	Oid			argtypes[] = {OIDOID};
-	Oid			funcid = LookupFuncName(list_make2(makeString("shoal"),
-												   makeString("table_of")),
-										1, argtypes, false);
+	Oid			funcid = shoal_expr_own_function("table_of", 1, argtypes);
 
 	return (Expr *) makeFuncExpr(funcid, REGCLASSOID, list_make1(copyObject(var)),
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);

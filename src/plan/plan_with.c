@@ -23,7 +23,6 @@
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_func.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
@@ -209,9 +208,7 @@ make_rows_query(CommonTableExpr *cte, int number)
 				 errmsg("columns of WITH query \"%s\" cannot be read over several nodes",
 						cte->ctename),
 				 errhint("Leave out columns of type record.")));
-	call = makeFuncExpr(LookupFuncName(list_make2(makeString("shoal"),
-												  makeString("written_rows")),
-									   1, argtypes, false),
+	call = makeFuncExpr(shoal_expr_own_function("written_rows", 1, argtypes),
 						RECORDOID,
 						list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 											 Int32GetDatum(number), false, true)),
