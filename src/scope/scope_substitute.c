@@ -192,26 +192,14 @@ sets_key(List *targets, const ShoalTable *table)
 static bool
 fires_statement_triggers(Query *query, Oid relid)
 {
+	int			events = shoal_scope_events(query->commandType,
+											query->onConflict &&
+											query->onConflict->action == ONCONFLICT_UPDATE,
+											query->mergeActionList);
 	Relation	rel = table_open(relid, NoLock);
-	TriggerDesc *triggers = rel->trigdesc;
-	bool		fires = false;
-	bool		inserts = query->commandType == CMD_INSERT;
-	bool		updates = query->commandType == CMD_UPDATE ||
-		(query->onConflict != NULL &&
-		 query->onConflict->action == ONCONFLICT_UPDATE);
+	bool		fires = shoal_scope_has_triggers(rel->trigdesc, events) ||
+		shoal_scope_is_transitional(rel->trigdesc, events);
 
-	if (triggers != NULL)
-		fires = (inserts && (triggers->trig_insert_before_statement ||
-							 triggers->trig_insert_after_statement ||
-							 triggers->trig_insert_new_table)) ||
-			(updates && (triggers->trig_update_before_statement ||
-						 triggers->trig_update_after_statement ||
-						 triggers->trig_update_old_table ||
-						 triggers->trig_update_new_table)) ||
-			(query->commandType == CMD_DELETE &&
-			 (triggers->trig_delete_before_statement ||
-			  triggers->trig_delete_after_statement ||
-			  triggers->trig_delete_old_table));
 	table_close(rel, NoLock);
 	return fires;
 }
