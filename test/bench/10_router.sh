@@ -4,11 +4,12 @@
 
 figure router_select '>=0.52' router_throughput router_select
 figure router_select_cpu '<=2.40' router_cpu router_select
-figure router_select_limit - router_limit router_select
+figure router_select_limit - router_limit tps router_select
+figure router_select_cpu_limit - router_limit cpu router_select
 figure router_insert '>=0.60' router_throughput router_insert
-figure router_insert_limit - router_limit router_insert
+figure router_insert_limit - router_limit tps router_insert
 figure router_update '>=0.60' router_throughput router_update
-figure router_update_limit - router_limit router_update
+figure router_update_limit - router_limit tps router_update
 figure first_query '<=2.20' first_query
 
 tenants=64
@@ -25,12 +26,12 @@ router_tables()
 			ON s.table_name = 'kv'::regclass AND s.shard = shoal.shard_of('kv', t) AND s.node_id = 2
 		GROUP BY 2 ORDER BY 1 LIMIT 8" >"$work/tenants" || return 1
 	[ -s "$work/tenants" ] || return 1
-	router_scripts router_select '\set id random(1, 5000)
-SELECT value, filler FROM TABLE WHERE tenant = :tenant AND id = :id;'
-	router_scripts router_insert '\set id random(100000, 9000000000000000000)
-INSERT INTO TABLE VALUES (:tenant, :id, 1, '"'$(printf 'x%.0s' {1..80})'"');'
-	router_scripts router_update '\set id random(1, 5000)
-UPDATE TABLE SET value = value + 1 WHERE tenant = :tenant AND id = :id;'
+	router_scripts router_select '1, 5000' \
+		'SELECT value, filler FROM TABLE WHERE tenant = :tenant AND id = :id'
+	router_scripts router_insert '100000, 9000000000000000000' \
+		"INSERT INTO TABLE VALUES (:tenant, :id, 1, '$(printf 'x%.0s' {1..80})')"
+	router_scripts router_update '1, 5000' \
+		'UPDATE TABLE SET value = value + 1 WHERE tenant = :tenant AND id = :id'
 }
 
 # router_fill: the rows that there are before every benchmark
@@ -42,15 +43,21 @@ router_fill()
 		both "VACUUM ANALYZE kv"
 }
 
-# router_scripts NAME TEXT: pgbench scripts NAME.shoal.N and NAME.direct.N, one
-# for each of the tenants; TABLE in the text is the table.
+# router_scripts NAME RANGE STATEMENT: pgbench scripts NAME.shoal.N, NAME.direct.N
+# and NAME.forward.N (for forward.c), one for each of the tenants; RANGE is that of
+# the ids, TABLE in the statement is the table
 router_scripts()
 {
-	local tenant partition n=0
+	local tenant partition head forwarded n=0
+	local node="host=127.0.0.1 port=$((base + 1)) dbname=shoal user=postgres"
 	while IFS='|' read -r tenant partition; do
 		n=$((n + 1))
-		script "$1.shoal.$n" "\\set tenant $tenant"$'\n'"${2//TABLE/kv}"
-		script "$1.direct.$n" "\\set tenant $tenant"$'\n'"${2//TABLE/$partition}"
+		head="\\set tenant $tenant"$'\n'"\\set id random($2)"$'\n'
+		script "$1.shoal.$n" "$head${3//TABLE/kv};"
+		script "$1.direct.$n" "$head${3//TABLE/$partition};"
+		forwarded=${3//TABLE/$partition}
+		forwarded=${forwarded//:tenant/\$1}
+		script "$1.forward.$n" "${head}SELECT forward('$node', \$\$${forwarded//:id/\$2}\$\$, :tenant, :id);"
 	done <"$work/tenants"
 }
 
@@ -95,9 +102,20 @@ start_relay()
 	sleep 0.5
 }
 
-# router_limit SCRIPT: what is left of direct's throughput when each message
-# goes through one more process, which does nothing with it
-router_limit() { router_check && once start_relay && router_compare relay "$1" direct; }
+start_forward()
+{
+	build_forward && sql plain "CREATE FUNCTION forward(text, text, int, bigint) RETURNS void
+		LANGUAGE C AS '$work/forward.so'"
+}
+
+# router_limit MEASUREMENT SCRIPT: what is left when a backend passes
+# statements on and does nothing else
+router_limit()
+{
+	router_check && once start_forward || return 1
+	compare "$1 prepared plain $2.forward" "$1 prepared node1 $2.direct" || return 1
+	[ "$2" = router_select ] || router_fill
+}
 
 first_query()
 {

@@ -71,17 +71,7 @@ PREPARE TRANSACTION 'bench_$2';
 COMMIT PREPARED 'bench_$2';"
 }
 
-# transactions_half_tps NODE: of all clients together
-transactions_half_tps()
-{
-	local i
-	for i in $(seq "$clients"); do
-		at "$1" "$BINDIR/pgbench" -n -M prepared -f "$work/half.$1.$i" -c 1 -T "$seconds" 2>/dev/null |
-			awk '/^tps = / && !n++ { print $3 }' >"$work/half_rate.$1.$i" &
-	done
-	wait
-	cat "$work"/half_rate."$1".* | awk '{ sum += $1 } END { print sum }'
-}
+transactions_half_tps() { each_tps "$1" "half.$1"; }
 
 # The limits: what is left when each message goes through one more process that
 # does nothing with it; and what both nodes do at once, without a coordinator

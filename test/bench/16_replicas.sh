@@ -2,7 +2,9 @@
 # shard and on one without; and how fast shards move while they are written to.
 
 figure replica_insert '>=0.45' replicas_throughput insert
+figure replica_insert_limit - replicas_limit insert
 figure replica_update '>=0.45' replicas_throughput update
+figure replica_update_limit - replicas_limit update
 figure replica_copy '>=0.50' replicas_copy
 figure move_shard '>=0.40' replicas_move
 figure move_pause '<=200' replicas_pause
@@ -38,6 +40,46 @@ replicas_throughput()
 {
 	once replicas_tables && compare "tps prepared coord $1_mirrored" "tps prepared coord $1_single" &&
 		replicas_equal
+}
+
+# replicas_bare: the same table on both nodes, in databases without Shoal: one
+# whose rows forward.c writes on the other node, too, and one for itself
+replicas_bare()
+{
+	local side table node="host=127.0.0.1 port=$((base + 2)) dbname=bare user=postgres"
+	build_forward || return 1
+	for side in node1 node2; do
+		sql "$side" 'CREATE DATABASE bare' || return 1
+		for table in single mirrored; do
+			sql "$side:bare" "CREATE TABLE $table (id bigint PRIMARY KEY, value int, filler text);
+				INSERT INTO $table SELECT i, 0, repeat('x', 80) FROM generate_series(1, 200000) i" &&
+				sql "$side:bare" "VACUUM ANALYZE $table" || return 1
+		done
+	done
+	sql node1:bare "CREATE TABLE record (name text);
+		CREATE FUNCTION forward_row() RETURNS trigger LANGUAGE C AS '$work/forward.so';
+		CREATE TRIGGER updated AFTER UPDATE ON mirrored FOR EACH ROW EXECUTE FUNCTION
+			forward_row('$node', 'UPDATE mirrored SET value = \$2 WHERE id = \$1');
+		CREATE TRIGGER inserted AFTER INSERT ON mirrored FOR EACH ROW EXECUTE FUNCTION
+			forward_row('$node', 'INSERT INTO mirrored VALUES (\$1, \$2, repeat(''y'', 80))')"
+}
+
+# replicas_least SCRIPT: transactions per second if a statement took what it
+# takes without replicas, and what forward.c adds to it on two servers
+replicas_least()
+{
+	local without single both
+	without=$(tps prepared coord "$1_single") && single=$(tps prepared node1:bare "$1_single") &&
+		both=$(tps prepared node1:bare "$1_mirrored") || return 1
+	awk -v a="$without" -v b="$both" -v c="$single" 'BEGIN { print 1 / (1 / a + 1 / b - 1 / c) }'
+}
+
+# replicas_limit SCRIPT
+replicas_limit()
+{
+	once replicas_tables && once replicas_bare &&
+		compare "replicas_least $1" "tps prepared coord $1_single" &&
+		same node1:bare node2:bare "$(rows_of mirrored)"
 }
 
 # replicas_load TABLE: rows per second

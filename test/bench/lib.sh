@@ -92,6 +92,14 @@ partitions()
 # script NAME TEXT: a file of SQL, for psql or pgbench
 script() { printf '%s\n' "$2" >"$work/$1"; }
 
+# build_forward: forward.c as $work/forward.so, where servers can read it
+build_forward()
+{
+	local pg_config=${PG_CONFIG:-pg_config}
+	${CC:-cc} -O2 -shared -fPIC -I"$("$pg_config" --includedir-server)" -I"$("$pg_config" --includedir)" \
+		-o "$work/forward.so" "$here/forward.c" -lpq && chmod a+rx "$work" && chmod a+r "$work/forward.so"
+}
+
 #
 # Checks
 #
@@ -158,6 +166,19 @@ run_script()
 
 # tps MODE SIDE SCRIPT: transactions per second of all clients
 tps() { run_script "$1" "$clients" "$seconds" "$2" "$3" && bench_tps; }
+
+# each_tps SIDE SCRIPT: prepared, of all clients, of which each has a script
+# SCRIPT.N of its own
+each_tps()
+{
+	local i
+	for i in $(seq "$clients"); do
+		at "$1" "$BINDIR/pgbench" -n -M prepared -f "$work/$2.$i" -c 1 -T "$seconds" 2>/dev/null |
+			awk '/^tps = / && !n++ { print $3 }' >"$work/rate.$1.$i" &
+	done
+	wait
+	cat "$work"/rate."$1".* | awk '{ sum += $1 } END { print sum }'
+}
 
 # latency MODE SIDE SCRIPT [OPTION]: milliseconds per transaction of one client
 latency() { run_script "$1" 1 $(((seconds + 2) / 3)) "$2" "$3" $4 && bench_tps | awk '{ print 1000 / $1 }'; }
