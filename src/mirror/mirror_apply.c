@@ -30,6 +30,7 @@
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "port/pg_bswap.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -358,6 +359,9 @@ open_target(Reader *reader, int group_id, int shard)
 	target->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->result, target->rel, 0, NULL, 0);
 	target->result->ri_TrigDesc = NULL;
+	/* the primary has looked whether rows belong here */
+	target->result->ri_PartitionCheckExpr =
+		ExecPrepareCheck(list_make1(makeBoolConst(true, false)), target->estate);
 	ExecOpenIndices(target->result, target->lenient);
 	if (target->lenient)
 		find_constraints(target);

@@ -22,59 +22,90 @@
 #include "remote/remote.h"
 #include "remote/remote_private.h"
 
-/* Sends each command of a NUL-separated list; returns how many, -1 if lost. */
-static int
-send_commands(ShoalConn *conn, StringInfo list)
-{
-	int			n = 0;
-
-	for (int at = 0; at < list->len; at += strlen(list->data + at) + 1)
-	{
-		if (!PQsendQueryParams(conn->pg, list->data + at, 0, NULL, NULL, NULL,
-							   NULL, 0))
-			return -1;
-		n++;
-	}
-	resetStringInfo(list);
-	return n;
-}
-
-/* Sends the queued call; prepares it for the next time if need be. */
+/*
+ * Sends a command that goes ahead, by its prepared statement if it has one; if
+ * that is not prepared yet, it is for the next time.
+ */
 static bool
-send_call(ShoalConn *conn)
+send_prepared(ShoalConn *conn, const char *sql, const ShoalParams *params)
 {
 	ShoalConnPrivate *priv = conn->priv;
-	bool		bytes = priv->call_data != NULL;
-	int			n = bytes ? 1 : 2;
-	Oid			types[] = {bytes ? BYTEAOID : INT8OID, INT8OID};
-	const char *values[] = {bytes ? priv->call_data : priv->call_values[0],
-	priv->call_values[1]};
-	int			lengths[] = {priv->call_len, 0};
-	int			formats[] = {bytes ? 1 : 0, 0};
-	ShoalParams params = {n, types, (char **) values, lengths, formats};
+	const char *const *values = (const char *const *) params->values;
 	RemoteStatement *stmt = NULL;
 	char		name[32];
 	bool		ok;
 
 	/* what is prepared now must not fall to a DEALLOCATE ALL that still waits */
 	if (priv->deallocate.len == 0)
-		stmt = remote_statement_get(conn, priv->call, &params);
+		stmt = remote_statement_get(conn, sql, params);
 	if (stmt)
 		snprintf(name, sizeof(name), "shoal_%d", stmt->number);
-	if (stmt && stmt->prepared)
-		ok = PQsendQueryPrepared(conn->pg, name, n, values, lengths, formats, 0);
-	else
-		ok = PQsendQueryParams(conn->pg, priv->call, n, types, values, lengths,
-							   formats, 0);
 	priv->ahead++;
-	if (ok && stmt && !stmt->prepared)
+	if (stmt && stmt->prepared)
+		return PQsendQueryPrepared(conn->pg, name, params->n, values,
+								   params->lengths, params->formats, 0);
+	ok = PQsendQueryParams(conn->pg, sql, params->n, params->types, values,
+						   params->lengths, params->formats, 0);
+	if (ok && stmt && !remote_statement_is_preparing(conn, stmt))
 	{
-		ok = PQsendPrepare(conn->pg, name, priv->call, n, types);
-		priv->preparing_call = stmt;
+		MemoryContext old = MemoryContextSwitchTo(priv->context);
+
+		priv->preparing_ahead = lappend(priv->preparing_ahead, stmt);
+		MemoryContextSwitchTo(old);
 		priv->ahead++;
+		ok = PQsendPrepare(conn->pg, name, sql, params->n, params->types);
 	}
-	priv->call = NULL;
 	return ok;
+}
+
+/* Whether a command comes again and again, as it is. */
+static bool
+is_common(const char *sql)
+{
+	return strncmp(sql, "BEGIN", 5) == 0 || strncmp(sql, "SAVEPOINT", 9) == 0 ||
+		strncmp(sql, "RELEASE", 7) == 0;
+}
+
+/* Sends each command of a NUL-separated list; false if the connection is lost. */
+static bool
+send_commands(ShoalConn *conn, StringInfo list)
+{
+	static const ShoalParams none = {0};
+
+	for (int at = 0; at < list->len; at += strlen(list->data + at) + 1)
+	{
+		const char *sql = list->data + at;
+
+		if (is_common(sql))
+		{
+			if (!send_prepared(conn, sql, &none))
+				return false;
+			continue;
+		}
+		if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0))
+			return false;
+		conn->priv->ahead++;
+	}
+	resetStringInfo(list);
+	return true;
+}
+
+/* Sends the queued call. */
+static bool
+send_call(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	bool		bytes = priv->call_data != NULL;
+	Oid			types[] = {bytes ? BYTEAOID : INT8OID, INT8OID};
+	const char *values[] = {bytes ? priv->call_data : priv->call_values[0],
+	priv->call_values[1]};
+	int			lengths[] = {priv->call_len, 0};
+	int			formats[] = {bytes ? 1 : 0, 0};
+	ShoalParams params = {bytes ? 1 : 2, types, (char **) values, lengths, formats};
+	const char *sql = priv->call;
+
+	priv->call = NULL;
+	return send_prepared(conn, sql, &params);
 }
 
 static bool
@@ -83,7 +114,6 @@ send_ahead(ShoalConn *conn, int flags)
 	ShoalConnPrivate *priv = conn->priv;
 	const char *settings = NULL;
 	bool		alone;
-	int			n;
 
 	/* a node in an error state takes nothing but the statement (ROLLBACK) */
 	if (PQtransactionStatus(conn->pg) == PQTRANS_INERROR)
@@ -94,19 +124,11 @@ send_ahead(ShoalConn *conn, int flags)
 	alone = (flags & REMOTE_SEND_BARE) &&
 		(priv->call == NULL || priv->call_data == NULL);
 
-	if (priv->pending.len > 0)
-	{
-		if ((n = send_commands(conn, &priv->pending)) < 0)
-			return false;
-		priv->ahead += n;
-	}
+	if (!send_commands(conn, &priv->pending))
+		return false;
 	/* ahead of the call: what that prepares must not go with the others */
-	if (priv->deallocate.len > 0 && !alone)
-	{
-		if ((n = send_commands(conn, &priv->deallocate)) < 0)
-			return false;
-		priv->ahead += n;
-	}
+	if (!alone && !send_commands(conn, &priv->deallocate))
+		return false;
 	if (priv->call != NULL && !alone && !send_call(conn))
 		return false;
 	if (settings != NULL)
@@ -136,10 +158,11 @@ send_statement(ShoalConn *conn, const char *sql, const ShoalParams *params,
 	/* shoal_remote_settle has looked */
 	if ((flags & SHOAL_SEND_CACHE) && !(flags & SHOAL_SEND_HELD))
 		remote_statement_look();
-	if (flags & SHOAL_SEND_CACHE)
-		stmt = remote_statement_get(conn, sql, params);
 	if (!send_ahead(conn, flags))
 		return false;
+	/* after what goes ahead, which may need the place of another */
+	if ((flags & SHOAL_SEND_CACHE) && priv->deallocate.len == 0)
+		stmt = remote_statement_get(conn, sql, params);
 	if (stmt == NULL)
 		return PQsendQueryParams(conn->pg, sql, n, types, values, lengths,
 								 formats, binary);
@@ -147,6 +170,7 @@ send_statement(ShoalConn *conn, const char *sql, const ShoalParams *params,
 	snprintf(name, sizeof(name), "shoal_%d", stmt->number);
 	if (!stmt->prepared)
 	{
+		Assert(!remote_statement_is_preparing(conn, stmt));
 		if (!PQsendPrepare(conn->pg, name, sql, n, types))
 			return false;
 		priv->preparing = stmt;
@@ -172,7 +196,7 @@ remote_launch(ShoalConn *conn, const char *sql, const ShoalParams *params,
 
 	priv->ahead = 0;
 	priv->preparing = NULL;
-	priv->preparing_call = NULL;
+	priv->preparing_ahead = NIL;
 	if (!send_statement(conn, sql, params, flags))
 		return false;
 	/* libpq wants to be told while the statement is the next to be answered */
@@ -245,11 +269,11 @@ end_group(ShoalConn *conn)
 		priv->preparing = NULL;
 		remote_statement_drop(conn, stmt);
 	}
-	if (priv->preparing_call)
+	while (priv->preparing_ahead != NIL)
 	{
-		RemoteStatement *stmt = priv->preparing_call;
+		RemoteStatement *stmt = llast(priv->preparing_ahead);
 
-		priv->preparing_call = NULL;
+		priv->preparing_ahead = list_delete_last(priv->preparing_ahead);
 		if (priv->error)
 			remote_statement_drop(conn, stmt);
 		else

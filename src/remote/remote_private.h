@@ -97,7 +97,7 @@ typedef struct ShoalConnPrivate
 	int			ahead;			/* commands whose answers precede the
 								 * statement's */
 	RemoteStatement *preparing; /* its Parse is the last of them */
-	RemoteStatement *preparing_call;	/* the call's, further ahead */
+	List	   *preparing_ahead;	/* those further ahead */
 	ShoalRequest *active;		/* who wants the answers, NULL: nobody */
 	PGresult   *row;			/* next row, not handed out yet */
 	PGresult   *end;			/* end of the statement */
@@ -176,6 +176,7 @@ extern void remote_note_result(ShoalConn *conn, PGresult *res);
 extern RemoteStatement *remote_statement_get(ShoalConn *conn, const char *sql,
 											 const ShoalParams *params);
 extern void remote_statement_look(void);
+extern bool remote_statement_is_preparing(ShoalConn *conn, RemoteStatement *stmt);
 extern void remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt);
 extern void remote_statement_drop_all(ShoalConn *conn);
 extern void remote_statement_init(void);

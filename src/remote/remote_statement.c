@@ -95,6 +95,14 @@ same_statement(const RemoteStatement *stmt, const char *sql,
 		(n == 0 || memcmp(stmt->types, params->types, n * sizeof(Oid)) == 0);
 }
 
+/* Whether its Parse is part of the group under way. */
+bool
+remote_statement_is_preparing(ShoalConn *conn, RemoteStatement *stmt)
+{
+	return conn->priv->preparing == stmt ||
+		list_member_ptr(conn->priv->preparing_ahead, stmt);
+}
+
 /*
  * The entry for a statement, a new one if there is none; NULL if it can't be
  * cached.
@@ -135,8 +143,15 @@ remote_statement_get(ShoalConn *conn, const char *sql,
 
 	while (hash_get_num_entries(priv->statements) >=
 		   shoal_max_cached_statements)
-		remote_statement_drop(conn, dlist_tail_element(RemoteStatement, lru,
-													   &priv->lru));
+	{
+		RemoteStatement *oldest = dlist_tail_element(RemoteStatement, lru,
+													 &priv->lru);
+
+		/* whether the node will have it is not known yet */
+		if (remote_statement_is_preparing(conn, oldest))
+			return NULL;
+		remote_statement_drop(conn, oldest);
+	}
 
 	/* allocate first: the entry must be whole if memory runs out */
 	copy = MemoryContextStrdup(priv->context, sql);
@@ -162,8 +177,7 @@ remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt)
 
 	if (priv->preparing == stmt)
 		priv->preparing = NULL;
-	if (priv->preparing_call == stmt)
-		priv->preparing_call = NULL;
+	priv->preparing_ahead = list_delete_ptr(priv->preparing_ahead, stmt);
 	if (stmt->prepared)
 	{
 		appendStringInfo(&priv->deallocate, "DEALLOCATE shoal_%d",

@@ -50,13 +50,14 @@ CREATE TABLE shoal.placement (
 COMMENT ON TABLE shoal.placement IS
 'which node has a copy of which shard';
 
+/* no index, and free room in its pages: see xact_rows.c */
 CREATE TABLE shoal.commit_record (
-	gid text PRIMARY KEY
-);
+	gid text NOT NULL
+) WITH (fillfactor = 10);
 COMMENT ON TABLE shoal.commit_record IS
 'distributed transactions that were committed and whose nodes may not all know it yet';
 
-/* no index, and free room in its pages: see xact_seen.c */
+/* likewise */
 CREATE TABLE shoal.last_commit (
 	gid text NOT NULL
 ) WITH (fillfactor = 10);

@@ -16,6 +16,7 @@
 
 #include <sys/socket.h>
 
+#include "access/table.h"
 #include "access/transam.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -35,16 +36,18 @@
 #include "xact/xact_shared.h"
 
 /*
- * Records of transactions that are over on all nodes; deleted along with the
- * next two-phase commit of this backend, or when it ends.
+ * Records of parts that are committed on their nodes (XactRow *, in
+ * TopMemoryContext); overwritten by the next two-phase commits of this backend,
+ * or deleted when it ends.
  */
-static List *done_gids = NIL;
+static List *done_records = NIL;
 
 /* a node's part in the two-phase commit under way */
 typedef struct Prepared
 {
 	ShoalConn  *conn;
 	char	   *gid;
+	XactRow    *record;			/* of its commit, once there is one */
 } Prepared;
 
 void		(*shoal_xact_before_end) (void) = NULL;
@@ -243,7 +246,7 @@ name_parts(List *conns, int writers)
 			sqls = lappend(sqls, "COMMIT");
 			continue;
 		}
-		part = palloc(sizeof(Prepared));
+		part = palloc0(sizeof(Prepared));
 		part->conn = conn;
 		part->gid = xact_make_gid(conn, writers, letters);
 		prepared = lappend(prepared, part);
@@ -254,15 +257,24 @@ name_parts(List *conns, int writers)
 	return sqls;
 }
 
+/* The old records that are overwritten are of use again if that is rolled back. */
 static void
-insert_records(void)
+write_records(void)
 {
-	List	   *gids = NIL;
+	Relation	rel = xact_rows_open("commit_record", RowExclusiveLock);
 	ListCell   *lc;
 
 	foreach(lc, prepared)
-		gids = lappend(gids, ((Prepared *) lfirst(lc))->gid);
-	xact_record_insert(gids);
+	{
+		Prepared   *part = lfirst(lc);
+		int			i = foreach_current_index(lc);
+
+		part->record = MemoryContextAllocZero(TopTransactionContext, sizeof(XactRow));
+		xact_row_put(rel, i < list_length(done_records) ? list_nth(done_records, i) : NULL,
+					 part->gid, part->record);
+	}
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
 }
 
 static void
@@ -280,8 +292,7 @@ commit_two_phase(List *conns, int writers)
 
 		/* the decision must be on disk before any node hears of it */
 		ForceSyncCommit();
-		insert_records();
-		xact_record_delete(done_gids);
+		write_records();
 		xact_gate_enter();
 		shoal_health_require_lease(true);
 	}
@@ -352,26 +363,44 @@ finish(void)
 static void
 delete_done(int code, Datum arg)
 {
-	if (code != 0 || done_gids == NIL)
+	List	   *gids = NIL;
+	ListCell   *lc;
+
+	if (code != 0 || done_records == NIL)
 		return;
 	AbortOutOfAnyTransaction();
 	StartTransactionCommand();
+	foreach(lc, done_records)
+		gids = lappend(gids, ((XactRow *) lfirst(lc))->gid);
 	if (shoal_meta_enabled())
-		xact_record_delete(done_gids);
+		xact_record_delete(gids);
 	CommitTransactionCommand();
 }
 
 static void
-keep_done_gid(const char *gid)
+keep_done(const XactRow *record)
 {
 	static bool registered = false;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	XactRow    *copy = palloc(sizeof(XactRow));
 
 	if (!registered)
 		before_shmem_exit(delete_done, (Datum) 0);
 	registered = true;
-	done_gids = lappend(done_gids, pstrdup(gid));
+	*copy = *record;
+	done_records = lappend(done_records, copy);
 	MemoryContextSwitchTo(old);
+}
+
+/* Forgets those that have been overwritten, by n records. */
+static void
+forget_done(int n)
+{
+	while (n-- > 0 && done_records != NIL)
+	{
+		pfree(linitial(done_records));
+		done_records = list_delete_first(done_records);
+	}
 }
 
 /* The session ends here for the client, who does not hear what has become of it. */
@@ -407,9 +436,7 @@ xact_after_commit(void)
 		return;
 	if (prepared != NIL)
 	{
-		/* the deletion of the old ones has been committed */
-		list_free_deep(done_gids);
-		done_gids = NIL;
+		forget_done(list_length(prepared));
 		nuntold = 0;
 
 		sqls = palloc(list_length(prepared) * sizeof(char *));
@@ -427,7 +454,7 @@ xact_after_commit(void)
 			Prepared   *part = lfirst(lc);
 
 			if (!part->conn->xact_broken)
-				keep_done_gid(part->gid);
+				keep_done(part->record);
 			else if (nuntold < MAX_UNTOLD)
 				untold[nuntold++] = part->conn->node_id;
 		}

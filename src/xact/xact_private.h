@@ -6,6 +6,9 @@
 #define XACT_PRIVATE_H
 
 #include "access/xact.h"
+#include "storage/itemptr.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
 
 #include "xact/xact.h"
 
@@ -89,10 +92,30 @@ extern bool xact_gid_session(const char *gid, int *node_id, int *pid,
 							 uint64 *session);
 extern int	xact_node_of_gid(const char *gid);
 extern bool xact_is_my_gid(const char *gid, uint64 *fxid);
-extern void xact_record_insert(List *gids);
 extern bool xact_record_exists(const char *gid);
 extern List *xact_record_list(void);
 extern void xact_record_delete(List *gids);
+
+/* xact_rows.c */
+
+/* A row that this backend has written, and what is in it; empty: none. */
+typedef struct XactRow
+{
+	ItemPointerData tid;
+	char		gid[GIDSIZE];
+} XactRow;
+
+extern Relation xact_rows_open(const char *table, LOCKMODE mode);
+
+/* Puts a name in the place of an old one (NULL: none), or beside it if that is gone. */
+extern void xact_row_put(Relation rel, const XactRow *old, const char *gid,
+						 XactRow *row);
+
+/* All names (List of char *). */
+extern List *xact_rows_list(const char *table);
+
+/* Deletes rows; those that somebody else is deleting are left to him. */
+extern void xact_rows_delete(const char *table, List *gids);
 
 /* xact_seen.c */
 extern void xact_seen_prepare(const char *gid);

@@ -12,20 +12,9 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
@@ -108,104 +97,29 @@ xact_node_of_gid(const char *gid)
 		node_id : 0;
 }
 
-static Relation
-open_records(LOCKMODE mode)
-{
-	Oid			relid = get_relname_relid("commit_record",
-										  get_namespace_oid("shoal", false));
-
-	return table_open(relid, mode);
-}
-
-void
-xact_record_insert(List *gids)
-{
-	Relation	rel = open_records(RowExclusiveLock);
-	ListCell   *lc;
-
-	foreach(lc, gids)
-	{
-		Datum		value = CStringGetTextDatum(lfirst(lc));
-		bool		null = false;
-		HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), &value,
-											&null);
-
-		CatalogTupleInsert(rel, tuple);
-	}
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
-}
-
-static SysScanDesc
-scan_for(Relation rel, const char *gid)
-{
-	ScanKeyData key;
-
-	/* an index of text is sorted by its own collation, not by C */
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   DEFAULT_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(gid));
-	return systable_beginscan(rel, shoal_primary_key_index(rel), true, NULL,
-							  1, &key);
-}
-
 bool
 xact_record_exists(const char *gid)
 {
-	Relation	rel = open_records(AccessShareLock);
-	SysScanDesc scan = scan_for(rel, gid);
-	bool		found = HeapTupleIsValid(systable_getnext(scan));
+	ListCell   *lc;
 
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
+	foreach(lc, xact_record_list())
+	{
+		if (strcmp(lfirst(lc), gid) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* All records (List of char *). */
 List *
 xact_record_list(void)
 {
-	Relation	rel = open_records(AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List	   *result = NIL;
-	HeapTuple	tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		Datum		gid = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
-
-		result = lappend(result, TextDatumGetCString(gid));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
+	return xact_rows_list("commit_record");
 }
 
-/*
- * Deletes records that have served.  Somebody else may be deleting the same
- * ones: whoever comes second leaves them alone, without waiting.
- */
+/* Deletes records that have served. */
 void
 xact_record_delete(List *gids)
 {
-	Relation	rel;
-	ListCell   *lc;
-
-	if (gids == NIL)
-		return;
-	rel = open_records(RowExclusiveLock);
-	foreach(lc, gids)
-	{
-		SysScanDesc scan = scan_for(rel, lfirst(lc));
-		HeapTuple	tuple = systable_getnext(scan);
-		TM_FailureData failure;
-
-		if (HeapTupleIsValid(tuple))
-			(void) heap_delete(rel, &tuple->t_self,
-							   GetCurrentCommandId(true), InvalidSnapshot,
-							   false, &failure, false);
-		systable_endscan(scan);
-	}
-	table_close(rel, NoLock);
+	xact_rows_delete("commit_record", gids);
 }
