@@ -30,6 +30,7 @@ INSERT INTO orders SELECT * FROM twin.orders;
 INSERT INTO customers SELECT * FROM twin.customers;
 INSERT INTO items SELECT * FROM twin.items;
 INSERT INTO places SELECT * FROM twin.places;
+ANALYZE orders, customers, items, places;
 
 -- runs a query over both schemas; shows how it was run, and rows that differ
 CREATE FUNCTION compare(query text) RETURNS TABLE (moves bigint, pulls bigint, missing bigint, unexpected bigint, rows bigint)
@@ -71,6 +72,14 @@ SELECT * FROM compare('WITH c AS (SELECT cid, name FROM customers WHERE region <
 SELECT * FROM compare('SELECT region, n FROM places JOIN (SELECT region, count(*) AS n FROM customers GROUP BY region) s USING (region)');
 SELECT * FROM compare('SELECT c.cid, o.* FROM customers c, LATERAL (SELECT id, amount FROM orders WHERE customer = c.cid ORDER BY amount DESC LIMIT 2) o');
 SELECT * FROM compare('SELECT DISTINCT name, rank() OVER (PARTITION BY region ORDER BY name) FROM customers JOIN orders ON cid = customer');
+-- what an OR of conditions on both says of one of them alone
+SELECT * FROM compare('SELECT id, name FROM orders, customers WHERE (customer = cid AND region = 2 AND amount > 50) OR (customer = cid AND region = 3 AND amount < 90)');
+SELECT * FROM compare('SELECT id, name FROM orders JOIN customers ON customer = cid AND (region = 2 AND amount > 50 OR region IS NULL AND (amount < 90 OR item = ''item 3'') OR amount = 200)');
+SELECT * FROM compare('SELECT id, name FROM orders LEFT JOIN customers ON customer = cid AND (region = 2 AND amount > 50 OR region = 3 AND amount < 90)');
+SELECT * FROM compare('SELECT id, name FROM orders LEFT JOIN customers ON customer = cid WHERE region = 2 AND amount > 50 OR name IS NULL AND amount < 90');
+EXPLAIN (COSTS OFF) SELECT count(*) FROM orders, customers WHERE (customer = cid AND region = 2 AND amount > 50) OR (customer = cid AND region = 3 AND amount < 90);
+-- a table may stay only because a smaller one does
+SELECT * FROM compare('SELECT o.id, p.amount FROM orders o, orders p, customers WHERE o.id = p.id AND o.item = ''item 3'' AND p.customer = cid AND p.amount = (SELECT min(q.amount) FROM orders q WHERE q.id = o.id)');
 SELECT * FROM compare('SELECT id FROM orders JOIN customers ON customer = cid WHERE false');
 SELECT * FROM compare('SELECT o FROM orders o JOIN customers ON customer = cid');
 

@@ -138,7 +138,30 @@ add_subquery(Node **place, Query *level, int varno, List *quals,
 	leaf->quals = quals;
 }
 
-/* Those of the conditions that are on one entry alone and can be moved. */
+static List *own_quals(List *above, int varno);
+
+/*
+ * What "(a AND b) OR (c AND d)" says of one entry if a and c are on it alone:
+ * "a OR c".  NULL if it says nothing.
+ */
+static Node *
+own_part_of_or(BoolExpr *qual, int varno)
+{
+	List	   *arms = NIL;
+	ListCell   *lc;
+
+	foreach(lc, qual->args)
+	{
+		List	   *own = own_quals(make_ands_implicit(lfirst(lc)), varno);
+
+		if (own == NIL)
+			return NULL;
+		arms = lappend(arms, make_ands_explicit(own));
+	}
+	return (Node *) make_orclause(arms);
+}
+
+/* What the conditions say of one entry alone, if it can be moved. */
 static List *
 own_quals(List *above, int varno)
 {
@@ -149,11 +172,15 @@ own_quals(List *above, int varno)
 	{
 		Node	   *qual = lfirst(lc);
 
-		if (bms_equal(pull_varnos_of_level(NULL, qual, 0),
-					  bms_make_singleton(varno)) &&
-			!checkExprHasSubLink(qual) && !outer_vars_walker(qual, NULL) &&
-			!contain_volatile_functions(qual) &&
-			!shoal_expr_is_stuck(qual, false))
+		if (!bms_is_member(varno, pull_varnos_of_level(NULL, qual, 0)) ||
+			contain_volatile_functions(qual))
+			continue;
+		if (bms_membership(pull_varnos_of_level(NULL, qual, 0)) == BMS_MULTIPLE)
+			qual = is_orclause(qual) ? own_part_of_or((BoolExpr *) qual, varno) : NULL;
+		else if (checkExprHasSubLink(qual) || outer_vars_walker(qual, NULL) ||
+				 shoal_expr_is_stuck(qual, false))
+			qual = NULL;
+		if (qual)
 			result = lappend(result, qual);
 	}
 	return result;

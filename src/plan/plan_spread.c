@@ -263,19 +263,40 @@ move_everything(Trial *trial, ShoalLeaf *anchor)
 }
 
 /*
+ * Tries all leaves.  Whether a table stays behind one that does not: then that
+ * one may be able to stay, too.
+ */
+static bool
+try_leaves(Trial *trial, ShoalLeaf *anchor)
+{
+	ShoalLeaves *leaves = &trial->leaves;
+	bool		moved = false;
+	bool		again = false;
+
+	for (int i = 0; i < leaves->nsubqueries; i++)
+		try_leaf(trial, &leaves->subqueries[i], anchor);
+	for (int i = 0; i < leaves->ntables; i++)
+	{
+		ShoalLeaf  *leaf = &leaves->tables[i];
+		bool		stayed = leaf->key == LEAF_STAYS;
+
+		try_leaf(trial, leaf, anchor);
+		again |= moved && !stayed && leaf->key == LEAF_STAYS;
+		moved |= leaf->key != LEAF_STAYS;
+	}
+	return again;
+}
+
+/*
  * The cheapest way in which the anchor stays where it is and the units are
  * moved as such; its cost, or infinity.
  */
 static double
 try_anchor(Trial *trial, ShoalLeaf *anchor)
 {
-	ShoalLeaves *leaves = &trial->leaves;
-
 	move_everything(trial, anchor);
-	for (int i = 0; i < leaves->nsubqueries; i++)
-		try_leaf(trial, &leaves->subqueries[i], anchor);
-	for (int i = 0; i < leaves->ntables; i++)
-		try_leaf(trial, &leaves->tables[i], anchor);
+	if (try_leaves(trial, anchor))
+		(void) try_leaves(trial, anchor);
 	return is_right(trial) ? cost_of(trial) : INFINITY;
 }
 
@@ -322,10 +343,10 @@ is_worth_trying(ShoalLeaves *leaves, ShoalLeaf *unit, ShoalLeaf *anchor)
 
 /*
  * Tries an anchor, and then subqueries as wholes.  Leaves the best way of these
- * in *best and returns its cost if it is below the limit, else the limit.
+ * in *best and its cost in *limit if that is lower.  Whether there is a way.
  */
-static double
-try_with_units(Trial *trial, ShoalLeaf *anchor, double limit, ShoalLeaves *best)
+static bool
+try_with_units(Trial *trial, ShoalLeaf *anchor, double *limit, ShoalLeaves *best)
 {
 	ShoalLeaves *leaves = &trial->leaves;
 	int			nmoves = list_length(shoal_planning->moves);
@@ -351,14 +372,14 @@ try_with_units(Trial *trial, ShoalLeaf *anchor, double limit, ShoalLeaves *best)
 			own = cost;
 		else if (unit)
 			set_unit(leaves, unit, false);
-		if (cost < limit)
+		if (cost < *limit)
 		{
 			memcpy(best, leaves, sizeof(ShoalLeaves));
-			limit = cost;
+			*limit = cost;
 		}
 	}
 	forget_trials(trial, nmoves);
-	return limit;
+	return !isinf(own);
 }
 
 static bool
@@ -385,8 +406,7 @@ choose(Trial *trial)
 
 		if (anchor->is_local || (leaves->writes && !anchor->is_target))
 			continue;
-		tried++;
-		cost = try_with_units(trial, anchor, cost, best);
+		tried += try_with_units(trial, anchor, &cost, best) ? 1 : 0;
 	}
 	if (cost < limit)
 		memcpy(leaves, best, sizeof(ShoalLeaves));
