@@ -3,7 +3,7 @@
 # A benchmark makes its tables on two sides, checks that both return the same
 # rows, measures them in turns and reports the median of the rounds' ratios.
 
-rounds=${BENCH_ROUNDS:-4}
+rounds=${BENCH_ROUNDS:-3}
 seconds=${BENCH_SECONDS:-3}
 rows=${BENCH_ROWS:-5000000}
 clients=${BENCH_CLIENTS:-8}
