@@ -87,6 +87,7 @@ extern void xact_abort_sub(int level);
 extern char *xact_make_gid(const ShoalConn *conn, int parts,
 						   const char *letters);
 extern void xact_begin_session(void);
+extern int	xact_gid_parts(const char *gid);
 extern bool xact_gid_is_same(const char *a, const char *b);
 extern bool xact_gid_session(const char *gid, int *node_id, int *pid,
 							 uint64 *session);

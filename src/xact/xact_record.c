@@ -53,6 +53,15 @@ shoal_xact_gid_has(const char *gid, char letter)
 	return end != NULL && strchr(end, letter) != NULL;
 }
 
+/* Of how many parts the transaction is. */
+int
+xact_gid_parts(const char *gid)
+{
+	const char *end = strrchr(gid, '_');
+
+	return end ? atoi(end + 1) : 0;
+}
+
 /* Whether these are names of parts of one transaction. */
 bool
 xact_gid_is_same(const char *a, const char *b)

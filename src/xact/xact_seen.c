@@ -17,7 +17,8 @@
  * (xact_recover.c), when no node has a part of the transaction prepared.  While
  * nodes are given up, nobody knows that, and they stay.
  *
- * Only for coordinators that are watched; they say so in the names.
+ * Only for coordinators that are watched; they say so in the names.  And not for
+ * a transaction that has no part anywhere else.
  */
 #include "postgres.h"
 
@@ -54,7 +55,8 @@ xact_seen_prepare(const char *gid)
 {
 	Relation	rel;
 
-	if (!shoal_xact_gid_has(gid, SHOAL_GID_WATCHED) || strlen(gid) >= GIDSIZE)
+	if (!shoal_xact_gid_has(gid, SHOAL_GID_WATCHED) || strlen(gid) >= GIDSIZE ||
+		xact_gid_parts(gid) == 1)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = xact_rows_open("last_commit", RowExclusiveLock);
