@@ -103,6 +103,24 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_stats_relid(status) ((status)->t_id)
 #endif
 
+/* 16 has BEFORE triggers tell more of a row that is gone, 18 asks whether a MERGE fires them */
+#if PG_VERSION_NUM >= 180000
+#define shoal_fire_before_update(estate, relinfo, old, slot) \
+	ExecBRUpdateTriggers(estate, NULL, relinfo, NULL, old, slot, NULL, NULL, false)
+#define shoal_fire_before_delete(estate, relinfo, old) \
+	ExecBRDeleteTriggers(estate, NULL, relinfo, NULL, old, NULL, NULL, NULL, false)
+#elif PG_VERSION_NUM >= 160000
+#define shoal_fire_before_update(estate, relinfo, old, slot) \
+	ExecBRUpdateTriggers(estate, NULL, relinfo, NULL, old, slot, NULL, NULL)
+#define shoal_fire_before_delete(estate, relinfo, old) \
+	ExecBRDeleteTriggers(estate, NULL, relinfo, NULL, old, NULL, NULL, NULL)
+#else
+#define shoal_fire_before_update(estate, relinfo, old, slot) \
+	ExecBRUpdateTriggers(estate, NULL, relinfo, NULL, old, slot, NULL)
+#define shoal_fire_before_delete(estate, relinfo, old) \
+	ExecBRDeleteTriggers(estate, NULL, relinfo, NULL, old, NULL)
+#endif
+
 /* 17 gave reindex_relation the statement */
 #if PG_VERSION_NUM < 170000
 #define shoal_reindex_relation(relid, flags, params) \
@@ -268,6 +286,21 @@ shoal_rte_clear_permissions(RangeTblEntry *rte)
 	rte->selectedCols = NULL;
 	rte->insertedCols = NULL;
 	rte->updatedCols = NULL;
+#endif
+}
+
+/* Its tables (not those of subqueries) need no rights any more. */
+static inline void
+shoal_query_clear_rights(Query *query)
+{
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(lc, query->rteperminfos)
+		((RTEPermissionInfo *) lfirst(lc))->requiredPerms = 0;
+#else
+	foreach(lc, query->rtable)
+		((RangeTblEntry *) lfirst(lc))->requiredPerms = 0;
 #endif
 }
 

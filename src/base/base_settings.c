@@ -35,7 +35,14 @@ int			shoal_recovery_interval = 5;
 int			shoal_failover_time = 3000;
 bool		shoal_auto_repair = true;
 int			shoal_read_from = SHOAL_READ_PRIMARY;
+int			shoal_row_triggers = SHOAL_TRIGGERS_COORDINATOR;
 char	   *shoal_debug_job_pause = NULL;
+
+static const struct config_enum_entry row_triggers_values[] = {
+	{"coordinator", SHOAL_TRIGGERS_COORDINATOR, false},
+	{"node", SHOAL_TRIGGERS_NODE, false},
+	{NULL, 0, false}
+};
 
 static const struct config_enum_entry read_from_values[] = {
 	{"primary", SHOAL_READ_PRIMARY, false},
@@ -131,6 +138,11 @@ shoal_settings_init(void)
 				  "Lets nodes plan a small table as one, whatever the number of its shards.",
 				  &shoal_enable_shard_scan);
 
+	DefineCustomEnumVariable("shoal.row_triggers",
+							 "Where row triggers of distributed tables run.",
+							 "With \"node\", on the node of the row, where they can use rows with its key only.",
+							 &shoal_row_triggers, SHOAL_TRIGGERS_COORDINATOR,
+							 row_triggers_values, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("shoal.consistent_reads",
 							 "Takes the snapshots of a query's nodes at one moment.",
 							 "If off, a query over several nodes may see a transaction on some of them only.",

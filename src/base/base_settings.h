@@ -81,6 +81,13 @@ extern bool shoal_consistent_reads;
 extern int	shoal_recovery_interval;
 extern int	shoal_failover_time;
 
+/* values of shoal_row_triggers */
+#define SHOAL_TRIGGERS_COORDINATOR	0
+#define SHOAL_TRIGGERS_NODE			1
+
+/* where row triggers run (plan_fire.c) */
+extern int	shoal_row_triggers;
+
 /* values of shoal_read_from */
 #define SHOAL_READ_PRIMARY	0
 #define SHOAL_READ_ANY		1	/* spread over all copies */

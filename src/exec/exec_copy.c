@@ -701,7 +701,7 @@ end_triggers(CopyJob *job)
 {
 	if (job->triggers == NULL)
 		return;
-	shoal_triggers_end(job->triggers, true);
+	shoal_triggers_end(job->triggers, true, NULL);
 	AfterTriggerEndQuery(job->estate);
 	ExecCloseResultRelations(job->estate);
 }

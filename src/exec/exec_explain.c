@@ -322,6 +322,22 @@ shoal_explain_insert(const ShoalInsert *insert, ExplainState *es)
 		ExplainPropertyText("Rows To", "every node", es);
 	else
 		ExplainPropertyText("Rows To", "the node of their shard", es);
+	if (insert->fire)
+	{
+		ShoalFire  *fire = insert->fire;
+
+		ExplainPropertyText("Row Triggers", "here", es);
+		ExplainPropertyText("Query",
+							one_line(psprintf("%sVALUES (...)%s",
+											  fire->update_head ? fire->update_head :
+											  fire->delete_head ? fire->delete_head :
+											  fire->insert_head,
+											  fire->update_head ? fire->update_tail :
+											  fire->delete_head ? fire->delete_tail :
+											  fire->insert_tail)),
+							es);
+		return;
+	}
 	ExplainPropertyText("Query",
 						one_line(psprintf("%sVALUES (...)%s", insert->head,
 										  insert->tail ? insert->tail : "")),

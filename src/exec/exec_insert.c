@@ -3,19 +3,14 @@
  *		Shoal Insert: the plan node that sends the rows of its child to shards.
  *
  * Few rows, and rows that need ON CONFLICT or RETURNING, go by INSERT: one
- * statement per node and batch.  A single row is sent with a VALUES list and
- * the marker of its shard; several as array parameters of unnest(), whose text
- * does not depend on their number, so that nodes keep it prepared.  (A VALUES
- * list again where a column's type can't be an array's element.)  Many rows
- * that need neither go by COPY (exec_sink.c).
+ * statement per node and batch (exec_values.c); a single row has the marker of
+ * its shard.  Many rows that need neither go by COPY (exec_sink.c).
  *
  * ON CONFLICT DO UPDATE must notice when one command touches a row twice, so
  * all rows of a node are then put into one statement, up to a limit.
  *
- * Reading the child may send fragments over the same connections, and these
- * must not see rows of this statement.  If the child has fragments, or calls
- * functions that might run some, all its rows are read into a tuplestore
- * before any is sent.
+ * If reading the child may send fragments, all its rows are read before any is
+ * sent (exec_source.c).
  *
  * Rows of RETURNING are collected in a tuplestore and handed out at the end.
  * A statement that is just one message may commit by itself on its node.
@@ -84,12 +79,10 @@ typedef struct ShoalInsertState
 	int			ncolumns;
 	int		   *child_column;	/* index into the child's slot */
 	Oid		   *types;
-	Oid		   *array_types;	/* NULL: rows can't be sent as arrays */
+	ShoalValues values;			/* how rows are sent */
 	int			key_index[PARTITION_MAX_KEYS];	/* -1: column not given */
 	bool		one_statement;	/* per node, for ON CONFLICT DO UPDATE */
 	bool		gather;			/* the same as far as possible, for triggers */
-	Datum	   *tail_values;
-	bool	   *tail_nulls;
 	InsertBatch **batches;
 	int			nbatches;
 	int			nsent;			/* batches sent so far */
@@ -101,206 +94,27 @@ typedef struct ShoalInsertState
 	ShoalReading reading;		/* if the statement is a part of another */
 } ShoalInsertState;
 
-/* ---- the child's rows ---- */
-
-/* Rows of the child, read ahead or not. */
-typedef struct RowSource
-{
-	PlanState  *child;
-	Tuplestorestate *store;		/* rows read ahead */
-	TupleTableSlot *store_slot;
-	bool		child_done;
-} RowSource;
-
-static bool
-find_fragment(PlanState *ps, void *context)
-{
-	if (IsA(ps, CustomScanState))
-	{
-		const char *name = ((CustomScanState *) ps)->methods->CustomName;
-
-		if (strcmp(name, SHOAL_SCAN) == 0 || strcmp(name, SHOAL_INSERT) == 0)
-			return true;
-	}
-	return planstate_tree_walker(ps, find_fragment, context);
-}
-
-/* True if computing the child's rows may send something to nodes. */
-static bool
-child_is_busy(PlanState *child)
-{
-	ListCell   *lc;
-
-	/* the planner notes all functions that are not built in */
-	foreach(lc, child->state->es_plannedstmt->invalItems)
-	{
-		if (((PlanInvalItem *) lfirst(lc))->cacheId == PROCOID)
-			return true;
-	}
-	return find_fragment(child, NULL);
-}
-
-static TupleTableSlot *
-child_row(RowSource *source)
-{
-	TupleTableSlot *slot;
-
-	if (source->child_done)
-		return NULL;
-	slot = ExecProcNode(source->child);
-	if (!TupIsNull(slot))
-		return slot;
-	source->child_done = true;
-	return NULL;
-}
-
-/* Reads rows ahead, up to a limit (0: all); true if that was the last. */
-static bool
-read_ahead(RowSource *source, int limit)
-{
-	TupleTableSlot *slot;
-	int			n = 0;
-
-	source->store = tuplestore_begin_heap(false, false, work_mem);
-	source->store_slot = MakeSingleTupleTableSlot(ExecGetResultType(source->child),
-												  &TTSOpsMinimalTuple);
-	while ((limit == 0 || n < limit) && (slot = child_row(source)) != NULL)
-	{
-		tuplestore_puttupleslot(source->store, slot);
-		n++;
-	}
-	return source->child_done;
-}
-
-static TupleTableSlot *
-next_row(RowSource *source)
-{
-	if (source->store &&
-		shoal_task_stored(source->store, source->store_slot))
-		return source->store_slot;
-	return child_row(source);
-}
-
 /* ---- one batch ---- */
-
-/* character without a length would mean character(1) */
-static char *
-type_name(Oid type)
-{
-	return format_type_extended(type, -1,
-								FORMAT_TYPE_TYPEMOD_GIVEN |
-								FORMAT_TYPE_FORCE_QUALIFY);
-}
-
-/* The statement for a batch; parameters of the tail come first. */
-static char *
-batch_text(ShoalInsertState *state, InsertBatch *batch, bool arrays)
-{
-	ShoalInsert *insert = state->insert;
-	int			param = list_length(insert->tail_params);
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, insert->head);
-	if (arrays)
-	{
-		appendStringInfoString(&sql, "SELECT * FROM ROWS FROM (");
-		for (int col = 0; col < state->ncolumns; col++)
-			appendStringInfo(&sql, "%spg_catalog.unnest($%d::%s)",
-							 col > 0 ? ", " : "", ++param,
-							 type_name(state->array_types[col]));
-		appendStringInfoString(&sql, ") shoal_rows");
-	}
-	else
-	{
-		appendStringInfoString(&sql, "VALUES ");
-		for (int row = 0; row < batch->nrows; row++)
-		{
-			appendStringInfoString(&sql, row > 0 ? ", (" : "(");
-			for (int col = 0; col < state->ncolumns; col++)
-			{
-				appendStringInfo(&sql, "%s$%d", col > 0 ? ", " : "", ++param);
-				/* no column of a table tells what it is */
-				if (insert->locked)
-					appendStringInfo(&sql, "::%s",
-									 type_name(state->types[col]));
-			}
-			appendStringInfoChar(&sql, ')');
-		}
-	}
-	if (insert->tail)
-		appendStringInfoString(&sql, insert->tail);
-	return sql.data;
-}
-
-/* A column of the batch's rows as an array. */
-static Datum
-batch_column(ShoalInsertState *state, InsertBatch *batch, int col)
-{
-	Datum	   *values = palloc(sizeof(Datum) * batch->nrows);
-	bool	   *nulls = palloc(sizeof(bool) * batch->nrows);
-	int			dims[1] = {batch->nrows};
-	int			lbs[1] = {1};
-	int16		len;
-	bool		byval;
-	char		align;
-
-	for (int row = 0; row < batch->nrows; row++)
-	{
-		values[row] = batch->values[row * state->ncolumns + col];
-		nulls[row] = batch->nulls[row * state->ncolumns + col];
-	}
-	get_typlenbyvalalign(state->types[col], &len, &byval, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs,
-											  state->types[col], len, byval,
-											  align));
-}
 
 /* Fills in the statement and its parameters. */
 static void
 make_call(ShoalInsertState *state, InsertBatch *batch)
 {
 	ShoalCall  *call = &batch->call;
-	bool		arrays = batch->nrows > 1 && state->array_types != NULL;
-	int			ntail = list_length(state->insert->tail_params);
-	int			nvalues = state->ncolumns * (arrays ? 1 : batch->nrows);
-	int			n = ntail + nvalues;
-	PlanState  *ps = &state->css.ss.ps;
-	ListCell   *lc;
 
 	memset(call, 0, sizeof(ShoalCall));
-	call->text = batch_text(state, batch, arrays);
 	call->group_id = state->table->group_id;
 	call->command = CMD_INSERT;
 	call->run_as = state->insert->run_as;
 	call->writes = true;
-	call->cache = arrays || batch->nrows == 1;
-	call->nparams = n;
-	call->types = palloc(sizeof(Oid) * Max(n, 1));
-	call->values = palloc(sizeof(Datum) * Max(n, 1));
-	call->nulls = palloc0(sizeof(bool) * Max(n, 1));
-	foreach(lc, state->insert->tail_params)
-	{
-		int			i = foreach_current_index(lc);
-
-		call->types[i] = exprType(lfirst(lc));
-		call->values[i] = state->tail_values[i];
-		call->nulls[i] = state->tail_nulls[i];
-	}
-	for (int i = 0; i < nvalues; i++)
-	{
-		call->types[ntail + i] = arrays ? state->array_types[i] :
-			state->types[i % state->ncolumns];
-		call->values[ntail + i] = arrays ? batch_column(state, batch, i) :
-			batch->values[i];
-		call->nulls[ntail + i] = !arrays && batch->nulls[i];
-	}
+	shoal_values_fill(call, &state->values, batch->nrows, batch->values,
+					  batch->nulls);
 	/* rows that are locked may be newer than the statement's snapshot */
 	if (!state->insert->locked)
 		call->reading = state->reading;
 	call->snapshot = state->insert->locked ? GetTransactionSnapshot() :
 		call->reading.snapshot ? call->reading.snapshot :
-		ps->state->es_snapshot;
+		state->css.ss.ps.state->es_snapshot;
 	call->owner = CurrentResourceOwner;
 	call->cxt = CurrentMemoryContext;
 	call->forward = SHOAL_WIRE_BEST;
@@ -309,15 +123,6 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 		call->desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 		call->decoder = shoal_wire_decoder(call->desc, SHOAL_WIRE_BEST);
 	}
-}
-
-static void
-encode_call(ShoalCall *call)
-{
-	if (call->wire == NULL && call->nparams > 0)
-		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
-														  call->types, false),
-									   call->values, call->nulls);
 }
 
 /* All shards that the group has on a node. */
@@ -403,7 +208,7 @@ send_everywhere(ShoalInsertState *state, InsertBatch *batch)
 		tasks[i].local = tasks[i].node_id == shoal_meta_local_node_id();
 	}
 	if (n > 1)
-		encode_call(&batch->call);
+		shoal_values_encode(&batch->call);
 	shoal_task_start(&tasks[0], n > 1);
 	collect(state, &tasks[0]);
 	state->affected += tasks[0].affected;
@@ -448,7 +253,7 @@ send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
 	task->shards = bms_membership(batch->shards) == BMS_SINGLETON ?
 		batch->shards : shards_of_node(state->group, batch->node_id);
 	if (!task->local)
-		encode_call(&batch->call);
+		shoal_values_encode(&batch->call);
 	batch->call.alone = alone && ss->ps.ps_ProjInfo == NULL &&
 		ss->ps.qual == NULL && state->insert->triggers == NIL &&
 		ss->ps.plan == ss->ps.state->es_plannedstmt->planTree;
@@ -582,7 +387,7 @@ batch_is_full(ShoalInsertState *state, InsertBatch *batch)
 {
 	int			max_values = (MAX_PARAMS - list_length(state->insert->tail_params)) /
 		Max(state->ncolumns, 1);
-	bool		arrays = state->array_types != NULL;
+	bool		arrays = state->values.array_types != NULL;
 
 	if (state->one_statement || state->gather)
 		return batch->bytes >= SINGLE_BYTES ||
@@ -627,12 +432,12 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 }
 
 static void
-insert_by_batches(ShoalInsertState *state, RowSource *source)
+insert_by_batches(ShoalInsertState *state, ShoalSource *source)
 {
 	TupleTableSlot *slot;
 	int			left = 0;
 
-	while ((slot = next_row(source)) != NULL)
+	while ((slot = shoal_source_next(source)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		add_row(state, slot);
@@ -662,7 +467,7 @@ insert_by_batches(ShoalInsertState *state, RowSource *source)
 }
 
 static void
-insert_by_copy(ShoalInsertState *state, RowSource *source)
+insert_by_copy(ShoalInsertState *state, ShoalSource *source)
 {
 	Relation	rel = table_open(state->insert->relid, RowExclusiveLock);
 	ShoalSink  *sink = shoal_sink_open(rel, state->insert->attnums, NULL,
@@ -671,7 +476,7 @@ insert_by_copy(ShoalInsertState *state, RowSource *source)
 	bool	   *nulls = palloc(sizeof(bool) * Max(state->ncolumns, 1));
 	TupleTableSlot *slot;
 
-	while ((slot = next_row(source)) != NULL)
+	while ((slot = shoal_source_next(source)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
@@ -686,30 +491,8 @@ insert_by_copy(ShoalInsertState *state, RowSource *source)
 	table_close(rel, NoLock);
 }
 
-static void
-evaluate_tail_params(ShoalInsertState *state)
-{
-	int			n = list_length(state->param_states);
-	ListCell   *lc;
-
-	state->tail_values = palloc0(sizeof(Datum) * Max(n, 1));
-	state->tail_nulls = palloc0(sizeof(bool) * Max(n, 1));
-	foreach(lc, state->param_states)
-	{
-		int			i = foreach_current_index(lc);
-
-		state->tail_values[i] = ExecEvalExpr((ExprState *) lfirst(lc),
-											 state->css.ss.ps.ps_ExprContext,
-											 &state->tail_nulls[i]);
-	}
-}
-
-/*
- * The child is going to lock rows of a reference table here, but writers of it
- * meet on the first node.  So none may begin there before these are done.
- */
-static void
-lock_reference_table(Oid relid)
+void
+shoal_insert_lock_reference(Oid relid)
 {
 	const ShoalNode *first = linitial(shoal_meta_nodes());
 	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
@@ -730,17 +513,17 @@ insert_all(ShoalInsertState *state)
 {
 	PlanState  *ps = &state->css.ss.ps;
 	MemoryContext old = MemoryContextSwitchTo(state->cxt);
-	RowSource	source = {0};
+	ShoalSource source = {0};
 	ShoalTriggers *triggers;
 	bool		complete = false;
 
 	triggers = shoal_triggers_begin(ps->state, state->insert->triggers);
-	evaluate_tail_params(state);
+	shoal_values_evaluate(&state->values, state->param_states, ps->ps_ExprContext);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
-		lock_reference_table(state->insert->relid);
+		shoal_insert_lock_reference(state->insert->relid);
 	source.child = outerPlanState(ps);
-	if (child_is_busy(source.child))
-		(void) read_ahead(&source, 0);
+	if (shoal_source_is_busy(source.child))
+		(void) shoal_source_read(&source, 0);
 	if (state->insert->returns_rows)
 	{
 		state->rows = tuplestore_begin_heap(false, false, work_mem);
@@ -754,19 +537,15 @@ insert_all(ShoalInsertState *state)
 		if (source.store)
 			complete = tuplestore_tuple_count(source.store) <= FEW_ROWS;
 		else
-			complete = read_ahead(&source, FEW_ROWS);
+			complete = shoal_source_read(&source, FEW_ROWS);
 	}
 	if (!state->insert->use_copy || complete)
 		insert_by_batches(state, &source);
 	else
 		insert_by_copy(state, &source);
 
-	if (source.store)
-	{
-		tuplestore_end(source.store);
-		ExecDropSingleTupleTableSlot(source.store_slot);
-	}
-	shoal_triggers_end(triggers, true);
+	shoal_source_end(&source);
+	shoal_triggers_end(triggers, true, NULL);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;
 	state->done = true;
@@ -774,27 +553,6 @@ insert_all(ShoalInsertState *state)
 }
 
 /* ---- the node's methods ---- */
-
-/* Which types rows can be sent in as arrays; NULL if one can't. */
-static Oid *
-find_array_types(ShoalInsertState *state)
-{
-	Oid		   *array_types = palloc(sizeof(Oid) * Max(state->ncolumns, 1));
-
-	if (state->ncolumns == 0)
-		return NULL;
-	for (int col = 0; col < state->ncolumns; col++)
-	{
-		/* unnest() would take arrays and rows apart further */
-		Oid			base = getBaseType(state->types[col]);
-
-		array_types[col] = get_array_type(state->types[col]);
-		if (!OidIsValid(array_types[col]) || type_is_rowtype(base) ||
-			OidIsValid(get_element_type(base)))
-			return NULL;
-	}
-	return array_types;
-}
 
 static void
 find_columns(ShoalInsertState *state, Plan *child)
@@ -819,7 +577,9 @@ find_columns(ShoalInsertState *state, Plan *child)
 	}
 	if (i != n)
 		elog(ERROR, "%d values for %d columns of Shoal Insert", i, n);
-	state->array_types = find_array_types(state);
+	state->values.ncolumns = n;
+	state->values.types = state->types;
+	state->values.array_types = shoal_values_array_types(state->types, n);
 }
 
 /*
@@ -856,6 +616,10 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 									   ALLOCSET_DEFAULT_SIZES);
 	outerPlanState(node) = ExecInitNode(outerPlan(cscan), estate, eflags);
 	state->param_states = ExecInitExprList(insert->tail_params, &node->ss.ps);
+	state->values.head = insert->head;
+	state->values.tail = insert->tail;
+	state->values.tail_params = insert->tail_params;
+	state->values.typed = insert->locked;
 	state->one_statement = insert->tail != NULL &&
 		strstr(insert->tail, " DO UPDATE") != NULL;
 	state->gather = fires_after(insert->relid);
@@ -952,8 +716,11 @@ static const CustomExecMethods insert_exec_methods = {
 static Node *
 create_insert_state(CustomScan *cscan)
 {
-	ShoalInsertState *state = palloc0(sizeof(ShoalInsertState));
+	ShoalInsertState *state;
 
+	if (shoal_insert_load(cscan)->fire)
+		return shoal_fire_create_state(cscan);
+	state = palloc0(sizeof(ShoalInsertState));
 	NodeSetTag(state, T_CustomScanState);
 	state->css.methods = &insert_exec_methods;
 	return (Node *) state;

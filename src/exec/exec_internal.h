@@ -110,6 +110,7 @@ typedef struct ShoalCall
 	Snapshot	snapshot;		/* for the local part */
 	ShoalReading reading;
 	bool		any_copy;		/* it may read replicas */
+	bool		fired;			/* triggers are fired here, not there */
 	bool		taking;			/* a moment is open: nodes take their snapshots
 								 * with the statement */
 	ShoalAgain *again;			/* NULL: the loss of a node is an error */
@@ -285,17 +286,116 @@ extern int	shoal_again_pick(ShoalAgain *again, const ShoalGroup *group,
  */
 extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
 
+/* ---- exec_source.c: a child's rows ---- */
+
+typedef struct ShoalSource
+{
+	PlanState  *child;			/* to be set; the rest is the source's own */
+	Tuplestorestate *store;		/* rows read ahead */
+	TupleTableSlot *store_slot;
+	bool		child_done;
+} ShoalSource;
+
+/* True if computing the child's rows may send something to nodes. */
+extern bool shoal_source_is_busy(PlanState *child);
+
+/* Reads rows ahead, up to a limit (0: all); true if that was the last. */
+extern bool shoal_source_read(ShoalSource *source, int limit);
+
+/* The next row, until the next call; NULL at the end. */
+extern TupleTableSlot *shoal_source_next(ShoalSource *source);
+
+extern void shoal_source_end(ShoalSource *source);
+
+/* ---- exec_values.c: rows as parameters of a statement ---- */
+
+/*
+ * A statement that reads rows where its head ends; the tail may refer to
+ * tail_params as $1..$n, the rows' own parameters follow after them.
+ */
+typedef struct ShoalValues
+{
+	const char *head;
+	const char *tail;			/* or NULL */
+	List	   *tail_params;	/* Expr */
+	Datum	   *tail_values;
+	bool	   *tail_nulls;
+	int			ncolumns;
+	Oid		   *types;
+	Oid		   *array_types;	/* NULL: rows can't be sent as arrays */
+	bool		typed;			/* nothing else tells the columns' types */
+} ShoalValues;
+
+/* The types of arrays in which columns can be sent; NULL if one can't. */
+extern Oid *shoal_values_array_types(const Oid *types, int n);
+
+/* Sets tail_values and tail_nulls (states of tail_params). */
+extern void shoal_values_evaluate(ShoalValues *shape, List *states,
+								  ExprContext *econtext);
+
+/* The call's text and parameters for some rows (values row by row). */
+extern void shoal_values_fill(ShoalCall *call, const ShoalValues *shape,
+							  int nrows, const Datum *values,
+							  const bool *nulls);
+
+/* The call's parameters for nodes, if that has not been done. */
+extern void shoal_values_encode(ShoalCall *call);
+
 /* ---- exec_triggers.c: statement triggers ---- */
 
 typedef struct ShoalTriggers ShoalTriggers;
 
+struct TransitionCaptureState;
+
+/*
+ * Where the statement's range table has the table as one that it writes: it
+ * tells which columns are, for UPDATE OF.  0 if nowhere.
+ */
+extern Index shoal_triggers_target(EState *estate, Oid relid);
+
 /*
  * Fires BEFORE triggers of a statement that is about to write (fires: see
  * plan_triggers.h); NULL if there are no triggers at all.  End fires those
- * AFTER, when the statement ends, if it has been carried out.
+ * AFTER, when the statement ends, if it has been carried out; capture: what
+ * their transition tables have, or NULL.
  */
 extern ShoalTriggers *shoal_triggers_begin(EState *estate, List *fires);
-extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete);
+extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete,
+							   struct TransitionCaptureState *capture);
+
+/* ---- exec_rowtriggers.c: row triggers, fired here ---- */
+
+typedef struct ShoalRowTriggers ShoalRowTriggers;
+
+/*
+ * The row triggers of a table for a statement that does that to it, and its
+ * transition tables.  The caller has opened rel and holds a lock on it until the
+ * statement's end.
+ */
+extern ShoalRowTriggers *shoal_rowtriggers_begin(EState *estate, Relation rel,
+												 CmdType command);
+
+/* Are there BEFORE triggers with functions that might run queries? */
+extern bool shoal_rowtriggers_look(const ShoalRowTriggers *triggers);
+
+/* Will something be done with rows that have been written? */
+extern bool shoal_rowtriggers_follow(const ShoalRowTriggers *triggers);
+
+/*
+ * Fires BEFORE triggers with a row of an INSERT, one of an UPDATE and its old
+ * version, or an old one of a DELETE (slot NULL); they may change what is in the
+ * slot.  False if the row is not to be written.  What the slot has then lives as
+ * long as the per-tuple memory of the statement.
+ */
+extern bool shoal_rowtriggers_before(ShoalRowTriggers *triggers, HeapTuple old,
+									 TupleTableSlot *slot);
+
+/* Has AFTER triggers be fired at the statement's end.  NULL as above. */
+extern void shoal_rowtriggers_after(ShoalRowTriggers *triggers, HeapTuple old,
+									TupleTableSlot *slot);
+
+/* For shoal_triggers_end. */
+extern struct TransitionCaptureState *shoal_rowtriggers_capture(const ShoalRowTriggers *triggers);
 
 /* ---- exec_share.c: several tasks for one node ---- */
 
@@ -380,6 +480,15 @@ extern const CustomScanMethods shoal_scan_methods;
 extern const CustomScanMethods shoal_insert_methods;
 extern const CustomScanMethods shoal_moved_methods;
 extern const CustomScanMethods shoal_with_methods;
+
+/* The state of a Shoal Insert whose plan has a ShoalFire. */
+extern Node *shoal_fire_create_state(CustomScan *cscan);
+
+/*
+ * Before rows of a reference table are locked by reading them here: writers of it
+ * meet on the first node, so none may begin there before these are done.
+ */
+extern void shoal_insert_lock_reference(Oid relid);
 
 /*
  * True if the rows that the node affects are what its statement reports: the

@@ -37,8 +37,8 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
 
 	if (call->group_id == SHOAL_GROUP_HERE)
 		return pstrdup(call->text);
-	marker = shoal_scope_read_marker(call->group_id, shards, call->partial,
-									 call->policies, call->any_copy,
+	marker = shoal_scope_full_marker(call->group_id, shards, call->partial,
+									 call->policies, call->any_copy, call->fired,
 									 call->taking || call->reading.moment != 0);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);

@@ -34,12 +34,8 @@ struct ShoalTriggers
 	List	   *tables;			/* TableTriggers * */
 };
 
-/*
- * Where the statement's range table has the table as one that it writes: it
- * tells which columns are, for UPDATE OF.  0 if nowhere.
- */
-static Index
-find_target(EState *estate, Oid relid)
+Index
+shoal_triggers_target(EState *estate, Oid relid)
 {
 	for (Index rti = 1; rti <= list_length(estate->es_range_table); rti++)
 	{
@@ -73,7 +69,7 @@ shoal_triggers_begin(EState *estate, List *fires)
 		table->events = (int) lfirst_oid(lnext(fires, lc));
 		table->relinfo = makeNode(ResultRelInfo);
 		InitResultRelInfo(table->relinfo, table->rel,
-						  find_target(estate, lfirst_oid(lc)), NULL,
+						  shoal_triggers_target(estate, lfirst_oid(lc)), NULL,
 						  estate->es_instrument);
 		result->tables = lappend(result->tables, table);
 		if (table->events & SHOAL_EVENT_INSERT)
@@ -88,7 +84,8 @@ shoal_triggers_begin(EState *estate, List *fires)
 }
 
 void
-shoal_triggers_end(ShoalTriggers *triggers, bool complete)
+shoal_triggers_end(ShoalTriggers *triggers, bool complete,
+				   TransitionCaptureState *capture)
 {
 	ListCell   *lc;
 
@@ -100,11 +97,11 @@ shoal_triggers_end(ShoalTriggers *triggers, bool complete)
 
 		/* core's order: the reverse of the one above */
 		if (complete && (table->events & SHOAL_EVENT_DELETE))
-			ExecASDeleteTriggers(triggers->estate, table->relinfo, NULL);
+			ExecASDeleteTriggers(triggers->estate, table->relinfo, capture);
 		if (complete && (table->events & SHOAL_EVENT_UPDATE))
-			ExecASUpdateTriggers(triggers->estate, table->relinfo, NULL);
+			ExecASUpdateTriggers(triggers->estate, table->relinfo, capture);
 		if (complete && (table->events & SHOAL_EVENT_INSERT))
-			ExecASInsertTriggers(triggers->estate, table->relinfo, NULL);
+			ExecASInsertTriggers(triggers->estate, table->relinfo, capture);
 		table_close(table->rel, NoLock);
 	}
 	list_free(triggers->tables);

@@ -241,6 +241,52 @@ shoal_fragment_load(CustomScan *cscan)
 							 &nexprs);
 }
 
+static List *
+fire_to_list(const ShoalFire *fire)
+{
+	List	   *numbers;
+
+	if (fire == NULL)
+		return NIL;
+	numbers = list_make5_int((int) fire->command, fire->nfind, fire->distinct,
+							 fire->one_by_one, fire->rooted);
+	return lappend(list_concat(list_make4(numbers, fire->set, fire->written,
+										  fire->updated),
+							   list_make5(string_node(fire->insert_head),
+										  string_node(fire->insert_tail),
+										  string_node(fire->update_head),
+										  string_node(fire->update_tail),
+										  string_node(fire->delete_head))),
+				   string_node(fire->delete_tail));
+}
+
+static ShoalFire *
+list_to_fire(List *list)
+{
+	ShoalFire  *fire;
+	List	   *numbers;
+
+	if (list == NIL)
+		return NULL;
+	fire = palloc0(sizeof(ShoalFire));
+	numbers = (List *) linitial(list);
+	fire->command = (CmdType) linitial_int(numbers);
+	fire->nfind = lsecond_int(numbers);
+	fire->distinct = lthird_int(numbers);
+	fire->one_by_one = lfourth_int(numbers);
+	fire->rooted = list_nth_int(numbers, 4);
+	fire->set = (List *) lsecond(list);
+	fire->written = (List *) lthird(list);
+	fire->updated = (List *) lfourth(list);
+	fire->insert_head = node_string(list_nth(list, 4));
+	fire->insert_tail = node_string(list_nth(list, 5));
+	fire->update_head = node_string(list_nth(list, 6));
+	fire->update_tail = node_string(list_nth(list, 7));
+	fire->delete_head = node_string(list_nth(list, 8));
+	fire->delete_tail = node_string(list_nth(list, 9));
+	return fire;
+}
+
 /* The same for Shoal Insert. */
 void
 shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
@@ -255,6 +301,8 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 									   string_node(insert->head),
 									   string_node(insert->tail));
 	cscan->custom_private = lappend(cscan->custom_private, insert->triggers);
+	cscan->custom_private = lappend(cscan->custom_private,
+									fire_to_list(insert->fire));
 }
 
 ShoalInsert *
@@ -273,6 +321,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);
+	insert->fire = list_to_fire((List *) list_nth(private, 6));
 	insert->tail_params = cscan->custom_exprs;
 	return insert;
 }

@@ -135,7 +135,40 @@ typedef struct ShoalInsert
 	char	   *tail;
 	List	   *tail_params;	/* Expr */
 	List	   *triggers;		/* OID list, see plan_triggers.h */
+	struct ShoalFire *fire;		/* NULL: row triggers fire on nodes */
 } ShoalInsert;
+
+/*
+ * A write whose row triggers are fired by the coordinator: what the node then
+ * does (exec_fire.c).  The child's columns are: those of an INSERT that are given
+ * (attnums); or those that find the row again, the row's number of them being
+ * nfind, a ctid by which it is told from others, all columns of the row as it is
+ * (not those that are dropped), new values of those in set.  Then those of
+ * RETURNING that are no columns of the table.
+ *
+ * Statements for nodes begin with a head, then come rows, then the tail.  Rows of
+ * an INSERT have the columns in written; those of a DELETE the ones that find the
+ * row and a number; those of an UPDATE the same and the columns in updated.
+ * INSERT and UPDATE return all columns of the table, after the number in
+ * an UPDATE; a DELETE just the number.
+ */
+typedef struct ShoalFire
+{
+	CmdType		command;
+	int			nfind;
+	bool		distinct;		/* a row may come several times; once counts */
+	bool		one_by_one;		/* an INSERT may leave rows out */
+	bool		rooted;			/* foreign keys refer to the table */
+	List	   *set;			/* int list: columns */
+	List	   *written;
+	List	   *updated;
+	char	   *insert_head;
+	char	   *insert_tail;
+	char	   *update_head;	/* NULL in an INSERT or DELETE */
+	char	   *update_tail;
+	char	   *delete_head;	/* NULL in an INSERT */
+	char	   *delete_tail;
+} ShoalFire;
 
 extern void shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert);
 extern ShoalInsert *shoal_insert_load(CustomScan *cscan);

@@ -375,6 +375,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	shoal_health_note_metadata();
 	if (query_string && shoal_scope_parse(query_string, &scope))
 	{
+		if (scope.fired)
+			shoal_query_clear_rights(query);
 		if (scope.policies > 0)
 			shoal_policy_apply(query, scope.policies);
 		if (scope.local)

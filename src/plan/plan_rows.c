@@ -47,20 +47,6 @@
 #include "plan/plan_text.h"
 #include "plan/plan_triggers.h"
 
-/* names of the table and of the rows in the statement for nodes */
-#define TARGET	"shoal_target"
-#define ROWS	"shoal_new"
-
-typedef struct RowsContext
-{
-	Query	   *query;
-	Index		target;			/* its entry */
-	const ShoalTable *table;
-	Relation	rel;
-	List	   *columns;		/* TargetEntry: what is selected */
-	List	   *attnums;		/* parallel: of a key column its number, else 0 */
-} RowsContext;
-
 static bool
 can_split(Query *query, const char **why)
 {
@@ -76,9 +62,8 @@ can_split(Query *query, const char **why)
 	return true;
 }
 
-/* Adds a column to what is selected; returns its number. */
-static int
-add_column(RowsContext *context, Expr *expr, int attnum)
+int
+shoal_rows_add(ShoalRows *context, Expr *expr, int attnum)
 {
 	int			n = list_length(context->columns) + 1;
 
@@ -89,15 +74,15 @@ add_column(RowsContext *context, Expr *expr, int attnum)
 	return n;
 }
 
-static Expr *
-make_column(RowsContext *context, AttrNumber attno)
+Expr *
+shoal_rows_column(ShoalRows *context, AttrNumber attno)
 {
 	return (Expr *) shoal_expr_column(RelationGetRelid(context->rel),
 									  context->target, attno);
 }
 
 static const char *
-column_name(RowsContext *context, AttrNumber attno)
+column_name(ShoalRows *context, AttrNumber attno)
 {
 	if (attno < 0)
 		return NameStr(SystemAttributeDefinition(attno)->attname);
@@ -124,25 +109,24 @@ operator_name(Oid operator)
 
 /* "(target.k = rows.c1)"; adds the column. */
 static void
-append_comparison(StringInfo sql, RowsContext *context, AttrNumber attno)
+append_comparison(StringInfo sql, ShoalRows *context, AttrNumber attno)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(context->rel),
 										  attno - 1);
 	const char *name = column_name(context, attno);
-	int			n = add_column(context, make_column(context, attno), attno);
+	int			n = shoal_rows_add(context, shoal_rows_column(context, attno), attno);
 	Oid			eq = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR)->eq_opr;
 
-	appendStringInfo(sql, "(%s.%s %s %s.c%d", TARGET, name, operator_name(eq),
-					 ROWS, n);
+	appendStringInfo(sql, "(%s.%s %s %s.c%d", SHOAL_ROWS_TARGET, name, operator_name(eq),
+					 SHOAL_ROWS_ROWS, n);
 	if (!att->attnotnull)
-		appendStringInfo(sql, " OR (%s.%s IS NULL AND %s.c%d IS NULL)", TARGET,
-						 name, ROWS, n);
+		appendStringInfo(sql, " OR (%s.%s IS NULL AND %s.c%d IS NULL)", SHOAL_ROWS_TARGET,
+						 name, SHOAL_ROWS_ROWS, n);
 	appendStringInfoChar(sql, ')');
 }
 
-/* The condition that finds a row again; adds columns.  NULL: there is none. */
-static char *
-find_rows(RowsContext *context)
+char *
+shoal_rows_find(ShoalRows *context)
 {
 	StringInfoData sql;
 
@@ -171,18 +155,18 @@ find_rows(RowsContext *context)
 	if (context->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
 		!shoal_text_is_hashed(RelationGetRelid(context->rel)))
 		appendStringInfo(&sql, "shoal.table_of(%s.tableoid) OPERATOR(pg_catalog.=) %s.c%d AND ",
-						 TARGET, ROWS,
-						 add_column(context,
-									shoal_tableoid_column((Var *) make_column(context, TableOidAttributeNumber)), 0));
-	appendStringInfo(&sql, "%s.ctid OPERATOR(pg_catalog.=) %s.c%d", TARGET, ROWS,
-					 add_column(context,
-								make_column(context, SelfItemPointerAttributeNumber), 0));
+						 SHOAL_ROWS_TARGET, SHOAL_ROWS_ROWS,
+						 shoal_rows_add(context,
+									shoal_tableoid_column((Var *) shoal_rows_column(context, TableOidAttributeNumber)), 0));
+	appendStringInfo(&sql, "%s.ctid OPERATOR(pg_catalog.=) %s.c%d", SHOAL_ROWS_TARGET, SHOAL_ROWS_ROWS,
+					 shoal_rows_add(context,
+								shoal_rows_column(context, SelfItemPointerAttributeNumber), 0));
 	return sql.data;
 }
 
 /* "col = rows.c3, ..."; adds these columns.  NULL: nodes would not take that. */
 static char *
-new_values(RowsContext *context, const char **why)
+new_values(ShoalRows *context, const char **why)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -201,29 +185,29 @@ new_values(RowsContext *context, const char **why)
 			return NULL;
 		}
 		appendStringInfo(&sql, "%s%s = %s.c%d", sql.len ? ", " : "",
-						 column_name(context, tle->resno), ROWS,
-						 add_column(context, copyObject(tle->expr), 0));
+						 column_name(context, tle->resno), SHOAL_ROWS_ROWS,
+						 shoal_rows_add(context, copyObject(tle->expr), 0));
 	}
 	return sql.data;
 }
 
 /* A function of ours, of system columns of the row. */
 static void
-append_call(StringInfo sql, RowsContext *context, FuncExpr *func)
+append_call(StringInfo sql, ShoalRows *context, FuncExpr *func)
 {
 	ListCell   *lc;
 
 	appendStringInfo(sql, "shoal.%s(", get_func_name(func->funcid));
 	foreach(lc, func->args)
 		appendStringInfo(sql, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "",
-						 TARGET,
+						 SHOAL_ROWS_TARGET,
 						 column_name(context, lfirst_node(Var, lc)->varattno));
 	appendStringInfoChar(sql, ')');
 }
 
 /* What nodes return for the columns of RETURNING; adds those of other tables. */
 static char *
-returned_columns(RowsContext *context, List *columns)
+returned_columns(ShoalRows *context, List *columns)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -244,12 +228,12 @@ returned_columns(RowsContext *context, List *columns)
 		if (!IsA(var, Var))
 			appendStringInfoString(&sql, "1");
 		else if (var->varno != context->target)
-			appendStringInfo(&sql, "%s.c%d", ROWS,
-							 add_column(context, copyObject(column), 0));
+			appendStringInfo(&sql, "%s.c%d", SHOAL_ROWS_ROWS,
+							 shoal_rows_add(context, copyObject(column), 0));
 		else if (var->varattno == 0)
-			appendStringInfoString(&sql, TARGET);
+			appendStringInfoString(&sql, SHOAL_ROWS_TARGET);
 		else if (func == NULL)
-			appendStringInfo(&sql, "%s.%s", TARGET,
+			appendStringInfo(&sql, "%s.%s", SHOAL_ROWS_TARGET,
 							 column_name(context, var->varattno));
 		else
 			append_call(&sql, context, func);
@@ -258,7 +242,7 @@ returned_columns(RowsContext *context, List *columns)
 }
 
 static char *
-alias_list(RowsContext *context)
+alias_list(ShoalRows *context)
 {
 	StringInfoData sql;
 
@@ -268,16 +252,14 @@ alias_list(RowsContext *context)
 	return sql.data;
 }
 
-/* The query that finds the rows. */
-static Query *
-make_select(RowsContext *context)
+Query *
+shoal_rows_select(ShoalRows *context, LockClauseStrength strength)
 {
 	Query	   *select = copyObject(context->query);
 	RowMarkClause *mark = makeNode(RowMarkClause);
 
 	mark->rti = context->target;
-	mark->strength = select->commandType == CMD_DELETE ? LCS_FORUPDATE :
-		LCS_FORNOKEYUPDATE;
+	mark->strength = strength;
 	mark->waitPolicy = LockWaitBlock;
 	select->commandType = CMD_SELECT;
 	select->resultRelation = 0;
@@ -290,8 +272,8 @@ make_select(RowsContext *context)
 	return select;
 }
 
-static bool
-are_sendable(List *columns)
+bool
+shoal_rows_are_sendable(List *columns)
 {
 	List	   *types = NIL;
 	ListCell   *lc;
@@ -302,12 +284,12 @@ are_sendable(List *columns)
 }
 
 static bool
-describe(RowsContext *context, ShoalInsert *insert, List *columns,
+describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 		 const char **why)
 {
 	bool		is_update = context->query->commandType == CMD_UPDATE;
 	Oid			relid = RelationGetRelid(context->rel);
-	char	   *condition = find_rows(context);
+	char	   *condition = shoal_rows_find(context);
 	char	   *values = is_update ? new_values(context, why) : NULL;
 	char	   *returning = returned_columns(context, columns);
 	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(context->rel)),
@@ -316,7 +298,7 @@ describe(RowsContext *context, ShoalInsert *insert, List *columns,
 	if (condition == NULL)
 		*why = "the reference table has no primary key, by which nodes could find the rows";
 	if (condition == NULL || (is_update && values == NULL) ||
-		!are_sendable(context->columns))
+		!shoal_rows_are_sendable(context->columns))
 		return false;
 	insert->relid = relid;
 	insert->run_as = shoal_owner_to_write_as(context->query);
@@ -326,9 +308,9 @@ describe(RowsContext *context, ShoalInsert *insert, List *columns,
 	insert->triggers = shoal_triggers_find(context->query,
 										   context->table->kind == SHOAL_KIND_REFERENCE);
 	insert->head = is_update ?
-		psprintf("UPDATE %s %s SET %s FROM (", name, TARGET, values) :
-		psprintf("DELETE FROM %s %s USING (", name, TARGET);
-	insert->tail = psprintf(") %s (%s) WHERE %s%s", ROWS, alias_list(context),
+		psprintf("UPDATE %s %s SET %s FROM (", name, SHOAL_ROWS_TARGET, values) :
+		psprintf("DELETE FROM %s %s USING (", name, SHOAL_ROWS_TARGET);
+	insert->tail = psprintf(") %s (%s) WHERE %s%s", SHOAL_ROWS_ROWS, alias_list(context),
 							condition, returning);
 	return true;
 }
@@ -338,7 +320,7 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 				 ShoalInsert *insert, List **columns, List **returned,
 				 const char **why)
 {
-	RowsContext context = {0};
+	ShoalRows context = {0};
 	bool		done;
 
 	*columns = NIL;
@@ -356,6 +338,7 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 	done = describe(&context, insert, *columns, why);
 	RelationClose(context.rel);
 	if (done)
-		*select = make_select(&context);
+		*select = shoal_rows_select(&context, query->commandType == CMD_DELETE ?
+									LCS_FORUPDATE : LCS_FORNOKEYUPDATE);
 	return done;
 }

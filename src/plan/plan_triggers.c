@@ -18,6 +18,15 @@
 #include "plan/plan_triggers.h"
 #include "scope/scope.h"
 
+static int
+events_of(Query *query)
+{
+	return shoal_scope_events(query->commandType,
+							  query->onConflict &&
+							  query->onConflict->action == ONCONFLICT_UPDATE,
+							  query->mergeActionList);
+}
+
 typedef struct FindContext
 {
 	bool		whole;
@@ -28,10 +37,7 @@ static void
 look_at_target(Query *query, FindContext *context)
 {
 	Oid			relid = rt_fetch(query->resultRelation, query->rtable)->relid;
-	int			events = shoal_scope_events(query->commandType,
-											query->onConflict &&
-											query->onConflict->action == ONCONFLICT_UPDATE,
-											query->mergeActionList);
+	int			events = events_of(query);
 	Relation	rel;
 	bool		transitional;
 	bool		any;
@@ -79,4 +85,16 @@ shoal_triggers_find(Query *query, bool whole)
 		return NIL;
 	find_walker((Node *) query, &context);
 	return context.found;
+}
+
+List *
+shoal_triggers_of_target(Query *query)
+{
+	Oid			relid = rt_fetch(query->resultRelation, query->rtable)->relid;
+	int			events = events_of(query);
+	Relation	rel = RelationIdGetRelation(relid);
+	bool		any = shoal_scope_has_triggers(rel->trigdesc, events);
+
+	RelationClose(rel);
+	return any ? list_make2_oid(relid, (Oid) events) : NIL;
 }

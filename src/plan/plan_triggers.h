@@ -15,4 +15,7 @@
  */
 extern List *shoal_triggers_find(Query *query, bool whole);
 
+/* The same for a write whose triggers are all fired by the coordinator. */
+extern List *shoal_triggers_of_target(Query *query);
+
 #endif							/* PLAN_TRIGGERS_H */

@@ -35,6 +35,7 @@
 #include "plan/plan_current.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_fire.h"
 #include "plan/plan_merge.h"
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
@@ -417,9 +418,8 @@ compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params)
 	return frag;
 }
 
-/* The statement's text before and after VALUES, with the row left out. */
-static void
-cut_insert_text(Query *query, ShoalInsert *insert)
+void
+shoal_write_cut_insert(Query *query, ShoalInsert *insert)
 {
 	Query	   *copy = copyObject(shoal_check_fold(query));
 	StringInfoData values;
@@ -515,7 +515,7 @@ describe_insert(Query *query, ShoalInsert *insert)
 	foreach(lc, query->targetList)
 		insert->attnums = lappend_int(insert->attnums,
 									  ((TargetEntry *) lfirst(lc))->resno);
-	cut_insert_text(query, insert);
+	shoal_write_cut_insert(query, insert);
 }
 
 /* Puts a Shoal Insert node on top of the plan for the rows. */
@@ -556,9 +556,8 @@ put_insert_on_top(Query *query, ShoalInsert *insert, PlannedStmt *stmt)
 	return stmt;
 }
 
-/* The query for the rows of an INSERT, a copy. */
-static Query *
-rows_of_insert(Query *query)
+Query *
+shoal_write_rows_of_insert(Query *query)
 {
 	Query	   *select = copyObject(query);
 	ListCell   *lc;
@@ -599,7 +598,7 @@ plan_routed_insert(Query *query, const ShoalTable *table,
 			   "Leave the function out of ON CONFLICT and RETURNING.");
 
 	describe_insert(query, &insert);
-	select = rows_of_insert(query);
+	select = shoal_write_rows_of_insert(query);
 	stmt = shoal_write_select_planner(select, query_string,
 									  cursor_options & ~CURSOR_OPT_SCROLL, params);
 	return put_insert_on_top(query, &insert, stmt);
@@ -669,6 +668,40 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 							  params);
 }
 
+/* A write whose triggers are fired here (plan_fire.c); NULL if that can't be. */
+static PlannedStmt *
+plan_fired(Query *query, const ShoalTable *table, const char *query_string,
+		   int cursor_options, ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Index		target = query->resultRelation;
+	Query	   *write = makeNode(Query);
+	Query	   *select;
+	List	   *returned;
+	PlannedStmt *stmt;
+
+	if (query->commandType == CMD_INSERT)
+		check_subqueries_of_row(query);
+	else
+	{
+		if (shoal_current_is_used(query))
+			query = shoal_current_replace(query, table);
+		else if (reads_ctid_walker((Node *) query->jointree, &target))
+			return NULL;
+	}
+	if (!shoal_fire_split(query, table, &select, &insert, &write->returningList,
+						  &returned))
+		return NULL;
+	stmt = shoal_write_select_planner(select, query_string,
+									  cursor_options & ~CURSOR_OPT_SCROLL, params);
+	write->canSetTag = query->canSetTag;
+	stmt = put_insert_on_top(write, &insert, stmt);
+	stmt->commandType = query->commandType;
+	if (returned)
+		shoal_returning_put(stmt, returned);
+	return stmt;
+}
+
 static PlannedStmt *
 plan_write_command(Query *query, const ShoalTable *table,
 				   const char *query_string, int cursor_options,
@@ -730,7 +763,7 @@ shoal_write_is_single(Query *query)
 		return false;
 	if (query->commandType == CMD_INSERT)
 	{
-		shoal_shape_analyze(rows_of_insert(query), &analysis);
+		shoal_shape_analyze(shoal_write_rows_of_insert(query), &analysis);
 		return analysis.whole.kind == SHOAL_SHAPE_ANY || analysis.whole.single;
 	}
 	if (shoal_move_is_needed(query, query->targetList, table) ||
@@ -758,6 +791,10 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 		refuse("writing through another role's view to a table with policies",
 			   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
 	query = shoal_check_lower_barrier(query);
+	if (shoal_fire_is_wanted(query, table) &&
+		(stmt = plan_fired(query, table, query_string, cursor_options,
+						   params)) != NULL)
+		return stmt;
 	returning = shoal_returning_cut(&query, table->kind == SHOAL_KIND_REFERENCE);
 	stmt = plan_write_command(query, table, query_string, cursor_options, params);
 	if (returning)

@@ -18,6 +18,16 @@ extern PlannedStmt *shoal_write_plan(Query *query, const char *query_string,
 /* Is it a write to one shard, which is sent there as it is? */
 extern bool shoal_write_is_single(Query *query);
 
+/*
+ * The text of an INSERT of whole rows, cut where they come: sets the head, tail and
+ * tail_params of *insert.  Changes the query.
+ */
+struct ShoalInsert;
+extern void shoal_write_cut_insert(Query *query, struct ShoalInsert *insert);
+
+/* The query for the rows of an INSERT, a copy. */
+extern Query *shoal_write_rows_of_insert(Query *query);
+
 /* Planner for the SELECT part of an INSERT (set by plan_hook.c). */
 typedef PlannedStmt *(*ShoalSelectPlanner) (Query *query,
 											const char *query_string,

@@ -8,6 +8,8 @@
  *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
  *		/+shoal 1:0-7 policies 2+/	the same; two WITH queries are read by policies
  *		/+shoal 1:0-7 any+/		the same; replicas will do, too
+ *		/+shoal 1:0-7 fired+/		the same; a write whose triggers the coordinator fires,
+ *									and for which it has checked the rights
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
  *									to each copy of a shard (see below)
@@ -35,6 +37,7 @@ typedef struct ShoalScope
 	bool		local;			/* see all that is here */
 	bool		partial;		/* aggregates return transition states */
 	bool		any_copy;		/* a complete replica is as good as a primary */
+	bool		fired;			/* user's triggers are not to be fired here */
 	int			policies;		/* WITH queries that are for policies */
 	int			group_id;		/* else: this group ... */
 	Bitmapset  *shards;			/* ... and these shards of it */
@@ -48,12 +51,13 @@ extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
 								bool partial, bool held);
 
 /*
- * The same for a fragment with WITH queries for policies (plan_policy.c), or one
- * that only reads, from replicas if any_copy.
+ * The same for a fragment with WITH queries for policies (plan_policy.c), one
+ * that only reads, from replicas if any_copy, or one whose triggers are fired by
+ * the coordinator.
  */
-extern char *shoal_scope_read_marker(int group_id, const Bitmapset *shards,
+extern char *shoal_scope_full_marker(int group_id, const Bitmapset *shards,
 									 bool partial, int policies, bool any_copy,
-									 bool held);
+									 bool fired, bool held);
 
 /*
  * Reads a trusted marker at the start of a query string.  False if there is
@@ -159,13 +163,19 @@ extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 								   bool *same_row);
 
 /*
+ * Do partitions of the table have its column numbers?  All of them do if one does;
+ * if none is here, they don't if a column has been dropped.
+ */
+extern bool shoal_scope_has_same_columns(Relation parent);
+
+/*
  * Error 40001 if a copy on this node is younger than the snapshot of the
  * transaction (REPEATABLE READ).
  */
 struct ShoalGroup;
 extern void shoal_scope_check_snapshot(const struct ShoalGroup *group);
 
-/* ---- statement triggers ---- */
+/* ---- triggers ---- */
 
 /* what a statement does to a table */
 #define SHOAL_EVENT_INSERT	1
@@ -183,8 +193,21 @@ extern bool shoal_scope_has_triggers(const TriggerDesc *triggers, int events);
 extern bool shoal_scope_is_transitional(const TriggerDesc *triggers, int events);
 
 /*
+ * Is it a row trigger that the coordinator fires, if the statement is one whose
+ * triggers it fires (plan_fire.c)?  All but those of the server itself and of Shoal,
+ * and constraint triggers that may be deferred.
+ */
+extern bool shoal_scope_is_movable(const Trigger *trigger);
+
+/*
+ * Leaves just the row triggers that are movable, and statement triggers; or all
+ * others.  In place: the struct must be the caller's own.
+ */
+extern void shoal_scope_keep_triggers(TriggerDesc *triggers, bool movable);
+
+/*
  * Has a fragment that has been started (and is not executed yet) fire no
- * statement triggers, but for those that are the node's business.
+ * triggers, but for those that are the node's business.
  */
 extern void shoal_scope_mute_fragment(QueryDesc *desc);
 

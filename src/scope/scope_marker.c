@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " held" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " held" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -28,6 +28,7 @@
 #define HELD " held"
 #define COPIES " copies "
 #define ANY " any"
+#define FIRED " fired"
 #define POLICIES " policies "
 
 bool		shoal_scope_copies_here = false;
@@ -48,12 +49,13 @@ char *
 shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
 				   bool held)
 {
-	return shoal_scope_read_marker(group_id, shards, partial, 0, false, held);
+	return shoal_scope_full_marker(group_id, shards, partial, 0, false, false,
+								   held);
 }
 
 char *
-shoal_scope_read_marker(int group_id, const Bitmapset *shards, bool partial,
-						int policies, bool any_copy, bool held)
+shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
+						int policies, bool any_copy, bool fired, bool held)
 {
 	StringInfoData buf;
 	int			first;
@@ -97,6 +99,8 @@ shoal_scope_read_marker(int group_id, const Bitmapset *shards, bool partial,
 	}
 	if (any_copy)
 		appendStringInfoString(&buf, ANY);
+	if (fired)
+		appendStringInfoString(&buf, FIRED);
 	if (held)
 		appendStringInfoString(&buf, HELD);
 	appendStringInfoString(&buf, MARKER_END);
@@ -173,6 +177,7 @@ read_marker(const char *text, ShoalScope *scope)
 	if (skip(&text, POLICIES) && !read_number(&text, &scope->policies))
 		return false;
 	scope->any_copy = skip(&text, ANY);
+	scope->fired = skip(&text, FIRED);
 	/* for the executor: shoal_scope_is_held */
 	(void) skip(&text, HELD);
 	return skip(&text, MARKER_END);

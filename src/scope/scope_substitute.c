@@ -206,7 +206,8 @@ fires_statement_triggers(Query *query, Oid relid)
 
 /* May a query be planned with a partition in place of this relation? */
 static bool
-can_substitute(Query *query, int rti, const ShoalTable *table)
+can_substitute(Query *query, int rti, const ShoalTable *table,
+			   const ShoalScope *scope)
 {
 	RangeTblEntry *rte = rt_fetch(rti, query->rtable);
 
@@ -224,7 +225,7 @@ can_substitute(Query *query, int rti, const ShoalTable *table)
 		(OidIsValid(query->onConflict->constraint) ||
 		 sets_key(query->onConflict->onConflictSet, table)))
 		return false;
-	return !fires_statement_triggers(query, table->relid);
+	return scope->fired || !fires_statement_triggers(query, table->relid);
 }
 
 /*
@@ -344,7 +345,8 @@ process_query(Query *query, SubstituteContext *context)
 		check_shards(rte->relid, context->scope);
 		if (context->several)
 			make_one_relation(rte, context);
-		if (context->shard < 0 || !can_substitute(query, rti, table))
+		if (context->shard < 0 ||
+			!can_substitute(query, rti, table, context->scope))
 			continue;
 		child = shoal_scope_lock_child(rte->relid, context->shard,
 									   rte->rellockmode, &same_row);

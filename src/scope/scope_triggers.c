@@ -1,7 +1,12 @@
 /*
  * scope_triggers.c
- *		Statement triggers are left to the coordinator.
+ *		Triggers that are left to the coordinator.
  *
+ * Of some statements the coordinator fires all triggers, row by row
+ * (exec_fire.c); their marker says so.  Then a node's part runs without the
+ * user's triggers.  For the rest of statements row triggers fire where the row is.
+ *
+ * Statement triggers are always left to the coordinator.
  * They fire once for a statement, on the node where its client is, however
  * many nodes have a part in it.  So a part that Shoal has sent runs without
  * those of the tables that it changes; the coordinator fires them
@@ -15,6 +20,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/rel.h"
@@ -87,6 +94,57 @@ mute(TriggerDesc *triggers)
 	triggers->trig_delete_after_statement = false;
 }
 
+bool
+shoal_scope_is_movable(const Trigger *trigger)
+{
+	return TRIGGER_FOR_ROW(trigger->tgtype) && !trigger->tgisinternal &&
+		!trigger->tgdeferrable;
+}
+
+void
+shoal_scope_keep_triggers(TriggerDesc *triggers, bool movable)
+{
+	int			n = 0;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (shoal_scope_is_movable(trigger) == movable ||
+			(movable && !TRIGGER_FOR_ROW(trigger->tgtype)))
+			triggers->triggers[n++] = *trigger;
+	}
+	triggers->numtriggers = n;
+}
+
+static bool
+has_movable(const TriggerDesc *triggers)
+{
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		if (shoal_scope_is_movable(&triggers->triggers[i]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The partition that a row of an INSERT goes to is found later, and its triggers
+ * with it.
+ */
+static void
+check_fired(QueryDesc *desc, Relation rel)
+{
+	if (desc->operation == CMD_INSERT &&
+		rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("row triggers of table \"%s\" cannot be fired by the coordinator",
+						RelationGetRelationName(rel)),
+				 errdetail("Its shards have other column numbers than the table."),
+				 errhint("Set shoal.row_triggers to node.")));
+}
+
 /* What the plan does to its target; a WITH query's is looked at as if it were it. */
 static int
 events_of_plan(QueryDesc *desc)
@@ -110,9 +168,13 @@ shoal_scope_mute_fragment(QueryDesc *desc)
 	ListCell   *lc;
 
 	foreach(lc, desc->estate->es_opened_result_relations)
-		any |= shoal_scope_has_triggers(((ResultRelInfo *) lfirst(lc))->ri_TrigDesc,
-										SHOAL_EVENT_INSERT | SHOAL_EVENT_UPDATE |
-										SHOAL_EVENT_DELETE);
+	{
+		TriggerDesc *triggers = ((ResultRelInfo *) lfirst(lc))->ri_TrigDesc;
+
+		any |= shoal_scope_has_triggers(triggers, SHOAL_EVENT_INSERT |
+										SHOAL_EVENT_UPDATE | SHOAL_EVENT_DELETE) ||
+			has_movable(triggers);
+	}
 	if (!any || !shoal_scope_parse(desc->sourceText, &scope))
 		return;
 	/* of a reference table: on the statement's own node */
@@ -123,9 +185,16 @@ shoal_scope_mute_fragment(QueryDesc *desc)
 		ResultRelInfo *relinfo = lfirst(lc);
 		TriggerDesc *triggers = relinfo->ri_TrigDesc;	/* its own copy */
 
-		if (triggers &&
-			shoal_meta_table(RelationGetRelid(relinfo->ri_RelationDesc)) &&
-			!(whole && shoal_scope_is_transitional(triggers, events_of_plan(desc))))
+		if (triggers == NULL)
+			continue;
+		if (scope.fired)
+		{
+			check_fired(desc, relinfo->ri_RelationDesc);
+			shoal_scope_keep_triggers(triggers, false);
+		}
+		if (shoal_meta_table(RelationGetRelid(relinfo->ri_RelationDesc)) &&
+			(scope.fired ||
+			 !(whole && shoal_scope_is_transitional(triggers, events_of_plan(desc)))))
 			mute(triggers);
 	}
 }

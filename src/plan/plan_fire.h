@@ -1,0 +1,30 @@
+/*
+ * plan_fire.h
+ *		Writes whose row triggers are fired by the coordinator.
+ */
+#ifndef PLAN_FIRE_H
+#define PLAN_FIRE_H
+
+#include "nodes/parsenodes.h"
+
+#include "meta/meta.h"
+#include "plan/plan_fragment.h"
+
+/*
+ * Has the table triggers for what the query does that the coordinator is to
+ * fire?  For an INSERT, UPDATE or DELETE of a Shoal table.
+ */
+extern bool shoal_fire_is_wanted(Query *query, const ShoalTable *table);
+
+/*
+ * Takes such a write apart: *select makes its rows, and locks those of the table;
+ * the node described by *insert, on top of its plan, does the rest.  What that
+ * returns are *columns, from which *returned (a list for shoal_returning_put) is
+ * worked out; NIL without RETURNING.  False if that can't be done: then
+ * triggers have to fire on nodes.
+ */
+extern bool shoal_fire_split(Query *query, const ShoalTable *table,
+							 Query **select, ShoalInsert *insert,
+							 List **columns, List **returned);
+
+#endif							/* PLAN_FIRE_H */
