@@ -1,7 +1,9 @@
 --
--- Row triggers that read and write distributed tables: rows of the same shard are
--- where the trigger runs.  Compared with plain tables that have the same triggers.
+-- Row triggers that run on nodes, and read and write distributed tables: rows of the
+-- same shard are where the trigger runs.  Compared with plain tables that have the same
+-- triggers.
 --
+SET shoal.row_triggers = node;
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never
 CREATE SCHEMA trig_d;
@@ -143,3 +145,4 @@ RESET search_path;
 DROP SCHEMA trig_d, trig_p CASCADE;
 DROP FUNCTION trig_make, trig_run, trig_same;
 DROP TABLE trig_results;
+RESET shoal.row_triggers;

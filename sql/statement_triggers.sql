@@ -114,7 +114,7 @@ DROP TRIGGER a ON t;
 DROP TRIGGER b ON t;
 DROP TRIGGER c ON t;
 
--- transition tables: of one shard
+-- transition tables: of all shards
 CREATE FUNCTION sum_new() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	RAISE NOTICE '% new rows', (SELECT count(*) FROM new_rows);
@@ -125,9 +125,13 @@ CREATE TRIGGER sums AFTER INSERT ON r REFERENCING NEW TABLE AS new_rows EXECUTE 
 INSERT INTO t VALUES (2000, 1, 'x');
 INSERT INTO t VALUES (2001, 1, 'x'), (2002, 1, 'x');
 COPY t FROM STDIN;
-2001	1	x
+2003	1	x
+2004	1	x
+2005	1	x
 \.
 INSERT INTO r VALUES (2001, 1, 'x'), (2002, 1, 'x');
 UPDATE t SET v = 3;
 SELECT count(*) FROM t WHERE k >= 2000;
+-- but not where nodes do more than that
+INSERT INTO t VALUES (2000, 1, 'x'), (2001, 1, 'x') ON CONFLICT (k) DO UPDATE SET v = 0;
 DROP SCHEMA stmt CASCADE;

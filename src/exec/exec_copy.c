@@ -13,6 +13,9 @@
  * built in takes part, it may want to use the connections to nodes itself, so
  * all rows are read before any is sent.
  *
+ * If the table has triggers that are fired here (plan_fire.c), all rows are read, and
+ * inserted by an INSERT.
+ *
  * A table that lies wholly on this node is left to core.
  */
 #include "postgres.h"
@@ -25,6 +28,7 @@
 #include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -47,6 +51,7 @@
 #include "base/base_compat.h"
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_fire.h"
 #include "scope/scope.h"
 
 /* One COPY FROM. */
@@ -678,6 +683,76 @@ forward_rows(CopyJob *job, List *attnums)
 	}
 }
 
+/* "a, b" */
+static char *
+column_names(CopyJob *job, List *attnums)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, attnums)
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(job->rel),
+																lfirst_int(lc) - 1)->attname)));
+	return names.data;
+}
+
+/* INSERT ... SELECT of rows that have been read. */
+static uint64
+insert_rows(CopyJob *job, List *attnums, Tuplestorestate *store)
+{
+	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
+	char	   *names = column_names(job, attnums);
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(job->rel)),
+												   RelationGetRelationName(job->rel));
+	uint64		result;
+
+	rows->md.name = "shoal_copied";
+	rows->md.reliddesc = InvalidOid;
+	rows->md.tupdesc = CreateTupleDescCopy(RelationGetDescr(job->rel));
+	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
+	rows->md.enrtuples = tuplestore_tuple_count(store);
+	rows->reldata = store;
+	SPI_connect();
+	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "SPI_register_relation failed");
+	if (SPI_execute(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM shoal_copied",
+							 table, names, names), false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "SPI_execute failed");
+	result = SPI_processed;
+	SPI_finish();
+	return result;
+}
+
+static uint64
+copy_by_insert(CopyJob *job, List *attnums)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(job->rel),
+													&TTSOpsVirtual);
+	ExprState  *qual = ExecPrepareQual(job->where, job->estate);
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	ErrorContextCallback callback;
+	MemoryContext old;
+	uint64		rows;
+
+	callback.callback = CopyFromErrorCallback;
+	callback.arg = job->cstate;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(job->estate));
+	while (read_row(job, slot, qual))
+		tuplestore_puttupleslot(store, slot);
+	MemoryContextSwitchTo(old);
+	error_context_stack = callback.previous;
+	if (job->input)
+		shoal_stdin_close(job->input);
+	ExecDropSingleTupleTableSlot(slot);
+	rows = insert_rows(job, attnums, store);
+	tuplestore_end(store);
+	return rows;
+}
+
 /* Statement triggers, which nodes leave out. */
 static void
 begin_triggers(CopyJob *job)
@@ -722,6 +797,12 @@ run_copy(CopyJob *job, bool forward)
 		forward = forward && list_member_int(attnums, job->table->keyattr[key]);
 
 	job->estate = CreateExecutorState();
+	if (shoal_fire_is_wanted_for_copy(job->rel))
+	{
+		rows = copy_by_insert(job, all);
+		FreeExecutorState(job->estate);
+		return rows;
+	}
 	begin_triggers(job);
 	if (forward)
 		job->sink = shoal_sink_open(job->rel, attnums, forward_options(job),

@@ -461,6 +461,14 @@ extern int	shoal_stdin_fields(char *line, int len, char delimiter,
 extern char *shoal_moved_spec(const char *token, double rows,
 							  const int *senders, int nsenders);
 
+/* ---- exec_with.c ---- */
+
+/*
+ * The statement at whose end AFTER triggers of the one that runs fire: itself, or
+ * the one that it is a part of.
+ */
+extern EState *shoal_with_whole(EState *estate);
+
 /* ---- exec_current.c ---- */
 
 /* Has a statement the hidden columns of a cursor that may be written to? */

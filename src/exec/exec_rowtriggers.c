@@ -50,7 +50,8 @@ make_foreign(Relation rel)
 ShoalRowTriggers *
 shoal_rowtriggers_begin(EState *estate, Relation rel, CmdType command)
 {
-	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	EState	   *whole = shoal_with_whole(estate);
+	MemoryContext old = MemoryContextSwitchTo(whole->es_query_cxt);
 	ShoalRowTriggers *triggers = palloc0(sizeof(ShoalRowTriggers));
 	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
 
@@ -63,8 +64,8 @@ shoal_rowtriggers_begin(EState *estate, Relation rel, CmdType command)
 	relinfo->ri_RelationDesc = make_foreign(rel);
 	if (relinfo->ri_TrigDesc)
 		shoal_scope_keep_triggers(relinfo->ri_TrigDesc, true);
-	estate->es_opened_result_relations =
-		lappend(estate->es_opened_result_relations, relinfo);
+	whole->es_opened_result_relations =
+		lappend(whole->es_opened_result_relations, relinfo);
 	triggers->capture = MakeTransitionCaptureState(relinfo->ri_TrigDesc,
 												   RelationGetRelid(rel), command);
 	MemoryContextSwitchTo(old);

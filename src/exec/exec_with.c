@@ -157,6 +157,16 @@ run_part(ShoalWithState *state, WithPart *part)
 	state->rows = part->rows;
 }
 
+EState *
+shoal_with_whole(EState *estate)
+{
+	for (ShoalWithState *state = running;
+		 state && (estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS);
+		 state = state->outer)
+		estate = state->css.ss.ps.state;
+	return estate;
+}
+
 static void
 run_all(ShoalWithState *state)
 {

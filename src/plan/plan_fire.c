@@ -63,42 +63,62 @@ is_for_coordinator(const Trigger *trigger, int events)
 		 (TRIGGER_FOR_DELETE(trigger->tgtype) && (events & SHOAL_EVENT_DELETE)));
 }
 
+/* Are there such, or transition tables? */
+static bool
+has_triggers(Relation rel, int events)
+{
+	bool		result = shoal_scope_is_transitional(rel->trigdesc, events);
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		result |= shoal_row_triggers == SHOAL_TRIGGERS_COORDINATOR &&
+			is_for_coordinator(&rel->trigdesc->triggers[i], events);
+	return result;
+}
+
 /*
  * Rows of an INSERT go to a partition that takes the table's place, for which it
  * must have the same columns.
  */
 static bool
-is_possible(Query *query, Relation rel)
+is_possible_for_table(Relation rel)
 {
-	return query->commandType != CMD_MERGE && !shoal_check_any(query) &&
-		!rel->rd_rel->relrowsecurity &&
-		!shoal_assign_is_multi(query->targetList) &&
+	return !rel->rd_rel->relrowsecurity &&
 		(rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
 		 shoal_text_is_hashed(RelationGetRelid(rel))) &&
+		shoal_scope_has_same_columns(rel);
+}
+
+static bool
+is_possible(Query *query)
+{
+	return query->commandType != CMD_MERGE && !shoal_check_any(query) &&
+		!shoal_assign_is_multi(query->targetList) &&
 		(query->onConflict == NULL ||
 		 (query->onConflict->action == ONCONFLICT_NOTHING &&
-		  !OidIsValid(query->onConflict->constraint))) &&
-		shoal_scope_has_same_columns(rel);
+		  !OidIsValid(query->onConflict->constraint)));
 }
 
 bool
 shoal_fire_is_wanted(Query *query, const ShoalTable *table)
 {
-	int			events = shoal_scope_events(query->commandType, false, NIL);
 	Relation	rel;
 	bool		wanted;
 
 	/* a trigger of a fragment is where its rows are */
-	if (shoal_origin > 0)
+	if (shoal_origin > 0 || !is_possible(query))
 		return false;
 	rel = RelationIdGetRelation(table->relid);
-	wanted = shoal_scope_is_transitional(rel->trigdesc, events);
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		wanted |= shoal_row_triggers == SHOAL_TRIGGERS_COORDINATOR &&
-			is_for_coordinator(&rel->trigdesc->triggers[i], events);
-	wanted = wanted && is_possible(query, rel);
+	wanted = has_triggers(rel, shoal_scope_events(query->commandType, false, NIL)) &&
+		is_possible_for_table(rel);
 	RelationClose(rel);
 	return wanted;
+}
+
+bool
+shoal_fire_is_wanted_for_copy(Relation rel)
+{
+	return shoal_origin <= 0 && has_triggers(rel, SHOAL_EVENT_INSERT) &&
+		is_possible_for_table(rel) && rel->rd_rules == NULL;
 }
 
 /* ---- RETURNING ---- */

@@ -6,6 +6,7 @@
 #define PLAN_FIRE_H
 
 #include "nodes/parsenodes.h"
+#include "utils/relcache.h"
 
 #include "meta/meta.h"
 #include "plan/plan_fragment.h"
@@ -15,6 +16,9 @@
  * fire?  For an INSERT, UPDATE or DELETE of a Shoal table.
  */
 extern bool shoal_fire_is_wanted(Query *query, const ShoalTable *table);
+
+/* The same for COPY FROM, which can become an INSERT then. */
+extern bool shoal_fire_is_wanted_for_copy(Relation rel);
 
 /*
  * Takes such a write apart: *select makes its rows, and locks those of the table;
