@@ -9,7 +9,8 @@
  * in the order in which the rows came, and to RETURNING.
  *
  * On one server a BEFORE trigger sees the rows that the statement has written before
- * its own.  So if there are such triggers rows are written one by one.
+ * its own.  So if there are such triggers, and they may look at tables (exec_quiet.c),
+ * rows are written one by one.
  *
  * A row whose key has changed is deleted in its old shard and inserted into its
  * new one; that is an UPDATE for the triggers, as it is on one server.
@@ -101,7 +102,7 @@ typedef struct FireState
 	ShoalRowTriggers *triggers;
 	TupleTableSlot *new_slot;
 	HTAB	   *seen;			/* rows that have come; NULL: not needed */
-	int			maxrows;
+	int			maxrows;		/* 0: not known yet */
 	int			nrows;
 	FireRow    *rows;
 	MemoryContext rows_cxt;		/* of what they point to */
@@ -704,7 +705,11 @@ run(FireState *state, ShoalSource *source)
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
-		if (state->nrows == state->maxrows ||
+		/* what is of no use for a single row */
+		if (state->nrows == 1 && state->maxrows == 0)
+			state->maxrows = state->fire->one_by_one ||
+				shoal_rowtriggers_look(state->triggers) ? 1 : shoal_batch_size;
+		if ((state->nrows > 0 && state->nrows == state->maxrows) ||
 			MemoryContextMemAllocated(state->rows_cxt, false) >= KEEP_BYTES)
 			flush(state);
 		old = MemoryContextSwitchTo(state->rows_cxt);
@@ -744,9 +749,7 @@ write_all(FireState *state)
 						  state->param_states, ps->ps_ExprContext);
 	if (state->fire->distinct)
 		init_seen(state);
-	state->maxrows = state->fire->one_by_one ||
-		shoal_rowtriggers_look(state->triggers) ? 1 : shoal_batch_size;
-	state->rows = palloc(sizeof(FireRow) * state->maxrows);
+	state->rows = palloc(sizeof(FireRow) * shoal_batch_size);
 	if (insert->returns_rows)
 	{
 		state->store = tuplestore_begin_heap(false, false, work_mem);

@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
+#include "utils/reltrigger.h"
 #include "utils/resowner.h"
 #include "utils/snapshot.h"
 #include "utils/tuplestore.h"
@@ -362,6 +363,11 @@ extern Index shoal_triggers_target(EState *estate, Oid relid);
 extern ShoalTriggers *shoal_triggers_begin(EState *estate, List *fires);
 extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete,
 							   struct TransitionCaptureState *capture);
+
+/* ---- exec_quiet.c: what triggers certainly don't do ---- */
+
+/* True if neither the trigger's function nor its condition runs a query. */
+extern bool shoal_quiet_is_trigger(const Trigger *trigger);
 
 /* ---- exec_rowtriggers.c: row triggers, fired here ---- */
 

@@ -11,11 +11,12 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -81,6 +82,20 @@ is_for(const Trigger *trigger, CmdType command)
 		 TRIGGER_FOR_DELETE(trigger->tgtype));
 }
 
+/* Conditions of domains are tested when a column is set. */
+static bool
+has_domains(Relation rel)
+{
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!att->attisdropped && get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
+			return true;
+	}
+	return false;
+}
+
 bool
 shoal_rowtriggers_look(const ShoalRowTriggers *triggers)
 {
@@ -92,7 +107,8 @@ shoal_rowtriggers_look(const ShoalRowTriggers *triggers)
 
 		if (is_for(trigger, triggers->command) &&
 			TRIGGER_FOR_BEFORE(trigger->tgtype) &&
-			trigger->tgfoid >= FirstNormalObjectId)
+			(!shoal_quiet_is_trigger(trigger) ||
+			 has_domains(triggers->relinfo->ri_RelationDesc)))
 			return true;
 	}
 	return false;

@@ -1,0 +1,237 @@
+/*
+ * exec_quiet.c
+ *		Trigger functions that certainly run no queries.
+ *
+ * A BEFORE trigger that does not look at tables needs not wait for the rows
+ * before its own to be written (exec_fire.c).  Most are like that: they set
+ * a time, or check values.  Whether one is can only be told from its text, so this errs
+ * on the side of caution: a function in PL/pgSQL is quiet if none of its words, outside of
+ * literals and comments, begins a command of SQL, is FROM, or is the name of a function, an
+ * operator or a type that is not built in; and none of those that are built in and run queries.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/proclang.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/syscache.h"
+
+#include "base/base_compat.h"
+#include "exec/exec_internal.h"
+
+/* words with which commands begin, FROM, and PL/pgSQL's own that run queries */
+static const char *const commands[] = {
+	"abort", "alter", "analyse", "analyze", "call", "checkpoint", "close", "cluster",
+	"comment", "commit", "copy", "create", "deallocate", "delete", "discard", "do",
+	"drop", "execute", "explain", "fetch", "from", "grant", "import", "insert",
+	"listen", "load", "lock", "merge", "move", "notify", "open", "perform",
+	"prepare", "reassign", "refresh", "reindex", "release", "reset", "revoke",
+	"rollback", "savepoint", "security", "select", "set", "show", "start", "table",
+	"truncate", "unlisten", "update", "vacuum", "values", "with"
+};
+
+/* what is left of the text */
+typedef struct Words
+{
+	const char *at;
+	char		word[NAMEDATALEN];	/* the last one, in lower case */
+	bool		after_distinct; /* it follows DISTINCT */
+} Words;
+
+static bool
+is_word_start(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+		IS_HIGHBIT_SET(c);
+}
+
+static bool
+is_word_part(char c)
+{
+	return is_word_start(c) || (c >= '0' && c <= '9') || c == '$';
+}
+
+static bool
+is_operator(char c)
+{
+	return c != '\0' && strchr("+-*/<>=~!@#%^&|`?", c) != NULL;
+}
+
+/* Goes behind a comment if one begins here; they nest. */
+static bool
+skip_comment(Words *words)
+{
+	int			depth = 0;
+
+	if (strncmp(words->at, "--", 2) == 0)
+	{
+		words->at += strcspn(words->at, "\n");
+		return true;
+	}
+	if (strncmp(words->at, "/*", 2) != 0)
+		return false;
+	do
+	{
+		if (strncmp(words->at, "/*", 2) == 0)
+			depth++, words->at += 2;
+		else if (strncmp(words->at, "*/", 2) == 0)
+			depth--, words->at += 2;
+		else
+			words->at++;
+	} while (depth > 0 && *words->at != '\0');
+	return true;
+}
+
+/* Goes behind a literal with plain quotes. */
+static void
+skip_literal(Words *words)
+{
+	do
+	{
+		words->at += strcspn(words->at + 1, "'") + 1;
+		if (*words->at == '\'')
+			words->at++;
+	} while (*words->at == '\'');
+}
+
+/* Is something of that name in the catalog that is not built in? */
+static bool
+has_own(int cache, const char *name)
+{
+	CatCList   *list = SearchSysCacheList1(cache, CStringGetDatum(name));
+	bool		found = false;
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		HeapTuple	tuple = &list->members[i]->tuple;
+
+		/* the OID is the first column of all of these */
+		found |= (cache == PROCNAMEARGSNSP ?
+				  ((Form_pg_proc) GETSTRUCT(tuple))->oid :
+				  cache == OPERNAMENSP ?
+				  ((Form_pg_operator) GETSTRUCT(tuple))->oid :
+				  ((Form_pg_type) GETSTRUCT(tuple))->oid) >= FirstNormalObjectId;
+	}
+	ReleaseSysCacheList(list);
+	return found;
+}
+
+static bool
+is_loud_word(const Words *words)
+{
+	const char *word = words->word;
+
+	if (words->after_distinct && strcmp(word, "from") == 0)
+		return false;
+	for (int i = 0; i < lengthof(commands); i++)
+	{
+		if (strcmp(word, commands[i]) == 0)
+			return true;
+	}
+	/* query_to_xml and the like, ts_stat and ts_rewrite */
+	return strstr(word, "_to_xml") != NULL || strncmp(word, "ts_", 3) == 0 ||
+		has_own(PROCNAMEARGSNSP, word) || has_own(TYPENAMENSP, word);
+}
+
+/* Reads a word or an operator; true if it may stand for a query. */
+static bool
+read_word(Words *words)
+{
+	bool		is_distinct = strcmp(words->word, "distinct") == 0;
+	bool		is_op = is_operator(*words->at);
+	const char *start = words->at;
+	int			len;
+
+	while (is_op ? is_operator(*words->at) && !(words->at > start &&
+												(strncmp(words->at, "--", 2) == 0 ||
+												 strncmp(words->at, "/*", 2) == 0)) :
+		   is_word_part(*words->at))
+		words->at++;
+	len = words->at - start;
+	if (len >= NAMEDATALEN)
+		return true;
+	for (int i = 0; i < len; i++)
+		words->word[i] = pg_tolower((unsigned char) start[i]);
+	words->word[len] = '\0';
+	words->after_distinct = is_distinct;
+	return is_op ? has_own(OPERNAMENSP, words->word) : is_loud_word(words);
+}
+
+static bool
+is_quiet_text(const char *text)
+{
+	Words		words = {text};
+
+	while (*words.at != '\0')
+	{
+		if (skip_comment(&words))
+			continue;
+		/* literals with backslashes or dollars, and quoted names */
+		if (*words.at == '"' || *words.at == '\\' || *words.at == '$')
+			return false;
+		if (*words.at == '\'')
+			skip_literal(&words);
+		else if (is_word_start(*words.at) || is_operator(*words.at))
+		{
+			if (read_word(&words))
+				return false;
+			/* E'...', U&'...' and the like */
+			if (*words.at == '\'' && words.word[1] == '\0' &&
+				is_word_start(words.word[0]))
+				return false;
+		}
+		else
+			words.at++;
+	}
+	return true;
+}
+
+static bool
+is_own_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+static bool
+calls_own_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_own_function, context) ||
+		expression_tree_walker(node, calls_own_function, context);
+}
+
+bool
+shoal_quiet_is_trigger(const Trigger *trigger)
+{
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	bool		quiet = false;
+
+	if (trigger->tgqual &&
+		calls_own_function((Node *) stringToNode(trigger->tgqual), NULL))
+		return false;
+	if (trigger->tgfoid < FirstNormalObjectId)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(trigger->tgfoid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	if (proc->prolang == get_language_oid("plpgsql", true))
+	{
+		bool		isnull;
+		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc,
+											 &isnull);
+
+		quiet = !isnull && is_quiet_text(TextDatumGetCString(source));
+	}
+	ReleaseSysCache(tuple);
+	return quiet;
+}
