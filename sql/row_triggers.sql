@@ -138,7 +138,16 @@ SELECT n, public.rt_try(statement) FROM (VALUES
     (26, 'INSERT INTO items (k, grp, v) VALUES (700, NULL, NULL)'),
     (27, 'UPDATE items SET (grp, v) = (1, 2) WHERE k = 700'),
     (28, 'UPDATE items SET k = DEFAULT WHERE k = 700'),
-    (29, 'DELETE FROM items WHERE false')) s (n, statement) ORDER BY n;
+    (29, 'DELETE FROM items WHERE false'),
+    (30, 'INSERT INTO items (k, grp, v) VALUES (1, 5, 5), (3000, 5, 6), (102, 9, 9) ON CONFLICT (k) DO UPDATE SET v = items.v + excluded.v, w = ''conflict'' RETURNING *'),
+    (31, 'INSERT INTO items AS i (k, grp, v) VALUES (1, 5, 5), (1, 5, 4), (3001, 5, 6) ON CONFLICT (k) DO UPDATE SET v = 0 WHERE i.grp > excluded.v RETURNING *, i'),
+    (32, 'INSERT INTO items (k, grp, v) VALUES (1, 5, 5), (2, 5, 5), (1, 5, 5) ON CONFLICT (k) DO UPDATE SET v = 0'),
+    (33, 'INSERT INTO items (k, grp, v) VALUES (3002, 5, 5), (2, 5, 5), (3002, 5, 5) ON CONFLICT (k) DO UPDATE SET v = 0'),
+    (34, 'INSERT INTO items (k, grp, v) VALUES (1, 5, -5), (102, 5, 5) ON CONFLICT (k) DO UPDATE SET v = excluded.v - 10 RETURNING *'),
+    (35, 'INSERT INTO items (k, grp, v) VALUES (2100, 1, 77), (2100, 2, 77) ON CONFLICT (k) DO UPDATE SET v = excluded.v + 1'),
+    (36, 'INSERT INTO items (k, grp, v) VALUES (2200, 1, 77) ON CONFLICT (k) DO UPDATE SET v = excluded.v + 1'),
+    (37, 'INSERT INTO items (k, grp, v) VALUES (2200, 1, 77), (1, 1, 78) ON CONFLICT (k) DO UPDATE SET v = excluded.v + 1, grp = DEFAULT RETURNING *'),
+    (38, 'INSERT INTO items (k, grp, v) SELECT i, i % 10, i FROM generate_series(1, 50) i ON CONFLICT (k) DO UPDATE SET (grp, v) = ROW (excluded.grp, excluded.v)')) s (n, statement) ORDER BY n;
 -- COPY, and statements that are prepared
 SET search_path = rt_p;
 TRUNCATE log RESTART IDENTITY;

@@ -776,7 +776,7 @@ end_triggers(CopyJob *job)
 {
 	if (job->triggers == NULL)
 		return;
-	shoal_triggers_end(job->triggers, true, NULL);
+	shoal_triggers_end(job->triggers, true);
 	AfterTriggerEndQuery(job->estate);
 	ExecCloseResultRelations(job->estate);
 }

@@ -15,6 +15,9 @@
  * A row whose key has changed is deleted in its old shard and inserted into its
  * new one; that is an UPDATE for the triggers, as it is on one server.
  *
+ * ON CONFLICT DO UPDATE: the INSERT does nothing if there is a conflict; then the row
+ * that is in the way is looked for and updated (plan_conflict.c).
+ *
  * The child of an UPDATE or DELETE has locked its rows, so they are as it has seen
  * them when they are written, unless a trigger changes them: then they are not found
  * again, which is an error, as in core.
@@ -81,6 +84,7 @@ typedef struct FireStatement
 	TupleDesc	desc;			/* of what nodes return */
 	ShoalDecoder *decoder;
 	bool		numbered;		/* the first column is the row's number */
+	bool		placed;			/* the last one is the row's place */
 	bool		finds;			/* rows begin with values by which they are found */
 	List	   *columns;		/* then come these columns of the new row */
 } FireStatement;
@@ -100,8 +104,13 @@ typedef struct FireState
 	int		   *child_column;	/* index into the child's slot */
 	int			nchild;
 	ShoalRowTriggers *triggers;
+	ShoalRowTriggers *conflict_triggers;	/* of ON CONFLICT DO UPDATE */
+	ShoalValues conflict_values;	/* just what comes before the row */
+	List	   *conflict_states;
+	TupleDesc	conflict_desc;
 	TupleTableSlot *new_slot;
-	HTAB	   *seen;			/* rows that have come; NULL: not needed */
+	HTAB	   *seen;			/* rows that have come, or have been written;
+								 * NULL: not needed */
 	int			maxrows;		/* 0: not known yet */
 	int			nrows;
 	FireRow    *rows;
@@ -124,10 +133,11 @@ typedef struct SeenKey
 /* ---- the statements ---- */
 
 static TupleDesc
-make_desc(FireState *state, bool numbered, bool whole)
+make_desc(FireState *state, bool numbered, bool whole, bool placed)
 {
 	TupleDesc	rel = RelationGetDescr(state->rel);
-	TupleDesc	desc = CreateTemplateTupleDesc(numbered + (whole ? state->nlive : 0));
+	TupleDesc	desc = CreateTemplateTupleDesc(numbered + placed +
+											   (whole ? state->nlive : 0));
 
 	if (numbered)
 		TupleDescInitEntry(desc, 1, "number", INT4OID, -1, 0);
@@ -139,6 +149,8 @@ make_desc(FireState *state, bool numbered, bool whole)
 						   att->atttypid, att->atttypmod, 0);
 		TupleDescInitEntryCollation(desc, numbered + i + 1, att->attcollation);
 	}
+	if (placed)
+		TupleDescInitEntry(desc, desc->natts, "ctid", TIDOID, -1, 0);
 	return desc;
 }
 
@@ -147,7 +159,6 @@ init_statement(FireState *state, FireStep step, const char *head,
 			   const char *tail, List *columns)
 {
 	FireStatement *statement = &state->statements[step];
-	TupleDesc	child = ExecGetResultType(outerPlanState(&state->css.ss.ps));
 	ShoalValues *values = &statement->values;
 	int			n = 0;
 	ListCell   *lc;
@@ -156,7 +167,9 @@ init_statement(FireState *state, FireStep step, const char *head,
 		step == STEP_UPDATE ? CMD_UPDATE : CMD_INSERT;
 	statement->finds = statement->numbered = (step != STEP_INSERT);
 	statement->columns = columns;
-	statement->desc = make_desc(state, statement->numbered, step != STEP_DELETE);
+	statement->placed = state->fire->conflict_text != NULL;
+	statement->desc = make_desc(state, statement->numbered, step != STEP_DELETE,
+								statement->placed);
 	statement->decoder = shoal_wire_decoder(statement->desc, SHOAL_WIRE_BEST);
 	values->head = head;
 	values->tail = tail;
@@ -165,8 +178,8 @@ init_statement(FireState *state, FireStep step, const char *head,
 										  list_length(columns)));
 	if (statement->finds)
 	{
-		for (int i = 0; i < state->fire->nfind; i++)
-			values->types[n++] = TupleDescAttr(child, state->child_column[i])->atttypid;
+		foreach(lc, state->fire->find_types)
+			values->types[n++] = lfirst_oid(lc);
 		values->types[n++] = INT4OID;
 	}
 	foreach(lc, columns)
@@ -174,6 +187,26 @@ init_statement(FireState *state, FireStep step, const char *head,
 										   lfirst_int(lc) - 1)->atttypid;
 	values->ncolumns = n;
 	values->array_types = shoal_values_array_types(values->types, n);
+}
+
+/* What the query for a conflict returns. */
+static void
+init_conflict(FireState *state)
+{
+	TupleDesc	rel = RelationGetDescr(state->rel);
+	List	   *set = state->fire->set;
+	int			n = 1 + state->nlive;
+	TupleDesc	desc = CreateTemplateTupleDesc(n + list_length(set) + 1);
+	ListCell   *lc;
+
+	TupleDescInitEntry(desc, 1, "ctid", TIDOID, -1, 0);
+	for (int i = 0; i < state->nlive; i++)
+		TupleDescCopyEntry(desc, i + 2, rel, state->live[i] + 1);
+	foreach(lc, set)
+		TupleDescCopyEntry(desc, ++n, rel, lfirst_int(lc));
+	TupleDescInitEntry(desc, n + 1, "updates", BOOLOID, -1, 0);
+	state->conflict_desc = desc;
+	state->conflict_values.tail_params = state->fire->conflict_params;
 }
 
 static void
@@ -193,6 +226,8 @@ init_statements(FireState *state)
 	if (fire->delete_head)
 		init_statement(state, STEP_DELETE, fire->delete_head, fire->delete_tail,
 					   NIL);
+	if (fire->conflict_text)
+		init_conflict(state);
 }
 
 /* ---- sending rows ---- */
@@ -218,10 +253,9 @@ takes_part(FireState *state, FireRow *row, FireStep step, int *shard)
 
 /* The values that a step needs of a row. */
 static void
-fill_row(FireState *state, FireStatement *statement, int number, Datum *values,
-		 bool *nulls)
+fill_row(FireState *state, FireStatement *statement, FireRow *row,
+		 Datum *values, bool *nulls)
 {
-	FireRow    *row = &state->rows[number];
 	int			n = 0;
 	ListCell   *lc;
 
@@ -232,7 +266,7 @@ fill_row(FireState *state, FireStatement *statement, int number, Datum *values,
 			values[n] = row->find[n];
 			nulls[n] = row->find_nulls[n];
 		}
-		values[n] = Int32GetDatum(number);
+		values[n] = Int32GetDatum(row - state->rows);
 		nulls[n++] = false;
 	}
 	foreach(lc, statement->columns)
@@ -249,19 +283,19 @@ fill_row(FireState *state, FireStatement *statement, int number, Datum *values,
 	}
 }
 
+/* The call of a statement for some rows. */
 static void
-make_call(FireState *state, FireStatement *statement, const int *numbers,
-		  FireTask *task)
+fill_call(FireState *state, FireStatement *statement, FireRow **rows,
+		  int nrows, ShoalCall *call)
 {
-	ShoalCall  *call = &task->call;
 	int			ncolumns = statement->values.ncolumns;
-	Datum	   *values = palloc(sizeof(Datum) * ncolumns * task->nrows);
-	bool	   *nulls = palloc(sizeof(bool) * ncolumns * task->nrows);
+	Datum	   *values = palloc(sizeof(Datum) * ncolumns * nrows);
+	bool	   *nulls = palloc(sizeof(bool) * ncolumns * nrows);
 
-	for (int i = 0; i < task->nrows; i++)
-		fill_row(state, statement, numbers[task->first + i],
-				 values + i * ncolumns, nulls + i * ncolumns);
-	shoal_values_fill(call, &statement->values, task->nrows, values, nulls);
+	for (int i = 0; i < nrows; i++)
+		fill_row(state, statement, rows[i], values + i * ncolumns,
+				 nulls + i * ncolumns);
+	shoal_values_fill(call, &statement->values, nrows, values, nulls);
 	call->group_id = state->table->kind == SHOAL_KIND_REFERENCE ? 0 :
 		state->table->group_id;
 	call->command = statement->command;
@@ -274,6 +308,31 @@ make_call(FireState *state, FireStatement *statement, const int *numbers,
 	call->forward = SHOAL_WIRE_BEST;
 	call->desc = statement->desc;
 	call->decoder = statement->decoder;
+}
+
+static void
+make_call(FireState *state, FireStatement *statement, const int *numbers,
+		  FireTask *task)
+{
+	FireRow   **rows = palloc(sizeof(FireRow *) * task->nrows);
+
+	for (int i = 0; i < task->nrows; i++)
+		rows[i] = &state->rows[numbers[task->first + i]];
+	fill_call(state, statement, rows, task->nrows, &task->call);
+}
+
+/* Has a row been noted?  If not, notes it with HASH_ENTER. */
+static bool
+is_noted(FireState *state, int shard, Datum place, HASHACTION action)
+{
+	SeenKey		key;
+	bool		found;
+
+	memset(&key, 0, sizeof(key));
+	key.shard = shard;
+	key.tid = *(ItemPointer) DatumGetPointer(place);
+	(void) hash_search(state->seen, &key, action, &found);
+	return found;
 }
 
 /* Reads what a task returns: its rows have been written. */
@@ -300,6 +359,10 @@ collect(FireState *state, FireStatement *statement, const int *numbers,
 		row->done = true;
 		if (statement->command == CMD_DELETE)
 			continue;
+		if (statement->placed)
+			(void) is_noted(state, row->shard,
+							slot->tts_values[statement->desc->natts - 1],
+							HASH_ENTER);
 		memset(nulls, true, sizeof(bool) * desc->natts);
 		for (int i = 0; i < state->nlive; i++)
 		{
@@ -354,6 +417,7 @@ is_alone(FireState *state, int ntasks)
 		state->fire->command == CMD_INSERT && ps->ps_ProjInfo == NULL &&
 		ps->qual == NULL && state->insert->triggers == NIL &&
 		!shoal_rowtriggers_follow(state->triggers) &&
+		state->fire->conflict_text == NULL &&
 		ps->plan == ps->state->es_plannedstmt->planTree;
 }
 
@@ -451,86 +515,7 @@ run_step(FireState *state, FireStep step)
 		send_tasks(state, statement, numbers, tasks, ntasks);
 }
 
-/* ---- after rows have been written ---- */
-
-static void
-store_returned(FireState *state, FireRow *row)
-{
-	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
-	int			natts = slot->tts_tupleDescriptor->natts;
-	HeapTuple	tuple = row->new ? row->new : row->old;
-
-	ExecClearTuple(slot);
-	for (int i = 0; i < state->nlive; i++)
-		slot->tts_values[i] = heap_getattr(tuple, state->live[i] + 1,
-										   RelationGetDescr(state->rel),
-										   &slot->tts_isnull[i]);
-	for (int i = state->nlive; i < natts; i++)
-	{
-		slot->tts_values[i] = row->others[i - state->nlive];
-		slot->tts_isnull[i] = row->others_nulls[i - state->nlive];
-	}
-	ExecStoreVirtualTuple(slot);
-	tuplestore_puttupleslot(state->store, slot);
-	ExecClearTuple(slot);
-}
-
-/* Has nodes write the rows that are kept. */
-static void
-flush(FireState *state)
-{
-	MemoryContext old = MemoryContextSwitchTo(state->rows_cxt);
-
-	for (int step = 0; step < NSTEPS; step++)
-	{
-		if (state->statements[step].values.head && state->nrows > 0)
-			run_step(state, step);
-	}
-	for (int i = 0; i < state->nrows; i++)
-	{
-		FireRow    *row = &state->rows[i];
-
-		/* an INSERT may leave a row out */
-		if (!row->done && row->old == NULL)
-			continue;
-		if (!row->done)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					 errmsg("tuple to be %s was already modified by an operation triggered by the current command",
-							row->new ? "updated" : "deleted"),
-					 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
-		state->affected++;
-		if (row->new)
-			ExecForceStoreHeapTuple(row->new, state->new_slot, false);
-		shoal_rowtriggers_after(state->triggers, row->old,
-								row->new ? state->new_slot : NULL);
-		if (state->store)
-			store_returned(state, row);
-	}
-	ExecClearTuple(state->new_slot);
-	state->flushed |= state->nrows > 0;
-	state->nrows = 0;
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(state->rows_cxt);
-}
-
-/* ---- the child's rows ---- */
-
-static int
-shard_of(FireState *state, const Datum *values, const bool *nulls)
-{
-	Datum		key[PARTITION_MAX_KEYS];
-	bool		isnull[PARTITION_MAX_KEYS];
-
-	if (state->table->kind != SHOAL_KIND_DISTRIBUTED)
-		return 0;
-	for (int i = 0; i < state->table->nkeys; i++)
-	{
-		key[i] = values[state->table->keyattr[i] - 1];
-		isnull[i] = nulls[state->table->keyattr[i] - 1];
-	}
-	return shoal_meta_shard_of(state->table, key, isnull, state->table->keytype);
-}
+/* ---- conflicts ---- */
 
 static bool
 column_differs(TupleDesc desc, int attnum, HeapTuple old, TupleTableSlot *new)
@@ -572,6 +557,215 @@ has_moved(FireState *state, HeapTuple old, TupleTableSlot *new)
 				 errdetail("It is done by moving rows: foreign keys refer to the table."),
 				 errhint("Delete the rows and insert them again.")));
 	return moves;
+}
+
+/* Looks for the row that is in the way, and what is to become of it. */
+static HeapTuple
+find_conflict(FireState *state, FireRow *row)
+{
+	ShoalCall	call = {0};
+	ShoalTask	task = {0};
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(state->conflict_desc,
+													&TTSOpsVirtual);
+	HeapTuple	found = NULL;
+	List	   *written = state->fire->written;
+	FireStatement rest = {.columns = written};
+
+	rest.values.ncolumns = list_length(written);
+	rest.values.types = state->statements[STEP_INSERT].values.types;
+	rest.values.tail_params = state->conflict_values.tail_params;
+	rest.values.tail_values = state->conflict_values.tail_values;
+	rest.values.tail_nulls = state->conflict_values.tail_nulls;
+	rest.values.head = "";
+	rest.desc = state->conflict_desc;
+	rest.decoder = shoal_wire_decoder(rest.desc, SHOAL_WIRE_BEST);
+	rest.command = CMD_SELECT;
+	/* rows of this statement that are here are to be seen */
+	CommandCounterIncrement();
+	fill_call(state, &rest, &row, 1, &call);
+	call.text = state->fire->conflict_text;
+	task.call = &call;
+	task.node_id = shoal_run_shard_node(state->group, row->shard);
+	task.shards = bms_make_singleton(row->shard);
+	task.local = task.node_id == shoal_meta_local_node_id();
+	if (!task.local)
+		shoal_values_encode(&call);
+	shoal_task_start(&task, true);
+	while (shoal_task_next(&task, slot))
+		found = ExecCopySlotHeapTuple(slot);
+	shoal_task_end(&task);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+/* Makes the row that was to be inserted one that is updated, if it is to be. */
+static void
+update_instead(FireState *state, FireRow *row, HeapTuple found)
+{
+	TupleDesc	desc = RelationGetDescr(state->rel);
+	TupleTableSlot *slot = state->new_slot;
+	int			n = state->conflict_desc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * n);
+	bool	   *nulls = palloc(sizeof(bool) * n);
+	Datum	   *old_values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *old_nulls = palloc(sizeof(bool) * desc->natts);
+	int			nkeys = state->fire->nfind - 1;
+	HeapTuple	old;
+	ListCell   *lc;
+
+	heap_deform_tuple(found, state->conflict_desc, values, nulls);
+	if (is_noted(state, row->shard, values[0], HASH_FIND))
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("ON CONFLICT DO UPDATE command cannot affect row a second time"),
+				 errhint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")));
+	if (nulls[n - 1] || !DatumGetBool(values[n - 1]))
+		return;
+	memset(old_nulls, true, sizeof(bool) * desc->natts);
+	for (int i = 0; i < state->nlive; i++)
+	{
+		old_values[state->live[i]] = values[i + 1];
+		old_nulls[state->live[i]] = nulls[i + 1];
+	}
+	old = heap_form_tuple(desc, old_values, old_nulls);
+	old->t_tableOid = RelationGetRelid(state->rel);
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, old_values, sizeof(Datum) * desc->natts);
+	memcpy(slot->tts_isnull, old_nulls, sizeof(bool) * desc->natts);
+	foreach(lc, state->fire->set)
+	{
+		slot->tts_values[lfirst_int(lc) - 1] = values[1 + state->nlive + foreach_current_index(lc)];
+		slot->tts_isnull[lfirst_int(lc) - 1] = nulls[1 + state->nlive + foreach_current_index(lc)];
+	}
+	ExecStoreVirtualTuple(slot);
+	if (!shoal_rowtriggers_before(state->conflict_triggers, old, slot))
+		return;
+	slot_getallattrs(slot);
+	if (has_moved(state, old, slot))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("updating the distribution column in ON CONFLICT is not supported over several nodes"),
+				 errhint("Delete the row and insert it again.")));
+	row->old = old;
+	row->new = ExecCopySlotHeapTuple(slot);
+	row->find = palloc(sizeof(Datum) * (nkeys + 1));
+	row->find_nulls = palloc0(sizeof(bool) * (nkeys + 1));
+	for (int i = 0; i < nkeys; i++)
+	{
+		row->find[i] = old_values[state->table->keyattr[i] - 1];
+		row->find_nulls[i] = old_nulls[state->table->keyattr[i] - 1];
+	}
+	row->find[nkeys] = values[0];
+}
+
+/* The only row that is kept has not been inserted. */
+static void
+resolve_conflict(FireState *state)
+{
+	FireRow    *row = &state->rows[0];
+	HeapTuple	found;
+
+	while ((found = find_conflict(state, row)) == NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		/* it is gone, or not to be seen */
+		if (IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+		run_step(state, STEP_INSERT);
+		if (row->done)
+			return;
+	}
+	update_instead(state, row, found);
+	if (row->old)
+		run_step(state, STEP_UPDATE);
+}
+
+/* ---- after rows have been written ---- */
+
+static void
+store_returned(FireState *state, FireRow *row)
+{
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+	int			natts = slot->tts_tupleDescriptor->natts;
+	HeapTuple	tuple = row->new ? row->new : row->old;
+
+	ExecClearTuple(slot);
+	for (int i = 0; i < state->nlive; i++)
+		slot->tts_values[i] = heap_getattr(tuple, state->live[i] + 1,
+										   RelationGetDescr(state->rel),
+										   &slot->tts_isnull[i]);
+	for (int i = state->nlive; i < natts; i++)
+	{
+		slot->tts_values[i] = row->others[i - state->nlive];
+		slot->tts_isnull[i] = row->others_nulls[i - state->nlive];
+	}
+	ExecStoreVirtualTuple(slot);
+	tuplestore_puttupleslot(state->store, slot);
+	ExecClearTuple(slot);
+}
+
+/* Has nodes write the rows that are kept. */
+static void
+flush(FireState *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(state->rows_cxt);
+
+	for (int step = 0; step < NSTEPS; step++)
+	{
+		/* but for updates that take the place of inserts */
+		if (state->statements[step].values.head && state->nrows > 0 &&
+			!(step == STEP_UPDATE && state->fire->conflict_text))
+			run_step(state, step);
+	}
+	if (state->fire->conflict_text && state->nrows > 0 && !state->rows[0].done)
+		resolve_conflict(state);
+	for (int i = 0; i < state->nrows; i++)
+	{
+		FireRow    *row = &state->rows[i];
+
+		/* an INSERT may leave a row out */
+		if (!row->done && row->old == NULL)
+			continue;
+		if (!row->done)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+					 errmsg("tuple to be %s was already modified by an operation triggered by the current command",
+							row->new ? "updated" : "deleted"),
+					 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+		state->affected++;
+		if (row->new)
+			ExecForceStoreHeapTuple(row->new, state->new_slot, false);
+		shoal_rowtriggers_after(row->old && state->conflict_triggers ?
+								state->conflict_triggers : state->triggers, row->old,
+								row->new ? state->new_slot : NULL);
+		if (state->store)
+			store_returned(state, row);
+	}
+	ExecClearTuple(state->new_slot);
+	state->flushed |= state->nrows > 0;
+	state->nrows = 0;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->rows_cxt);
+}
+
+/* ---- the child's rows ---- */
+
+static int
+shard_of(FireState *state, const Datum *values, const bool *nulls)
+{
+	Datum		key[PARTITION_MAX_KEYS];
+	bool		isnull[PARTITION_MAX_KEYS];
+
+	if (state->table->kind != SHOAL_KIND_DISTRIBUTED)
+		return 0;
+	for (int i = 0; i < state->table->nkeys; i++)
+	{
+		key[i] = values[state->table->keyattr[i] - 1];
+		isnull[i] = nulls[state->table->keyattr[i] - 1];
+	}
+	return shoal_meta_shard_of(state->table, key, isnull, state->table->keytype);
 }
 
 /* Copies some values of the child's slot. */
@@ -639,20 +833,6 @@ take_new(FireState *state, TupleTableSlot *child, HeapTuple old)
 	slot->tts_tableOid = RelationGetRelid(state->rel);
 }
 
-/* True the first time. */
-static bool
-is_new(FireState *state, TupleTableSlot *child, int shard)
-{
-	SeenKey		key;
-	bool		found;
-
-	memset(&key, 0, sizeof(key));
-	key.shard = shard;
-	key.tid = *(ItemPointer) DatumGetPointer(child->tts_values[state->child_column[state->fire->nfind]]);
-	(void) hash_search(state->seen, &key, HASH_ENTER, &found);
-	return !found;
-}
-
 static void
 add_row(FireState *state, TupleTableSlot *child)
 {
@@ -672,7 +852,10 @@ add_row(FireState *state, TupleTableSlot *child)
 		nulls = palloc(sizeof(bool) * desc->natts);
 		heap_deform_tuple(row.old, desc, values, nulls);
 		row.shard = shard_of(state, values, nulls);
-		if (state->seen && !is_new(state, child, row.shard))
+		if (state->seen &&
+			is_noted(state, row.shard,
+					 child->tts_values[state->child_column[fire->nfind]],
+					 HASH_ENTER))
 			return;
 		take_values(state, child, 0, fire->nfind, &row.find, &row.find_nulls);
 		take_values(state, child, first, state->nchild - first, &row.others,
@@ -747,7 +930,16 @@ write_all(FireState *state)
 											  state->fire->command);
 	shoal_values_evaluate(&state->statements[STEP_INSERT].values,
 						  state->param_states, ps->ps_ExprContext);
-	if (state->fire->distinct)
+	if (state->fire->conflict_text)
+	{
+		state->conflict_triggers = shoal_rowtriggers_begin(ps->state, state->rel,
+														   CMD_UPDATE);
+		shoal_triggers_capture(triggers, CMD_UPDATE,
+							   shoal_rowtriggers_capture(state->conflict_triggers));
+		shoal_values_evaluate(&state->conflict_values, state->conflict_states,
+							  ps->ps_ExprContext);
+	}
+	if (state->fire->distinct || state->fire->conflict_text)
 		init_seen(state);
 	state->rows = palloc(sizeof(FireRow) * shoal_batch_size);
 	if (insert->returns_rows)
@@ -764,8 +956,9 @@ write_all(FireState *state)
 		(void) shoal_source_read(&source, 0);
 	run(state, &source);
 	shoal_source_end(&source);
-	shoal_triggers_end(triggers, true,
-					   shoal_rowtriggers_capture(state->triggers));
+	shoal_triggers_capture(triggers, state->fire->command,
+						   shoal_rowtriggers_capture(state->triggers));
+	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;
 	state->done = true;
@@ -805,6 +998,8 @@ begin_fire(CustomScanState *node, EState *estate, int eflags)
 	state->fire = insert->fire;
 	outerPlanState(node) = ExecInitNode(outerPlan(cscan), estate, eflags);
 	state->param_states = ExecInitExprList(insert->tail_params, &node->ss.ps);
+	state->conflict_states = ExecInitExprList(insert->fire->conflict_params,
+											  &node->ss.ps);
 	state->table = shoal_meta_table(insert->relid);
 	if (state->table == NULL)
 		ereport(ERROR,

@@ -545,7 +545,7 @@ insert_all(ShoalInsertState *state)
 		insert_by_copy(state, &source);
 
 	shoal_source_end(&source);
-	shoal_triggers_end(triggers, true, NULL);
+	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;
 	state->done = true;

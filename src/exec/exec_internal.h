@@ -356,13 +356,14 @@ extern Index shoal_triggers_target(EState *estate, Oid relid);
 
 /*
  * Fires BEFORE triggers of a statement that is about to write (fires: see
- * plan_triggers.h); NULL if there are no triggers at all.  End fires those
- * AFTER, when the statement ends, if it has been carried out; capture: what
- * their transition tables have, or NULL.
+ * plan_triggers.h); NULL if there are no triggers at all.  Capture tells what
+ * transition tables of those for a command have; end fires those AFTER, when the
+ * statement ends, if it has been carried out.
  */
 extern ShoalTriggers *shoal_triggers_begin(EState *estate, List *fires);
-extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete,
-							   struct TransitionCaptureState *capture);
+extern void shoal_triggers_capture(ShoalTriggers *triggers, CmdType command,
+								   struct TransitionCaptureState *capture);
+extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete);
 
 /* ---- exec_quiet.c: what triggers certainly don't do ---- */
 
@@ -400,7 +401,7 @@ extern bool shoal_rowtriggers_before(ShoalRowTriggers *triggers, HeapTuple old,
 extern void shoal_rowtriggers_after(ShoalRowTriggers *triggers, HeapTuple old,
 									TupleTableSlot *slot);
 
-/* For shoal_triggers_end. */
+/* For shoal_triggers_capture. */
 extern struct TransitionCaptureState *shoal_rowtriggers_capture(const ShoalRowTriggers *triggers);
 
 /* ---- exec_share.c: several tasks for one node ---- */

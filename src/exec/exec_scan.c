@@ -90,7 +90,7 @@ scan_finish(ShoalScanState *state)
 	PlanState  *ps = &state->css.ss.ps;
 
 	state->finished = true;
-	shoal_triggers_end(state->triggers, true, NULL);
+	shoal_triggers_end(state->triggers, true);
 	state->triggers = NULL;
 	if (state->run->frag->command != CMD_SELECT && shoal_scan_is_top(ps))
 		ps->state->es_processed += state->run->affected;
@@ -206,7 +206,7 @@ end_scan(CustomScanState *node)
 	ShoalScanState *state = (ShoalScanState *) node;
 
 	drop_store(state);
-	shoal_triggers_end(state->triggers, false, NULL);
+	shoal_triggers_end(state->triggers, false);
 	shoal_run_end(state->run, true);
 }
 

@@ -32,6 +32,10 @@ struct ShoalTriggers
 {
 	EState	   *estate;
 	List	   *tables;			/* TableTriggers * */
+	/* what transition tables have, or NULL */
+	TransitionCaptureState *inserted;
+	TransitionCaptureState *updated;
+	TransitionCaptureState *deleted;
 };
 
 Index
@@ -84,8 +88,21 @@ shoal_triggers_begin(EState *estate, List *fires)
 }
 
 void
-shoal_triggers_end(ShoalTriggers *triggers, bool complete,
-				   TransitionCaptureState *capture)
+shoal_triggers_capture(ShoalTriggers *triggers, CmdType command,
+					   TransitionCaptureState *capture)
+{
+	if (triggers == NULL)
+		return;
+	if (command == CMD_INSERT)
+		triggers->inserted = capture;
+	else if (command == CMD_UPDATE)
+		triggers->updated = capture;
+	else
+		triggers->deleted = capture;
+}
+
+void
+shoal_triggers_end(ShoalTriggers *triggers, bool complete)
 {
 	ListCell   *lc;
 
@@ -97,11 +114,14 @@ shoal_triggers_end(ShoalTriggers *triggers, bool complete,
 
 		/* core's order: the reverse of the one above */
 		if (complete && (table->events & SHOAL_EVENT_DELETE))
-			ExecASDeleteTriggers(triggers->estate, table->relinfo, capture);
+			ExecASDeleteTriggers(triggers->estate, table->relinfo,
+								 triggers->deleted);
 		if (complete && (table->events & SHOAL_EVENT_UPDATE))
-			ExecASUpdateTriggers(triggers->estate, table->relinfo, capture);
+			ExecASUpdateTriggers(triggers->estate, table->relinfo,
+								 triggers->updated);
 		if (complete && (table->events & SHOAL_EVENT_INSERT))
-			ExecASInsertTriggers(triggers->estate, table->relinfo, capture);
+			ExecASInsertTriggers(triggers->estate, table->relinfo,
+								 triggers->inserted);
 		table_close(table->rel, NoLock);
 	}
 	list_free(triggers->tables);

@@ -16,8 +16,8 @@
  *
  * Fast ways are given up for that, so it is not done for functions that are built
  * in, nor if the user says that triggers don't need it (shoal.row_triggers).
- * What is not done here, and is left to the nodes: MERGE, ON CONFLICT DO UPDATE,
- * views with CHECK OPTION, tables with policies, and some others.
+ * What is not done here, and is left to the nodes: MERGE, views with CHECK OPTION,
+ * tables with policies, and some others.
  */
 #include "postgres.h"
 
@@ -39,6 +39,7 @@
 #include "base/base_settings.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_check.h"
+#include "plan/plan_conflict.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_fire.h"
 #include "plan/plan_move.h"
@@ -89,13 +90,14 @@ is_possible_for_table(Relation rel)
 }
 
 static bool
-is_possible(Query *query)
+is_possible(Query *query, const ShoalTable *table, Relation rel)
 {
-	return query->commandType != CMD_MERGE && !shoal_check_any(query) &&
-		!shoal_assign_is_multi(query->targetList) &&
-		(query->onConflict == NULL ||
-		 (query->onConflict->action == ONCONFLICT_NOTHING &&
-		  !OidIsValid(query->onConflict->constraint)));
+	if (query->commandType == CMD_MERGE || shoal_check_any(query) ||
+		shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel))
+		return false;
+	if (query->onConflict && query->onConflict->action == ONCONFLICT_UPDATE)
+		return shoal_conflict_is_possible(query, table, rel);
+	return query->onConflict == NULL || !OidIsValid(query->onConflict->constraint);
 }
 
 bool
@@ -105,11 +107,11 @@ shoal_fire_is_wanted(Query *query, const ShoalTable *table)
 	bool		wanted;
 
 	/* a trigger of a fragment is where its rows are */
-	if (shoal_origin > 0 || !is_possible(query))
+	if (shoal_origin > 0)
 		return false;
 	rel = RelationIdGetRelation(table->relid);
-	wanted = has_triggers(rel, shoal_scope_events(query->commandType, false, NIL)) &&
-		is_possible_for_table(rel);
+	wanted = has_triggers(rel, shoal_triggers_events(query)) &&
+		is_possible(query, table, rel);
 	RelationClose(rel);
 	return wanted;
 }
@@ -296,6 +298,21 @@ describe_insertion(Query *query, Relation rel, ShoalInsert *insert)
 													false));
 	}
 	whole->returningList = live_columns(rel, whole->resultRelation);
+	if (insert->fire->conflict_text)
+	{
+		int			n = list_length(whole->returningList) + 1;
+
+		whole->onConflict->action = ONCONFLICT_NOTHING;
+		whole->onConflict->onConflictSet = NIL;
+		whole->onConflict->onConflictWhere = NULL;
+		whole->onConflict->exclRelIndex = 0;
+		whole->onConflict->exclRelTlist = NIL;
+		whole->returningList =
+			lappend(whole->returningList,
+					makeTargetEntry((Expr *) shoal_expr_column(InvalidOid, whole->resultRelation,
+															   SelfItemPointerAttributeNumber),
+									n, "ctid", false));
+	}
 	shoal_write_cut_insert(whole, insert);
 	insert->fire->insert_head = insert->head;
 	insert->fire->insert_tail = insert->tail;
@@ -352,6 +369,8 @@ describe_update(ShoalRows *rows, ShoalFire *fire, const char *condition)
 			appendStringInfo(&returning, ", %s.%s", SHOAL_ROWS_TARGET,
 							 quoted_column(rows->rel, i));
 	}
+	if (fire->conflict_text)
+		appendStringInfo(&returning, ", %s.ctid", SHOAL_ROWS_TARGET);
 	fire->update_head = psprintf("UPDATE %s %s SET %s FROM (",
 								 quoted_table(rows->rel), SHOAL_ROWS_TARGET,
 								 sets.data);
@@ -408,16 +427,39 @@ is_referred_to(Relation rel)
 	return false;
 }
 
-static void
-split_insert(Query *query, Relation rel, Query **select, ShoalInsert *insert)
+static List *
+types_of(List *columns)
 {
+	List	   *types = NIL;
 	ListCell   *lc;
 
-	insert->fire->one_by_one = (query->onConflict != NULL);
+	foreach(lc, columns)
+		types = lappend_oid(types, exprType((Node *) ((TargetEntry *) lfirst(lc))->expr));
+	return types;
+}
+
+static void
+split_insert(ShoalRows *rows, Query **select, ShoalInsert *insert)
+{
+	Query	   *query = rows->query;
+	ShoalFire  *fire = insert->fire;
+	ListCell   *lc;
+
+	fire->one_by_one = (query->onConflict != NULL);
 	foreach(lc, query->targetList)
 		insert->attnums = lappend_int(insert->attnums,
 									  ((TargetEntry *) lfirst(lc))->resno);
-	describe_insertion(query, rel, insert);
+	if (query->onConflict && query->onConflict->action == ONCONFLICT_UPDATE)
+	{
+		char	   *condition = shoal_rows_find(rows);
+
+		fire->find_types = types_of(rows->columns);
+		fire->nfind = list_length(rows->columns);
+		shoal_conflict_describe(query, rows->rel, fire);
+		fire->updated = updated_columns(rows, fire);
+		describe_update(rows, fire, condition);
+	}
+	describe_insertion(query, rows->rel, insert);
 	*select = shoal_write_rows_of_insert(query);
 }
 
@@ -461,6 +503,7 @@ split_update_delete(ShoalRows *rows, Query **select, ShoalInsert *insert,
 	if (condition == NULL)
 		return false;
 	fire->nfind = list_length(rows->columns);
+	fire->find_types = types_of(rows->columns);
 	fire->distinct = has_joins(rows->query);
 	fire->rooted = is_referred_to(rows->rel);
 	shoal_rows_add(rows, shoal_rows_column(rows, SelfItemPointerAttributeNumber), 0);
@@ -517,7 +560,7 @@ split(ShoalRows *rows, Query **select, ShoalInsert *insert, List **columns,
 	if (query->commandType != CMD_INSERT)
 		return split_update_delete(rows, select, insert,
 								   list_copy_tail(context.columns, nlive));
-	split_insert(query, rows->rel, select, insert);
+	split_insert(rows, select, insert);
 	return true;
 }
 

@@ -250,18 +250,20 @@ fire_to_list(const ShoalFire *fire)
 		return NIL;
 	numbers = list_make5_int((int) fire->command, fire->nfind, fire->distinct,
 							 fire->one_by_one, fire->rooted);
-	return lappend(list_concat(list_make4(numbers, fire->set, fire->written,
-										  fire->updated),
-							   list_make5(string_node(fire->insert_head),
-										  string_node(fire->insert_tail),
-										  string_node(fire->update_head),
-										  string_node(fire->update_tail),
-										  string_node(fire->delete_head))),
-				   string_node(fire->delete_tail));
+	numbers = lappend_int(numbers, list_length(fire->conflict_params));
+	return list_concat(list_concat(list_make5(numbers, fire->set, fire->written,
+											  fire->updated, fire->find_types),
+								   list_make5(string_node(fire->insert_head),
+											  string_node(fire->insert_tail),
+											  string_node(fire->update_head),
+											  string_node(fire->update_tail),
+											  string_node(fire->delete_head))),
+					   list_make2(string_node(fire->delete_tail),
+								  string_node(fire->conflict_text)));
 }
 
 static ShoalFire *
-list_to_fire(List *list)
+list_to_fire(List *list, List *exprs)
 {
 	ShoalFire  *fire;
 	List	   *numbers;
@@ -278,12 +280,17 @@ list_to_fire(List *list)
 	fire->set = (List *) lsecond(list);
 	fire->written = (List *) lthird(list);
 	fire->updated = (List *) lfourth(list);
-	fire->insert_head = node_string(list_nth(list, 4));
-	fire->insert_tail = node_string(list_nth(list, 5));
-	fire->update_head = node_string(list_nth(list, 6));
-	fire->update_tail = node_string(list_nth(list, 7));
-	fire->delete_head = node_string(list_nth(list, 8));
-	fire->delete_tail = node_string(list_nth(list, 9));
+	fire->find_types = (List *) list_nth(list, 4);
+	fire->insert_head = node_string(list_nth(list, 5));
+	fire->insert_tail = node_string(list_nth(list, 6));
+	fire->update_head = node_string(list_nth(list, 7));
+	fire->update_tail = node_string(list_nth(list, 8));
+	fire->delete_head = node_string(list_nth(list, 9));
+	fire->delete_tail = node_string(list_nth(list, 10));
+	fire->conflict_text = node_string(list_nth(list, 11));
+	/* the last of the expressions */
+	fire->conflict_params = list_copy_tail(exprs, list_length(exprs) -
+										   list_nth_int(numbers, 5));
 	return fire;
 }
 
@@ -292,6 +299,9 @@ void
 shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 {
 	cscan->custom_exprs = insert->tail_params;
+	if (insert->fire)
+		cscan->custom_exprs = list_concat_copy(insert->tail_params,
+											   insert->fire->conflict_params);
 	cscan->custom_private = list_make5(list_make2_oid(insert->relid,
 													  insert->run_as),
 									   insert->attnums,
@@ -321,7 +331,12 @@ shoal_insert_load(CustomScan *cscan)
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);
-	insert->fire = list_to_fire((List *) list_nth(private, 6));
+	insert->fire = list_to_fire((List *) list_nth(private, 6),
+								cscan->custom_exprs);
 	insert->tail_params = cscan->custom_exprs;
+	if (insert->fire)
+		insert->tail_params = list_truncate(list_copy(cscan->custom_exprs),
+											list_length(cscan->custom_exprs) -
+											list_length(insert->fire->conflict_params));
 	return insert;
 }

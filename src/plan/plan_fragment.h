@@ -151,6 +151,11 @@ typedef struct ShoalInsert
  * row and a number; those of an UPDATE the same and the columns in updated.
  * INSERT and UPDATE return all columns of the table, after the number in
  * an UPDATE; a DELETE just the number.
+ *
+ * ON CONFLICT DO UPDATE has a query that finds, for the columns in written of
+ * one row, the row that is in the way: its place, all of its columns, the new values of those in
+ * set, and whether it is to be updated.  INSERT and UPDATE return the place of the row, too, in
+ * the end.
  */
 typedef struct ShoalFire
 {
@@ -159,6 +164,7 @@ typedef struct ShoalFire
 	bool		distinct;		/* a row may come several times; once counts */
 	bool		one_by_one;		/* an INSERT may leave rows out */
 	bool		rooted;			/* foreign keys refer to the table */
+	List	   *find_types;		/* OID list: of the columns that find a row */
 	List	   *set;			/* int list: columns */
 	List	   *written;
 	List	   *updated;
@@ -168,6 +174,8 @@ typedef struct ShoalFire
 	char	   *update_tail;
 	char	   *delete_head;	/* NULL in an INSERT */
 	char	   *delete_tail;
+	char	   *conflict_text;	/* of ON CONFLICT DO UPDATE, else NULL */
+	List	   *conflict_params;	/* Expr: what it needs before the row */
 } ShoalFire;
 
 extern void shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert);

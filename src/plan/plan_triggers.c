@@ -18,8 +18,8 @@
 #include "plan/plan_triggers.h"
 #include "scope/scope.h"
 
-static int
-events_of(Query *query)
+int
+shoal_triggers_events(Query *query)
 {
 	return shoal_scope_events(query->commandType,
 							  query->onConflict &&
@@ -37,7 +37,7 @@ static void
 look_at_target(Query *query, FindContext *context)
 {
 	Oid			relid = rt_fetch(query->resultRelation, query->rtable)->relid;
-	int			events = events_of(query);
+	int			events = shoal_triggers_events(query);
 	Relation	rel;
 	bool		transitional;
 	bool		any;
@@ -91,7 +91,7 @@ List *
 shoal_triggers_of_target(Query *query)
 {
 	Oid			relid = rt_fetch(query->resultRelation, query->rtable)->relid;
-	int			events = events_of(query);
+	int			events = shoal_triggers_events(query);
 	Relation	rel = RelationIdGetRelation(relid);
 	bool		any = shoal_scope_has_triggers(rel->trigdesc, events);
 

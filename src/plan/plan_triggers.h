@@ -7,6 +7,9 @@
 
 #include "nodes/parsenodes.h"
 
+/* What a write does to its target (scope.h). */
+extern int	shoal_triggers_events(Query *query);
+
 /*
  * The Shoal tables with statement triggers that a query writes, each with what it
  * does to them: OIDs and events (scope.h) in turns.  whole: the query runs in
