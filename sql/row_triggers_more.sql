@@ -46,7 +46,7 @@ BEGIN
     CREATE TRIGGER c_quiet BEFORE INSERT ON bulk FOR EACH ROW EXECUTE FUNCTION quiet();
 END $$;
 SELECT rm_make('rm_p'), rm_make('rm_d');
-SELECT shoal.create_distributed_table('rm_d."Odd Names"', 'the key', colocate_with => 'none', shard_count => 8);
+SELECT shoal.create_distributed_table('rm_d."Odd Names"', '"the key"', colocate_with => 'none', shard_count => 8);
 ALTER TABLE rm_p."Odd Names" DROP COLUMN gone;
 ALTER TABLE rm_d."Odd Names" DROP COLUMN gone;
 SELECT shoal.create_reference_table('rm_d.ref');
@@ -55,7 +55,7 @@ SELECT shoal.create_distributed_table('rm_d.child', 'k', colocate_with => 'rm_d.
 ALTER TABLE rm_p.child ADD FOREIGN KEY (k) REFERENCES rm_p.parent;
 ALTER TABLE rm_d.child ADD FOREIGN KEY (k) REFERENCES rm_d.parent;
 SELECT shoal.create_distributed_table('rm_d.bulk', 'k', colocate_with => 'rm_d.parent');
-SELECT shoal.create_single_shard_table('rm_d.one');
+SELECT shoal.create_distributed_table('rm_d.one', NULL);
 CREATE FUNCTION rm_run(schema_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     n bigint := 0;
@@ -172,6 +172,14 @@ UPDATE rm_d.child SET n = 0 WHERE n < 20;
 INSERT INTO rm_d.child VALUES (3, 900, 1) RETURNING *;
 DELETE FROM rm_d.child WHERE n = 5900;
 INSERT INTO rm_d.parent VALUES (1000);
+-- who may not lock rows has his triggers fired where they are
+RESET ROLE;
+REVOKE UPDATE (v), SELECT ON rm_d.child FROM rm_user;
+GRANT SELECT (n) ON rm_d.child TO rm_user;
+SET ROLE rm_user;
+DELETE FROM rm_d.child WHERE n = 5202;
+INSERT INTO rm_d.child VALUES (3, 901, 1) RETURNING n;
+DELETE FROM rm_d.child WHERE n = 5901;
 RESET ROLE;
 SELECT count(*), sum(v) FROM rm_d.child WHERE n > 5000;
 -- statements in functions, and cursors

@@ -26,10 +26,12 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -89,11 +91,34 @@ is_possible_for_table(Relation rel)
 		shoal_scope_has_same_columns(rel);
 }
 
+/*
+ * The query that finds the rows of an UPDATE or DELETE reads all columns, and needs
+ * the right to lock.
+ */
+static bool
+may_read_and_lock(Query *query, Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	Oid			userid = shoal_rte_check_as(query, rt_fetch(query->resultRelation,
+															query->rtable));
+
+	if (!OidIsValid(userid))
+		userid = GetUserId();
+	return (pg_class_aclcheck(relid, userid, ACL_SELECT) == ACLCHECK_OK ||
+			pg_attribute_aclcheck_all(relid, userid, ACL_SELECT,
+									  ACLMASK_ALL) == ACLCHECK_OK) &&
+		(pg_class_aclcheck(relid, userid, ACL_UPDATE) == ACLCHECK_OK ||
+		 pg_attribute_aclcheck_all(relid, userid, ACL_UPDATE,
+								   ACLMASK_ANY) == ACLCHECK_OK);
+}
+
 static bool
 is_possible(Query *query, const ShoalTable *table, Relation rel)
 {
 	if (query->commandType == CMD_MERGE || shoal_check_any(query) ||
 		shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel))
+		return false;
+	if (query->commandType != CMD_INSERT && !may_read_and_lock(query, rel))
 		return false;
 	if (query->onConflict && query->onConflict->action == ONCONFLICT_UPDATE)
 		return shoal_conflict_is_possible(query, table, rel);
