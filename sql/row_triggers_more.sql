@@ -18,7 +18,10 @@ BEGIN
     CREATE TABLE one (k int, v int);
     CREATE TABLE parent (k int PRIMARY KEY, children int DEFAULT 0);
     CREATE TABLE child (k int, n int, v int, PRIMARY KEY (k, n));
-    CREATE TABLE bulk (k int, v int, seen bigint);
+    -- partitions have other column numbers
+    CREATE TABLE bulk (gone int, k int, gone2 int, v int, seen bigint, twice int GENERATED ALWAYS AS (v * 2) STORED);
+    ALTER TABLE bulk DROP COLUMN gone, DROP COLUMN gone2;
+    CREATE UNIQUE INDEX ON bulk (k);
     CREATE TABLE log (n int GENERATED ALWAYS AS IDENTITY, what text);
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $f$
     BEGIN
@@ -120,7 +123,11 @@ SELECT n, public.rm_try(statement) FROM (VALUES
     (24, 'UPDATE child SET k = 21 WHERE n = 31'),
     (25, 'DELETE FROM child WHERE v % 3 = 0'),
     (26, 'INSERT INTO bulk SELECT i, i - 50 FROM generate_series(1, 1200) i'),
-    (27, 'DELETE FROM bulk WHERE k > 300')) s (n, statement) ORDER BY n;
+    (27, 'DELETE FROM bulk WHERE k > 300'),
+    (28, 'INSERT INTO bulk AS b (v, k) VALUES (7, 1), (8, 9000) ON CONFLICT (k) DO UPDATE SET v = b.v + excluded.v RETURNING *, b'),
+    (29, 'INSERT INTO bulk (v, k) VALUES (7, 1), (8, 9001) ON CONFLICT DO NOTHING RETURNING bulk, k'),
+    (30, 'UPDATE bulk SET k = k + 1, v = 5 WHERE k IN (300, 9001) RETURNING *'),
+    (31, 'UPDATE "Odd Names" o SET "the key" = ''r'' || r.k, arr[2] = r.v FROM ref r WHERE o.id = r.k RETURNING o.*, r.v')) s (n, statement) ORDER BY n;
 -- functions that look at tables, though their text does not say so plainly
 DROP TRIGGER c_quiet ON rm_p.bulk;
 DROP TRIGGER c_quiet ON rm_d.bulk;

@@ -121,6 +121,13 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 	ExecBRDeleteTriggers(estate, NULL, relinfo, NULL, old, NULL)
 #endif
 
+/* 16 can leave out columns */
+#if PG_VERSION_NUM >= 160000
+#define shoal_attrmap_by_name(to, from) build_attrmap_by_name(to, from, false)
+#else
+#define shoal_attrmap_by_name(to, from) build_attrmap_by_name(to, from)
+#endif
+
 /* 17 gave reindex_relation the statement */
 #if PG_VERSION_NUM < 170000
 #define shoal_reindex_relation(relid, flags, params) \

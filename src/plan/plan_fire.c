@@ -78,17 +78,12 @@ has_triggers(Relation rel, int events)
 	return result;
 }
 
-/*
- * Rows of an INSERT go to a partition that takes the table's place, for which it
- * must have the same columns.
- */
 static bool
 is_possible_for_table(Relation rel)
 {
 	return !rel->rd_rel->relrowsecurity &&
 		(rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
-		 shoal_text_is_hashed(RelationGetRelid(rel))) &&
-		shoal_scope_has_same_columns(rel);
+		 shoal_text_is_hashed(RelationGetRelid(rel)));
 }
 
 /*
@@ -125,6 +120,29 @@ is_possible(Query *query, const ShoalTable *table, Relation rel)
 	return query->onConflict == NULL || !OidIsValid(query->onConflict->constraint);
 }
 
+/*
+ * An UPDATE of the key that plan_move.c can't do, as its DELETE and INSERT would
+ * fire triggers, or would not return all that is needed.
+ */
+static bool
+is_moved_by_row(Query *query, const ShoalTable *table, Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	if (query->commandType != CMD_UPDATE ||
+		shoal_row_triggers != SHOAL_TRIGGERS_COORDINATOR ||
+		!shoal_move_is_needed(query, query->targetList, table))
+		return false;
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		if (!triggers->triggers[i].tgisinternal)
+			return true;
+	}
+	return shoal_assign_any(query->targetList) ||
+		!bms_is_subset(pull_varnos(NULL, (Node *) query->returningList),
+					   bms_make_singleton(query->resultRelation));
+}
+
 bool
 shoal_fire_is_wanted(Query *query, const ShoalTable *table)
 {
@@ -135,7 +153,8 @@ shoal_fire_is_wanted(Query *query, const ShoalTable *table)
 	if (shoal_origin > 0)
 		return false;
 	rel = RelationIdGetRelation(table->relid);
-	wanted = has_triggers(rel, shoal_triggers_events(query)) &&
+	wanted = (has_triggers(rel, shoal_triggers_events(query)) ||
+			  is_moved_by_row(query, table, rel)) &&
 		is_possible(query, table, rel);
 	RelationClose(rel);
 	return wanted;

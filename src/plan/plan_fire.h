@@ -13,7 +13,8 @@
 
 /*
  * Has the table triggers for what the query does that the coordinator is to
- * fire?  For an INSERT, UPDATE or DELETE of a Shoal table.
+ * fire, or is there another reason to write its rows one by one?  For a write of a
+ * Shoal table.
  */
 extern bool shoal_fire_is_wanted(Query *query, const ShoalTable *table);
 

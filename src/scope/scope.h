@@ -163,12 +163,6 @@ extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 								   bool *same_row);
 
 /*
- * Do partitions of the table have its column numbers?  All of them do if one does;
- * if none is here, they don't if a column has been dropped.
- */
-extern bool shoal_scope_has_same_columns(Relation parent);
-
-/*
  * Error 40001 if a copy on this node is younger than the snapshot of the
  * transaction (REPEATABLE READ).
  */

@@ -297,27 +297,6 @@ shoal_scope_children(Oid parent)
 	return entry;
 }
 
-bool
-shoal_scope_has_same_columns(Relation parent)
-{
-	const ShoalChildren *entry;
-
-	if (parent->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return true;
-	entry = shoal_scope_children(RelationGetRelid(parent));
-	for (int i = 0; i < entry->nshards; i++)
-	{
-		if (OidIsValid(entry->child[i]))
-			return entry->same_row[i];
-	}
-	for (int i = 0; i < RelationGetNumberOfAttributes(parent); i++)
-	{
-		if (TupleDescAttr(RelationGetDescr(parent), i)->attisdropped)
-			return false;
-	}
-	return true;
-}
-
 Oid
 shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 					   bool *same_row)

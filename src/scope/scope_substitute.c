@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/attmap.h"
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -270,6 +271,37 @@ substitute(Query *query, int rti, Oid child)
 	ChangeVarNodes((Node *) query, rti, list_length(query->rtable), 0);
 }
 
+/*
+ * An INSERT whose triggers the coordinator fires takes the partition even if that
+ * has other column numbers, as it must know its triggers before it runs.
+ */
+static void
+renumber_insert(Query *query, Oid parent, Oid child)
+{
+	Relation	from = table_open(parent, NoLock);
+	Relation	to = table_open(child, NoLock);
+	AttrMap    *map = shoal_attrmap_by_name(RelationGetDescr(to),
+											RelationGetDescr(from));
+	bool		found_whole_row;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		tle->resno = map->attnums[tle->resno - 1];
+	}
+	query->returningList = (List *)
+		map_variable_attnos((Node *) query->returningList, query->resultRelation,
+							0, map, InvalidOid, &found_whole_row);
+	query->onConflict = (OnConflictExpr *)
+		map_variable_attnos((Node *) query->onConflict, query->resultRelation,
+							0, map, InvalidOid, &found_whole_row);
+	free_attrmap(map);
+	table_close(to, NoLock);
+	table_close(from, NoLock);
+}
+
 static bool
 refers_to_walker(Node *node, int *rti)
 {
@@ -352,8 +384,12 @@ process_query(Query *query, SubstituteContext *context)
 									   rte->rellockmode, &same_row);
 		/* whoever made another node the primary may have had it locked */
 		check_primaries(context->scope);
-		if (OidIsValid(child) && same_row)
-			substitute(query, rti, child);
+		if (!OidIsValid(child) ||
+			!(same_row || (context->scope->fired && query->commandType == CMD_INSERT)))
+			continue;
+		substitute(query, rti, child);
+		if (!same_row)
+			renumber_insert(query, table->relid, child);
 	}
 }
 

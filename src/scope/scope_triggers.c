@@ -129,20 +129,16 @@ has_movable(const TriggerDesc *triggers)
 }
 
 /*
- * The partition that a row of an INSERT goes to is found later, and its triggers
- * with it.
+ * The partition that a row of an INSERT goes to would be found later, and its
+ * triggers with it; so it has taken the table's place (scope_substitute.c).
  */
 static void
 check_fired(QueryDesc *desc, Relation rel)
 {
 	if (desc->operation == CMD_INSERT &&
 		rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("row triggers of table \"%s\" cannot be fired by the coordinator",
-						RelationGetRelationName(rel)),
-				 errdetail("Its shards have other column numbers than the table."),
-				 errhint("Set shoal.row_triggers to node.")));
+		elog(ERROR, "row triggers of table \"%s\" cannot be left to the coordinator",
+			 RelationGetRelationName(rel));
 }
 
 /* What the plan does to its target; a WITH query's is looked at as if it were it. */
