@@ -139,6 +139,11 @@ CREATE OR REPLACE FUNCTION too_much() RETURNS trigger LANGUAGE plpgsql SET searc
 INSERT INTO bookings SELECT i, 9300, 1 FROM generate_series(1, 40) i;
 CREATE OR REPLACE FUNCTION too_much() RETURNS trigger LANGUAGE plpgsql SET search_path = trig_d AS $$ BEGIN UPDATE limits SET most = most; RETURN NEW; END $$;
 INSERT INTO bookings SELECT i, 9300, 1 FROM generate_series(1, 40) i;
+CREATE TABLE own (a int);
+CREATE OR REPLACE FUNCTION too_much() RETURNS trigger LANGUAGE plpgsql SET search_path = trig_d AS $$ BEGIN INSERT INTO own VALUES (1); RETURN NEW; END $$;
+INSERT INTO bookings SELECT i, 9300, 1 FROM generate_series(1, 40) i;
+CREATE OR REPLACE FUNCTION too_much() RETURNS trigger LANGUAGE plpgsql SET search_path = trig_d AS $$ BEGIN NEW.amount := (SELECT count(*) FROM own); RETURN NEW; END $$;
+INSERT INTO bookings SELECT i, 9300, 1 FROM generate_series(1, 40) i;
 DROP TRIGGER too_much ON bookings;
 SELECT trig_same();
 RESET search_path;

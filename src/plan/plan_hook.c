@@ -16,6 +16,8 @@
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
+#include "tcop/tcopprot.h"
+#include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -35,6 +37,7 @@
 #include "plan/plan_with.h"
 #include "plan/plan_write.h"
 #include "scope/scope.h"
+#include "xact/xact.h"
 #include "xact/xact_health.h"
 
 static planner_hook_type next_planner = NULL;
@@ -349,6 +352,19 @@ check_inside_fragment(Query *query, const ShoalTables *tables)
 				 errhint("Call the function in a query of its own, or declare it so that it runs on the coordinator.")));
 }
 
+/* Such a function would find or leave rows that the user's session does not see. */
+static void
+check_tables_of_node(const ShoalTables *tables)
+{
+	if (OidIsValid(tables->of_node) && shoal_xact_depth() > 0 &&
+		debug_query_string && shoal_scope_is_fragment(debug_query_string))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a function that runs on a node cannot use table \"%s\", which is local",
+						get_rel_name(tables->of_node)),
+				 errhint("Make it a reference table with shoal.create_reference_table().")));
+}
+
 /*
  * A cursor that is declared without a word about scrolling can go backward if
  * its plan can, which on one server is nearly always so.  It costs that the rows
@@ -393,6 +409,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 			shoal_scope_note_local_plan();
 		return plan_by_core(query, query_string, cursor_options, params);
 	}
+	if (shoal_origin > 0)
+		check_tables_of_node(&tables);
 	if (tables.nextval && shoal_sequence_is_elsewhere())
 		query = shoal_sequence_rewrite(query);
 	if (!tables.sharded && !tables.writes_reference)

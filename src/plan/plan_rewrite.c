@@ -13,6 +13,7 @@
 
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/heap.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -73,6 +74,19 @@ writes_in_with(Query *query)
 	return false;
 }
 
+/*
+ * Whether a table that Shoal does not know is the user's own, so that each node
+ * has other rows in it.  What comes with an extension is the same everywhere.
+ */
+static bool
+is_of_node(Oid relid)
+{
+	return relid >= FirstNormalObjectId &&
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP &&
+		strncmp(get_namespace_name(get_rel_namespace(relid)), "shoal", 5) != 0 &&
+		!OidIsValid(getExtensionOfObject(RelationRelationId, relid));
+}
+
 static bool
 find_tables_walker(Node *node, ShoalTables *tables)
 {
@@ -93,6 +107,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 				tables->reference = true;
 			else if (table)
 				note_table(table, tables);
+			else if (shoal_origin > 0 && is_of_node(rte->relid))
+				tables->of_node = rte->relid;
 		}
 		/* rows on their way to other nodes: nothing for this one */
 		if (rte->rtekind == RTE_FUNCTION && shoal_moved_find(rte))

@@ -19,6 +19,8 @@ typedef struct ShoalTables
 	bool		with;			/* has WITH */
 	bool		tableoid;		/* reads a table's tableoid */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
+	Oid			of_node;		/* in a coordinator's session: a table that has
+								 * other rows on each node; or InvalidOid */
 } ShoalTables;
 
 /* Looks through all levels of a query. */
