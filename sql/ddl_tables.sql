@@ -38,15 +38,19 @@ ALTER TABLE r_twin ADD COLUMN added int DEFAULT 3, ALTER name TYPE varchar(20);
 (TABLE r EXCEPT ALL TABLE r_twin) UNION ALL (TABLE r_twin EXCEPT ALL TABLE r);
 SELECT everywhere('SELECT md5(string_agg(r::text, '','' ORDER BY id)) FROM ddl_tables.r') ~ '^(\w+) \1 \1$' AS same;
 
--- values that every node would make for itself
+-- what the time is
 ALTER TABLE r ADD COLUMN at timestamptz DEFAULT now();
+ALTER TABLE d ADD COLUMN at timestamptz DEFAULT now();
+SELECT everywhere('SELECT md5(string_agg(r::text, '','' ORDER BY id)) FROM ddl_tables.r') ~ '^(\w+) \1 \1$' AS same;
+SELECT count(DISTINCT at) FROM d;
+ALTER TABLE d DROP COLUMN at;
+-- values that every node would make for itself
 ALTER TABLE r ADD COLUMN u uuid DEFAULT gen_random_uuid();
 ALTER TABLE d ADD COLUMN s serial;
 ALTER TABLE d ADD COLUMN u uuid DEFAULT gen_random_uuid();
 SELECT count(DISTINCT u) FROM d;
 ALTER TABLE d DROP COLUMN u;
-ALTER TABLE r ADD COLUMN at timestamptz;
-ALTER TABLE r ALTER at SET DEFAULT now();
+ALTER TABLE r ADD COLUMN at2 timestamptz DEFAULT clock_timestamp();
 UPDATE r SET at = now();
 SELECT everywhere('SELECT md5(string_agg(r::text, '','' ORDER BY id)) FROM ddl_tables.r') ~ '^(\w+) \1 \1$' AS same;
 CREATE TABLE empty_ref (id int PRIMARY KEY);

@@ -76,11 +76,20 @@ SELECT * FROM shoal.verify_table('r');
 SELECT * FROM shoal.verify_table('ref');
 
 -- defaults
-ALTER TABLE r ADD COLUMN x timestamptz DEFAULT 'now';
-ALTER TABLE ref ADD COLUMN x timestamptz DEFAULT 'now'::timestamptz;
-ALTER TABLE ref ADD COLUMN x date DEFAULT date 'today' + 1;
-ALTER TABLE r ADD COLUMN x timestamptz DEFAULT now();
-ALTER TABLE r ADD COLUMN x text DEFAULT 'now';
+BEGIN;
+ALTER TABLE r ADD COLUMN x1 timestamptz DEFAULT 'now';
+ALTER TABLE ref ADD COLUMN x2 timestamptz DEFAULT 'now'::timestamptz;
+ALTER TABLE ref ADD COLUMN x3 date DEFAULT date 'today' + 1;
+ALTER TABLE r ADD COLUMN x4 timestamptz DEFAULT now();
+ALTER TABLE r ADD COLUMN x5 text DEFAULT 'now';
+SELECT pg_sleep(0.01);
+ALTER TABLE ref ADD COLUMN x6 text;
+ALTER TABLE ref ALTER COLUMN x6 TYPE timestamptz USING current_timestamp;
+SELECT bool_and(x1 = now() AND x4 = now()) AS same FROM r;
+SELECT bool_and(x2 = now() AND x6 = now()) AS same FROM ref;
+COMMIT;
+SELECT * FROM shoal.verify_table('r');
+SELECT * FROM shoal.verify_table('ref');
 ALTER TABLE r ADD COLUMN y timestamptz;
 ALTER TABLE r ALTER COLUMN y SET DEFAULT 'now';
 CREATE TABLE e (k int PRIMARY KEY, v text DEFAULT 'now', d timestamptz DEFAULT 'now', t time NOT NULL DEFAULT 'now');

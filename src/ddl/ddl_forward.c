@@ -352,6 +352,8 @@ forward(Node *stmt, const char *sql, ShoalReach reach)
 	switch (reach)
 	{
 		case SHOAL_REACH_NODES:
+			/* for defaults like 'now', and what rows get by now() */
+			shoal_xact_share_time();
 			if (IsA(stmt, ReassignOwnedStmt))
 				forward_with_timeout(shoal_ddl_marked(sql));
 			else
@@ -728,8 +730,6 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 		!turned_out_temporary(shoal_ddl_created_relation(stmt)))
 		forward_all(stmt, likes ? shoal_like_statements(call, (CreateStmt *) stmt, likes) :
 					list_make1(sql), reach);
-	if (others && !turned_out_temporary(shoal_ddl_created_relation(stmt)))
-		forward_all(stmt, shoal_ddl_moments(stmt), reach);
 }
 
 void

@@ -270,6 +270,34 @@ raise_computed_by_nodes(const char *message, const char *hint)
 }
 
 /*
+ * Stable functions of arguments depend on settings, which are the same, and so is
+ * the time of the transaction.
+ */
+static bool
+is_same_nowhere(Oid funcid, void *context)
+{
+	char		volatility = func_volatile(funcid);
+
+	return volatility == PROVOLATILE_VOLATILE ||
+		(volatility == PROVOLATILE_STABLE && funcid != F_NOW &&
+		 funcid != F_TRANSACTION_TIMESTAMP &&
+		 (funcid >= FirstNormalObjectId || get_func_nargs(funcid) == 0));
+}
+
+static bool
+differs_by_node(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction))
+		return ((SQLValueFunction *) node)->op > SVFOP_LOCALTIMESTAMP_N;
+	if (IsA(node, NextValueExpr) ||
+		check_functions_in_node(node, is_same_nowhere, NULL))
+		return true;
+	return expression_tree_walker(node, differs_by_node, context);
+}
+
+/*
  * Each node computes the value that a new column gets in rows that are there.
  * Copies of a row would differ then, and sequences would give the same number
  * on several nodes.
@@ -292,37 +320,14 @@ check_new_columns(Oid relid, AlterTableStmt *stmt)
 			continue;
 		expr = column_default(relid, column->colname);
 		if (expr == NULL ||
-			!(shoal_ddl_is_moment(column, expr) ||
-			  (has_copies(table) ? contain_mutable_functions(expr) :
-			   calls_nextval(expr, NULL))) ||
+			!(has_copies(table) ? differs_by_node(expr, NULL) :
+			  calls_nextval(expr, NULL)) ||
 			!has_rows(relid))
 			continue;
 		raise_computed_by_nodes(psprintf("cannot add column \"%s\" with that default to table \"%s\", which has rows",
 										 column->colname, get_rel_name(relid)),
 								"Add the column without a default, fill it with UPDATE, and then use ALTER COLUMN ... SET DEFAULT.");
 	}
-}
-
-/* Stable functions of arguments depend on settings, which are the same. */
-static bool
-is_same_nowhere(Oid funcid, void *context)
-{
-	char		volatility = func_volatile(funcid);
-
-	return volatility == PROVOLATILE_VOLATILE ||
-		(volatility == PROVOLATILE_STABLE &&
-		 (funcid >= FirstNormalObjectId || get_func_nargs(funcid) == 0));
-}
-
-static bool
-differs_by_node(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, NextValueExpr) || IsA(node, SQLValueFunction) ||
-		check_functions_in_node(node, is_same_nowhere, NULL))
-		return true;
-	return expression_tree_walker(node, differs_by_node, context);
 }
 
 /* The same of ALTER COLUMN ... TYPE ... USING, which is known only before. */

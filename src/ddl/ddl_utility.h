@@ -136,17 +136,6 @@ extern void shoal_ddl_lock_targets(Node *stmt, const ShoalTargets *targets);
 /* "SHARE" and so on. */
 extern const char *shoal_ddl_lock_mode_name(LOCKMODE mode);
 
-/* ---- ddl_moments.c: defaults that name the current time ---- */
-
-/*
- * After the statement: those that give the other nodes the constants that this
- * one has made of such defaults.  List of char *.
- */
-extern List *shoal_ddl_moments(Node *stmt);
-
-/* Whether the column's default, which is this expression now, is one of them. */
-extern bool shoal_ddl_is_moment(ColumnDef *column, Node *expr);
-
 /* ---- ddl_refuse.c: what may not be done to Shoal tables ---- */
 
 /* Before and after the statement has run here. */

@@ -11,6 +11,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_internal_lock_cluster';
 COMMENT ON FUNCTION shoal.internal_lock_cluster() IS
 'internal: the lock that serialises schema changes of the cluster';
 
+CREATE FUNCTION shoal.internal_transaction_time(usec bigint) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_internal_transaction_time';
+COMMENT ON FUNCTION shoal.internal_transaction_time(bigint) IS
+'internal: what now() is in this transaction, which is part of one of a coordinator''s';
+
 CREATE FUNCTION shoal.run_on_nodes(command text, node_ids int[] DEFAULT NULL)
 RETURNS TABLE (node_id int, result text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_run_on_nodes';

@@ -162,6 +162,12 @@ extern void shoal_xact_lock_cluster(void);
 #define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
 
 /*
+ * Tells all other nodes when this transaction has begun, also those that are down, so that now() is the
+ * same there in what they run next in it.
+ */
+extern void shoal_xact_share_time(void);
+
+/*
  * Error 42501 unless a coordinator has called the function, in a statement
  * that begins so (or, shoal_xact_check_internal, with XACT_INTERNAL_CALL).
  * The hint may be NULL.

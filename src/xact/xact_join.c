@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -37,6 +39,7 @@
 
 PG_FUNCTION_INFO_V1(shoal_internal_lock_cluster);
 PG_FUNCTION_INFO_V1(shoal_internal_take_cluster_lock);
+PG_FUNCTION_INFO_V1(shoal_internal_transaction_time);
 
 bool		xact_used_nodes = false;
 bool		shoal_xact_calls_itself = false;
@@ -297,6 +300,24 @@ note_missed(const char *sql)
 }
 
 void
+shoal_xact_share_time(void)
+{
+	char	   *sql = psprintf(XACT_INTERNAL_CALL "transaction_time(" INT64_FORMAT ")",
+							   GetCurrentTransactionStartTimestamp());
+	ListCell   *lc;
+
+	note_missed(sql);
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+		if (!node->is_local)
+			shoal_remote_queue(shoal_xact_conn(node->node_id,
+											   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK), sql);
+	}
+}
+
+void
 shoal_xact_run(const char *sql, List *node_ids)
 {
 	List	   *ids = node_ids ? list_copy(node_ids) : other_nodes();
@@ -374,6 +395,22 @@ shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
 {
 	shoal_xact_check_internal();
 	take_cluster_lock();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Core sets the time of a transaction that is another process's only in parallel
+ * workers, as which it has to see this one for a moment.
+ */
+Datum
+shoal_internal_transaction_time(PG_FUNCTION_ARGS)
+{
+	int			worker = ParallelWorkerNumber;
+
+	shoal_xact_check_internal();
+	ParallelWorkerNumber = 0;
+	SetParallelStartTimestamps(PG_GETARG_INT64(0), GetCurrentStatementStartTimestamp());
+	ParallelWorkerNumber = worker;
 	PG_RETURN_VOID();
 }
 
