@@ -182,6 +182,8 @@ CREATE VIEW xact_kill AS SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_
 	WHERE application_name = 'shoal' AND datname = 'shoal_n2';
 SELECT xact_put(2, 90);
 TABLE xact_kill;
+-- a connection that has just answered is not looked at
+SELECT FROM pg_sleep(0.2);
 SELECT xact_put(2, 91);
 BEGIN; SELECT xact_put(3, 92), xact_put(2, 92); TABLE xact_kill; SELECT xact_put(2, 93); COMMIT;
 BEGIN; SELECT xact_put(3, 92), xact_put(2, 92); TABLE xact_kill; COMMIT;
