@@ -594,7 +594,8 @@ split(ShoalRows *rows, Query **select, ShoalInsert *insert, List **columns,
 		*columns = context.columns;
 	}
 	insert->relid = RelationGetRelid(rows->rel);
-	insert->run_as = shoal_owner_to_write_as(query);
+	/* the query that finds rows runs as the user */
+	insert->run_as = shoal_owner_to_write_as(query, query->commandType == CMD_INSERT);
 	insert->returns_rows = query->returningList != NIL;
 	insert->locked = query->commandType != CMD_INSERT;
 	insert->triggers = shoal_triggers_of_target(query);

@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
@@ -27,6 +28,7 @@
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
 #include "plan/plan_text.h"
+#include "scope/scope.h"
 
 typedef struct RightsContext
 {
@@ -107,14 +109,17 @@ users_function_walker(Node *node, void *context)
 	return expression_tree_walker(node, users_function_walker, context);
 }
 
+/* Triggers that would fire on nodes; here they run as the user. */
 static bool
-has_triggers(Oid relid)
+has_triggers(Oid relid, bool fired)
 {
 	Relation	rel = table_open(relid, NoLock);
 	bool		result = false;
 
 	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		result |= !rel->trigdesc->triggers[i].tgisinternal;
+		result |= !rel->trigdesc->triggers[i].tgisinternal &&
+			!(fired && (shoal_scope_is_movable(&rel->trigdesc->triggers[i]) ||
+						!TRIGGER_FOR_ROW(rel->trigdesc->triggers[i].tgtype)));
 	table_close(rel, NoLock);
 	return result;
 }
@@ -130,7 +135,7 @@ refuse(const char *why, const char *hint)
 }
 
 Oid
-shoal_owner_to_write_as(Query *query)
+shoal_owner_to_write_as(Query *query, bool fired)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	Oid			owner = shoal_rte_check_as(query, target);
@@ -142,7 +147,7 @@ shoal_owner_to_write_as(Query *query)
 	if (!has_rights(query, owner))
 		refuse("The owner may not read the other tables.",
 			   "Grant rights on the view's table, or let a security-definer function write to it.");
-	if (has_triggers(target->relid))
+	if (has_triggers(target->relid, fired))
 		refuse("The view's table has triggers, which have to run as the user.",
 			   "Grant rights on the view's table, or let a security-definer function write to it.");
 	if (users_function_walker((Node *) query, NULL) ||

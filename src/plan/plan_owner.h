@@ -9,8 +9,9 @@
 
 /*
  * The role as which a write has to be done on nodes, because the current user
- * may do it through a view only; InvalidOid: as the current user.
+ * may do it through a view only; InvalidOid: as the current user.  fired: the
+ * table's triggers are fired here (plan_fire.c).
  */
-extern Oid	shoal_owner_to_write_as(Query *query);
+extern Oid	shoal_owner_to_write_as(Query *query, bool fired);
 
 #endif							/* PLAN_OWNER_H */

@@ -301,7 +301,7 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 		!shoal_rows_are_sendable(context->columns))
 		return false;
 	insert->relid = relid;
-	insert->run_as = shoal_owner_to_write_as(context->query);
+	insert->run_as = shoal_owner_to_write_as(context->query, false);
 	insert->attnums = context->attnums;
 	insert->returns_rows = columns != NIL;
 	insert->locked = true;
