@@ -210,6 +210,27 @@ BEGIN
         RAISE WARNING '%', (SELECT count(*) FROM rm_d.child WHERE v = 100);
     END;
 END $$;
+-- a statement is not all there is of its transaction if its functions or triggers write
+CREATE TABLE rm_d.writes (k int PRIMARY KEY, v int);
+CREATE TABLE rm_d.others (k int PRIMARY KEY);
+SELECT shoal.create_distributed_table('rm_d.writes', 'k', colocate_with => 'none', shard_count => 8);
+SELECT shoal.create_distributed_table('rm_d.others', 'k', colocate_with => 'rm_d.writes');
+CREATE FUNCTION rm_d.late_error() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'late error'; END $$;
+CREATE CONSTRAINT TRIGGER late_error AFTER INSERT ON rm_d.others DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rm_d.late_error();
+CREATE FUNCTION rm_d.write_other(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO rm_d.others VALUES (i + 1); RETURN 1; END $$;
+CREATE FUNCTION rm_d.write_before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO rm_d.others VALUES (NEW.k + 1); RETURN NEW; END $$;
+INSERT INTO rm_d.writes VALUES (1, rm_d.write_other(1));
+INSERT INTO rm_d.writes VALUES (2, rm_d.write_other(2));
+INSERT INTO rm_d.writes VALUES (3, rm_d.write_other(3));
+INSERT INTO rm_d.writes VALUES (4, rm_d.write_other(4));
+INSERT INTO rm_d.writes SELECT 5, rm_d.write_other(5);
+INSERT INTO rm_d.writes SELECT 6, rm_d.write_other(6);
+CREATE TRIGGER write_before BEFORE INSERT ON rm_d.writes FOR EACH ROW EXECUTE FUNCTION rm_d.write_before();
+INSERT INTO rm_d.writes VALUES (1);
+INSERT INTO rm_d.writes VALUES (2);
+INSERT INTO rm_d.writes VALUES (3);
+INSERT INTO rm_d.writes VALUES (4);
+SELECT * FROM rm_d.writes;
 DROP SCHEMA rm_p, rm_d CASCADE;
 DROP FUNCTION rm_make, rm_run, rm_try;
 DROP ROLE rm_user;

@@ -180,7 +180,9 @@ shoal_xact_conn(int node_id, int flags)
 	shoal_remote_tidy(conn);
 	if (conn->xact_level == 0)
 	{
-		if (!(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single())
+		/* functions and triggers may have used other nodes before */
+		if (!(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single() &&
+			xact_open_conns() == NIL)
 		{
 			conn->xact_commits = (flags & SHOAL_JOIN_WRITE) != 0;
 			return conn;
