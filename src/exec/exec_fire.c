@@ -2,25 +2,26 @@
  * exec_fire.c
  *		Shoal Insert with row triggers that are fired here.
  *
- * Each row that the child has made is given to the triggers that are BEFORE, and what
- * comes of it is kept.  When some are kept, nodes write them, one statement for
- * each shard, so that the shard's partition, without triggers, takes the table's place.
- * What nodes return, the rows as they have been written, goes to the triggers that are AFTER
- * in the order in which the rows came, and to RETURNING.
+ * Each row that the child has made is given to the triggers that are BEFORE,
+ * and what comes of it is kept.  When some are kept, nodes write them, one
+ * statement for each shard, so that the shard's partition, without triggers,
+ * takes the table's place. What nodes return, the rows as they have been
+ * written, goes to the triggers that are AFTER in the order in which the rows
+ * came, and to RETURNING.
  *
- * On one server a BEFORE trigger sees the rows that the statement has written before
- * its own.  So if there are such triggers, and they may look at tables (exec_quiet.c),
- * rows are written one by one.
+ * On one server a BEFORE trigger sees the rows that the statement has written
+ * before its own.  So if there are such triggers, and they may look at tables
+ * (exec_quiet.c), rows are written one by one.
  *
  * A row whose key has changed is deleted in its old shard and inserted into its
  * new one; that is an UPDATE for the triggers, as it is on one server.
  *
- * ON CONFLICT DO UPDATE: the INSERT does nothing if there is a conflict; then the row
- * that is in the way is looked for and updated (plan_conflict.c).
+ * ON CONFLICT DO UPDATE: the INSERT does nothing if there is a conflict; then
+ * the row that is in the way is looked for and updated (plan_conflict.c).
  *
- * The child of an UPDATE or DELETE has locked its rows, so they are as it has seen
- * them when they are written, unless a trigger changes them: then they are not found
- * again, which is an error, as in core.
+ * The child of an UPDATE or DELETE has locked its rows, so they are as it has
+ * seen them when they are written, unless a trigger changes them: then they are
+ * not found again, which is an error, as in core.
  */
 #include "postgres.h"
 

@@ -3,11 +3,11 @@
  *		Row triggers of a Shoal table, fired in this session.
  *
  * Core does it, as if the table were a foreign one: of those it keeps the rows
- * that AFTER triggers and transition tables are to have in tuplestores, as it could
- * not read them again.  So it is given a copy of the relation that says so, with a
- * copy of its triggers without those that fire on nodes (scope_triggers.c).  Core
- * finds it among the relations of the statement when it fires what it has queued,
- * at the statement's end.
+ * that AFTER triggers and transition tables are to have in tuplestores, as it
+ * could not read them again.  So it is given a copy of the relation that says
+ * so, with a copy of its triggers without those that fire on nodes
+ * (scope_triggers.c).  Core finds it among the relations of the statement when
+ * it fires what it has queued, at the statement's end.
  */
 #include "postgres.h"
 

@@ -2,13 +2,13 @@
  * plan_conflict.c
  *		ON CONFLICT DO UPDATE with triggers that are fired by the coordinator.
  *
- * The row is inserted by a statement that does nothing if there is a conflict.  If
- * it has done nothing, a query finds and locks the row that is in the way, by the columns
- * that the user has named, and works out what DO UPDATE makes of it; then it is updated
- * like any other (exec_fire.c).
+ * The row is inserted by a statement that does nothing if there is a conflict.
+ * If it has done nothing, a query finds and locks the row that is in the way,
+ * by the columns that the user has named, and works out what DO UPDATE makes of
+ * it; then it is updated like any other (exec_fire.c).
  *
- * Where the conflict can't be looked for like that (a constraint is named, or an
- * index with a condition or an operator class), triggers fire on nodes.
+ * Where the conflict can't be looked for like that (a constraint is named, or
+ * an index with a condition or an operator class), triggers fire on nodes.
  */
 #include "postgres.h"
 

@@ -2,22 +2,23 @@
  * plan_fire.c
  *		Writes whose row triggers are fired by the coordinator.
  *
- * A trigger's function may read and write whatever it likes, temporary and local
- * tables, settings and sequences of the session among it, so it has to run in the
- * session that has sent the statement.  Such a statement is taken apart: a query
- * makes the rows (of an UPDATE or DELETE: finds and locks them), and a Shoal Insert
- * node on top of it fires the triggers that are BEFORE with each row, has nodes
- * write what has come of it, with their triggers muted, and hands the rows as they have been
- * written on to the triggers that are AFTER (exec_fire.c).
+ * A trigger's function may read and write whatever it likes, temporary and
+ * local tables, settings and sequences of the session among it, so it has to
+ * run in the session that has sent the statement.  Such a statement is taken
+ * apart: a query makes the rows (of an UPDATE or DELETE: finds and locks them),
+ * and a Shoal Insert node on top of it fires the triggers that are BEFORE with
+ * each row, has nodes write what has come of it, with their triggers muted, and
+ * hands the rows as they have been written on to the triggers that are AFTER
+ * (exec_fire.c).
  *
  * So the key of a row may be changed, by the statement or by a trigger; the row
  * is moved to its new shard then.  As all rows of a statement are seen here,
  * transition tables can be filled.
  *
- * Fast ways are given up for that, so it is not done for functions that are built
- * in, nor if the user says that triggers don't need it (shoal.row_triggers).
- * What is not done here, and is left to the nodes: MERGE, views with CHECK OPTION,
- * tables with policies, and some others.
+ * Fast ways are given up for that, so it is not done for functions that are
+ * built in, nor if the user says that triggers don't need it
+ * (shoal.row_triggers). What is not done here, and is left to the nodes: MERGE,
+ * views with CHECK OPTION, tables with policies, and some others.
  */
 #include "postgres.h"
 

@@ -153,9 +153,9 @@ typedef struct ShoalInsert
  * an UPDATE; a DELETE just the number.
  *
  * ON CONFLICT DO UPDATE has a query that finds, for the columns in written of
- * one row, the row that is in the way: its place, all of its columns, the new values of those in
- * set, and whether it is to be updated.  INSERT and UPDATE return the place of the row, too, in
- * the end.
+ * one row, the row that is in the way: its place, all of its columns, the new
+ * values of those in set, and whether it is to be updated.  INSERT and UPDATE
+ * return the place of the row, too, in the end.
  */
 typedef struct ShoalFire
 {

@@ -8,8 +8,8 @@
  *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
  *		/+shoal 1:0-7 policies 2+/	the same; two WITH queries are read by policies
  *		/+shoal 1:0-7 any+/		the same; replicas will do, too
- *		/+shoal 1:0-7 fired+/		the same; a write whose triggers the coordinator fires,
- *									and for which it has checked the rights
+ *		/+shoal 1:0-7 fired+/		the same; a write whose triggers and
+ *									rights are the coordinator's business
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
  *									to each copy of a shard (see below)
