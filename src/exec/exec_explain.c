@@ -90,7 +90,7 @@ fetch_plan(ShoalTask *task, ExplainState *es)
 						 es->verbose ? "on" : "off",
 						 es->costs ? "on" : "off",
 						 format_name(es->format), call.text);
-	sql = shoal_task_sql(&call, task->shards);
+	sql = shoal_task_sql(&call, task->shards, true);
 	shoal_task_become(&call, &saved);
 	if (task->local)
 	{

@@ -149,7 +149,8 @@ extern void shoal_task_become(const ShoalCall *call, ShoalRole *saved);
 extern void shoal_task_return(const ShoalRole *saved);
 
 /* Marker and text for a shard set (NULL: the local marker), palloc'd. */
-extern char *shoal_task_sql(const ShoalCall *call, const Bitmapset *shards);
+extern char *shoal_task_sql(const ShoalCall *call, const Bitmapset *shards,
+							bool local);
 
 /* Error 0A000 in a function on a node, which can't use what is elsewhere. */
 extern void shoal_task_check_inside(void);

@@ -28,7 +28,7 @@
 #include "xact/xact.h"
 
 char *
-shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
+shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 {
 	char	   *marker;
 	size_t		marker_len;
@@ -39,6 +39,8 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards)
 		return pstrdup(call->text);
 	marker = shoal_scope_full_marker(call->group_id, shards, call->partial,
 									 call->policies, call->any_copy, call->fired,
+									 !local && call->decoder &&
+									 !shoal_wire_decoder_is_binary(call->decoder),
 									 call->taking || call->reading.moment != 0);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);
@@ -145,7 +147,7 @@ void
 shoal_task_start(ShoalTask *task, bool many)
 {
 	ShoalCall  *call = task->call;
-	char	   *sql = shoal_task_sql(call, task->shards);
+	char	   *sql = shoal_task_sql(call, task->shards, task->local);
 	ShoalRole	saved;
 
 	shoal_task_become(call, &saved);

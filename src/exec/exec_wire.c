@@ -9,7 +9,8 @@
  * in the server's encoding.
  *
  * Text has to be read on the other side as it was meant here, whatever the
- * session's DateStyle and the like.  Output functions look at the C variables
+ * session's DateStyle and the like; that goes for the texts of rows that nodes
+ * send, too (plan_texts.c).  Input and output functions look at the C variables
  * behind these settings, which are changed around the calls.  Types that print
  * names (regclass and its kin) depend on search_path, which is set the proper
  * way for them.
@@ -24,19 +25,24 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/xml.h"
 
 #include "base/base_compat.h"
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
 
+PG_FUNCTION_INFO_V1(shoal_text_of);
+
 struct ShoalDecoder
 {
 	TupleDesc	desc;
 	bool		binary;
+	bool		fixed;			/* not as the session's settings say */
 	FmgrInfo   *functions;
 	Oid		   *ioparams;
 };
@@ -51,13 +57,15 @@ struct ShoalEncoder
 	bool		names;			/* a type prints names */
 };
 
-/* settings that output functions look at */
+/* settings that input and output functions look at */
 typedef struct TextStyle
 {
 	int			date_style;
 	int			date_order;
 	int			interval_style;
 	int			float_digits;
+	bool		array_nulls;
+	int			xml_option;
 	int			nest_level;
 } TextStyle;
 
@@ -107,10 +115,14 @@ style_enter(TextStyle *style, bool names)
 	style->date_order = DateOrder;
 	style->interval_style = IntervalStyle;
 	style->float_digits = extra_float_digits;
+	style->array_nulls = Array_nulls;
+	style->xml_option = xmloption;
 	DateStyle = USE_ISO_DATES;
 	DateOrder = DATEORDER_MDY;
 	IntervalStyle = INTSTYLE_POSTGRES;
 	extra_float_digits = 3;
+	Array_nulls = true;
+	xmloption = XMLOPTION_CONTENT;
 }
 
 static void
@@ -120,6 +132,8 @@ style_leave(const TextStyle *style)
 	DateOrder = style->date_order;
 	IntervalStyle = style->interval_style;
 	extra_float_digits = style->float_digits;
+	Array_nulls = style->array_nulls;
+	xmloption = style->xml_option;
 	if (style->nest_level > 0)
 		AtEOXact_GUC(true, style->nest_level);
 }
@@ -160,7 +174,12 @@ shoal_wire_decoder(TupleDesc desc, int format)
 		else
 			getTypeInputInfo(type, &function, &decoder->ioparams[i]);
 		fmgr_info(function, &decoder->functions[i]);
+		if (getBaseType(type) == XMLOID || getBaseType(type) == XMLARRAYOID)
+			decoder->fixed = true;
 	}
+	/* texts that were meant for the client are as its settings are */
+	if (!decoder->binary)
+		decoder->fixed = format == SHOAL_WIRE_BEST;
 	return decoder;
 }
 
@@ -193,13 +212,11 @@ shoal_wire_check_columns(TupleDesc desc, bool binary, PGresult *res)
 	}
 }
 
-void
-shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+static pg_noinline void
+decode_columns(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
 {
 	int			natts = decoder->desc->natts;
 
-	shoal_wire_check_columns(decoder->desc, decoder->binary, res);
-	ExecClearTuple(slot);
 	for (int i = 0; i < natts; i++)
 	{
 		char	   *value = PQgetvalue(res, 0, i);
@@ -232,6 +249,34 @@ shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
 													decoder->ioparams[i],
 													typmod);
 	}
+}
+
+static pg_noinline void
+decode_fixed(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+{
+	TextStyle	style;
+
+	style_enter(&style, false);
+	PG_TRY();
+	{
+		decode_columns(decoder, res, slot);
+	}
+	PG_FINALLY();
+	{
+		style_leave(&style);
+	}
+	PG_END_TRY();
+}
+
+void
+shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+{
+	shoal_wire_check_columns(decoder->desc, decoder->binary, res);
+	ExecClearTuple(slot);
+	if (decoder->fixed)
+		decode_fixed(decoder, res, slot);
+	else
+		decode_columns(decoder, res, slot);
 	ExecStoreVirtualTuple(slot);
 }
 
@@ -350,6 +395,15 @@ shoal_wire_text(Oid type, Datum value)
 	}
 	PG_END_TRY();
 	return (char *) result;
+}
+
+/* shoal.text_of(value) */
+Datum
+shoal_text_of(PG_FUNCTION_ARGS)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+
+	PG_RETURN_TEXT_P(cstring_to_text(shoal_wire_text(type, PG_GETARG_DATUM(0))));
 }
 
 ShoalParams *

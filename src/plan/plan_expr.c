@@ -237,6 +237,17 @@ shoal_expr_own_function(const char *name, int nargs, const Oid *argtypes)
 						  nargs, argtypes, false);
 }
 
+Expr *
+shoal_expr_text_of(Expr *value)
+{
+	static const Oid any = ANYOID;
+
+	return (Expr *) makeFuncExpr(shoal_expr_own_function("text_of", 1, &any),
+								 TEXTOID, list_make1(value),
+								 DEFAULT_COLLATION_OID, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
 Var *
 shoal_expr_column(Oid relid, int varno, AttrNumber attno)
 {

@@ -32,6 +32,9 @@ extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
 extern Oid	shoal_expr_own_function(const char *name, int nargs,
 									const Oid *argtypes);
 
+/* shoal.text_of(value): its text, which does not depend on settings. */
+extern Expr *shoal_expr_text_of(Expr *value);
+
 /* A column of a table, or a system column, as entry varno's. */
 extern Var *shoal_expr_column(Oid relid, int varno, AttrNumber attno);
 

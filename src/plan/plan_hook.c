@@ -33,6 +33,7 @@
 #include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_tableoid.h"
+#include "plan/plan_texts.h"
 #include "plan/plan_text.h"
 #include "plan/plan_with.h"
 #include "plan/plan_write.h"
@@ -382,6 +383,7 @@ static PlannedStmt *
 shoal_planner(Query *query, const char *query_string, int cursor_options,
 			  ParamListInfo params)
 {
+	PlannedStmt *stmt;
 	ShoalScope	scope;
 	ShoalTables tables;
 
@@ -396,9 +398,13 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		if (scope.policies > 0)
 			shoal_policy_apply(query, scope.policies);
 		if (scope.local)
-			return plan_by_core(query, query_string, cursor_options, params);
-		return shoal_scope_plan(query, query_string, cursor_options, params,
-								&scope);
+			stmt = plan_by_core(query, query_string, cursor_options, params);
+		else
+			stmt = shoal_scope_plan(query, query_string, cursor_options,
+									params, &scope);
+		if (scope.text)
+			shoal_texts_of_rows(stmt);
+		return stmt;
 	}
 	if (shoal_scope_is_foreign_key_check(query_string))
 		return plan_by_core(query, query_string, cursor_options, params);

@@ -68,9 +68,9 @@ shoal_moved_is_movable(Oid type)
 		get_typtype(type) != TYPTYPE_PSEUDO && !shoal_types_names_object(type);
 }
 
-/* Through text, as an explicit cast does where there is no function for it. */
+/* Reads a text, as an explicit cast does. */
 static Expr *
-coerce_by_text(Expr *arg, Oid type, Oid collation)
+coerce_from_text(Expr *arg, Oid type, Oid collation)
 {
 	CoerceViaIO *result = makeNode(CoerceViaIO);
 
@@ -99,8 +99,7 @@ shoal_moved_add(Query *source, Oid relid, double rows)
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
 		if (!shoal_moved_is_plain(exprType((Node *) tle->expr)))
-			tle->expr = coerce_by_text(tle->expr, TEXTOID,
-									   DEFAULT_COLLATION_OID);
+			tle->expr = shoal_expr_text_of(tle->expr);
 	}
 	shoal_planning->moves = lappend(shoal_planning->moves, move);
 	return move;
@@ -176,8 +175,8 @@ shoal_moved_query(ShoalMove *move, List *attnos, List *exprs, List *names)
 			expr = (Expr *) makeVar(1, column, exprType(sent), exprTypmod(sent),
 									exprCollation(sent), 0);
 			if (exprType(sent) != exprType(moved))
-				expr = coerce_by_text(expr, exprType(moved),
-									  exprCollation(moved));
+				expr = coerce_from_text(expr, exprType(moved),
+										exprCollation(moved));
 		}
 		if (expr == NULL)
 			expr = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);

@@ -31,6 +31,12 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_is_here';
 COMMENT ON FUNCTION shoal.is_here(regclass, "any", int[]) IS
 'internal: whether the shard of a key is one of these';
 
+-- immutable as far as settings go, which is what it is for
+CREATE FUNCTION shoal.text_of(value "any") RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_text_of';
+COMMENT ON FUNCTION shoal.text_of("any") IS
+'internal: a value as the coordinator reads it, whatever the settings';
+
 CREATE FUNCTION shoal.scatter_row(state internal, spec text, VARIADIC "any") RETURNS internal
 LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_row';
 COMMENT ON FUNCTION shoal.scatter_row(internal, text, "any") IS

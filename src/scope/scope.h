@@ -10,6 +10,7 @@
  *		/+shoal 1:0-7 any+/		the same; replicas will do, too
  *		/+shoal 1:0-7 fired+/		the same; a write whose triggers and
  *									rights are the coordinator's business
+ *		/+shoal 1:0-7 text+/	the same; its rows are read as texts by the coordinator
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
  *									to each copy of a shard (see below)
@@ -38,6 +39,7 @@ typedef struct ShoalScope
 	bool		partial;		/* aggregates return transition states */
 	bool		any_copy;		/* a complete replica is as good as a primary */
 	bool		fired;			/* user's triggers are not to be fired here */
+	bool		text;			/* texts of rows do not depend on settings */
 	int			policies;		/* WITH queries that are for policies */
 	int			group_id;		/* else: this group ... */
 	Bitmapset  *shards;			/* ... and these shards of it */
@@ -52,12 +54,13 @@ extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
 
 /*
  * The same for a fragment with WITH queries for policies (plan_policy.c), one
- * that only reads, from replicas if any_copy, or one whose triggers are fired by
- * the coordinator.
+ * that only reads, from replicas if any_copy, one whose triggers are fired by the
+ * coordinator, or one whose rows come as texts that the coordinator is going to
+ * read.
  */
 extern char *shoal_scope_full_marker(int group_id, const Bitmapset *shards,
 									 bool partial, int policies, bool any_copy,
-									 bool fired, bool held);
+									 bool fired, bool text, bool held);
 
 /*
  * Reads a trusted marker at the start of a query string.  False if there is

@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " held" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " text" ] [ " held" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -29,6 +29,7 @@
 #define COPIES " copies "
 #define ANY " any"
 #define FIRED " fired"
+#define TEXT " text"
 #define POLICIES " policies "
 
 bool		shoal_scope_copies_here = false;
@@ -50,12 +51,13 @@ shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
 				   bool held)
 {
 	return shoal_scope_full_marker(group_id, shards, partial, 0, false, false,
-								   held);
+								   false, held);
 }
 
 char *
 shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
-						int policies, bool any_copy, bool fired, bool held)
+						int policies, bool any_copy, bool fired, bool text,
+						bool held)
 {
 	StringInfoData buf;
 	int			first;
@@ -101,6 +103,8 @@ shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
 		appendStringInfoString(&buf, ANY);
 	if (fired)
 		appendStringInfoString(&buf, FIRED);
+	if (text)
+		appendStringInfoString(&buf, TEXT);
 	if (held)
 		appendStringInfoString(&buf, HELD);
 	appendStringInfoString(&buf, MARKER_END);
@@ -178,6 +182,7 @@ read_marker(const char *text, ShoalScope *scope)
 		return false;
 	scope->any_copy = skip(&text, ANY);
 	scope->fired = skip(&text, FIRED);
+	scope->text = skip(&text, TEXT);
 	/* for the executor: shoal_scope_is_held */
 	(void) skip(&text, HELD);
 	return skip(&text, MARKER_END);
