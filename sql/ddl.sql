@@ -109,7 +109,21 @@ SELECT everywhere('SELECT count(*) FROM ddl.ctas'), everywhere('SELECT count(*) 
 SELECT result FROM shoal.run_on_nodes($$SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attcollation::regcollation::text, ', ' ORDER BY attrelid, attnum) || reloptions::text
 	FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attrelid = 'ddl.ctas'::regclass AND attnum > 0 GROUP BY reloptions$$) ORDER BY node_id;
 SELECT everywhere($$SELECT relpersistence FROM pg_class WHERE oid = 'ddl.selected'::regclass$$);
-EXPLAIN (ANALYZE, COSTS OFF) CREATE TABLE explained AS SELECT 1 AS a;
+-- the plans are not what this is about
+\o /dev/null
+EXPLAIN (ANALYZE, COSTS OFF) CREATE UNLOGGED TABLE explained (x, y) WITH (fillfactor = 70) AS SELECT 1 AS a, 'b' COLLATE "C";
+EXPLAIN (ANALYZE, COSTS OFF) CREATE TABLE IF NOT EXISTS explained AS SELECT 2;
+EXPLAIN (ANALYZE, COSTS OFF) CREATE TABLE explained AS SELECT 2;
+EXPLAIN (ANALYZE, COSTS OFF) CREATE TEMP TABLE explained_here AS SELECT 2;
+EXPLAIN (ANALYZE, COSTS OFF) CREATE MATERIALIZED VIEW explained_mv (n) WITH (fillfactor = 80) AS SELECT 1 AS a;
+EXPLAIN (COSTS OFF) CREATE TABLE not_made AS SELECT 1;
+EXPLAIN (ANALYZE FALSE, COSTS OFF) CREATE TABLE not_made AS SELECT 1;
+\o
+TABLE explained;
+TABLE explained_mv;
+SELECT everywhere($$SELECT string_agg(concat_ws(' ', relname, relkind, relpersistence, relispopulated, reloptions::text), ', ' ORDER BY relname) FROM pg_class
+	WHERE relname IN ('explained', 'explained_here', 'explained_mv', 'not_made')$$);
+SELECT everywhere($$SELECT pg_get_viewdef('ddl.explained_mv'::regclass)$$);
 CREATE MATERIALIZED VIEW mv AS SELECT count(*) AS n, sum(b) AS s FROM from_n2;
 SELECT * FROM mv;
 SELECT everywhere($$SELECT relispopulated FROM pg_class WHERE oid = 'ddl.mv'::regclass$$);

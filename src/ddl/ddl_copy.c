@@ -1,7 +1,6 @@
 /*
  * ddl_copy.c
- *		COPY of Shoal tables, and the definition of a table that CREATE TABLE
- *		AS made.
+ *		COPY of Shoal tables, and the definition of what CREATE TABLE AS made.
  *
  * COPY table FROM goes to the executor's sinks, COPY table TO becomes COPY
  * (SELECT ...) TO, which the planner knows how to do; core would refuse it on
@@ -22,9 +21,11 @@
 #include "tcop/cmdtag.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
@@ -160,6 +161,7 @@ append_columns(StringInfo sql, Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
+	appendStringInfoString(sql, " (");
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -173,6 +175,7 @@ append_columns(StringInfo sql, Relation rel)
 			appendStringInfo(sql, " COLLATE %s",
 							 generate_collation_name(att->attcollation));
 	}
+	appendStringInfoChar(sql, ')');
 }
 
 /* Storage parameters; those of the TOAST table have a prefix. */
@@ -202,19 +205,43 @@ append_options(StringInfo sql, Oid relid, const char *prefix, bool *first)
 	ReleaseSysCache(tuple);
 }
 
+/* Of a materialized view; its rows are each node's own business. */
+static void
+append_query(StringInfo sql, Oid relid)
+{
+	Datum		query;
+	char	   *definition;
+	int			len;
+
+	/* it has just been made */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	query = OidFunctionCall1(F_PG_GET_VIEWDEF_OID, ObjectIdGetDatum(relid));
+	PopActiveSnapshot();
+	definition = TextDatumGetCString(query);
+	len = strlen(definition);
+
+	/* it ends with a semicolon */
+	if (len > 0 && definition[len - 1] == ';')
+		len--;
+	appendStringInfo(sql, " AS %.*s WITH NO DATA", len, definition);
+}
+
 char *
 shoal_ddl_table_definition(Oid relid)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	bool		first = true;
+	bool		is_table = rel->rd_rel->relkind != RELKIND_MATVIEW;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE %sTABLE %s (",
+	appendStringInfo(&sql, "CREATE %s%s %s",
 					 rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "",
+					 is_table ? "TABLE" : "MATERIALIZED VIEW",
 					 shoal_ddl_relation_name(relid));
-	append_columns(&sql, rel);
-	appendStringInfo(&sql, ") USING %s",
+	if (is_table)
+		append_columns(&sql, rel);
+	appendStringInfo(&sql, " USING %s",
 					 quote_identifier(get_am_name(rel->rd_rel->relam)));
 	append_options(&sql, relid, "", &first);
 	if (OidIsValid(rel->rd_rel->reltoastrelid))
@@ -224,6 +251,8 @@ shoal_ddl_table_definition(Oid relid)
 	if (OidIsValid(rel->rd_rel->reltablespace))
 		appendStringInfo(&sql, " TABLESPACE %s",
 						 quote_identifier(get_tablespace_name(rel->rd_rel->reltablespace)));
+	if (!is_table)
+		append_query(&sql, relid);
 	table_close(rel, NoLock);
 	return sql.data;
 }

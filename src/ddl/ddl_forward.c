@@ -21,6 +21,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "commands/dbcommands.h"
+#include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "lib/stringinfo.h"
 #include "commands/extension.h"
@@ -674,11 +675,14 @@ turned_out_temporary(RangeVar *created)
 	return OidIsValid(relid) && shoal_ddl_is_temporary(relid);
 }
 
-/* The definition of the table is known only when it is there. */
+/*
+ * The definition of the table is known only when it is there.  The call is that
+ * of the statement or of an EXPLAIN of it.
+ */
 static void
-create_table_as(ShoalUtility *call, const ShoalTargets *targets, bool others)
+create_table_as(ShoalUtility *call, CreateTableAsStmt *stmt,
+				const ShoalTargets *targets, bool others)
 {
-	CreateTableAsStmt *stmt = (CreateTableAsStmt *) call->stmt;
 	RangeVar   *rel = stmt->into->rel;
 
 	if (stmt->if_not_exists && OidIsValid(existing_relation(rel)))
@@ -711,7 +715,7 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	if (IsA(stmt, CreateTableAsStmt) &&
 		((CreateTableAsStmt *) stmt)->objtype == OBJECT_TABLE)
 	{
-		create_table_as(call, targets, others);
+		create_table_as(call, (CreateTableAsStmt *) call->stmt, targets, others);
 		return;
 	}
 	if (others)
@@ -766,6 +770,53 @@ shoal_ddl_run_schema(ShoalUtility *call)
 		shoal_ddl_run_concurrent(call, &targets);
 	else
 		run_everywhere(call, &targets, reach);
+}
+
+/* ---- EXPLAIN ---- */
+
+/* CREATE TABLE AS and the like, if it is going to be run; else NULL. */
+static CreateTableAsStmt *
+created_by_explain(ExplainStmt *stmt)
+{
+	Query	   *query = (Query *) stmt->query;
+	bool		analyze = false;
+	ListCell   *lc;
+
+	foreach(lc, stmt->options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		if (strcmp(option->defname, "analyze") == 0)
+			analyze = defGetBoolean(option);
+	}
+	if (!analyze || !IsA(query, Query) || query->commandType != CMD_UTILITY ||
+		!IsA(query->utilityStmt, CreateTableAsStmt))
+		return NULL;
+	return (CreateTableAsStmt *) query->utilityStmt;
+}
+
+/* What EXPLAIN ANALYZE runs makes a table without coming by here by itself. */
+void
+shoal_ddl_run_explain(ShoalUtility *call)
+{
+	CreateTableAsStmt *stmt = created_by_explain((ExplainStmt *) call->stmt);
+	ShoalTargets targets;
+
+	if (stmt == NULL || XactReadOnly || IsInParallelMode())
+	{
+		shoal_ddl_core(call);
+		return;
+	}
+	shoal_ddl_targets((Node *) stmt, &targets);
+	if (!shoal_ddl_is_coordinator() ||
+		(targets.named > 0 && targets.named == targets.temporary))
+	{
+		refuse_in_fragment(call, &targets);
+		shoal_ddl_core(call);
+		return;
+	}
+	shoal_ddl_refuse_shards((Node *) stmt, &targets);
+	create_table_as(call, stmt, &targets, shoal_ddl_enter_cluster(true));
 }
 
 /* ---- TRUNCATE and LOCK TABLE ---- */

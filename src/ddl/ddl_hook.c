@@ -185,38 +185,6 @@ shoal_ddl_text(ShoalUtility *call)
 	return len > 0 ? pnstrdup(start, len) : pstrdup(start);
 }
 
-/* ---- EXPLAIN ---- */
-
-/*
- * EXPLAIN ANALYZE CREATE TABLE AS makes a table without coming by here a
- * second time.
- */
-static void
-run_explain(ShoalUtility *call)
-{
-	ExplainStmt *stmt = (ExplainStmt *) call->stmt;
-	Query	   *query = (Query *) stmt->query;
-	ListCell   *lc;
-
-	if (IsA(query, Query) && query->commandType == CMD_UTILITY &&
-		IsA(query->utilityStmt, CreateTableAsStmt) &&
-		((CreateTableAsStmt *) query->utilityStmt)->into->rel->relpersistence != RELPERSISTENCE_TEMP &&
-		shoal_ddl_is_coordinator() && !shoal_meta_is_alone())
-	{
-		foreach(lc, stmt->options)
-		{
-			DefElem    *option = (DefElem *) lfirst(lc);
-
-			if (strcmp(option->defname, "analyze") == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("EXPLAIN ANALYZE cannot create a table on all nodes"),
-						 errhint("Explain the query alone, or create a temporary table.")));
-		}
-	}
-	shoal_ddl_core(call);
-}
-
 /* ---- SET CONSTRAINTS ---- */
 
 static void
@@ -265,7 +233,7 @@ handler_of(NodeTag tag)
 		case T_ReindexStmt:
 			return shoal_ddl_run_reindex;
 		case T_ExplainStmt:
-			return run_explain;
+			return shoal_ddl_run_explain;
 		case T_ConstraintsSetStmt:
 			return run_set_constraints;
 

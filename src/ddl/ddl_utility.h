@@ -117,6 +117,7 @@ extern List *shoal_truncate_fire_before(TruncateStmt *stmt);
 /* Fires the AFTER triggers of those tables, once they are empty on all nodes. */
 extern void shoal_truncate_fire_after(List *relids);
 extern void shoal_ddl_run_lock(ShoalUtility *call);
+extern void shoal_ddl_run_explain(ShoalUtility *call);
 
 /*
  * Keeps add_node and remove_node out until the end of the transaction, and
@@ -197,7 +198,7 @@ extern List *shoal_like_statements(ShoalUtility *call, CreateStmt *stmt,
 
 extern void shoal_ddl_run_copy(ShoalUtility *call);
 
-/* CREATE TABLE for a table that CREATE TABLE AS made. */
+/* A statement that makes what CREATE TABLE AS or the like made, without rows. */
 extern char *shoal_ddl_table_definition(Oid relid);
 
 #endif							/* DDL_UTILITY_H */
