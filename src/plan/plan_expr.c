@@ -229,6 +229,44 @@ is_named_row(Node *node)
 	return false;
 }
 
+static bool
+is_user_function(Oid funcid, void *context)
+{
+	return funcid == F_CURRENT_USER || funcid == F_SESSION_USER ||
+		funcid == F_GETPGUSERNAME;
+}
+
+static bool
+names_user_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction))
+	{
+		switch (((SQLValueFunction *) node)->op)
+		{
+			case SVFOP_CURRENT_ROLE:
+			case SVFOP_CURRENT_USER:
+			case SVFOP_USER:
+			case SVFOP_SESSION_USER:
+				return true;
+			default:
+				return false;
+		}
+	}
+	if (check_functions_in_node(node, is_user_function, NULL))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, names_user_walker, context, 0);
+	return expression_tree_walker(node, names_user_walker, context);
+}
+
+bool
+shoal_expr_names_user(Node *node)
+{
+	return names_user_walker(node, NULL);
+}
+
 Oid
 shoal_expr_own_function(const char *name, int nargs, const Oid *argtypes)
 {

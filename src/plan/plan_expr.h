@@ -28,6 +28,9 @@ extern bool shoal_expr_is_stuck(Node *node, bool volatile_too);
 /* Like contain_volatile_functions, without what becomes a parameter. */
 extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
 
+/* Is it about who the user is (current_user and the like)? */
+extern bool shoal_expr_names_user(Node *node);
+
 /* A function in schema shoal. */
 extern Oid	shoal_expr_own_function(const char *name, int nargs,
 									const Oid *argtypes);

@@ -7,8 +7,9 @@
  * if the user may not do it himself, it is sent as the owner.  What is
  * evaluated with it would run as the owner, too, which must not be a user's
  * function: then the write is refused.  (current_user and the like are worked
- * out before, here.)  That the user may write through the view and read the
- * rest is core's to check, here.
+ * out before, here.)  The policies that count are the owner's, so a table that
+ * has some is written as the owner in any case.  That the user may write through
+ * the view and read the rest is core's to check, here.
  */
 #include "postgres.h"
 
@@ -46,6 +47,25 @@ relation_owner(Oid relid)
 	return owner;
 }
 
+static bool
+has_policies(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	bool		result = rel->rd_rel->relrowsecurity;
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/* Whose rights count for an entry. */
+static Oid
+role_of(Query *query, RangeTblEntry *rte)
+{
+	Oid			check_as = shoal_rte_check_as(query, rte);
+
+	return OidIsValid(check_as) ? check_as : GetUserId();
+}
+
 /* Has a role (InvalidOid: the entry's own) the rights that a query needs? */
 static bool
 rights_walker(Node *node, RightsContext *context)
@@ -73,6 +93,10 @@ rights_walker(Node *node, RightsContext *context)
 			if (!shoal_rte_is_permitted(query, rte, context->as) ||
 				(OidIsValid(context->as) &&
 				 !shoal_schema_is_usable(get_rel_namespace(rte->relid), context->as)))
+				context->enough = false;
+			/* the policies would be those for another role */
+			if (OidIsValid(context->as) && has_policies(rte->relid) &&
+				role_of(query, rte) != context->as)
 				context->enough = false;
 		}
 		return query_tree_walker(query, rights_walker, (void *) context, 0);
@@ -107,6 +131,26 @@ users_function_walker(Node *node, void *context)
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, users_function_walker, context, 0);
 	return expression_tree_walker(node, users_function_walker, context);
+}
+
+static bool
+names_user_in_policies(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		if (shoal_expr_names_user((Node *) ((RangeTblEntry *) lfirst(lc))->securityQuals))
+			return true;
+	}
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		if (check->kind != WCO_VIEW_CHECK && shoal_expr_names_user(check->qual))
+			return true;
+	}
+	return false;
 }
 
 /* Triggers that would fire on nodes; here they run as the user. */
@@ -144,6 +188,9 @@ shoal_owner_to_write_as(Query *query, bool fired)
 		has_rights(query, GetUserId()) ||
 		!has_rights(query, InvalidOid))	/* core will say so */
 		return InvalidOid;
+	if (names_user_in_policies(query))
+		refuse("A policy of the view's table depends on who the user is.",
+			   "Write to the table itself, or through a view WITH (security_invoker).");
 	if (!has_rights(query, owner))
 		refuse("The owner may not read the other tables.",
 			   "Grant rights on the view's table, or let a security-definer function write to it.");

@@ -30,6 +30,7 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_regroup.h"
@@ -488,12 +489,14 @@ pull_view(RangeTblEntry *rte, const char *reason)
 }
 
 /*
- * What is read piece by piece is read as the current user.  Rights that are
- * missing are an error of the node's, but other policies would be other rows.
+ * A table that is read for a view's owner is read as the owner (see run_as in
+ * plan_part.c), or else as the current user.  Rights that are missing are an
+ * error of the node's, but other policies would be other rows.
  */
 static void
-check_policies(Query *query, RangeTblEntry *rte)
+check_policies(Query *query)
 {
+	RangeTblEntry *rte = linitial(query->rtable);
 	Oid			check_as = shoal_rte_check_as(query, rte);
 	Relation	rel;
 	bool		secured;
@@ -503,7 +506,8 @@ check_policies(Query *query, RangeTblEntry *rte)
 	rel = table_open(rte->relid, NoLock);
 	secured = rel->rd_rel->relrowsecurity;
 	table_close(rel, NoLock);
-	if (secured)
+	if (secured && (shoal_text_owner(query) != check_as ||
+					shoal_expr_names_user((Node *) rte->securityQuals)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot apply the policies of table \"%s\" for the owner of a view",
@@ -521,7 +525,6 @@ pull_table(Query *query, int varno, const char *reason)
 	ShoalAnalysis analysis;
 	ListCell   *lc;
 
-	check_policies(query, rte);
 	context.varno = varno;
 	{
 		Query	   *changed = add_system_columns(query, rte->relid, &context);
@@ -533,6 +536,7 @@ pull_table(Query *query, int varno, const char *reason)
 
 	part = palloc0(sizeof(ShoalPart));
 	part->query = table_query(query, varno, context.attnos);
+	check_policies(part->query);
 	shoal_shape_analyze(part->query, &analysis);
 	if (analysis.whole.kind != SHOAL_SHAPE_SHARDED && rte->securityQuals == NIL)
 		ereport(ERROR,

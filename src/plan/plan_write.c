@@ -780,16 +780,11 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
 	Relation	rel = RelationIdGetRelation(table->relid);
-	bool		secured = rel->rd_rel->relrowsecurity;
 	List	   *returning;
 	PlannedStmt *stmt;
 
 	check_rules(rel);
 	RelationClose(rel);
-	if (secured && OidIsValid(shoal_rte_check_as(query, target)) &&
-		shoal_rte_check_as(query, target) != GetUserId())
-		refuse("writing through another role's view to a table with policies",
-			   NULL, "Write to the table itself, or through a view WITH (security_invoker).");
 	query = shoal_check_lower_barrier(query);
 	if (shoal_fire_is_wanted(query, table) &&
 		(stmt = plan_fired(query, table, query_string, cursor_options,
