@@ -170,7 +170,12 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_merge_condition(query) ((query)->jointree->quals)
 #define shoal_merge_is_not_matched(action) (!(action)->matched)
 #define shoal_merge_has_by_source(query) false
+#define shoal_merge_forget(query) \
+	((query)->mergeActionList = NIL, (query)->mergeUseOuterJoin = false)
 #else
+#define shoal_merge_forget(query) \
+	((query)->mergeActionList = NIL, (query)->mergeJoinCondition = NULL, \
+	 (query)->mergeTargetRelation = 0)
 #define shoal_merge_condition(query) ((query)->mergeJoinCondition)
 #define shoal_merge_is_not_matched(action) \
 	((action)->matchKind == MERGE_WHEN_NOT_MATCHED_BY_TARGET)
@@ -187,6 +192,34 @@ shoal_merge_has_by_source(Query *query)
 	}
 	return false;
 }
+#endif
+
+/* Names and Vars of an entry's columns, dropped ones included. */
+#if PG_VERSION_NUM < 180000
+#define shoal_expand_rte(rte, rti, names, vars) \
+	expandRTE(rte, rti, 0, -1, true, names, vars)
+#else
+#define shoal_expand_rte(rte, rti, names, vars) \
+	expandRTE(rte, rti, 0, VAR_RETURNING_DEFAULT, -1, true, names, vars)
+#endif
+
+/* 16 has the caller choose whether a value is copied */
+#if PG_VERSION_NUM < 160000
+#define shoal_tuplesort_getdatum(state, value, isnull) \
+	tuplesort_getdatum(state, true, value, isnull, NULL)
+#else
+#define shoal_tuplesort_getdatum(state, value, isnull) \
+	tuplesort_getdatum(state, true, false, value, isnull, NULL)
+#endif
+
+/* 16 marks columns that an outer join may make null */
+#if PG_VERSION_NUM < 160000
+#define shoal_null_by_join(expr, varno, join) (expr)
+#else
+#define shoal_null_by_join(expr, varno, join) \
+	((Expr *) add_nulling_relids((Node *) (expr), \
+								 bms_make_singleton(varno), \
+								 bms_make_singleton(join)))
 #endif
 
 #if PG_VERSION_NUM >= 160000

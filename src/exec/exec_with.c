@@ -11,21 +11,30 @@
  * of tables that are only here fire at the end of the statement; those of
  * other tables, and checks of their foreign keys, at the end of each part.
  *
+ * For a MERGE (plan_merge_apart.c) the parts that are its actions are counted:
+ * each has to change just the rows that it was chosen for.
+ *
  * Rows are kept in tuplestores, from which shoal.written_rows() reads while the
  * node runs.
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type_d.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "executor/tstoreReceiver.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_with.h"
 
 PG_FUNCTION_INFO_V1(shoal_written_rows);
 
@@ -36,6 +45,8 @@ typedef struct WithPart
 	QueryDesc  *desc;
 	Tuplestorestate *rows;		/* NULL: it returns none */
 	bool		finished;
+	int			action;			/* of a MERGE; 0: none */
+	uint64		chosen;			/* rows that it was chosen for */
 } WithPart;
 
 typedef struct ShoalWithState
@@ -43,6 +54,7 @@ typedef struct ShoalWithState
 	CustomScanState css;		/* must be first */
 	WithPart   *parts;
 	int			nparts;
+	bool		merges;
 	Tuplestorestate *rows;		/* of the part whose rows are the statement's */
 	TupleTableSlot *rows_slot;
 	bool		done;
@@ -58,11 +70,13 @@ static ShoalWithState *running = NULL;
 static WithPart *
 running_part(int number)
 {
-	if (running != NULL && running->userid == GetUserId())
+	/* a part of one may be taken apart itself, under other numbers */
+	for (ShoalWithState *state = running;
+		 state != NULL && state->userid == GetUserId(); state = state->outer)
 	{
-		for (int i = 0; i < running->nparts; i++)
+		for (int i = 0; i < state->nparts; i++)
 		{
-			WithPart   *part = &running->parts[i];
+			WithPart   *part = &state->parts[i];
 
 			if (part->number == number && part->finished && part->rows)
 				return part;
@@ -144,12 +158,100 @@ start_part(ShoalWithState *state, WithPart *part, PlannedStmt *stmt, int eflags)
 	part->desc->estate->es_output_cid = estate->es_output_cid;
 }
 
+static WithPart *
+part_of_action(ShoalWithState *state, int action)
+{
+	for (int i = 0; i < state->nparts; i++)
+	{
+		if (action != 0 && state->parts[i].action == action)
+			return &state->parts[i];
+	}
+	return NULL;
+}
+
+/* Raises an error if one of the sorted places is there twice. */
+static void
+check_places(Tuplesortstate *places)
+{
+	Datum		value;
+	bool		isnull;
+	char	   *last = NULL;
+
+	tuplesort_performsort(places);
+	while (shoal_tuplesort_getdatum(places, &value, &isnull))
+	{
+		char	   *place = TextDatumGetCString(value);
+
+		if (last && strcmp(place, last) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_CARDINALITY_VIOLATION),
+					 errmsg("MERGE command cannot affect row a second time"),
+					 errhint("Ensure that not more than one source row matches any one target row.")));
+		if (last)
+			pfree(last);
+		last = place;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* The rows that are merged: which action each is for, and which row it changes. */
+static void
+count_actions(ShoalWithState *state, WithPart *rows)
+{
+	Tuplesortstate *places = tuplesort_begin_datum(TEXTOID, TextLessOperator,
+												   C_COLLATION_OID, false,
+												   work_mem, NULL, 0);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(rows->desc->tupDesc,
+													&TTSOpsMinimalTuple);
+
+	tuplestore_rescan(rows->rows);
+	while (shoal_task_stored(rows->rows, slot))
+	{
+		bool		isnull;
+		WithPart   *part = part_of_action(state,
+										  DatumGetInt32(slot_getattr(slot, 1, &isnull)));
+		Datum		place;
+
+		CHECK_FOR_INTERRUPTS();
+		if (part == NULL)
+			continue;
+		part->chosen++;
+		if (part->desc->operation == CMD_INSERT)
+			continue;
+		place = slot_getattr(slot, 2, &isnull);
+		tuplesort_putdatum(places, place, isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	check_places(places);
+	tuplesort_end(places);
+}
+
+static void
+finish_action(ShoalWithState *state, WithPart *part)
+{
+	uint64		done = part->desc->estate->es_processed;
+
+	if (part->desc->operation != CMD_INSERT && done != part->chosen)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not merge rows that are being changed by others"),
+				 errdetail("An action was chosen for %llu rows, but %llu of them were found as they had been.",
+						   (unsigned long long) part->chosen,
+						   (unsigned long long) done),
+				 errhint("Run the transaction again.  It may also be that a trigger or policy leaves rows alone.")));
+	state->css.ss.ps.state->es_processed += done;
+}
+
 static void
 run_part(ShoalWithState *state, WithPart *part)
 {
 	shoal_executor_run(part->desc, ForwardScanDirection, 0, true);
 	ExecutorFinish(part->desc);
 	part->finished = true;
+	if (part->action > 0)
+		finish_action(state, part);
+	else if (state->merges && part->number > 0)
+		count_actions(state, part);
 	if (part->number != 0)
 		return;
 	state->css.ss.ps.state->es_processed +=
@@ -206,6 +308,7 @@ begin_with(CustomScanState *node, EState *estate, int eflags)
 	ListCell   *lc;
 
 	state->nparts = list_length(linitial(private));
+	state->merges = list_length(private) > 3;
 	state->parts = palloc0(sizeof(WithPart) * state->nparts);
 	foreach(lc, (List *) linitial(private))
 	{
@@ -213,6 +316,10 @@ begin_with(CustomScanState *node, EState *estate, int eflags)
 
 		state->parts[i].number = list_nth_int((List *) lsecond(private), i);
 		state->parts[i].name = strVal(list_nth((List *) lthird(private), i));
+		if (state->merges && strncmp(state->parts[i].name, SHOAL_MERGE_ACTION,
+									 strlen(SHOAL_MERGE_ACTION)) == 0)
+			state->parts[i].action = atoi(state->parts[i].name +
+										  strlen(SHOAL_MERGE_ACTION));
 		start_part(state, &state->parts[i], lfirst_node(PlannedStmt, lc), eflags);
 	}
 }

@@ -311,6 +311,12 @@ is_own_function(Node *node, const char *name)
 }
 
 bool
+shoal_expr_is_text_of(Node *node)
+{
+	return is_own_function(node, "text_of");
+}
+
+bool
 shoal_expr_is_of_row(Node *node)
 {
 	return is_own_function(node, "table_of") || is_own_function(node, "has_left");

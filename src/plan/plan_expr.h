@@ -37,6 +37,7 @@ extern Oid	shoal_expr_own_function(const char *name, int nargs,
 
 /* shoal.text_of(value): its text, which does not depend on settings. */
 extern Expr *shoal_expr_text_of(Expr *value);
+extern bool shoal_expr_is_text_of(Node *node);
 
 /* A column of a table, or a system column, as entry varno's. */
 extern Var *shoal_expr_column(Oid relid, int varno, AttrNumber attno);

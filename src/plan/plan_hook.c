@@ -215,7 +215,7 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 		}
 	}
 	if (tables->writes_in_with)
-		return shoal_with_plan(query, query_string, cursor_options, params);
+		return shoal_with_plan(query, query_string, cursor_options, params, 0);
 	return plan_with_parts(query, query_string, cursor_options, params);
 }
 
@@ -243,7 +243,7 @@ plan_write(Query *query, const char *query_string, int cursor_options,
 	if (tables->all_local && shoal_enable_local)
 		return plan_all_local(query, query_string, cursor_options, params);
 	if (shoal_with_is_needed(query, tables))
-		return shoal_with_plan(query, query_string, cursor_options, params);
+		return shoal_with_plan(query, query_string, cursor_options, params, 0);
 	if (shoal_meta_table(target->relid) == NULL)
 		return plan_with_parts(query, query_string, cursor_options, params);
 	return shoal_write_plan(query, query_string, cursor_options, params);

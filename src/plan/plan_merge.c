@@ -192,8 +192,8 @@ shoal_merge_restrict(Query *query, const ShoalTable *table)
 	return query;
 }
 
-void
-shoal_merge_check_keys(Query *query, const ShoalTable *table)
+bool
+shoal_merge_moves_rows(Query *query, const ShoalTable *table)
 {
 	ListCell   *lc;
 
@@ -203,9 +203,7 @@ shoal_merge_check_keys(Query *query, const ShoalTable *table)
 
 		if (action->commandType == CMD_UPDATE &&
 			shoal_move_is_needed(query, action->targetList, table))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("updating the distribution column in MERGE is not supported over several nodes"),
-					 errhint("Update it with an UPDATE.")));
+			return true;
 	}
+	return false;
 }

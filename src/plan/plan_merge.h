@@ -22,7 +22,7 @@ extern ShoalShape shoal_merge_shape(Query *query, const ShoalShape *target,
  */
 extern Query *shoal_merge_restrict(Query *query, const ShoalTable *table);
 
-/* Raises 0A000 if an action sets a distribution column. */
-extern void shoal_merge_check_keys(Query *query, const ShoalTable *table);
+/* Does an action set a distribution column? */
+extern bool shoal_merge_moves_rows(Query *query, const ShoalTable *table);
 
 #endif							/* PLAN_MERGE_H */

@@ -48,6 +48,7 @@ typedef struct Apart
 	int			base;			/* levels from its text to the query's list */
 	bool		lift;			/* what it keeps goes into its own list */
 	int			depth;
+	int			base_number;	/* parts have the numbers above */
 } Apart;
 
 static CommonTableExpr *
@@ -291,7 +292,7 @@ adapt_walker(Node *node, Apart *apart)
 		if (i < 0)
 			return false;
 		if (i != apart->self && bms_is_member(i, apart->parts))
-			become_rows(rte, nth_cte(apart, i), i + 1);
+			become_rows(rte, nth_cte(apart, i), apart->base_number + i + 1);
 		else
 		{
 			rte->ctename = pstrdup(apart->names[i]);
@@ -562,7 +563,7 @@ make_statement(Query *query, List *parts, List *numbers, List *names)
 
 PlannedStmt *
 shoal_with_plan(Query *query, const char *query_string, int cursor_options,
-				ParamListInfo params)
+				ParamListInfo params, int base_number)
 {
 	Apart		apart = {0};
 	List	   *order;
@@ -572,6 +573,7 @@ shoal_with_plan(Query *query, const char *query_string, int cursor_options,
 	ListCell   *lc;
 
 	apart.query = query;
+	apart.base_number = base_number;
 	apart.n = list_length(query->cteList);
 	find_reads(&apart);
 	find_parts(&apart);
@@ -586,7 +588,7 @@ shoal_with_plan(Query *query, const char *query_string, int cursor_options,
 
 		check_rights(stmt);
 		parts = lappend(parts, stmt);
-		numbers = lappend_int(numbers, i < apart.n ? i + 1 : 0);
+		numbers = lappend_int(numbers, i < apart.n ? base_number + i + 1 : 0);
 		names = lappend(names, makeString(i < apart.n ?
 										  nth_cte(&apart, i)->ctename : ""));
 	}

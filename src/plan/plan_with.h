@@ -15,10 +15,16 @@ extern bool shoal_with_is_needed(Query *query, const ShoalTables *tables);
 
 /*
  * Plans it: each part by itself, and a Shoal With node that runs them.  Error
- * 0A000 if a part can't be done.
+ * 0A000 if a part can't be done.  A query that may be a part of another such has
+ * its parts numbered from above base_number, else that is 0.
  */
 extern PlannedStmt *shoal_with_plan(Query *query, const char *query_string,
-									int cursor_options, ParamListInfo params);
+									int cursor_options, ParamListInfo params,
+									int base_number);
+
+/* WITH queries of a MERGE that was taken apart; a number follows the second. */
+#define SHOAL_MERGE_ROWS	"shoal merge"
+#define SHOAL_MERGE_ACTION	"shoal action "
 
 /* Is a subquery what takes the place of a part, so that only this node has it? */
 extern bool shoal_with_is_rows(Query *query);

@@ -37,6 +37,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_fire.h"
 #include "plan/plan_merge.h"
+#include "plan/plan_merge_apart.h"
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
@@ -105,10 +106,11 @@ chooses_rows_walker(Node *node, void *context)
 
 /* ---- UPDATE and DELETE ---- */
 
+/* Where the text of a row's place is compared, that contains its key. */
 static bool
 reads_ctid_walker(Node *node, Index *target)
 {
-	if (node == NULL)
+	if (node == NULL || shoal_expr_is_text_of(node))
 		return false;
 	if (IsA(node, Var))
 		return ((Var *) node)->varno == *target &&
@@ -183,6 +185,16 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 	List	   *returned;
 	PlannedStmt *stmt;
 
+	if (query->commandType == CMD_MERGE)
+	{
+		const char *why;
+
+		stmt = shoal_merge_plan_apart(query, table, query_string, cursor_options,
+									  params, &why);
+		if (stmt == NULL)
+			refuse(what, why, "Use UPDATE, DELETE and INSERT.");
+		return stmt;
+	}
 	/* a ctid alone, unlike the place of a cursor's row, may be in several shards */
 	if ((reads_ctid_walker((Node *) query->jointree, &target) &&
 		 !shoal_current_is_replaced(query)) ||
@@ -722,7 +734,9 @@ plan_write_command(Query *query, const ShoalTable *table,
 			return plan_update_delete(query, "this DELETE", table,
 									  query_string, cursor_options, params);
 		case CMD_MERGE:
-			shoal_merge_check_keys(query, table);
+			if (shoal_merge_moves_rows(query, table))
+				return plan_by_rows(query, "this MERGE", NULL, table,
+									query_string, cursor_options, params);
 			return plan_update_delete(query, "this MERGE", table,
 									  query_string, cursor_options, params);
 		default:

@@ -1,0 +1,607 @@
+/*
+ * plan_merge_apart.c
+ *		MERGE that is taken apart into one statement for each of its actions.
+ *
+ * This is the last way, for what shards can't do by themselves: conditions or
+ * values with functions that run on the coordinator, rows that are inserted with
+ * another key than the one that is compared, joins on other columns.  The MERGE
+ * becomes a WITH query,
+ *
+ *		WITH merge (c1, c2, ...) AS (
+ *			SELECT number of the action, place of the target's row,
+ *				columns that the actions read
+ *			FROM source LEFT JOIN target ON condition),
+ *		action 1 AS (UPDATE target SET ... FROM merge
+ *			WHERE target.key = c3 AND place of the row = c2 AND c1 = 1),
+ *		action 2 AS (INSERT INTO target SELECT ... FROM merge WHERE c1 = 2)
+ *
+ * whose parts run one after the other and read with the same snapshots
+ * (plan_with.c), each by whichever way it has.
+ *
+ * The place is the text of the row's key and ctid (of a reference table, whose
+ * ctids differ by node, of the whole row), so a row that somebody else changes
+ * meanwhile is not found again.  Shoal With (exec_with.c) counts: it raises an
+ * error if two rows of the source want to change the same row of the target, or
+ * if an action has changed fewer rows than it should.  One server would have
+ * decided anew with the changed row.
+ *
+ * Actions run in the order DELETE, UPDATE, INSERT, so that what is inserted does
+ * not collide with what is on its way out.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type_d.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_check.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_merge_apart.h"
+#include "plan/plan_tableoid.h"
+#include "plan/plan_text.h"
+#include "plan/plan_with.h"
+#include "scope/scope.h"
+
+/* columns of the WITH query; others follow */
+#define ACTION_COLUMN	1
+#define PLACE_COLUMN	2
+
+/* a MERGE may be a part of a WITH query, but not of another MERGE */
+#define BASE_NUMBER		1000000
+
+typedef struct MergeApart
+{
+	Query	   *query;
+	Index		target;			/* its entry */
+	const ShoalTable *table;
+	Relation	rel;
+	CommonTableExpr *cte;		/* the WITH query, once it is made */
+	List	   *columns;		/* its expressions */
+} MergeApart;
+
+/* ---- what can be done ---- */
+
+static bool
+has_statement_triggers(MergeApart *apart, CmdType command)
+{
+	return shoal_scope_has_triggers(apart->rel->trigdesc,
+									shoal_scope_events(command, false, NIL));
+}
+
+static bool
+reads_with_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->rtekind == RTE_CTE;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_with_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_with_walker, context);
+}
+
+static bool
+check_actions(MergeApart *apart, const char **why)
+{
+	int			count[CMD_DELETE + 1] = {0};
+	ListCell   *lc;
+
+	foreach(lc, apart->query->mergeActionList)
+	{
+		MergeAction *action = (MergeAction *) lfirst(lc);
+		CmdType		command = action->commandType;
+
+		if (command == CMD_NOTHING)
+			continue;
+		if (++count[command] > 1 && has_statement_triggers(apart, command))
+			*why = "statement triggers would fire once for each of several actions of a kind";
+		if (apart->query->cteList != NIL &&
+			reads_with_walker((Node *) action->targetList, NULL))
+			*why = "an action reads a WITH query";
+	}
+	return *why == NULL;
+}
+
+static bool
+is_possible(MergeApart *apart, const char **why)
+{
+	Query	   *query = apart->query;
+
+	*why = NULL;
+	if (query->returningList != NIL)
+		*why = "MERGE with RETURNING";
+	else if (shoal_merge_has_by_source(query))
+		*why = "MERGE with WHEN NOT MATCHED BY SOURCE";
+	else if (list_length(query->jointree->fromlist) != 1)
+		*why = "an unexpected source";
+	return *why == NULL && check_actions(apart, why);
+}
+
+/* ---- columns of the rows that are merged ---- */
+
+/* The text of what tells a row of the target, which is entry varno. */
+static Expr *
+make_place(MergeApart *apart, Index varno)
+{
+	Oid			relid = apart->table->relid;
+	RowExpr    *row;
+	List	   *args = NIL;
+
+	if (apart->table->kind == SHOAL_KIND_REFERENCE)
+		return shoal_expr_text_of((Expr *)
+								  makeVar(varno, 0, get_rel_type_id(relid), -1,
+										  InvalidOid, 0));
+	for (int i = 0; i < apart->table->nkeys; i++)
+		args = lappend(args, shoal_expr_column(relid, varno,
+											   apart->table->keyattr[i]));
+	args = lappend(args, shoal_expr_column(relid, varno,
+										   SelfItemPointerAttributeNumber));
+	/* in one shard of a table that is partitioned itself, ctids are not unique */
+	if (apart->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		!shoal_text_is_hashed(relid))
+		args = lappend(args,
+					   shoal_tableoid_column(shoal_expr_column(relid, varno,
+															   TableOidAttributeNumber)));
+	row = makeNode(RowExpr);
+	row->args = args;
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_EXPLICIT_CALL;
+	for (int i = 0; i < list_length(args); i++)
+		row->colnames = lappend(row->colnames,
+								makeString(psprintf("f%d", i + 1)));
+	row->location = -1;
+	return shoal_expr_text_of((Expr *) row);
+}
+
+/* The key columns that nodes can be told to join on. */
+static List *
+joined_keys(MergeApart *apart)
+{
+	List	   *attnos = NIL;
+
+	if (apart->table->kind == SHOAL_KIND_REFERENCE)
+	{
+		Bitmapset  *key = RelationGetIndexAttrBitmap(apart->rel,
+													 INDEX_ATTR_BITMAP_PRIMARY_KEY);
+		int			i = -1;
+
+		while ((i = bms_next_member(key, i)) >= 0)
+			attnos = lappend_int(attnos, i + FirstLowInvalidHeapAttributeNumber);
+		return attnos;
+	}
+	for (int i = 0; i < apart->table->nkeys; i++)
+	{
+		AttrNumber	attno = apart->table->keyattr[i];
+
+		if (TupleDescAttr(RelationGetDescr(apart->rel), attno - 1)->attnotnull)
+			attnos = lappend_int(attnos, attno);
+	}
+	return attnos;
+}
+
+/* The number of a column among the merged rows, which gets it if need be. */
+static int
+column_number(MergeApart *apart, Expr *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, apart->columns)
+	{
+		if (equal(lfirst(lc), column))
+			return foreach_current_index(lc) + 1;
+	}
+	if (apart->cte != NULL)
+		elog(ERROR, "a column of MERGE is missing");
+	apart->columns = lappend(apart->columns, column);
+	return list_length(apart->columns);
+}
+
+/* "CASE WHEN t.ctid IS [NOT] NULL AND condition THEN number ... ELSE 0 END" */
+static Expr *
+make_action(MergeApart *apart)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	ListCell   *lc;
+
+	foreach(lc, apart->query->mergeActionList)
+	{
+		MergeAction *action = (MergeAction *) lfirst(lc);
+		CaseWhen   *when = makeNode(CaseWhen);
+		NullTest   *test = makeNode(NullTest);
+		int			number = action->commandType == CMD_NOTHING ? 0 :
+			foreach_current_index(lc) + 1;
+
+		test->arg = (Expr *) shoal_expr_column(InvalidOid, apart->target,
+											   SelfItemPointerAttributeNumber);
+		test->nulltesttype = shoal_merge_is_not_matched(action) ? IS_NULL :
+			IS_NOT_NULL;
+		test->location = -1;
+		when->expr = (Expr *) make_and_qual((Node *) test,
+											copyObject(action->qual));
+		when->result = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+										  Int32GetDatum(number), false, true);
+		when->location = -1;
+		result->args = lappend(result->args, when);
+	}
+	result->casetype = INT4OID;
+	result->defresult = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+										   Int32GetDatum(0), false, true);
+	result->location = -1;
+	return (Expr *) result;
+}
+
+/* ---- expressions of actions ---- */
+
+typedef struct ActionContext
+{
+	MergeApart *apart;
+	int			depth;
+} ActionContext;
+
+/*
+ * In an action's statement the target is entry 1, and the merged rows are entry
+ * 2.  Where the columns of these are still being collected, the result is of no
+ * use.
+ */
+static Node *
+action_mutator(Node *node, ActionContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varlevelsup == context->depth)
+	{
+		Var		   *var = copyObject((Var *) node);
+
+		if (var->varno == context->apart->target)
+			var->varno = 1;
+		else
+		{
+			var->varlevelsup = 0;
+			var->varattno = column_number(context->apart, copyObject((Expr *) var));
+			var->varno = 2;
+			var->varlevelsup = context->depth;
+		}
+		var->varnosyn = 0;
+		return (Node *) var;
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->depth++;
+		result = (Node *) query_tree_mutator((Query *) node, action_mutator,
+											 (void *) context, 0);
+		context->depth--;
+		return result;
+	}
+	return expression_tree_mutator(node, action_mutator, (void *) context);
+}
+
+static List *
+values_of_action(MergeApart *apart, MergeAction *action)
+{
+	ActionContext context = {apart, 0};
+
+	return (List *) action_mutator((Node *) action->targetList, &context);
+}
+
+/* ---- the statements ---- */
+
+/* Tells a join's entry of the columns of one of its sides. */
+static void
+add_join_columns(Query *query, RangeTblEntry *join, Node *side, List **numbers)
+{
+	Index		varno = IsA(side, RangeTblRef) ? ((RangeTblRef *) side)->rtindex :
+		((JoinExpr *) side)->rtindex;
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	List	   *names;
+	List	   *vars;
+	ListCell   *lcn;
+	ListCell   *lcv;
+
+	shoal_expand_rte(rte, varno, &names, &vars);
+	forboth(lcn, names, lcv, vars)
+	{
+		AttrNumber	attno = foreach_current_index(lcn) + 1;
+
+		if (get_rte_attribute_is_dropped(rte, attno))
+			continue;
+		join->joinaliasvars = lappend(join->joinaliasvars, lfirst(lcv));
+		join->eref->colnames = lappend(join->eref->colnames, lfirst(lcn));
+		*numbers = lappend_int(*numbers, attno);
+	}
+}
+
+/* The rows that are merged, as a WITH query. */
+static CommonTableExpr *
+make_rows(MergeApart *apart)
+{
+	Query	   *rows = copyObject(apart->query);
+	CommonTableExpr *cte = makeNode(CommonTableExpr);
+	JoinExpr   *join = makeNode(JoinExpr);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	ListCell   *lc;
+
+	ref->rtindex = apart->target;
+	join->jointype = JOIN_INNER;
+	foreach(lc, apart->query->mergeActionList)
+	{
+		if (shoal_merge_is_not_matched((MergeAction *) lfirst(lc)))
+			join->jointype = JOIN_LEFT;
+	}
+	join->larg = linitial(rows->jointree->fromlist);
+	join->rarg = (Node *) ref;
+	join->quals = shoal_merge_condition(rows);
+	rte->rtekind = RTE_JOIN;
+	rte->jointype = join->jointype;
+	rte->eref = makeAlias("shoal_merge", NIL);
+	rte->inFromCl = true;
+	add_join_columns(rows, rte, join->larg, &rte->joinleftcols);
+	add_join_columns(rows, rte, join->rarg, &rte->joinrightcols);
+	rows->rtable = lappend(rows->rtable, rte);
+	join->rtindex = list_length(rows->rtable);
+
+	rt_fetch(apart->target, rows->rtable)->inFromCl = true;
+	shoal_merge_forget(rows);
+	rows->commandType = CMD_SELECT;
+	rows->resultRelation = 0;
+	rows->withCheckOptions = NIL;
+	rows->canSetTag = true;
+	rows->jointree = makeFromExpr(list_make1(join), NULL);
+	cte->ctename = pstrdup(SHOAL_MERGE_ROWS);
+	foreach(lc, apart->columns)
+	{
+		Expr	   *expr = copyObject(lfirst(lc));
+		int			n = foreach_current_index(lc) + 1;
+		char	   *name = psprintf("c%d", n);
+
+		if (join->jointype == JOIN_LEFT)
+			expr = shoal_null_by_join(expr, apart->target, join->rtindex);
+		rows->targetList = lappend(rows->targetList,
+								   makeTargetEntry(expr, n, name, false));
+		cte->ctecolnames = lappend(cte->ctecolnames, makeString(pstrdup(name)));
+		cte->ctecoltypes = lappend_oid(cte->ctecoltypes, exprType((Node *) expr));
+		cte->ctecoltypmods = lappend_int(cte->ctecoltypmods,
+										 exprTypmod((Node *) expr));
+		cte->ctecolcollations = lappend_oid(cte->ctecolcollations,
+											exprCollation((Node *) expr));
+	}
+	rows->hasSubLinks = checkExprHasSubLink((Node *) rows->targetList) ||
+		checkExprHasSubLink((Node *) rows->jointree);
+	cte->ctematerialized = CTEMaterializeAlways;
+	cte->ctequery = (Node *) rows;
+	cte->cterefcount = list_length(apart->query->mergeActionList) + 1;
+	cte->location = -1;
+	return cte;
+}
+
+/* The merged rows as an entry of a range table. */
+static RangeTblEntry *
+rows_entry(MergeApart *apart, int levels)
+{
+	CommonTableExpr *cte = apart->cte;
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	rte->rtekind = RTE_CTE;
+	rte->ctename = pstrdup(cte->ctename);
+	rte->ctelevelsup = levels;
+	rte->coltypes = list_copy(cte->ctecoltypes);
+	rte->coltypmods = list_copy(cte->ctecoltypmods);
+	rte->colcollations = list_copy(cte->ctecolcollations);
+	rte->eref = makeAlias(cte->ctename, copyObject(cte->ctecolnames));
+	rte->inFromCl = true;
+	return rte;
+}
+
+static Var *
+rows_column(MergeApart *apart, int n)
+{
+	Node	   *expr = list_nth(apart->columns, n - 1);
+
+	return makeVar(2, n, exprType(expr), exprTypmod(expr), exprCollation(expr), 0);
+}
+
+static Node *
+make_equal(Oid operator, Expr *left, Expr *right, Oid collation)
+{
+	return (Node *) make_opclause(operator, BOOLOID, false, left, right,
+								  InvalidOid, collation);
+}
+
+/* What an action's statement finds the rows by. */
+static Node *
+make_condition(MergeApart *apart, int number, bool matched)
+{
+	List	   *quals = NIL;
+	ListCell   *lc;
+
+	if (matched)
+	{
+		foreach(lc, joined_keys(apart))
+		{
+			Var		   *own = shoal_expr_column(apart->table->relid, 1, lfirst_int(lc));
+			Var		   *there = shoal_expr_column(apart->table->relid, apart->target,
+												  lfirst_int(lc));
+
+			quals = lappend(quals,
+							make_equal(lookup_type_cache(own->vartype,
+														 TYPECACHE_EQ_OPR)->eq_opr,
+									   (Expr *) own,
+									   (Expr *) rows_column(apart, column_number(apart, (Expr *) there)),
+									   own->varcollid));
+		}
+		quals = lappend(quals,
+						make_equal(TextEqualOperator, make_place(apart, 1),
+								   (Expr *) rows_column(apart, PLACE_COLUMN),
+								   C_COLLATION_OID));
+	}
+	quals = lappend(quals,
+					make_equal(Int4EqualOperator,
+							   (Expr *) rows_column(apart, ACTION_COLUMN),
+							   (Expr *) makeConst(INT4OID, -1, InvalidOid,
+												  sizeof(int32),
+												  Int32GetDatum(number), false, true),
+							   InvalidOid));
+	return (Node *) make_ands_explicit(quals);
+}
+
+/* An INSERT that gives no column a value still has to have one to be given. */
+static List *
+null_for_column(MergeApart *apart)
+{
+	for (int i = 0; i < RelationGetNumberOfAttributes(apart->rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(apart->rel), i);
+
+		if (!att->attisdropped && !att->attgenerated)
+			return list_make1(makeTargetEntry((Expr *) makeNullConst(att->atttypid,
+																	 att->atttypmod,
+																	 att->attcollation),
+											  att->attnum,
+											  pstrdup(NameStr(att->attname)), false));
+	}
+	return NIL;
+}
+
+static CommonTableExpr *
+make_statement(MergeApart *apart, MergeAction *action, int number)
+{
+	Query	   *query = makeNode(Query);
+	CommonTableExpr *cte = makeNode(CommonTableExpr);
+	RangeTblEntry *target = copyObject(rt_fetch(apart->target,
+												apart->query->rtable));
+	bool		insert = action->commandType == CMD_INSERT;
+
+	query->commandType = action->commandType;
+	query->override = action->override;
+	query->hasRowSecurity = apart->query->hasRowSecurity;
+	target->inFromCl = !insert;
+	query->rtable = list_make2(target, rows_entry(apart, 1));
+	shoal_query_copy_permissions(query, apart->query, target);
+	ChangeVarNodes((Node *) target->securityQuals, apart->target, 1, 0);
+	query->resultRelation = 1;
+	query->targetList = values_of_action(apart, action);
+	if (insert && query->targetList == NIL)
+		query->targetList = null_for_column(apart);
+	query->hasSubLinks = checkExprHasSubLink((Node *) query->targetList);
+	query->jointree = makeFromExpr(NIL, make_condition(apart, number, !insert));
+	for (int i = insert ? 2 : 1; i <= 2; i++)
+	{
+		RangeTblRef *ref = makeNode(RangeTblRef);
+
+		ref->rtindex = i;
+		query->jointree->fromlist = lappend(query->jointree->fromlist, ref);
+	}
+	cte->ctename = psprintf("%s%d", SHOAL_MERGE_ACTION, number);
+	cte->ctequery = (Node *) query;
+	cte->location = -1;
+	return cte;
+}
+
+/* "SELECT 1 FROM merged rows WHERE false": the part that all others go with. */
+static Query *
+make_whole(MergeApart *apart)
+{
+	Query	   *whole = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Node	   *one = (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+										 Int32GetDatum(1), false, true);
+
+	ref->rtindex = 1;
+	whole->commandType = CMD_SELECT;
+	whole->canSetTag = true;
+	whole->hasModifyingCTE = true;
+	whole->queryId = apart->query->queryId;
+	whole->stmt_location = apart->query->stmt_location;
+	whole->stmt_len = apart->query->stmt_len;
+	whole->rtable = list_make1(rows_entry(apart, 0));
+	whole->jointree = makeFromExpr(list_make1(ref), makeBoolConst(false, false));
+	whole->targetList = list_make1(makeTargetEntry((Expr *) one, 1, "merge", false));
+	return whole;
+}
+
+/* The parts are run from the end of the list. */
+static List *
+make_statements(MergeApart *apart)
+{
+	static const CmdType order[] = {CMD_INSERT, CMD_UPDATE, CMD_DELETE};
+	List	   *result = list_make1(apart->cte);
+	ListCell   *lc;
+
+	for (int i = 0; i < lengthof(order); i++)
+	{
+		foreach(lc, apart->query->mergeActionList)
+		{
+			MergeAction *action = (MergeAction *) lfirst(lc);
+
+			if (action->commandType == order[i])
+				result = lappend(result,
+								 make_statement(apart, action,
+												foreach_current_index(lc) + 1));
+		}
+	}
+	return result;
+}
+
+static Query *
+take_apart(MergeApart *apart)
+{
+	Query	   *whole;
+	ListCell   *lc;
+
+	apart->columns = list_make2(make_action(apart),
+								make_place(apart, apart->target));
+	foreach(lc, joined_keys(apart))
+		(void) column_number(apart, (Expr *) shoal_expr_column(apart->table->relid,
+															   apart->target,
+															   lfirst_int(lc)));
+	foreach(lc, apart->query->mergeActionList)
+		(void) values_of_action(apart, (MergeAction *) lfirst(lc));
+	apart->cte = make_rows(apart);
+	whole = make_whole(apart);
+	whole->cteList = make_statements(apart);
+	return whole;
+}
+
+PlannedStmt *
+shoal_merge_plan_apart(Query *query, const ShoalTable *table,
+					   const char *query_string, int cursor_options,
+					   ParamListInfo params, const char **why)
+{
+	MergeApart	apart = {query, query->resultRelation, table};
+	Query	   *whole = NULL;
+	PlannedStmt *stmt;
+
+	apart.rel = RelationIdGetRelation(table->relid);
+	if (is_possible(&apart, why))
+	{
+		apart.query = copyObject(query);
+		whole = take_apart(&apart);
+	}
+	RelationClose(apart.rel);
+	if (whole == NULL)
+		return NULL;
+	stmt = shoal_with_plan(whole, query_string, cursor_options, params,
+						   BASE_NUMBER);
+	((CustomScan *) stmt->planTree)->custom_private =
+		lappend(((CustomScan *) stmt->planTree)->custom_private,
+				list_make1(makeString(SHOAL_MERGE_ROWS)));
+	stmt->commandType = CMD_MERGE;
+	stmt->canSetTag = query->canSetTag;
+	return stmt;
+}
