@@ -66,7 +66,6 @@ SET search_path = dist;
 UPDATE orders SET customer_id = 1 WHERE customer_id = 2;
 UPDATE orders o SET amount = 1 FROM events e WHERE e.n = o.order_id;
 UPDATE products SET price = random();
-WITH x AS (SELECT 'n' AS n) INSERT INTO customers (customer_id, name) VALUES (7, 'a') ON CONFLICT (customer_id) DO UPDATE SET name = (SELECT n FROM x);
 
 -- evaluated once, here
 CREATE SEQUENCE numbers;

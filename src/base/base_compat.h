@@ -170,6 +170,10 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_merge_condition(query) ((query)->jointree->quals)
 #define shoal_merge_is_not_matched(action) (!(action)->matched)
 #define shoal_merge_has_by_source(query) false
+#define shoal_merge_set_condition(query, target, condition) \
+	((query)->jointree->quals = (condition))
+#define shoal_merge_set_matched(action, is_matched) \
+	((action)->matched = (is_matched))
 #define shoal_merge_forget(query) \
 	((query)->mergeActionList = NIL, (query)->mergeUseOuterJoin = false)
 #else
@@ -177,6 +181,12 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 	((query)->mergeActionList = NIL, (query)->mergeJoinCondition = NULL, \
 	 (query)->mergeTargetRelation = 0)
 #define shoal_merge_condition(query) ((query)->mergeJoinCondition)
+#define shoal_merge_set_condition(query, target, condition) \
+	((query)->mergeJoinCondition = (condition), \
+	 (query)->mergeTargetRelation = (target))
+#define shoal_merge_set_matched(action, is_matched) \
+	((action)->matchKind = (is_matched) ? MERGE_WHEN_MATCHED : \
+	 MERGE_WHEN_NOT_MATCHED_BY_TARGET)
 #define shoal_merge_is_not_matched(action) \
 	((action)->matchKind == MERGE_WHEN_NOT_MATCHED_BY_TARGET)
 static inline bool

@@ -55,7 +55,9 @@ typedef struct ShoalWithState
 	WithPart   *parts;
 	int			nparts;
 	bool		merges;
+	bool		upserts;		/* ... for an INSERT with ON CONFLICT DO UPDATE */
 	Tuplestorestate *rows;		/* of the part whose rows are the statement's */
+	bool		own_rows;
 	TupleTableSlot *rows_slot;
 	bool		done;
 	Oid			userid;			/* who runs it */
@@ -171,21 +173,24 @@ part_of_action(ShoalWithState *state, int action)
 
 /* Raises an error if one of the sorted places is there twice. */
 static void
-check_places(Tuplesortstate *places)
+check_places(Tuplesortstate *places, bool upserts)
 {
 	Datum		value;
 	bool		isnull;
 	char	   *last = NULL;
 
 	tuplesort_performsort(places);
-	while (shoal_tuplesort_getdatum(places, &value, &isnull))
+	while (shoal_tuplesort_getdatum(places, &value, &isnull) && !isnull)
 	{
 		char	   *place = TextDatumGetCString(value);
 
 		if (last && strcmp(place, last) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_CARDINALITY_VIOLATION),
-					 errmsg("MERGE command cannot affect row a second time"),
+					 errmsg("%s command cannot affect row a second time",
+							upserts ? "ON CONFLICT DO UPDATE" : "MERGE"),
+					 upserts ?
+					 errhint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.") :
 					 errhint("Ensure that not more than one source row matches any one target row.")));
 		if (last)
 			pfree(last);
@@ -216,14 +221,35 @@ count_actions(ShoalWithState *state, WithPart *rows)
 		if (part == NULL)
 			continue;
 		part->chosen++;
-		if (part->desc->operation == CMD_INSERT)
+		if (part->desc->operation == CMD_INSERT && !state->upserts)
 			continue;
 		place = slot_getattr(slot, 2, &isnull);
 		tuplesort_putdatum(places, place, isnull);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	check_places(places);
+	check_places(places, state->upserts);
 	tuplesort_end(places);
+}
+
+/* The statement returns what all of its actions return. */
+static void
+add_rows(ShoalWithState *state, WithPart *part)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(part->desc->tupDesc,
+													&TTSOpsMinimalTuple);
+
+	if (state->rows == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+
+		state->rows = tuplestore_begin_heap(true, false, work_mem);
+		state->own_rows = true;
+		MemoryContextSwitchTo(old);
+	}
+	tuplestore_rescan(part->rows);
+	while (shoal_task_stored(part->rows, slot))
+		tuplestore_puttupleslot(state->rows, slot);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 static void
@@ -231,7 +257,8 @@ finish_action(ShoalWithState *state, WithPart *part)
 {
 	uint64		done = part->desc->estate->es_processed;
 
-	if (part->desc->operation != CMD_INSERT && done != part->chosen)
+	if ((part->desc->operation != CMD_INSERT || state->upserts) &&
+		done != part->chosen)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not merge rows that are being changed by others"),
@@ -240,6 +267,8 @@ finish_action(ShoalWithState *state, WithPart *part)
 						   (unsigned long long) done),
 				 errhint("Run the transaction again.  It may also be that a trigger or policy leaves rows alone.")));
 	state->css.ss.ps.state->es_processed += done;
+	if (part->rows)
+		add_rows(state, part);
 }
 
 static void
@@ -250,12 +279,13 @@ run_part(ShoalWithState *state, WithPart *part)
 	part->finished = true;
 	if (part->action > 0)
 		finish_action(state, part);
-	else if (state->merges && part->number > 0)
+	else if (state->merges && strcmp(part->name, SHOAL_MERGE_ROWS) == 0)
 		count_actions(state, part);
-	if (part->number != 0)
+	if (part->number != 0 || state->merges)
 		return;
-	state->css.ss.ps.state->es_processed +=
-		part->desc->operation == CMD_SELECT ? 0 : part->desc->estate->es_processed;
+	/* of a write whose RETURNING is worked out by a SELECT, its rows */
+	if (state->css.ss.ps.state->es_plannedstmt->commandType != CMD_SELECT)
+		state->css.ss.ps.state->es_processed += part->desc->estate->es_processed;
 	state->rows = part->rows;
 }
 
@@ -309,6 +339,7 @@ begin_with(CustomScanState *node, EState *estate, int eflags)
 
 	state->nparts = list_length(linitial(private));
 	state->merges = list_length(private) > 3;
+	state->upserts = state->merges && linitial_int(lfourth(private));
 	state->parts = palloc0(sizeof(WithPart) * state->nparts);
 	foreach(lc, (List *) linitial(private))
 	{
@@ -368,6 +399,8 @@ end_with(CustomScanState *node)
 
 	if (state->rows_slot)
 		ExecDropSingleTupleTableSlot(state->rows_slot);
+	if (state->own_rows)
+		tuplestore_end(state->rows);
 	for (int i = 0; i < state->nparts; i++)
 	{
 		WithPart   *part = &state->parts[i];

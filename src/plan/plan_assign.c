@@ -16,6 +16,8 @@
 
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteManip.h"
 
 #include "plan/plan_assign.h"
 
@@ -114,6 +116,96 @@ bool
 shoal_assign_is_multi(List *targetlist)
 {
 	return is_multi_walker((Node *) targetlist, NULL);
+}
+
+/* "(SELECT column FROM (subquery) x)" */
+static Node *
+one_column(SubLink *sublink, int column)
+{
+	SubLink    *result = makeNode(SubLink);
+	Query	   *inner = copyObject((Query *) sublink->subselect);
+	Query	   *query = makeNode(Query);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	TargetEntry *target = list_nth_node(TargetEntry, inner->targetList, column - 1);
+	Node	   *expr = (Node *) target->expr;
+	Var		   *var = makeVar(1, column, exprType(expr), exprTypmod(expr),
+							  exprCollation(expr), 0);
+	ListCell   *lc;
+
+	IncrementVarSublevelsUp((Node *) inner, 1, 1);
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = inner;
+	rte->inFromCl = true;
+	rte->eref = makeAlias("shoal_values", NIL);
+	foreach(lc, inner->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		if (!tle->resjunk)
+			rte->eref->colnames = lappend(rte->eref->colnames,
+										  makeString(psprintf("c%d", tle->resno)));
+	}
+	rte->alias = copyObject(rte->eref);
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(rte);
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	query->targetList = list_make1(makeTargetEntry((Expr *) var, 1, "value", false));
+	result->subLinkType = EXPR_SUBLINK;
+	result->subselect = (Node *) query;
+	result->location = -1;
+	return (Node *) result;
+}
+
+static Node *
+single_mutator(Node *node, List *targetlist)
+{
+	Param	   *param = (Param *) node;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return NULL;
+	if (!IsA(node, Param) || param->paramkind != PARAM_MULTIEXPR)
+		return expression_tree_mutator(node, single_mutator, (void *) targetlist);
+	foreach(lc, targetlist)
+	{
+		SubLink    *sublink = (SubLink *) lfirst_node(TargetEntry, lc)->expr;
+
+		if (sublink && IsA(sublink, SubLink) &&
+			sublink->subLinkType == MULTIEXPR_SUBLINK &&
+			sublink->subLinkId == param->paramid >> 16)
+			return one_column(sublink, param->paramid & 0xFFFF);
+	}
+	elog(ERROR, "the subquery of an assignment is missing");
+	return NULL;				/* not reached */
+}
+
+List *
+shoal_assign_single(List *targetlist)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (!shoal_assign_is_multi(targetlist))
+		return targetlist;
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst_node(TargetEntry, lc));
+		SubLink    *sublink = (SubLink *) tle->expr;
+
+		if (sublink && IsA(sublink, SubLink) &&
+			sublink->subLinkType == MULTIEXPR_SUBLINK)
+		{
+			if (contain_volatile_functions(sublink->subselect))
+				return NIL;
+			continue;
+		}
+		tle->expr = (Expr *) single_mutator((Node *) tle->expr, targetlist);
+		result = lappend(result, tle);
+	}
+	return result;
 }
 
 List *

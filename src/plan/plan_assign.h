@@ -14,6 +14,13 @@ extern bool shoal_assign_any(List *targetlist);
 extern bool shoal_assign_is_multi(List *targetlist);
 
 /*
+ * The targets with a subquery of its own for each such column; shares what it
+ * does not change.  NIL if that would not be the same, as the subquery has a
+ * volatile function.
+ */
+extern List *shoal_assign_single(List *targetlist);
+
+/*
  * The targets with one entry for each part of a column that is set, as the
  * deparser wants it.  Shares what it does not change.
  */

@@ -25,6 +25,9 @@
  * if an action has changed fewer rows than it should.  One server would have
  * decided anew with the changed row.
  *
+ * An INSERT with ON CONFLICT DO UPDATE that nodes can't do with each row by itself
+ * goes the same way (plan_upsert.c).
+ *
  * Actions run in the order DELETE, UPDATE, INSERT, so that what is inserted does
  * not collide with what is on its way out.
  */
@@ -47,7 +50,7 @@
 #include "utils/typcache.h"
 
 #include "base/base_compat.h"
-#include "plan/plan_check.h"
+#include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_merge_apart.h"
 #include "plan/plan_tableoid.h"
@@ -68,6 +71,7 @@ typedef struct MergeApart
 	Index		target;			/* its entry */
 	const ShoalTable *table;
 	Relation	rel;
+	const ShoalUpsert *upsert;	/* or NULL */
 	CommonTableExpr *cte;		/* the WITH query, once it is made */
 	List	   *columns;		/* its expressions */
 } MergeApart;
@@ -79,19 +83,6 @@ has_statement_triggers(MergeApart *apart, CmdType command)
 {
 	return shoal_scope_has_triggers(apart->rel->trigdesc,
 									shoal_scope_events(command, false, NIL));
-}
-
-static bool
-reads_with_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-		return ((RangeTblEntry *) node)->rtekind == RTE_CTE;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, reads_with_walker, context,
-								 QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, reads_with_walker, context);
 }
 
 static bool
@@ -109,9 +100,9 @@ check_actions(MergeApart *apart, const char **why)
 			continue;
 		if (++count[command] > 1 && has_statement_triggers(apart, command))
 			*why = "statement triggers would fire once for each of several actions of a kind";
-		if (apart->query->cteList != NIL &&
-			reads_with_walker((Node *) action->targetList, NULL))
-			*why = "an action reads a WITH query";
+		if (shoal_assign_single(action->targetList) == NIL &&
+			action->targetList != NIL)
+			*why = "several columns are set by one subquery with volatile functions";
 	}
 	return *why == NULL;
 }
@@ -122,7 +113,7 @@ is_possible(MergeApart *apart, const char **why)
 	Query	   *query = apart->query;
 
 	*why = NULL;
-	if (query->returningList != NIL)
+	if (query->returningList != NIL && apart->upsert == NULL)
 		*why = "MERGE with RETURNING";
 	else if (shoal_merge_has_by_source(query))
 		*why = "MERGE with WHEN NOT MATCHED BY SOURCE";
@@ -133,12 +124,26 @@ is_possible(MergeApart *apart, const char **why)
 
 /* ---- columns of the rows that are merged ---- */
 
+static Expr *
+text_of_row(List *args)
+{
+	RowExpr    *row = makeNode(RowExpr);
+
+	row->args = args;
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_EXPLICIT_CALL;
+	for (int i = 0; i < list_length(args); i++)
+		row->colnames = lappend(row->colnames,
+								makeString(psprintf("f%d", i + 1)));
+	row->location = -1;
+	return shoal_expr_text_of((Expr *) row);
+}
+
 /* The text of what tells a row of the target, which is entry varno. */
 static Expr *
 make_place(MergeApart *apart, Index varno)
 {
 	Oid			relid = apart->table->relid;
-	RowExpr    *row;
 	List	   *args = NIL;
 
 	if (apart->table->kind == SHOAL_KIND_REFERENCE)
@@ -156,15 +161,64 @@ make_place(MergeApart *apart, Index varno)
 		args = lappend(args,
 					   shoal_tableoid_column(shoal_expr_column(relid, varno,
 															   TableOidAttributeNumber)));
-	row = makeNode(RowExpr);
-	row->args = args;
-	row->row_typeid = RECORDOID;
-	row->row_format = COERCE_EXPLICIT_CALL;
-	for (int i = 0; i < list_length(args); i++)
-		row->colnames = lappend(row->colnames,
-								makeString(psprintf("f%d", i + 1)));
-	row->location = -1;
-	return shoal_expr_text_of((Expr *) row);
+	return text_of_row(args);
+}
+
+/* "CASE WHEN a IS NOT NULL AND ... THEN text of ROW(a, ...) END" */
+static Expr *
+make_proposed_place(MergeApart *apart)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+	List	   *tests = NIL;
+	ListCell   *lc;
+
+	foreach(lc, apart->upsert->keys)
+	{
+		NullTest   *test = makeNode(NullTest);
+
+		test->arg = copyObject(lfirst(lc));
+		test->nulltesttype = IS_NOT_NULL;
+		test->location = -1;
+		tests = lappend(tests, test);
+	}
+	when->expr = make_ands_explicit(tests);
+	when->result = text_of_row(copyObject(apart->upsert->keys));
+	when->location = -1;
+	result->casetype = TEXTOID;
+	result->casecollid = DEFAULT_COLLATION_OID;
+	result->args = list_make1(when);
+	result->defresult = (Expr *) makeNullConst(TEXTOID, -1, DEFAULT_COLLATION_OID);
+	result->location = -1;
+	return (Expr *) result;
+}
+
+/*
+ * What must not be there twice: the rows that are changed.  Rows that are to be
+ * inserted, as they do not conflict with others, must not do so with each other.
+ */
+static Expr *
+make_places(MergeApart *apart)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+	NullTest   *test = makeNode(NullTest);
+
+	if (apart->upsert == NULL)
+		return make_place(apart, apart->target);
+	test->arg = (Expr *) shoal_expr_column(InvalidOid, apart->target,
+										   SelfItemPointerAttributeNumber);
+	test->nulltesttype = IS_NULL;
+	test->location = -1;
+	when->expr = (Expr *) test;
+	when->result = make_proposed_place(apart);
+	when->location = -1;
+	result->casetype = TEXTOID;
+	result->casecollid = DEFAULT_COLLATION_OID;
+	result->args = list_make1(when);
+	result->defresult = make_place(apart, apart->target);
+	result->location = -1;
+	return (Expr *) result;
 }
 
 /* The key columns that nodes can be told to join on. */
@@ -291,12 +345,21 @@ action_mutator(Node *node, ActionContext *context)
 	return expression_tree_mutator(node, action_mutator, (void *) context);
 }
 
-static List *
-values_of_action(MergeApart *apart, MergeAction *action)
+static Node *
+adapt_to_action(MergeApart *apart, Node *node)
 {
 	ActionContext context = {apart, 0};
 
-	return (List *) action_mutator((Node *) action->targetList, &context);
+	node = action_mutator(node, &context);
+	shoal_with_lift(node, 0);
+	return node;
+}
+
+static List *
+values_of_action(MergeApart *apart, MergeAction *action)
+{
+	return (List *) adapt_to_action(apart,
+									(Node *) shoal_assign_single(action->targetList));
 }
 
 /* ---- the statements ---- */
@@ -359,6 +422,7 @@ make_rows(MergeApart *apart)
 	rt_fetch(apart->target, rows->rtable)->inFromCl = true;
 	shoal_merge_forget(rows);
 	rows->commandType = CMD_SELECT;
+	rows->returningList = NIL;
 	rows->resultRelation = 0;
 	rows->withCheckOptions = NIL;
 	rows->canSetTag = true;
@@ -383,29 +447,13 @@ make_rows(MergeApart *apart)
 	}
 	rows->hasSubLinks = checkExprHasSubLink((Node *) rows->targetList) ||
 		checkExprHasSubLink((Node *) rows->jointree);
+	rows->cteList = NIL;
+	shoal_with_lift((Node *) rows, -1);
 	cte->ctematerialized = CTEMaterializeAlways;
 	cte->ctequery = (Node *) rows;
 	cte->cterefcount = list_length(apart->query->mergeActionList) + 1;
 	cte->location = -1;
 	return cte;
-}
-
-/* The merged rows as an entry of a range table. */
-static RangeTblEntry *
-rows_entry(MergeApart *apart, int levels)
-{
-	CommonTableExpr *cte = apart->cte;
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-
-	rte->rtekind = RTE_CTE;
-	rte->ctename = pstrdup(cte->ctename);
-	rte->ctelevelsup = levels;
-	rte->coltypes = list_copy(cte->ctecoltypes);
-	rte->coltypmods = list_copy(cte->ctecoltypmods);
-	rte->colcollations = list_copy(cte->ctecolcollations);
-	rte->eref = makeAlias(cte->ctename, copyObject(cte->ctecolnames));
-	rte->inFromCl = true;
-	return rte;
 }
 
 static Var *
@@ -491,14 +539,20 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 	query->override = action->override;
 	query->hasRowSecurity = apart->query->hasRowSecurity;
 	target->inFromCl = !insert;
-	query->rtable = list_make2(target, rows_entry(apart, 1));
+	query->rtable = list_make2(target, shoal_with_entry(apart->cte, 1));
 	shoal_query_copy_permissions(query, apart->query, target);
 	ChangeVarNodes((Node *) target->securityQuals, apart->target, 1, 0);
 	query->resultRelation = 1;
 	query->targetList = values_of_action(apart, action);
 	if (insert && query->targetList == NIL)
 		query->targetList = null_for_column(apart);
-	query->hasSubLinks = checkExprHasSubLink((Node *) query->targetList);
+	query->returningList = (List *)
+		adapt_to_action(apart, (Node *) apart->query->returningList);
+	query->hasSubLinks = checkExprHasSubLink((Node *) query->targetList) ||
+		checkExprHasSubLink((Node *) query->returningList);
+	/* somebody may have inserted such a row meanwhile: that is found out */
+	if (insert && apart->upsert)
+		query->onConflict = copyObject(apart->upsert->inference);
 	query->jointree = makeFromExpr(NIL, make_condition(apart, number, !insert));
 	for (int i = insert ? 2 : 1; i <= 2; i++)
 	{
@@ -513,14 +567,16 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 	return cte;
 }
 
-/* "SELECT 1 FROM merged rows WHERE false": the part that all others go with. */
+/*
+ * "SELECT columns of RETURNING FROM merged rows WHERE false": the part that all
+ * others go with.
+ */
 static Query *
 make_whole(MergeApart *apart)
 {
 	Query	   *whole = makeNode(Query);
 	RangeTblRef *ref = makeNode(RangeTblRef);
-	Node	   *one = (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-										 Int32GetDatum(1), false, true);
+	ListCell   *lc;
 
 	ref->rtindex = 1;
 	whole->commandType = CMD_SELECT;
@@ -529,9 +585,18 @@ make_whole(MergeApart *apart)
 	whole->queryId = apart->query->queryId;
 	whole->stmt_location = apart->query->stmt_location;
 	whole->stmt_len = apart->query->stmt_len;
-	whole->rtable = list_make1(rows_entry(apart, 0));
+	whole->rtable = list_make1(shoal_with_entry(apart->cte, 0));
 	whole->jointree = makeFromExpr(list_make1(ref), makeBoolConst(false, false));
-	whole->targetList = list_make1(makeTargetEntry((Expr *) one, 1, "merge", false));
+	foreach(lc, apart->query->returningList)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst_node(TargetEntry, lc));
+		Node	   *expr = (Node *) tle->expr;
+
+		tle->expr = (Expr *) makeNullConst(exprType(expr), exprTypmod(expr),
+										   exprCollation(expr));
+		whole->targetList = lappend(whole->targetList, tle);
+	}
+	whole->hasRecursive = apart->query->hasRecursive;
 	return whole;
 }
 
@@ -540,7 +605,7 @@ static List *
 make_statements(MergeApart *apart)
 {
 	static const CmdType order[] = {CMD_INSERT, CMD_UPDATE, CMD_DELETE};
-	List	   *result = list_make1(apart->cte);
+	List	   *result = lappend(copyObject(apart->query->cteList), apart->cte);
 	ListCell   *lc;
 
 	for (int i = 0; i < lengthof(order); i++)
@@ -564,14 +629,14 @@ take_apart(MergeApart *apart)
 	Query	   *whole;
 	ListCell   *lc;
 
-	apart->columns = list_make2(make_action(apart),
-								make_place(apart, apart->target));
+	apart->columns = list_make2(make_action(apart), make_places(apart));
 	foreach(lc, joined_keys(apart))
 		(void) column_number(apart, (Expr *) shoal_expr_column(apart->table->relid,
 															   apart->target,
 															   lfirst_int(lc)));
 	foreach(lc, apart->query->mergeActionList)
 		(void) values_of_action(apart, (MergeAction *) lfirst(lc));
+	(void) adapt_to_action(apart, (Node *) apart->query->returningList);
 	apart->cte = make_rows(apart);
 	whole = make_whole(apart);
 	whole->cteList = make_statements(apart);
@@ -580,13 +645,15 @@ take_apart(MergeApart *apart)
 
 PlannedStmt *
 shoal_merge_plan_apart(Query *query, const ShoalTable *table,
-					   const char *query_string, int cursor_options,
-					   ParamListInfo params, const char **why)
+					   const ShoalUpsert *upsert, const char *query_string,
+					   int cursor_options, ParamListInfo params,
+					   const char **why)
 {
 	MergeApart	apart = {query, query->resultRelation, table};
 	Query	   *whole = NULL;
 	PlannedStmt *stmt;
 
+	apart.upsert = upsert;
 	apart.rel = RelationIdGetRelation(table->relid);
 	if (is_possible(&apart, why))
 	{
@@ -600,8 +667,9 @@ shoal_merge_plan_apart(Query *query, const ShoalTable *table,
 						   BASE_NUMBER);
 	((CustomScan *) stmt->planTree)->custom_private =
 		lappend(((CustomScan *) stmt->planTree)->custom_private,
-				list_make1(makeString(SHOAL_MERGE_ROWS)));
-	stmt->commandType = CMD_MERGE;
+				list_make1_int(upsert != NULL));
+	stmt->commandType = upsert ? CMD_INSERT : CMD_MERGE;
+	stmt->hasReturning = (query->returningList != NIL);
 	stmt->canSetTag = query->canSetTag;
 	return stmt;
 }

@@ -88,9 +88,10 @@ check_query(Query *query)
 {
 	Bitmapset  *returned = pull_varnos(NULL, (Node *) query->returningList);
 
-	if (shoal_assign_any(query->targetList) ||
-		shoal_assign_is_multi(query->targetList))
-		refuse("parts of columns, or several columns by one subquery, are set");
+	if (shoal_assign_any(query->targetList))
+		refuse("parts of columns are set");
+	if (shoal_assign_is_multi(query->targetList))
+		refuse("several columns are set by one subquery with volatile functions");
 	if (checkExprHasSubLink((Node *) query->returningList) ||
 		shoal_expr_returns_old_or_new((Node *) query->returningList) ||
 		!bms_is_subset(returned, bms_make_singleton(query->resultRelation)))
@@ -155,10 +156,16 @@ shoal_move_split(Query *query, Query **removal, Query **insertion)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	Relation	rel = RelationIdGetRelation(target->relid);
+	List	   *targets = shoal_assign_single(query->targetList);
 	List	   *row;
 	ListCell   *lc;
 
 	check_relation(rel);
+	if (targets != NIL)
+	{
+		query = copyObject(query);
+		query->targetList = targets;
+	}
 	check_query(query);
 	row = new_row(query, rel);
 	RelationClose(rel);

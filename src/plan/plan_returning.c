@@ -4,7 +4,9 @@
  *
  * A function of a user's, which may read any table, runs on the coordinator.  If
  * RETURNING calls one, nodes return the columns that it needs, and the plan node
- * that receives them works out the rest, once for each row.
+ * that receives them works out the rest, once for each row.  If it has subqueries
+ * that nodes can't answer, the write becomes a WITH query, from which a SELECT reads
+ * what it returned.
  */
 #include "postgres.h"
 
@@ -16,6 +18,7 @@
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_returning.h"
+#include "plan/plan_with.h"
 
 static bool
 is_column(Node *node)
@@ -144,4 +147,113 @@ shoal_returning_put(PlannedStmt *stmt, List *targetlist)
 		stmt->invalItems = list_concat(stmt->invalItems, items);
 	}
 	plan->targetlist = targetlist;
+}
+
+/* ---- subqueries ---- */
+
+#define WRITTEN		"shoal written"
+
+typedef struct ApartContext
+{
+	List	   *columns;		/* what the write returns */
+	int			depth;
+} ApartContext;
+
+/* Columns of the write become columns of entry 1, which is what it returned. */
+static Node *
+apart_mutator(Node *node, ApartContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if ((IsA(node, Var) && ((Var *) node)->varlevelsup == context->depth) ||
+		(context->depth == 0 && shoal_expr_is_of_row(node)))
+	{
+		Node	   *column = copyObject(node);
+		Var		   *result;
+
+		if (IsA(column, Var))
+			((Var *) column)->varlevelsup = 0;
+		context->columns = list_append_unique(context->columns, column);
+		result = makeVar(1, 0, exprType(column), exprTypmod(column),
+						 exprCollation(column), context->depth);
+		while (!equal(list_nth(context->columns, result->varattno), column))
+			result->varattno++;
+		result->varattno++;
+		return (Node *) result;
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->depth++;
+		result = (Node *) query_tree_mutator((Query *) node, apart_mutator,
+											 (void *) context, 0);
+		context->depth--;
+		return result;
+	}
+	return expression_tree_mutator(node, apart_mutator, (void *) context);
+}
+
+/* The write as a WITH query that returns columns. */
+static CommonTableExpr *
+make_written(Query *query, List *columns)
+{
+	CommonTableExpr *cte = makeNode(CommonTableExpr);
+	Query	   *write = copyObject(query);
+	ListCell   *lc;
+
+	write->cteList = NIL;
+	write->hasRecursive = false;
+	write->returningList = NIL;
+	shoal_with_lift((Node *) write, -1);
+	cte->ctename = pstrdup(WRITTEN);
+	foreach(lc, columns)
+	{
+		Node	   *column = lfirst(lc);
+		int			n = foreach_current_index(lc) + 1;
+		char	   *name = psprintf("c%d", n);
+
+		write->returningList = lappend(write->returningList,
+									   makeTargetEntry((Expr *) column, n, name, false));
+		cte->ctecolnames = lappend(cte->ctecolnames, makeString(pstrdup(name)));
+		cte->ctecoltypes = lappend_oid(cte->ctecoltypes, exprType(column));
+		cte->ctecoltypmods = lappend_int(cte->ctecoltypmods, exprTypmod(column));
+		cte->ctecolcollations = lappend_oid(cte->ctecolcollations,
+											exprCollation(column));
+	}
+	cte->ctequery = (Node *) write;
+	cte->cterefcount = 1;
+	cte->location = -1;
+	return cte;
+}
+
+Query *
+shoal_returning_apart(Query *query)
+{
+	ApartContext context = {NIL, 0};
+	Query	   *result = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	CommonTableExpr *cte;
+
+	result->targetList = (List *) apart_mutator((Node *) query->returningList,
+												&context);
+	/* nodes have to return a row all the same */
+	if (context.columns == NIL)
+		context.columns = list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+											   Int32GetDatum(1), false, true));
+	cte = make_written(query, context.columns);
+	ref->rtindex = 1;
+	result->commandType = CMD_SELECT;
+	result->canSetTag = query->canSetTag;
+	result->hasModifyingCTE = true;
+	result->hasSubLinks = true;
+	result->hasRecursive = query->hasRecursive;
+	result->hasRowSecurity = query->hasRowSecurity;
+	result->queryId = query->queryId;
+	result->stmt_location = query->stmt_location;
+	result->stmt_len = query->stmt_len;
+	result->cteList = lappend(copyObject(query->cteList), cte);
+	result->rtable = list_make1(shoal_with_entry(cte, 0));
+	result->jointree = makeFromExpr(list_make1(ref), NULL);
+	return result;
 }

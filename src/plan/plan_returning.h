@@ -26,4 +26,11 @@ extern List *shoal_returning_cut(Query **query, bool each);
 /* Has the plan of such a query, whose top is a custom scan, return that. */
 extern void shoal_returning_put(PlannedStmt *stmt, List *targetlist);
 
+/*
+ * A write whose RETURNING has subqueries, as a WITH query: the write returns
+ * columns, and a SELECT from these works out the rest.  For shoal_with_plan; the
+ * statement's kind is the write's.
+ */
+extern Query *shoal_returning_apart(Query *query);
+
 #endif							/* PLAN_RETURNING_H */

@@ -54,9 +54,10 @@ can_split(Query *query, const char **why)
 		return false;
 	if (shoal_check_any(query))
 		return false;
-	if (shoal_assign_is_multi(query->targetList))
+	if (shoal_assign_single(query->targetList) == NIL &&
+		query->targetList != NIL)
 	{
-		*why = "several columns are set by one subquery";
+		*why = "several columns are set by one subquery with volatile functions";
 		return false;
 	}
 	return true;
@@ -328,6 +329,7 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 	if (!can_split(query, why))
 		return false;
 	context.query = copyObject(query);
+	context.query->targetList = shoal_assign_single(context.query->targetList);
 	if (query->returningList &&
 		(*returned = shoal_returning_columns(context.query)) == NIL)
 		return false;

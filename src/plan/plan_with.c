@@ -191,6 +191,52 @@ find_parts(Apart *apart)
 
 /* ---- making the parts ---- */
 
+static bool
+lift_walker(Node *node, int *depth)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_CTE && rte->ctelevelsup == *depth)
+			rte->ctelevelsup++;
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		(*depth)++;
+		query_tree_walker((Query *) node, lift_walker, (void *) depth,
+						  QTW_EXAMINE_RTES_BEFORE);
+		(*depth)--;
+		return false;
+	}
+	return expression_tree_walker(node, lift_walker, (void *) depth);
+}
+
+RangeTblEntry *
+shoal_with_entry(CommonTableExpr *cte, int levels)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	rte->rtekind = RTE_CTE;
+	rte->ctename = pstrdup(cte->ctename);
+	rte->ctelevelsup = levels;
+	rte->coltypes = list_copy(cte->ctecoltypes);
+	rte->coltypmods = list_copy(cte->ctecoltypmods);
+	rte->colcollations = list_copy(cte->ctecolcollations);
+	rte->eref = makeAlias(cte->ctename, copyObject(cte->ctecolnames));
+	rte->inFromCl = true;
+	return rte;
+}
+
+void
+shoal_with_lift(Node *node, int depth)
+{
+	lift_walker(node, &depth);
+}
+
 /* "SELECT columns FROM shoal.written_rows(n) AS x(columns)" */
 static Query *
 make_rows_query(CommonTableExpr *cte, int number)

@@ -26,6 +26,16 @@ extern PlannedStmt *shoal_with_plan(Query *query, const char *query_string,
 #define SHOAL_MERGE_ROWS	"shoal merge"
 #define SHOAL_MERGE_ACTION	"shoal action "
 
+/*
+ * Names of WITH queries of a query's own list are made to stand for those of the
+ * query around it, in place.  depth: of the node within the query, -1 for the
+ * query itself.
+ */
+extern void shoal_with_lift(Node *node, int depth);
+
+/* A WITH query of the list so many levels above, as an entry of a range table. */
+extern RangeTblEntry *shoal_with_entry(CommonTableExpr *cte, int levels);
+
 /* Is a subquery what takes the place of a part, so that only this node has it? */
 extern bool shoal_with_is_rows(Query *query);
 

@@ -48,7 +48,12 @@
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
 #include "plan/plan_triggers.h"
+#include "plan/plan_upsert.h"
+#include "plan/plan_with.h"
 #include "plan/plan_write.h"
+
+/* number of the first part of a write whose RETURNING is worked out afterwards */
+#define RETURNING_BASE_NUMBER	2000000
 
 /* numbers of the row's parameters in the INSERT whose text is cut in two */
 #define ROW_PARAM_BASE	60000
@@ -78,6 +83,15 @@ check_subqueries_of_row(Query *query)
 							  &reason))
 		refuse("this INSERT", reason,
 			   "Compute what the subquery returns with a query first.");
+}
+
+static void
+check_functions_of_row(Query *query)
+{
+	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
+		shoal_expr_is_stuck((Node *) query->returningList, false))
+		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
+			   "Leave the function out of ON CONFLICT and RETURNING.");
 }
 
 /* Would the statement come out differently on another node? */
@@ -172,6 +186,27 @@ plan_fragment(Query *query, ShoalFragment *frag, int cursor_options)
 static PlannedStmt *put_insert_on_top(Query *query, ShoalInsert *insert,
 									  PlannedStmt *stmt);
 
+static bool
+returns_subqueries(Query *query)
+{
+	return checkExprHasSubLink((Node *) query->returningList) &&
+		!shoal_expr_returns_old_or_new((Node *) query->returningList);
+}
+
+/* The write by itself, its RETURNING afterwards. */
+static PlannedStmt *
+plan_returning_apart(Query *query, const char *query_string,
+					 int cursor_options, ParamListInfo params)
+{
+	PlannedStmt *stmt = shoal_with_plan(shoal_returning_apart(query),
+										query_string, cursor_options, params,
+										RETURNING_BASE_NUMBER);
+
+	stmt->commandType = query->commandType;
+	stmt->hasReturning = true;
+	return stmt;
+}
+
 /* The last way: rows are found and worked out here (plan_rows.c). */
 static PlannedStmt *
 plan_by_rows(Query *query, const char *what, const char *reason,
@@ -189,12 +224,14 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 	{
 		const char *why;
 
-		stmt = shoal_merge_plan_apart(query, table, query_string, cursor_options,
-									  params, &why);
+		stmt = shoal_merge_plan_apart(query, table, NULL, query_string,
+									  cursor_options, params, &why);
 		if (stmt == NULL)
 			refuse(what, why, "Use UPDATE, DELETE and INSERT.");
 		return stmt;
 	}
+	if (returns_subqueries(query))
+		return plan_returning_apart(query, query_string, cursor_options, params);
 	/* a ctid alone, unlike the place of a cursor's row, may be in several shards */
 	if ((reads_ctid_walker((Node *) query->jointree, &target) &&
 		 !shoal_current_is_replaced(query)) ||
@@ -604,11 +641,7 @@ plan_routed_insert(Query *query, const ShoalTable *table,
 	Query	   *select;
 	PlannedStmt *stmt;
 
-	if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
-		shoal_expr_is_stuck((Node *) query->returningList, false))
-		refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
-			   "Leave the function out of ON CONFLICT and RETURNING.");
-
+	check_functions_of_row(query);
 	describe_insert(query, &insert);
 	select = shoal_write_rows_of_insert(query);
 	stmt = shoal_write_select_planner(select, query_string,
@@ -630,12 +663,34 @@ plan_key_update(Query *query, const ShoalTable *table,
 	if (shoal_check_any(query))
 		refuse("updating the distribution column through a view with CHECK OPTION",
 			   NULL, "Update the table itself.");
+	if (returns_subqueries(query))
+		return plan_returning_apart(query, query_string, cursor_options, params);
 	shoal_move_split(query, &removal, &insertion);
 	describe_insert(insertion, &insert);
 	stmt = plan_update_delete(removal, "this UPDATE", table,
 									  query_string, cursor_options, params);
 	stmt = put_insert_on_top(insertion, &insert, stmt);
 	stmt->commandType = CMD_UPDATE;
+	return stmt;
+}
+
+/* ON CONFLICT DO UPDATE does something that a node can't do with a row. */
+static PlannedStmt *
+plan_upsert(Query *query, const ShoalTable *table, const char *query_string,
+			int cursor_options, ParamListInfo params)
+{
+	const char *why = NULL;
+	ShoalUpsert upsert = {NULL};
+	Query	   *merge = shoal_upsert_merge(query, rows_of_insert(query), table,
+										   &upsert, &why);
+	PlannedStmt *stmt = NULL;
+
+	if (merge != NULL)
+		stmt = shoal_merge_plan_apart(merge, table, &upsert, query_string,
+									  cursor_options, params, &why);
+	if (stmt == NULL)
+		refuse("this INSERT", why,
+			   "Compute what ON CONFLICT needs with a query first, or update and insert the rows in two statements.");
 	return stmt;
 }
 
@@ -646,20 +701,17 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	ShoalFragment *frag;
 	ShoalShape	shape;
 	RangeTblEntry *rows;
+	const char *reason;
 
+	if (returns_subqueries(query) &&
+		!shoal_shape_fits_row(query, (Node *) query->returningList, &reason))
+		return plan_returning_apart(query, query_string, cursor_options, params);
+	if (shoal_upsert_is_needed(query, table))
+		return plan_upsert(query, table, query_string, cursor_options, params);
 	check_subqueries_of_row(query);
-	if (query->onConflict &&
-		shoal_move_is_needed(query, query->onConflict->onConflictSet, table))
-		refuse("updating the distribution column in ON CONFLICT", NULL,
-			   "Delete the row and insert it again.");
 	if (is_single_row(query))
 	{
-		if (shoal_expr_is_stuck((Node *) query->onConflict, false) ||
-			shoal_expr_is_stuck((Node *) query->returningList, false) ||
-			(table->kind == SHOAL_KIND_REFERENCE &&
-			 shoal_expr_is_volatile((Node *) query->onConflict, false)))
-			refuse("this INSERT", "ON CONFLICT or RETURNING has a function that must run on the coordinator",
-				   "Leave the function out of ON CONFLICT and RETURNING.");
+		check_functions_of_row(query);
 		frag = shoal_text_compile_insert(shoal_check_fold(query), table->relid);
 		frag->returns_rows = (query->returningList != NIL);
 		frag->way = "router";
