@@ -171,5 +171,23 @@ CREATE TABLE nokey (a int);
 SELECT shoal.create_reference_table('nokey');
 UPDATE nokey SET a = plus(a, 1);
 UPDATE t SET (v, w) = (SELECT plus(v, 1), 'x') WHERE k = 70;
+-- a trigger that changes a row which is to be changed by the same statement
+CREATE TABLE tangled (k int, id int, v int, PRIMARY KEY (k, id));
+SELECT shoal.create_distributed_table('tangled', 'k', colocate_with => 'none');
+INSERT INTO tangled SELECT 1, i, 0 FROM generate_series(1, 3) i;
+CREATE FUNCTION tangle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.id = 1 OR OLD.id = 1 THEN
+		UPDATE rows.tangled SET v = 100 WHERE k = OLD.k AND id = 3;
+	END IF;
+	RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+CREATE TRIGGER tangle BEFORE UPDATE OR DELETE ON tangled FOR EACH ROW WHEN (pg_trigger_depth() < 1) EXECUTE FUNCTION tangle();
+SET shoal.batch_size = 1;
+UPDATE tangled SET v = plus(v, 1);
+DELETE FROM tangled WHERE plus(v, 1) = 1;
+UPDATE tangled SET v = plus(v, 1) WHERE id < 3;
+RESET shoal.batch_size;
+SELECT * FROM tangled ORDER BY id;
 DROP SCHEMA rows CASCADE;
 DROP ROLE regress_rows;

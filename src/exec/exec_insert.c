@@ -584,10 +584,12 @@ find_columns(ShoalInsertState *state, Plan *child)
 
 /*
  * AFTER triggers may look at the rows of the statement, so as many as can be are
- * to be there when they fire.
+ * to be there when they fire.  A trigger that changes a row which is still to be
+ * updated or deleted would have it missed by a later statement, while core tells
+ * of it within one.
  */
 static bool
-fires_after(Oid relid)
+has_curious_triggers(Oid relid, bool locked)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	TriggerDesc *triggers = rel->trigdesc;
@@ -596,8 +598,8 @@ fires_after(Oid relid)
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		result |= !triggers->triggers[i].tgisinternal &&
 			TRIGGER_FOR_ROW(triggers->triggers[i].tgtype) &&
-			TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) &&
-			TRIGGER_FOR_AFTER(triggers->triggers[i].tgtype);
+			(locked || (TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) &&
+						TRIGGER_FOR_AFTER(triggers->triggers[i].tgtype)));
 	table_close(rel, NoLock);
 	return result;
 }
@@ -622,7 +624,7 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 	state->values.typed = insert->locked;
 	state->one_statement = insert->tail != NULL &&
 		strstr(insert->tail, " DO UPDATE") != NULL;
-	state->gather = fires_after(insert->relid);
+	state->gather = has_curious_triggers(insert->relid, insert->locked);
 	find_columns(state, outerPlan(cscan));
 
 	state->table = shoal_meta_table(insert->relid);
