@@ -182,10 +182,15 @@ shoal_move_split(Query *query, Query **removal, Query **insertion)
 	(*insertion)->returningList = copyObject(query->returningList);
 	ChangeVarNodes((Node *) (*insertion)->returningList, query->resultRelation,
 				   1, 0);
+	(*insertion)->withCheckOptions = copyObject(query->withCheckOptions);
+	ChangeVarNodes((Node *) (*insertion)->withCheckOptions,
+				   query->resultRelation, 1, 0);
+	(*insertion)->hasSubLinks = query->hasSubLinks;
 
 	*removal = copyObject(query);
 	(*removal)->commandType = CMD_DELETE;
 	(*removal)->targetList = NIL;
+	(*removal)->withCheckOptions = NIL;
 	foreach(lc, row)
 		((TargetEntry *) lfirst(lc))->resno = foreach_current_index(lc) + 1;
 	leave_marks(row, query->resultRelation);

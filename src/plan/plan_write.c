@@ -660,12 +660,10 @@ plan_key_update(Query *query, const ShoalTable *table,
 	Query	   *insertion;
 	PlannedStmt *stmt;
 
-	if (shoal_check_any(query))
-		refuse("updating the distribution column through a view with CHECK OPTION",
-			   NULL, "Update the table itself.");
 	if (returns_subqueries(query))
 		return plan_returning_apart(query, query_string, cursor_options, params);
 	shoal_move_split(query, &removal, &insertion);
+	check_subqueries_of_row(insertion);
 	describe_insert(insertion, &insert);
 	stmt = plan_update_delete(removal, "this UPDATE", table,
 									  query_string, cursor_options, params);
