@@ -170,6 +170,11 @@ UPDATE ident SET i = DEFAULT;
 CREATE TABLE nokey (a int);
 SELECT shoal.create_reference_table('nokey');
 UPDATE nokey SET a = plus(a, 1);
+INSERT INTO nokey VALUES (1), (2), (2), (3), (NULL), (NULL);
+UPDATE nokey SET a = stable_plus(a, 1) WHERE a < 3 RETURNING a;
+DELETE FROM nokey USING other WHERE other.o = nokey.a AND other.v = 3;
+UPDATE nokey SET a = 7 WHERE a IS NULL AND EXISTS (SELECT FROM other WHERE o > 49);
+SELECT DISTINCT result FROM shoal.run_on_nodes('SELECT array_agg(a ORDER BY a) FROM rows.nokey');
 UPDATE t SET (v, w) = (SELECT plus(v, 1), 'x') WHERE k = 70;
 -- a trigger that changes a row which is to be changed by the same statement
 CREATE TABLE tangled (k int, id int, v int, PRIMARY KEY (k, id));

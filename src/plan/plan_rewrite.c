@@ -516,6 +516,53 @@ check_policies(Query *query)
 				 errhint("Use a view WITH (security_invoker), or a security-definer function.")));
 }
 
+/* Is it on the nullable side of an outer join somewhere in a FROM clause? */
+static bool
+is_nullable(Node *jointree, int varno, bool nullable)
+{
+	ListCell   *lc;
+
+	if (jointree == NULL)
+		return false;
+	if (IsA(jointree, RangeTblRef))
+		return nullable && ((RangeTblRef *) jointree)->rtindex == varno;
+	if (IsA(jointree, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) jointree;
+
+		return is_nullable(join->larg, varno, nullable ||
+						   join->jointype == JOIN_RIGHT ||
+						   join->jointype == JOIN_FULL) ||
+			is_nullable(join->rarg, varno, nullable ||
+						join->jointype == JOIN_LEFT ||
+						join->jointype == JOIN_FULL);
+	}
+	foreach(lc, ((FromExpr *) jointree)->fromlist)
+	{
+		if (is_nullable(lfirst(lc), varno, nullable))
+			return true;
+	}
+	return false;
+}
+
+/* Core would say so, if it saw a table that it is to lock. */
+static void
+check_locking(Query *query, int varno)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rowMarks)
+	{
+		RowMarkClause *mark = (RowMarkClause *) lfirst(lc);
+
+		if (mark->rti == varno && is_nullable((Node *) query->jointree, varno, false))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s cannot be applied to the nullable side of an outer join",
+							LCS_asString(mark->strength))));
+	}
+}
+
 static void
 pull_table(Query *query, int varno, const char *reason)
 {
@@ -525,6 +572,7 @@ pull_table(Query *query, int varno, const char *reason)
 	ShoalAnalysis analysis;
 	ListCell   *lc;
 
+	check_locking(query, varno);
 	context.varno = varno;
 	{
 		Query	   *changed = add_system_columns(query, rte->relid, &context);

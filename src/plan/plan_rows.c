@@ -9,8 +9,8 @@
  * Insert on top of it sends these to the shards, where a join on key and ctid
  * finds the rows.
  *
- * A reference table's rows are sent to every node and found by its primary key, as
- * each node has ctids of its own.  The node where all writers of it begin is
+ * A reference table's rows are sent to every node and found by its primary key, or
+ * by all of their columns, as each node has ctids of its own.  The node where all writers of it begin is
  * locked against them before the rows are read (exec_insert.c).
  *
  * A row's ctid holds since the row is locked.  The write on the node takes a
@@ -284,6 +284,24 @@ shoal_rows_are_sendable(List *columns)
 	return shoal_expr_are_sendable(types);
 }
 
+/*
+ * Without a key, rows with the same content are as good as one, unless they would
+ * get other values.
+ */
+static char *
+whole_row(ShoalRows *context)
+{
+	Var		   *row = makeVar(context->target, 0,
+							  get_rel_type_id(RelationGetRelid(context->rel)), -1,
+							  InvalidOid, 0);
+
+	if (contain_volatile_functions((Node *) context->query))
+		return NULL;
+	return psprintf("shoal.text_of(%s) OPERATOR(pg_catalog.=) %s.c%d",
+					SHOAL_ROWS_TARGET, SHOAL_ROWS_ROWS,
+					shoal_rows_add(context, shoal_expr_text_of((Expr *) row), 0));
+}
+
 static bool
 describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 		 const char **why)
@@ -297,7 +315,9 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 												  RelationGetRelationName(context->rel));
 
 	if (condition == NULL)
-		*why = "the reference table has no primary key, by which nodes could find the rows";
+		condition = whole_row(context);
+	if (condition == NULL)
+		*why = "the reference table has no primary key, by which nodes could find the rows, and there are volatile functions";
 	if (condition == NULL || (is_update && values == NULL) ||
 		!shoal_rows_are_sendable(context->columns))
 		return false;
