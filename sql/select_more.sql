@@ -177,3 +177,9 @@ SELECT h.a, w, w IS NULL, public.whole_text(w), w.ctid IS NULL FROM public.here 
 UPDATE public.whole w SET v = public.whole_text(w) WHERE public.whole_text(w) <> 'x' AND k = 2 RETURNING w, public.whole_text(w);
 DROP FUNCTION public.whole_text;
 DROP TABLE public.whole;
+-- nodes that are asked for the size of a subquery do not plan functions that read tables
+CREATE FUNCTION dist.highest() RETURNS int LANGUAGE sql STABLE AS 'SELECT max(region) FROM dist.customers';
+CREATE FUNCTION plain.highest() RETURNS int LANGUAGE sql STABLE AS 'SELECT max(region) FROM plain.customers';
+SELECT public.same('SELECT r.title, q.n FROM regions r JOIN (SELECT DISTINCT highest() AS h, count(*) AS n FROM customers GROUP BY region) q ON q.h = r.region JOIN items i ON i.qty = q.n');
+SELECT public.same('SELECT o.order_id, q.h FROM orders o JOIN (SELECT highest() AS h, qty, line FROM items WHERE qty < highest()) q ON q.qty = o.order_id WHERE q.h > q.line');
+DROP FUNCTION dist.highest, plain.highest;

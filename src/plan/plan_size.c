@@ -97,8 +97,9 @@ node_to_ask(const ShoalGroup *group, Bitmapset **shards)
 /* ---- conditions that a node understands now ---- */
 
 /*
- * Conditions with parameters put to their values; those that stay unknown are
- * left out.  Elsewhere an unknown parameter becomes NULL.
+ * Conditions with parameters put to their values; those that stay unknown, or
+ * that a node can't work out, are left out.  Elsewhere an unknown parameter becomes
+ * NULL, as does a function that would not run on the node.
  */
 static List *
 estimable_quals(List *quals, PlannerInfo *root)
@@ -110,7 +111,7 @@ estimable_quals(List *quals, PlannerInfo *root)
 	{
 		Node	   *qual = estimate_expression_value(root, copyObject(lfirst(lc)));
 
-		if (!shoal_expr_has_params(qual))
+		if (!shoal_expr_has_params(qual) && !shoal_expr_is_stuck(qual, false))
 			result = lappend(result, qual);
 	}
 	return result;
@@ -129,6 +130,10 @@ no_params_mutator(Node *node, void *context)
 		return (Node *) makeNullConst(param->paramtype, param->paramtypmod,
 									  param->paramcollid);
 	}
+	if (IsA(node, FuncExpr) && !((FuncExpr *) node)->funcretset &&
+		(shoal_expr_is_here(node, false) || shoal_expr_is_stuck(node, false)))
+		return (Node *) makeNullConst(exprType(node), exprTypmod(node),
+									  exprCollation(node));
 	if (IsA(node, FromExpr))
 	{
 		FromExpr   *from = copyObject((FromExpr *) node);
