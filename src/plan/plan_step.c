@@ -179,6 +179,48 @@ make_step_query(Node *expr)
 	return query;
 }
 
+static bool
+has_step_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return shoal_expr_is_step(node);
+	return expression_tree_walker(node, has_step_walker, context);
+}
+
+static Node *
+undo_steps_mutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && shoal_expr_is_step(node))
+		return copyObject(list_nth(shoal_planning->steps,
+								   shoal_expr_step_number(node)));
+	return expression_tree_mutator(node, undo_steps_mutator, context);
+}
+
+List *
+shoal_step_combine(List *params)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, params)
+	{
+		Node	   *param = lfirst(lc);
+
+		if (!IsA(param, Param) && has_step_walker(param, NULL))
+		{
+			param = undo_steps_mutator(param, NULL);
+			shoal_planning->steps = lappend(shoal_planning->steps, param);
+			param = shoal_expr_make_step(list_length(shoal_planning->steps) - 1, param);
+		}
+		result = lappend(result, param);
+	}
+	return result;
+}
+
 List *
 shoal_step_compile(List *params)
 {

@@ -17,6 +17,12 @@
  */
 extern bool shoal_step_extract(Query *query, ParamListInfo params);
 
+/*
+ * Parameters of a fragment that are worked out from steps become steps themselves:
+ * nothing is evaluated after these.
+ */
+extern List *shoal_step_combine(List *params);
+
 /* ShoalFragmentSteps for those steps that are among parameters. */
 extern List *shoal_step_compile(List *params);
 

@@ -516,6 +516,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 			frag->pin_is_array = list_make1_int(shape->pin_is_array);
 		}
 	}
+	params = shoal_step_combine(params);
 	frag->params = plan_params(params);
 	frag->steps = shoal_step_compile(params);
 	frag->moves = shoal_moved_compile(query, params);
