@@ -191,6 +191,9 @@ CREATE TRIGGER tangle BEFORE UPDATE OR DELETE ON tangled FOR EACH ROW WHEN (pg_t
 SET shoal.batch_size = 1;
 UPDATE tangled SET v = plus(v, 1);
 DELETE FROM tangled WHERE plus(v, 1) = 1;
+SET shoal.row_triggers = 'node';
+UPDATE tangled SET v = plus(v, 1);
+RESET shoal.row_triggers;
 UPDATE tangled SET v = plus(v, 1) WHERE id < 3;
 RESET shoal.batch_size;
 SELECT * FROM tangled ORDER BY id;

@@ -193,6 +193,16 @@ returns_subqueries(Query *query)
 		!shoal_expr_returns_old_or_new((Node *) query->returningList);
 }
 
+/* Has an INSERT's RETURNING subqueries that the row's node can't answer? */
+static bool
+returns_more_than_row(Query *query)
+{
+	const char *reason;
+
+	return returns_subqueries(query) &&
+		!shoal_shape_fits_row(query, (Node *) query->returningList, &reason);
+}
+
 /* The write by itself, its RETURNING afterwards. */
 static PlannedStmt *
 plan_returning_apart(Query *query, const char *query_string,
@@ -679,8 +689,8 @@ plan_upsert(Query *query, const ShoalTable *table, const char *query_string,
 {
 	const char *why = NULL;
 	ShoalUpsert upsert = {NULL};
-	Query	   *merge = shoal_upsert_merge(query, rows_of_insert(query), table,
-										   &upsert, &why);
+	Query	   *merge = shoal_upsert_merge(query, shoal_write_rows_of_insert(query),
+										   table, &upsert, &why);
 	PlannedStmt *stmt = NULL;
 
 	if (merge != NULL)
@@ -699,10 +709,8 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	ShoalFragment *frag;
 	ShoalShape	shape;
 	RangeTblEntry *rows;
-	const char *reason;
 
-	if (returns_subqueries(query) &&
-		!shoal_shape_fits_row(query, (Node *) query->returningList, &reason))
+	if (returns_more_than_row(query))
 		return plan_returning_apart(query, query_string, cursor_options, params);
 	if (shoal_upsert_is_needed(query, table))
 		return plan_upsert(query, table, query_string, cursor_options, params);
@@ -743,7 +751,11 @@ plan_fired(Query *query, const ShoalTable *table, const char *query_string,
 	PlannedStmt *stmt;
 
 	if (query->commandType == CMD_INSERT)
+	{
+		if (returns_more_than_row(query) || shoal_upsert_is_needed(query, table))
+			return NULL;
 		check_subqueries_of_row(query);
+	}
 	else
 	{
 		if (shoal_current_is_used(query))
