@@ -183,3 +183,5 @@ CREATE FUNCTION plain.highest() RETURNS int LANGUAGE sql STABLE AS 'SELECT max(r
 SELECT public.same('SELECT r.title, q.n FROM regions r JOIN (SELECT DISTINCT highest() AS h, count(*) AS n FROM customers GROUP BY region) q ON q.h = r.region JOIN items i ON i.qty = q.n');
 SELECT public.same('SELECT o.order_id, q.h FROM orders o JOIN (SELECT highest() AS h, qty, line FROM items WHERE qty < highest()) q ON q.qty = o.order_id WHERE q.h > q.line');
 DROP FUNCTION dist.highest, plain.highest;
+-- a record can't be a parameter
+SELECT public.same('SELECT count(*) FROM customers WHERE pg_catalog.pg_stat_get_wal() IS NOT NULL');

@@ -166,6 +166,9 @@ shoal_expr_is_here(Node *node, bool volatile_too)
 		return is_value((Param *) node);
 	if (!is_own_not_immutable(node) || !shoal_expr_is_closed(node))
 		return false;
+	/* no parameter can have such a type */
+	if (exprType(node) == RECORDOID || exprType(node) == RECORDARRAYOID)
+		return false;
 	return volatile_too || !contain_volatile_functions(node);
 }
 
