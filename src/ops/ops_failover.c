@@ -9,16 +9,18 @@
  *	1. each votes: it has not heard of the lost ones either.  From then on it
  *	   does not answer them, has ended their sessions, and accepts no new ones.
  *	   Without all votes nothing happens.
- *	2. the votes are sealed, so that there is no way back, and what the lost ones
- *	   have prepared as coordinators is settled: committed if a part of it has been
+ *	2. the votes are sealed, so that there is no way back for any of them, and no
+ *	   crash undoes it.  Where only some have been, that is done again until all
+ *	   are.
+ *	3. what the lost ones have prepared as coordinators is settled: committed if a part of it has been
  *	   (xact_seen.c), or if all its parts are there, so that it may have been
  *	   committed and told so; else it can't have been, and is rolled back.  But
  *	   if all parts are there, and the coordinator itself has written what nobody
  *	   else has (xact_sole.c), it stays prepared until the coordinator is back.
- *	3. the cluster lock is taken, which what was settled may have held.  Others
+ *	4. the cluster lock is taken, which what was settled may have held.  Others
  *	   that hold it and don't end are ended: they may wait for a user.  If a
  *	   transaction that stays prepared has it, nobody else changes the metadata.
- *	4. the metadata: the nodes are down, their copies of shards are stale, of
+ *	5. the metadata: the nodes are down, their copies of shards are stale, of
  *	   each shard whose primary is lost a complete replica becomes the primary.
  *
  * A shard without a complete replica keeps its primary, and waits for its node.
@@ -132,30 +134,36 @@ end_sessions(List *nodes)
 /*
  * shoal.internal_vote_down(node_ids, vote, sealed)
  *
- * sealed: whoever asks can't go back.  Then this node stops answering them at
- * once, and agrees when those that it has answered have no lease any more.
+ * sealed: those of them from which whoever asks can't go back.  Then this node stops
+ * answering them at once, and agrees when those that it has answered have no lease
+ * any more.
  */
 Datum
 shoal_internal_vote_down(PG_FUNCTION_ARGS)
 {
 	List	   *nodes = nodes_of_array(PG_GETARG_ARRAYTYPE_P(0));
 	char	   *word = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	bool		sealed = PG_GETARG_BOOL(2);
+	List	   *sealed = nodes_of_array(PG_GETARG_ARRAYTYPE_P(2));
 	ShoalVote	vote;
 	ListCell   *lc;
 	bool		agreed = true;
 
 	shoal_xact_check_internal();
 	vote = strcmp(word, "bind") == 0 ? SHOAL_VOTE_BIND :
-		strcmp(word, "seal") == 0 ? SHOAL_VOTE_SEAL :
-		strcmp(word, "free") == 0 ? SHOAL_VOTE_FREE : SHOAL_VOTE_ASK;
+		strcmp(word, "seal") == 0 ? SHOAL_VOTE_SEAL : SHOAL_VOTE_ASK;
 	foreach(lc, nodes)
 	{
-		if (sealed)
-			(void) shoal_health_vote(lfirst_int(lc), SHOAL_VOTE_SEAL);
-		agreed &= shoal_health_vote(lfirst_int(lc), vote);
+		const ShoalNode *node = shoal_meta_node(lfirst_int(lc));
+
+		/* or somebody else has given it up */
+		if (node == NULL || !node->is_active)
+			PG_RETURN_BOOL(false);
+		if (list_member_int(sealed, node->node_id))
+			(void) shoal_health_vote(node->node_id, node->times_down,
+									 SHOAL_VOTE_FORCE);
+		agreed &= shoal_health_vote(node->node_id, node->times_down, vote);
 	}
-	if (agreed && vote == SHOAL_VOTE_BIND)
+	if (agreed && vote != SHOAL_VOTE_ASK)
 	{
 		if (SPI_connect() != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect failed");
@@ -449,16 +457,16 @@ find_survivors(List *lost)
 
 /* Asks all that are left for their vote; false if one does not agree. */
 static bool
-all_agree(List *survivors, List *lost, const char *vote, bool sealed)
+all_agree(List *survivors, List *lost, const char *vote, List *sealed)
 {
 	ListCell   *lc;
 
 	foreach(lc, survivors)
 	{
 		char	   *agreed = shoal_ops_call(lfirst_int(lc),
-											psprintf("shoal.internal_vote_down(ARRAY[%s], '%s', %s)",
+											psprintf("shoal.internal_vote_down(ARRAY[%s], '%s', ARRAY[%s]::int[])",
 													 int_list(lost), vote,
-													 sealed ? "true" : "false"));
+													 int_list(sealed)));
 
 		if (agreed == NULL || agreed[0] != 't')
 		{
@@ -471,17 +479,18 @@ all_agree(List *survivors, List *lost, const char *vote, bool sealed)
 	return true;
 }
 
-static bool
-any_sealed(List *nodes)
+static List *
+find_sealed(List *nodes)
 {
+	List	   *result = NIL;
 	ListCell   *lc;
 
 	foreach(lc, nodes)
 	{
 		if (shoal_health_is_sealed(lfirst_int(lc)))
-			return true;
+			result = lappend_int(result, lfirst_int(lc));
 	}
-	return false;
+	return result;
 }
 
 /*
@@ -505,20 +514,13 @@ static void
 give_up(List *lost, List *survivors)
 {
 	ListCell   *lc;
-	bool		sealed = any_sealed(lost);
+	List	   *sealed = find_sealed(lost);
 
 	shoal_meta_ignore_nodes(lost);
-	if (!all_agree(survivors, lost, "ask", sealed))
+	if (!all_agree(survivors, lost, "ask", sealed) ||
+		!all_agree(survivors, lost, "bind", sealed) ||
+		!all_agree(survivors, lost, "seal", sealed))
 		return;
-	if (!all_agree(survivors, lost, "bind", sealed))
-	{
-		foreach(lc, survivors)
-			(void) shoal_ops_call(lfirst_int(lc),
-								  psprintf("shoal.internal_vote_down(ARRAY[%s], 'free', false)",
-										   int_list(lost)));
-		return;
-	}
-	(void) all_agree(survivors, lost, "seal", true);
 	ops_settle_lost(survivors, lost);
 	lock_cluster();
 	/* somebody else may have given them up meanwhile, and taken them back */

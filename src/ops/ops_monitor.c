@@ -76,8 +76,8 @@ typedef struct Peer
 	int64		sent;			/* when it, or the connection's first packet, was */
 	int64		acked;			/* when the latest that was answered was sent */
 	bool		fenced;			/* the node says that this one was given up */
-	int64		voted;			/* since when this node is bound to give it up, 0:
-								 * it is not */
+	int64		sealed;			/* since when this node can't but give it up, 0:
+								 * it can */
 } Peer;
 
 static List *peers = NIL;		/* of Peer *, in TopMemoryContext */
@@ -471,7 +471,7 @@ has_rested(const Worker *worker, int64 ms)
 /*
  * Whether it is on this node to have another one given up.  That is too
  * important to be left to one: if nothing happens, the next one does it.  Who
- * is bound to it by a vote can't go back, even if the node answers again.
+ * has sealed its vote can't go back, even if the node answers again.
  */
 static bool
 is_lost(Peer *peer, int64 started, int rank)
@@ -479,14 +479,14 @@ is_lost(Peer *peer, int64 started, int rank)
 	int64		now = shoal_health_now();
 	int64		limit = (int64) shoal_failover_time * 1000;
 
-	if (peer->down || !shoal_health_is_refused(peer->node_id))
-		peer->voted = 0;
-	else if (peer->voted == 0)
-		peer->voted = now;
+	if (peer->down || !shoal_health_is_sealed(peer->node_id))
+		peer->sealed = 0;
+	else if (peer->sealed == 0)
+		peer->sealed = now;
 	if (peer->down)
 		return false;
 	return now - Max(peer->acked, started) > limit + rank * RANK_TIME ||
-		(peer->voted != 0 && now - peer->voted > rank * RANK_TIME);
+		(peer->sealed != 0 && now - peer->sealed > rank * RANK_TIME);
 }
 
 /* Has nodes given up, or taken back, or copies repaired. */

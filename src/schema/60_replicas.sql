@@ -163,9 +163,9 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_ping';
 COMMENT ON FUNCTION shoal.internal_ping(int, int) IS
 'internal: answers a node that asks whether it takes part in the cluster';
 
-CREATE FUNCTION shoal.internal_vote_down(node_ids int[], vote text, sealed bool) RETURNS bool
+CREATE FUNCTION shoal.internal_vote_down(node_ids int[], vote text, sealed int[]) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_vote_down';
-COMMENT ON FUNCTION shoal.internal_vote_down(int[], text, bool) IS
+COMMENT ON FUNCTION shoal.internal_vote_down(int[], text, int[]) IS
 'internal: whether this node, too, has not heard of nodes that are to be given up; ends their sessions';
 
 CREATE FUNCTION shoal.internal_take_cluster_lock(patience int) RETURNS bool

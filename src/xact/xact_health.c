@@ -14,9 +14,12 @@
  * the lease has run out by then.
  *
  * Who votes for giving a node up answers it no more, and refuses its sessions.
- * If the others do not agree the vote is taken back, or ends by itself.  But
- * from the moment when something is done about what the node has left (it is
- * sealed then) it can only come back by being given up and taken back.
+ * That binds for as long as the transaction lasts that asked for the vote, so nothing
+ * is left of it if the others do not agree, or whoever asks is lost himself.  Before
+ * anything is done about what the node has left, the vote is sealed: if this node
+ * has kept to it so far, it does from then on, until the node has been given up and
+ * taken back.  Sealed votes are in a file (xact_sealed.c), as this node may be
+ * killed and started again before its metadata tell what has come of them.
  *
  * A node that is taken back has metadata from then on in which its shards are
  * somewhere else.  A statement that began before must not go on under the
@@ -62,9 +65,6 @@
 /* milliseconds that a statement waits for a node's fate, or for a lease */
 #define PATIENCE 15000
 
-/* milliseconds for which a vote binds if nothing comes of it */
-#define VOTE_TIME 60000
-
 /* milliseconds until a node that was taken back can be used */
 #define RETURN_TIME 3000
 
@@ -83,10 +83,12 @@ typedef struct HealthPeer
 	int			node_id;		/* 0: unused, and so are all that follow */
 	bool		down;			/* given up */
 	int			times_down;		/* how often, when it was not last; -1: unknown */
-	int64		voted_until;	/* this node votes for it to be given up, and
-								 * answers no ping of its until then ... */
-	bool		sealed;			/* ... or until it has been given up and taken
-								 * back */
+	int			bound_by;		/* the backend whose transaction has this node
+								 * vote for it to be given up, 0: none ... */
+	int64		bound_until;	/* ... but not longer than that */
+	bool		sealed;			/* the vote holds until the node has been given
+								 * up, and taken back, ... */
+	int			sealed_down;	/* ... once more than so often */
 	int64		acked;			/* when the latest ping was sent that it answered */
 	int64		seen;			/* when its latest ping came */
 } HealthPeer;
@@ -99,6 +101,8 @@ typedef struct Health
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
 	bool		leased;			/* it has had a lease since then */
+	bool		votes_read;		/* sealed votes are those of the file, ... */
+	bool		votes_changed;	/* ... or have changed since */
 	pg_atomic_uint64 lease_until;
 	HealthPeer	peers[XACT_MAX_NODES];
 } Health;
@@ -111,9 +115,13 @@ typedef struct HealthShared
 int			shoal_health_restored = 0;
 
 static HealthShared *shared = NULL;
+static LWLock *votes_lock = NULL;	/* for the file; taken before the other lock */
 
 /* how often this node was given up as its transaction began, -1: not noted */
 static int	noted_times_down = -1;
+
+/* this backend's transaction has asked for votes, which end with it */
+static Health *bound = NULL;
 
 int64
 shoal_health_now(void)
@@ -122,12 +130,6 @@ shoal_health_now(void)
 
 	(void) clock_gettime(HEALTH_CLOCK, &ts);
 	return (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-static Health *
-my_health(void)
-{
-	return &shared->health[xact_gate() - xact_shared->gates];
 }
 
 /* With the lock held.  NULL if there are too many. */
@@ -144,13 +146,95 @@ find_peer(Health *health, int node_id)
 			health->peers[i].down = false;
 			health->peers[i].times_down = -1;
 			health->peers[i].acked = health->peers[i].seen = 0;
-			health->peers[i].voted_until = 0;
+			health->peers[i].bound_by = 0;
 			health->peers[i].sealed = false;
 			return &health->peers[i];
 		}
 	}
 	return NULL;
 }
+
+/* ---- sealed votes ---- */
+
+static void
+read_votes(Health *health)
+{
+	XactSealed	votes[XACT_MAX_NODES];
+
+	LWLockAcquire(votes_lock, LW_EXCLUSIVE);
+	if (!health->votes_read)
+	{
+		int			n = xact_sealed_read(MyDatabaseId, votes, XACT_MAX_NODES);
+
+		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+		for (int i = 0; i < n; i++)
+		{
+			HealthPeer *peer = find_peer(health, votes[i].node_id);
+
+			if (peer == NULL)
+				continue;
+			peer->sealed = true;
+			peer->sealed_down = votes[i].times_down;
+		}
+		health->votes_read = true;
+		LWLockRelease(xact_shared_lock);
+	}
+	LWLockRelease(votes_lock);
+}
+
+/*
+ * Writes them, if they have changed; when it returns they are on disk, whoever has
+ * written them.
+ */
+static void
+save_votes(Health *health)
+{
+	XactSealed	votes[XACT_MAX_NODES];
+	int			n = 0;
+	bool		changed;
+
+	LWLockAcquire(votes_lock, LW_EXCLUSIVE);
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	changed = health->votes_changed;
+	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
+	{
+		if (!health->peers[i].sealed)
+			continue;
+		votes[n].node_id = health->peers[i].node_id;
+		votes[n++].times_down = health->peers[i].sealed_down;
+	}
+	health->votes_changed = false;
+	LWLockRelease(xact_shared_lock);
+	if (changed && !xact_sealed_write(MyDatabaseId, votes, n))
+	{
+		health->votes_changed = true;
+		ereport(ERROR,
+				(errcode(ERRCODE_IO_ERROR),
+				 errmsg("could not keep votes for giving nodes up")));
+	}
+	LWLockRelease(votes_lock);
+}
+
+static Health *
+my_health(void)
+{
+	Health	   *health = &shared->health[xact_gate() - xact_shared->gates];
+
+	if (!health->votes_read)
+		read_votes(health);
+	return health;
+}
+
+void
+xact_health_save(void)
+{
+	Health	   *health = my_health();
+
+	if (health->votes_changed)
+		save_votes(health);
+}
+
+/* ---- looking ---- */
 
 /*
  * What is known of a node, NULL: nothing.  Without the lock: who asks can do
@@ -215,6 +299,7 @@ xact_health_forget(int gate)
 	Health	   *health = &shared->health[gate];
 
 	health->wanted = health->fenced = health->leased = false;
+	health->votes_read = health->votes_changed = false;
 	health->since = 0;
 	pg_atomic_write_u64(&health->lease_until, 0);
 	memset(health->peers, 0, sizeof(health->peers));
@@ -267,11 +352,14 @@ shoal_health_set_peer(int node_id, int64 acked, bool down, int times_down)
 	if (peer)
 	{
 		peer->acked = Max(peer->acked, acked);
-		/* it has been taken back, so the vote has served */
-		if (!down && peer->times_down >= 0 && peer->times_down != times_down)
+		/*
+		 * It has been taken back, so the vote has served.  The file need not
+		 * know at once, as what is in it will be seen to be old, too.
+		 */
+		if (!down && peer->sealed && times_down > peer->sealed_down)
 		{
-			peer->voted_until = 0;
 			peer->sealed = false;
+			health->votes_changed = true;
 		}
 		peer->down = down;
 		if (!down)
@@ -295,7 +383,7 @@ shoal_health_set_lease(int64 until, bool fenced)
 static bool
 has_voted(const HealthPeer *peer, int64 now)
 {
-	return peer->sealed || peer->voted_until > now;
+	return peer->sealed || (peer->bound_by != 0 && peer->bound_until > now);
 }
 
 bool
@@ -348,24 +436,47 @@ shoal_health_has_vanished(int node_id)
 }
 
 bool
-shoal_health_vote(int node_id, ShoalVote vote)
+shoal_health_vote(int node_id, int times_down, ShoalVote vote)
 {
 	Health	   *health = my_health();
 	HealthPeer *peer;
 	int64		now = shoal_health_now();
 	bool		vanished;
+	bool		seals;
 
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	peer = find_peer(health, node_id);
-	if (peer && vote == SHOAL_VOTE_SEAL)
-		peer->sealed = true;
-	else if (peer && vote == SHOAL_VOTE_FREE)
-		peer->voted_until = 0;
 	vanished = peer && is_vanished(health, peer, now);
+	seals = peer && (vote == SHOAL_VOTE_FORCE ||
+					 (vote == SHOAL_VOTE_SEAL && vanished));
+	if (seals && !peer->sealed)
+	{
+		peer->sealed = health->votes_changed = true;
+		peer->sealed_down = times_down;
+		vanished = is_vanished(health, peer, now);
+	}
 	if (vanished && vote == SHOAL_VOTE_BIND)
-		peer->voted_until = now + (int64) VOTE_TIME * 1000;
+	{
+		peer->bound_by = MyProcPid;
+		peer->bound_until = now + (int64) shoal_failover_time * 1000;
+		bound = health;
+	}
 	LWLockRelease(xact_shared_lock);
+	if (seals)
+		save_votes(health);
 	return vanished;
+}
+
+/* What the transaction has asked for does not bind any more. */
+static void
+unbind(void)
+{
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < XACT_MAX_NODES && bound->peers[i].node_id != 0; i++)
+		if (bound->peers[i].bound_by == MyProcPid)
+			bound->peers[i].bound_by = 0;
+	LWLockRelease(xact_shared_lock);
+	bound = NULL;
 }
 
 bool
@@ -536,6 +647,8 @@ void
 xact_health_reset(void)
 {
 	noted_times_down = -1;
+	if (bound)
+		unbind();
 }
 
 /* The lease is looked at first: it is given when the metadata are there. */
@@ -607,6 +720,7 @@ xact_health_init(void)
 		.name = "shoal health",
 		.size = sizeof(HealthShared),
 		.memory = (void **) &shared,
+		.lock = &votes_lock,
 		.init = init_leases
 	};
 

@@ -50,17 +50,20 @@ extern bool shoal_health_has_vanished(int node_id);
 typedef enum ShoalVote
 {
 	SHOAL_VOTE_ASK,				/* nothing; it is only asked for */
-	SHOAL_VOTE_BIND,			/* it binds this node for a while */
+	SHOAL_VOTE_BIND,			/* it binds this node until the transaction ends,
+								 * but not for ever */
 	SHOAL_VOTE_SEAL,			/* it binds until the node has been given up and
 								 * taken back */
-	SHOAL_VOTE_FREE				/* it does not bind any more */
+	SHOAL_VOTE_FORCE			/* the same, even if this node does not vote for
+								 * it yet */
 } ShoalVote;
 
 /*
- * Whether this node votes for giving that one up.  Bound to it, it answers no
- * ping of its any more.
+ * Whether this node votes for giving that one up, which has been that so often
+ * before.  Bound to it, it answers no ping of its any more.  A sealed vote is on
+ * disk on return; error 58030 if it can't be written.
  */
-extern bool shoal_health_vote(int node_id, ShoalVote vote);
+extern bool shoal_health_vote(int node_id, int times_down, ShoalVote vote);
 extern bool shoal_health_is_sealed(int node_id);
 
 /* Whether the node has answered this one just now, given up or not. */
@@ -127,6 +130,7 @@ extern bool shoal_health_may_act(void);
 extern bool xact_health_is_wanted(int gate);
 extern void xact_health_forget(int gate);
 extern void xact_health_reset(void);	/* the transaction has ended */
+extern void xact_health_save(void); /* votes that have served, sooner or later */
 extern void xact_health_init(void);
 
 #endif							/* XACT_HEALTH_H */

@@ -125,6 +125,21 @@ extern bool xact_seen_has(const char *gid);
 extern List *xact_seen_list_left(void);
 extern void xact_seen_delete(List *gids);
 
+/* xact_sealed.c */
+
+/* A node, and how often it had been given up before. */
+typedef struct XactSealed
+{
+	int			node_id;
+	int			times_down;
+} XactSealed;
+
+/* Returns how many there are; error XX001 if the file is no such. */
+extern int	xact_sealed_read(Oid dbid, XactSealed *votes, int max);
+
+/* False, and a message in the log, if that is not possible. */
+extern bool xact_sealed_write(Oid dbid, const XactSealed *votes, int n);
+
 /* xact_sole.c */
 extern bool xact_wrote_sole(void);
 extern void xact_sole_reset(void);

@@ -246,6 +246,7 @@ xact_recover(bool *all)
 	int			settled = 0;
 
 	*all = true;
+	xact_health_save();
 
 	/*
 	 * If this node was given up, or is about to be, others settle what it has

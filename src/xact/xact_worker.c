@@ -184,7 +184,10 @@ start_due(void)
 			LWLockRelease(xact_shared_lock);
 		}
 		if (visit && !database_exists(gate->dbid))
+		{
+			(void) xact_sealed_write(gate->dbid, NULL, 0);
 			xact_gate_remove(gate);
+		}
 		else if (visit)
 			start_worker(i, WORKER_RECOVERY);
 		if (!is_at_work(i, WORKER_DEADLOCK))

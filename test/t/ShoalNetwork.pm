@@ -44,9 +44,9 @@ sub new
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
-		close $ours;
-		# or those of other clusters would not see the test end
-		close $_->{control} for @all;
+		# or other networks and proxies would not see the test end
+		my %mine = map { fileno($_) => 1 } $theirs, @listener;
+		POSIX::close($_) for grep { $_ > 2 && !$mine{$_} } map { /(\d+)$/ } glob '/proc/self/fd/*';
 		eval { ShoalNetwork::Switch->new(\@target, \@listener, $theirs)->run; 1 } or
 			print STDERR "ShoalNetwork: $@";
 		POSIX::_exit(0);
