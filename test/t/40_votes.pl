@@ -2,6 +2,7 @@
 # came of it, and is started again: it must still know, even if the one that was
 # given up is alive and asks it.  Else that one would have a lease with its answers, and
 # two nodes would be primaries of one shard: FORGET=1 removes what it knows, and shows that.
+# A vote of which nothing has come does not last.
 
 use strict;
 use warnings;
@@ -100,6 +101,24 @@ $net->heal;
 ok($cluster->wait_for(0, "SELECT times_down > $times FROM shoal.node WHERE node_id = 3"), "$name: it is given up");
 whole_again($cluster, $name);
 is($cluster->sql(1, "SELECT c FROM t WHERE a = $key"), $before + 1, "$name: nothing is lost");
+
+# Server 0 has voted, but nothing has come of it: as server 2 answers again, server 1 is
+# lost. What server 0 was asked for must not be in the way of giving up that one.
+$name = 'not sealed';
+my $probe = probe($cluster, 't', [0, 2]);
+$net->cut_off(2);
+$proxy[1]->arm(from => 'coordinator', message => "internal_vote_down.*'bind'", at => 'before', do => 'hold');
+ok(defined $proxy[1]->await(20), "$name: server 0 has voted");
+my $fault = now();
+$net->cut_off(1);
+sleep 8;
+my $seen = $probe->stop;
+my $time = $probe->writable_after($fault, $fault, 0, 2);
+cmp_ok($time, '<', 5, sprintf '%s: server 0 and 2 write to all shards after %.2f s', $name, $time);
+is(join("\n", @{ $seen->{wrong} }), '', "$name: nothing is lost, nothing old is read");
+$_->heal for @proxy;
+$net->heal;
+whole_again($cluster, $name);
 
 # the votes have served
 $cluster->sql($_, 'SELECT shoal.recover_prepared_transactions()') for 0 .. 2;
