@@ -14,9 +14,10 @@
  *	   are.
  *	3. what the lost ones have prepared as coordinators is settled: committed if a part of it has been
  *	   (xact_seen.c), or if all its parts are there, so that it may have been
- *	   committed and told so; else it can't have been, and is rolled back.  But
- *	   if all parts are there, and the coordinator itself has written what nobody
- *	   else has (xact_sole.c), it stays prepared until the coordinator is back.
+ *	   committed and told so; if a part is missing on a node that is there it
+ *	   can't have been, and is rolled back.  Where a part may be on another node
+ *	   that is not there, or all are here and the coordinator itself has written
+ *	   what nobody else has (xact_sole.c), it stays prepared until one of these is back.
  *	4. the cluster lock is taken, which what was settled may have held.  Others
  *	   that hold it and don't end are ended: they may wait for a user.  If a
  *	   transaction that stays prepared has it, nobody else changes the metadata.
@@ -180,8 +181,6 @@ typedef struct Part
 {
 	int			node_id;
 	char	   *gid;
-	int			name_len;		/* of what the parts have in common */
-	int			parts;			/* how many there were */
 	bool		settled;
 } Part;
 
@@ -203,15 +202,9 @@ find_parts(List *survivors, List *lost)
 		while ((gid = gids ? strsep(&gids, ",") : NULL) != NULL)
 		{
 			Part	   *part = palloc0(sizeof(Part));
-			char	   *last = strrchr(gid, '_');
 
 			part->node_id = lfirst_int(lc);
 			part->gid = pstrdup(gid);
-			part->parts = atoi(last + 1);
-			/* what is before the node */
-			for (last--; last > gid && *last != '_'; last--)
-				 /* go back */ ;
-			part->name_len = last - gid;
 			parts = lappend(parts, part);
 		}
 	}
@@ -224,33 +217,40 @@ coordinator_of(const Part *part)
 	return atoi(part->gid + strlen("shoal_"));
 }
 
-static bool
-is_same(const Part *a, const Part *b)
-{
-	return a->name_len == b->name_len &&
-		strncmp(a->gid, b->gid, a->name_len) == 0;
-}
-
 typedef enum Fate
 {
 	FATE_ROLLBACK,
 	FATE_COMMIT,
-	FATE_UNKNOWN				/* only the coordinator knows */
+	FATE_UNKNOWN				/* only the coordinator, or another one that is
+								 * not there, knows */
 } Fate;
 
-/* Whether a transaction has been committed, or may have been. */
+/*
+ * Whether a transaction has been committed, or may have been.  If a part is
+ * missing on a node that is there, nobody can have committed it: the node would
+ * know.  What has become of a part on another lost node is not known, be it that it
+ * has been committed, or that it could not be prepared.
+ */
 static Fate
 fate_of(const Part *part, List *parts, List *survivors)
 {
-	int			found = 0;
+	List	   *found = NIL;
+	Bitmapset  *nodes = shoal_xact_gid_nodes(part->gid);
+	bool		missing = false;
+	bool		elsewhere = false;
 	ListCell   *lc;
 
 	/* begun before there was anything to watch */
 	if (!shoal_xact_gid_has(part->gid, SHOAL_GID_WATCHED))
 		return FATE_UNKNOWN;
 	foreach(lc, parts)
-		found += is_same(lfirst(lc), part);
-	if (found == part->parts)
+	{
+		Part	   *other = lfirst(lc);
+
+		if (shoal_xact_gid_is_same(other->gid, part->gid))
+			found = lappend_int(found, other->node_id);
+	}
+	if (list_length(found) == shoal_xact_gid_parts(part->gid))
 		return shoal_xact_gid_has(part->gid, SHOAL_GID_SOLE) ? FATE_UNKNOWN :
 			FATE_COMMIT;
 	foreach(lc, survivors)
@@ -262,7 +262,19 @@ fate_of(const Part *part, List *parts, List *survivors)
 		if (saw && saw[0] == 't')
 			return FATE_COMMIT;
 	}
-	return FATE_ROLLBACK;
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		int			node_id = ((const ShoalNode *) lfirst(lc))->node_id;
+
+		if (node_id == coordinator_of(part) ||
+			(nodes && !bms_is_member(node_id, nodes)))
+			continue;
+		if (!list_member_int(survivors, node_id))
+			elsewhere = true;
+		else if (nodes && !list_member_int(found, node_id))
+			missing = true;
+	}
+	return missing || !elsewhere ? FATE_ROLLBACK : FATE_UNKNOWN;
 }
 
 static bool
@@ -321,13 +333,14 @@ ops_settle_lost(List *survivors, List *lost)
 		fate = fate_of(part, parts, survivors);
 		if (fate == FATE_UNKNOWN)
 			ereport(LOG,
-					(errmsg("transaction \"%s\" stays prepared until node %d is back, as only that knows whether it is committed",
-							part->gid, coordinator_of(part))));
+					(errmsg("transaction \"%s\" stays prepared until node %d is back, as it may have been committed",
+							part->gid, coordinator_of(part)),
+					 errdetail("Or until it can be asked from another node that is not there now, and has a part of it.")));
 		foreach(other, parts)
 		{
 			Part	   *same = lfirst(other);
 
-			if (!is_same(same, part))
+			if (!shoal_xact_gid_is_same(same->gid, part->gid))
 				continue;
 			if (fate != FATE_UNKNOWN)
 				settle_part(same, fate == FATE_COMMIT);

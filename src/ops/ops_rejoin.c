@@ -11,8 +11,8 @@
  *
  * A node on which one of the statements fails stays given up; the log says why.
  *
- * Before that the node is asked what has become of transactions that the others
- * have kept prepared for it.
+ * Before that the nodes are asked what has become of transactions that the others
+ * have kept prepared for them.
  */
 #include "postgres.h"
 
@@ -48,33 +48,6 @@ end_transactions(ShoalConn *conn)
 	shoal_ops_run_on(conn, "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
 					 " WHERE datname = pg_catalog.current_database() AND backend_type = 'client backend'"
 					 " AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL");
-}
-
-/* Settles what is prepared there. */
-static void
-settle_prepared(int node_id)
-{
-	List	   *active = NIL;
-	List	   *down = NIL;
-	List	   *there = list_make1_int(node_id);
-	ListCell   *lc;
-
-	foreach(lc, shoal_meta_all_nodes())
-	{
-		const ShoalNode *node = lfirst(lc);
-
-		if (node->node_id == node_id)
-			continue;
-		if (node->is_active)
-		{
-			active = lappend_int(active, node->node_id);
-			there = lappend_int(there, node->node_id);
-		}
-		else
-			down = lappend_int(down, node->node_id);
-	}
-	ops_settle_others(list_make1_int(node_id), active);
-	ops_settle_lost(there, down);
 }
 
 /*
@@ -145,21 +118,32 @@ move_sequences(ShoalConn *conn)
 }
 
 /*
- * What only this node knows the outcome of, and the others have kept prepared.
- * It may have the cluster lock.
+ * Settles what these nodes have prepared, or have been left with: they know what has
+ * become of what they have coordinated, and what they have committed.  What others
+ * have kept prepared until now may have the cluster lock.
  */
 static void
-settle_kept(int node_id)
+settle_prepared(List *back)
 {
-	List	   *active = NIL;
+	List	   *there = NIL;
+	List	   *down = NIL;
 	ListCell   *lc;
 
 	ops_job_begin();
-	foreach(lc, shoal_meta_nodes())
-		active = lappend_int(active, ((const ShoalNode *) lfirst(lc))->node_id);
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (node->is_active || list_member_int(back, node->node_id))
+			there = lappend_int(there, node->node_id);
+		else
+			down = lappend_int(down, node->node_id);
+	}
 	/* nobody is to see a transaction on some nodes only */
 	shoal_xact_enter_wave();
-	ops_settle_others(active, list_make1_int(node_id));
+	ops_settle_others(there, back);
+	ops_settle_others(back, list_difference_int(there, back));
+	ops_settle_lost(there, down);
 	shoal_xact_leave_wave();
 	ops_job_commit();
 }
@@ -173,7 +157,6 @@ rejoin(int node_id)
 	(void) shoal_ddl_enter_cluster(true);
 	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
 	end_transactions(conn);
-	settle_prepared(node_id);
 	replay(conn, node_id);
 	copy_reference_tables(conn);
 	/* before the node is the lowest again, perhaps */
@@ -212,19 +195,15 @@ ops_rejoin_nodes(void)
 		}
 	}
 	ops_job_commit();
+	if (back == NIL)
+		return;
+	shoal_health_restore(back);
+	settle_prepared(back);
 	foreach(lc, back)
-	{
-		shoal_health_restored = lfirst_int(lc);
-		settle_kept(lfirst_int(lc));
-		shoal_health_restored = 0;
-	}
-	foreach(lc, back)
-	{
-		shoal_health_restored = lfirst_int(lc);
 		rejoin(lfirst_int(lc));
-		shoal_health_restored = 0;
-		/* for the repairs that follow */
+	shoal_health_restore(NIL);
+	/* for the repairs that follow */
+	foreach(lc, back)
 		shoal_health_await_return(lfirst_int(lc), shoal_health_now());
-	}
 	list_free(back);
 }

@@ -201,6 +201,13 @@ extern bool shoal_xact_may_miss(const ShoalNode *node);
 #define SHOAL_GID_SOLE		's'
 extern bool shoal_xact_gid_has(const char *gid, char letter);
 
+/* What else such a name tells: whether two are of parts of one transaction, ... */
+extern bool shoal_xact_gid_is_same(const char *a, const char *b);
+
+/* ... how many that has, and on which nodes, NULL if the name does not tell. */
+extern int	shoal_xact_gid_parts(const char *gid);
+extern Bitmapset *shoal_xact_gid_nodes(const char *gid);
+
 /*
  * This node does something in the transaction that the others could not do again
  * in its place, besides writing to tables (xact_sole.c).

@@ -228,6 +228,7 @@ name_parts(List *conns, int writers)
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	List	   *sqls = NIL;
 	char		letters[3] = "";
+	Bitmapset  *nodes = NULL;
 	ListCell   *lc;
 
 	/* what the others have to know if this node is given up */
@@ -235,6 +236,11 @@ name_parts(List *conns, int writers)
 	{
 		letters[0] = SHOAL_GID_WATCHED;
 		letters[1] = xact_wrote_sole() ? SHOAL_GID_SOLE : '\0';
+	}
+	foreach(lc, conns)
+	{
+		if (is_writer(lfirst(lc)))
+			nodes = bms_add_member(nodes, ((ShoalConn *) lfirst(lc))->node_id);
 	}
 	foreach(lc, conns)
 	{
@@ -248,7 +254,7 @@ name_parts(List *conns, int writers)
 		}
 		part = palloc0(sizeof(Prepared));
 		part->conn = conn;
-		part->gid = xact_make_gid(conn, writers, letters);
+		part->gid = xact_make_gid(conn, nodes, writers, letters);
 		prepared = lappend(prepared, part);
 		sqls = lappend(sqls, psprintf("PREPARE TRANSACTION %s",
 									  quote_literal_cstr(part->gid)));

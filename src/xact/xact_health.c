@@ -112,13 +112,14 @@ typedef struct HealthShared
 	Health		health[XACT_MAX_GATES];
 } HealthShared;
 
-int			shoal_health_restored = 0;
-
 static HealthShared *shared = NULL;
 static LWLock *votes_lock = NULL;	/* for the file; taken before the other lock */
 
 /* how often this node was given up as its transaction began, -1: not noted */
 static int	noted_times_down = -1;
+
+/* what this backend takes back */
+static List *restored = NIL;
 
 /* this backend's transaction has asked for votes, which end with it */
 static Health *bound = NULL;
@@ -562,7 +563,7 @@ is_gone(int node_id)
 	if (peer == NULL)
 		return false;
 	now = shoal_health_now();
-	if (node_id != shoal_health_restored && (peer->down || has_voted(peer, now)))
+	if (!list_member_int(restored, node_id) && (peer->down || has_voted(peer, now)))
 		return true;
 	since = my_health()->since;
 	return since != 0 && now - Max(peer->acked, since) > limit;
@@ -601,6 +602,12 @@ shoal_health_await_node(int node_id)
 		pause_a_little();
 	AcceptInvalidationMessages();
 	return true;
+}
+
+void
+shoal_health_restore(List *nodes)
+{
+	restored = nodes;
 }
 
 void

@@ -8,6 +8,8 @@
 #ifndef XACT_HEALTH_H
 #define XACT_HEALTH_H
 
+#include "nodes/pg_list.h"
+
 extern int64 shoal_health_now(void);
 
 /* Whether this database has replicas, and nodes are watched. */
@@ -84,8 +86,11 @@ extern bool shoal_health_is_refused(int node_id);
 /* Error 57P03 if this session is of such a node. */
 extern void shoal_health_check_origin(void);
 
-/* The node that this backend takes back, so that it may be waited for; 0: none. */
-extern int	shoal_health_restored;
+/*
+ * This backend takes these nodes back, so they may be waited for; an int list that
+ * the caller owns, until it is NIL again.
+ */
+extern void shoal_health_restore(List *nodes);
 
 /* ---- for statements ---- */
 

@@ -84,11 +84,9 @@ extern void xact_commit_sub(int level);
 extern void xact_abort_sub(int level);
 
 /* xact_record.c */
-extern char *xact_make_gid(const ShoalConn *conn, int parts,
-						   const char *letters);
+extern char *xact_make_gid(const ShoalConn *conn, const Bitmapset *nodes,
+						   int parts, const char *letters);
 extern void xact_begin_session(void);
-extern int	xact_gid_parts(const char *gid);
-extern bool xact_gid_is_same(const char *a, const char *b);
 extern bool xact_gid_session(const char *gid, int *node_id, int *pid,
 							 uint64 *session);
 extern int	xact_node_of_gid(const char *gid);

@@ -144,7 +144,7 @@ without_part(List *names, const char *gid)
 
 	foreach(lc, names)
 	{
-		if (xact_gid_is_same(lfirst(lc), gid))
+		if (shoal_xact_gid_is_same(lfirst(lc), gid))
 			names = foreach_delete_current(names, lc);
 	}
 	return names;

@@ -56,7 +56,7 @@ xact_seen_prepare(const char *gid)
 	Relation	rel;
 
 	if (!shoal_xact_gid_has(gid, SHOAL_GID_WATCHED) || strlen(gid) >= GIDSIZE ||
-		xact_gid_parts(gid) == 1)
+		shoal_xact_gid_parts(gid) == 1)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = xact_rows_open("last_commit", RowExclusiveLock);
@@ -79,7 +79,7 @@ xact_seen_has(const char *gid)
 
 	foreach(lc, xact_rows_list("last_commit"))
 	{
-		if (xact_gid_is_same(gid, lfirst(lc)))
+		if (shoal_xact_gid_is_same(gid, lfirst(lc)))
 			return true;
 	}
 	return false;

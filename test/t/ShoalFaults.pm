@@ -64,24 +64,24 @@ sub make_probed
 # ---- commits ----
 
 # Runs a transaction at a coordinator up to COMMIT, and holds the messages to the other
-# two servers that the rules name: [message, "before" (its arrival) or "answer" (in
+# servers that the rules name: [message, "before" (its arrival) or "answer" (in
 # place of it)], undef for none.  @$proxy are the proxies that the servers are behind.
 # Returns the client's connection, or undef and what went wrong.
 sub hold_commit
 {
 	my ($cluster, $proxy, $coordinator, $rules, $sql) = @_;
-	my @others = grep { $_ != $coordinator } 0 .. 2;
+	my @others = grep { $_ != $coordinator } 0 .. $cluster->{nodes};
 	my $w = ShoalWire->new($cluster->port($coordinator), user => 'app');
 	$w->run(['Q', 'BEGIN']);
 	my $answer = $w->run(['Q', $sql]);
 	return (undef, "$answer $w->{error}") if $answer =~ /E\(/;
-	for (0, 1)
+	for (0 .. $#others)
 	{
 		my ($message, $at) = @{ $rules->[$_] // next };
 		$proxy->[$others[$_]]->arm(from => 'coordinator', message => $message, at => $at, do => 'hold');
 	}
 	$w->send(['Q', 'COMMIT']);
-	for (0, 1)
+	for (0 .. $#others)
 	{
 		return (undef, "no message to server $others[$_]") if $rules->[$_] && !defined $proxy->[$others[$_]]->await(10);
 	}
