@@ -265,6 +265,8 @@ shoal_internal_drop_copy(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	shoal_xact_check_internal();
+	/* a coordinator that is lost and has not done it would keep what nobody knows of */
+	shoal_xact_note_sole();
 	lock_group(group_id, -1, AccessExclusiveLock);
 	foreach(lc, shoal_ddl_group_leaves(group_id))
 	{

@@ -627,9 +627,12 @@ typedef struct Unfinished
 	char		state;
 } Unfinished;
 
+/* A copy that was replaced is kept as long as the one that took its place is away. */
 #define UNFINISHED "SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)" \
 	" FROM shoal.placement p JOIN shoal.node n USING (node_id)" \
-	" WHERE p.state <> 'active' AND n.state = 'active'"
+	" WHERE p.state <> 'active' AND n.state = 'active'" \
+	" AND (p.state <> 'dropping' OR EXISTS (SELECT FROM shoal.placement o JOIN shoal.node m USING (node_id)" \
+	" WHERE o.group_id = p.group_id AND o.shard = p.shard AND o.role = 'primary' AND m.state = 'active'))"
 
 static bool
 read_unfinished(const char *text, Unfinished *one)

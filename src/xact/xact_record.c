@@ -6,10 +6,10 @@
  * on which nodes the transaction has parts that are prepared (a number in base 16
  * with a bit for each, 0 if that would be too long), how many parts there are,
  * and letters that tell more about it.  Of several on one node (ShoalConn's share)
- * the node is written <node>.<share>.  The full transaction id tells whether its transaction still
- * runs; together with the session, which is about the start time of the backend,
- * it is never used twice, even if a crash takes back transaction ids that had not
- * reached the disk.
+ * the node is written <node>.<share>.  The full transaction id tells whether its
+ * transaction still runs; together with the session, which is about the start time
+ * of the backend, it is never used twice, even if a crash takes back transaction ids
+ * that had not reached the disk.
  */
 #include "postgres.h"
 
