@@ -16,6 +16,12 @@
 extern void shoal_exec_init(void);
 
 /*
+ * Before the transaction is prepared: error 0A000 if row triggers of a reference
+ * table have made the rows that it has written differ from node to node.
+ */
+extern void shoal_same_check(void);
+
+/*
  * A sink takes rows of one table and sends each to the node of its shard (or
  * to every node for a reference table) by COPY, one stream per node; rows of
  * shards on this node are loaded by core's COPY code in batches.  Everything

@@ -27,6 +27,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -89,6 +90,7 @@ typedef struct ShoalInsertState
 	uint64		affected;
 	bool		done;
 	MemoryContext cxt;
+	HTAB	   *ctids;			/* of rows that have been sent, if they count once */
 	Tuplestorestate *rows;		/* of RETURNING */
 	TupleTableSlot *rows_slot;
 	ShoalReading reading;		/* if the statement is a part of another */
@@ -396,6 +398,27 @@ batch_is_full(ShoalInsertState *state, InsertBatch *batch)
 		(!arrays && batch->nrows >= max_values);
 }
 
+/* Whether a row with the same ctid has been there already. */
+static bool
+is_repeated(ShoalInsertState *state, TupleTableSlot *slot)
+{
+	int			column = state->child_column[state->insert->row_ctid - 1];
+	bool		found;
+
+	if (state->ctids == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = ctl.entrysize = sizeof(ItemPointerData);
+		ctl.hcxt = state->cxt;
+		state->ctids = hash_create("Shoal rows written", 256, &ctl,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	(void) hash_search(state->ctids, DatumGetPointer(slot->tts_values[column]),
+					   HASH_ENTER, &found);
+	return found;
+}
+
 static void
 add_row(ShoalInsertState *state, TupleTableSlot *slot)
 {
@@ -404,6 +427,8 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 	int			shard = 0;
 
 	slot_getallattrs(slot);
+	if (state->insert->row_ctid > 0 && is_repeated(state, slot))
+		return;
 	if (state->table->kind != SHOAL_KIND_REFERENCE)
 	{
 		shard = shard_of_row(state, slot);
@@ -519,6 +544,8 @@ insert_all(ShoalInsertState *state)
 
 	triggers = shoal_triggers_begin(ps->state, state->insert->triggers);
 	shoal_values_evaluate(&state->values, state->param_states, ps->ps_ExprContext);
+	if (state->table->kind == SHOAL_KIND_REFERENCE)
+		shoal_same_note(state->insert->relid);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(state->insert->relid);
 	source.child = outerPlanState(ps);

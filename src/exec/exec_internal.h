@@ -430,6 +430,12 @@ extern ShoalRun *shoal_scan_forward(PlanState *ps, int format);
 
 extern void shoal_forward_init(void);
 
+/* ---- exec_same.c: what exec.h does not tell ---- */
+
+/* Rows of a reference table are inserted or updated on all nodes. */
+extern void shoal_same_note(Oid relid);
+extern void shoal_same_init(void);
+
 /* ---- exec_sink.c: what exec.h does not tell ---- */
 
 /* Number of the input line that the next sink_line is about, for errors. */

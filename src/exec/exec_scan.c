@@ -262,6 +262,7 @@ shoal_exec_init(void)
 {
 	shoal_statement_init();
 	shoal_forward_init();
+	shoal_same_init();
 	RegisterCustomScanMethods(&shoal_scan_methods);
 	RegisterCustomScanMethods(&shoal_insert_methods);
 	RegisterCustomScanMethods(&shoal_moved_methods);

@@ -270,6 +270,8 @@ shoal_sink_open(Relation rel, List *attnums, const char *copy_options,
 										  sink->group->shard_count));
 	if (sink->table->kind == SHOAL_KIND_REFERENCE)
 	{
+		if (!replay)
+			shoal_same_note(RelationGetRelid(rel));
 		foreach(lc, nodes)
 			(void) add_stream(sink, ((const ShoalNode *) lfirst(lc))->node_id);
 	}

@@ -27,6 +27,7 @@
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
+#include "exec/exec.h"
 #include "meta/meta.h"
 #include "mirror/mirror.h"
 #include "mirror/mirror_private.h"
@@ -652,6 +653,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 static void
 before_end(void)
 {
+	shoal_same_check();
 	mirror_flush();
 	forward(true);
 }

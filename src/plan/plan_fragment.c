@@ -305,9 +305,10 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 	cscan->custom_private = list_make5(list_make2_oid(insert->relid,
 													  insert->run_as),
 									   insert->attnums,
-									   list_make3_int(insert->use_copy,
+									   list_make4_int(insert->use_copy,
 													  insert->returns_rows,
-													  insert->locked),
+													  insert->locked,
+													  insert->row_ctid),
 									   string_node(insert->head),
 									   string_node(insert->tail));
 	cscan->custom_private = lappend(cscan->custom_private, insert->triggers);
@@ -328,6 +329,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->use_copy = linitial_int(flags);
 	insert->returns_rows = lsecond_int(flags);
 	insert->locked = lthird_int(flags);
+	insert->row_ctid = lfourth_int(flags);
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);

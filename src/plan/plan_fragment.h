@@ -124,6 +124,9 @@ typedef struct ShoalInsert
 	bool		returns_rows;	/* has RETURNING */
 	bool		locked;			/* rows of the table that the child has locked:
 								 * they are written as of after that */
+	int			row_ctid;		/* the column of attnums that has their ctid, of
+								 * several with the same the first one counts; 0:
+								 * all do */
 
 	/*
 	 * For rows sent by INSERT: text before and after VALUES.  head ends in

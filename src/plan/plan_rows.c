@@ -10,7 +10,8 @@
  * finds the rows.
  *
  * A reference table's rows are sent to every node and found by its primary key, or
- * by all of their columns, as each node has ctids of its own.  The node where all writers of it begin is
+ * by all of their columns, as each node has ctids of its own; each row once, whatever
+ * it is joined with.  The node where all writers of it begin is
  * locked against them before the rows are read (exec_insert.c).
  *
  * A row's ctid holds since the row is locked.  The write on the node takes a
@@ -284,18 +285,35 @@ shoal_rows_are_sendable(List *columns)
 	return shoal_expr_are_sendable(types);
 }
 
+static bool
+system_column_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var) && ((Var *) node)->varattno < 0)
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, system_column_walker, context, 0);
+	return expression_tree_walker(node, system_column_walker, context);
+}
+
 /*
  * Without a key, rows with the same content are as good as one, unless they would
- * get other values.
+ * get other values: NULL then.
  */
 static char *
 whole_row(ShoalRows *context)
 {
+	Query	   *query = context->query;
+	bool		is_joined = list_length(query->jointree->fromlist) > 1 ||
+		!IsA(linitial(query->jointree->fromlist), RangeTblRef);
 	Var		   *row = makeVar(context->target, 0,
 							  get_rel_type_id(RelationGetRelid(context->rel)), -1,
 							  InvalidOid, 0);
 
-	if (contain_volatile_functions((Node *) context->query))
+	if (contain_volatile_functions((Node *) query) ||
+		(is_joined && query->commandType == CMD_UPDATE) ||
+		system_column_walker((Node *) query, NULL))
 		return NULL;
 	return psprintf("shoal.text_of(%s) OPERATOR(pg_catalog.=) %s.c%d",
 					SHOAL_ROWS_TARGET, SHOAL_ROWS_ROWS,
@@ -311,13 +329,18 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 	char	   *condition = shoal_rows_find(context);
 	char	   *values = is_update ? new_values(context, why) : NULL;
 	char	   *returning = returned_columns(context, columns);
+	int			row_ctid = 0;
 	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(context->rel)),
 												  RelationGetRelationName(context->rel));
 
+	/* each node would take its own of several rows that a row is joined with */
+	if (is_update && context->table->kind == SHOAL_KIND_REFERENCE)
+		row_ctid = shoal_rows_add(context,
+								  shoal_rows_column(context, SelfItemPointerAttributeNumber), 0);
 	if (condition == NULL)
 		condition = whole_row(context);
 	if (condition == NULL)
-		*why = "the reference table has no primary key, by which nodes could find the rows, and there are volatile functions";
+		*why = "the reference table has no primary key, by which nodes could find the rows, and rows that are equal may get other values";
 	if (condition == NULL || (is_update && values == NULL) ||
 		!shoal_rows_are_sendable(context->columns))
 		return false;
@@ -326,6 +349,7 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 	insert->attnums = context->attnums;
 	insert->returns_rows = columns != NIL;
 	insert->locked = true;
+	insert->row_ctid = row_ctid;
 	insert->triggers = shoal_triggers_find(context->query,
 										   context->table->kind == SHOAL_KIND_REFERENCE);
 	insert->head = is_update ?

@@ -11,8 +11,11 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "access/transam.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type_d.h"
 #include "nodes/extensible.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -26,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
@@ -102,9 +106,33 @@ differs_by_node(Query *query)
 		shoal_expr_is_stuck((Node *) query, false);
 }
 
-/* Is there a choice of rows that each node may make in its own way? */
+/*
+ * Whether an aggregate gives the same whatever the order of its rows is: one that
+ * picks a row by an order of its own, or that core has for exact values.
+ */
 static bool
-chooses_rows_walker(Node *node, void *context)
+is_orderless(Aggref *agg)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(agg->aggfnoid));
+	bool		picks;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for aggregate %u", agg->aggfnoid);
+	picks = OidIsValid(((Form_pg_aggregate) GETSTRUCT(tuple))->aggsortop);
+	ReleaseSysCache(tuple);
+	return picks ||
+		(agg->aggfnoid < FirstNormalObjectId && agg->aggkind == AGGKIND_NORMAL &&
+		 (agg->aggtype == BOOLOID || agg->aggtype == INT2OID ||
+		  agg->aggtype == INT4OID || agg->aggtype == INT8OID ||
+		  agg->aggtype == NUMERICOID || agg->aggtype == INTERVALOID));
+}
+
+/*
+ * Is there something that each node may do in its own way, as rows lie in another
+ * order there?  Sets the reason (const char *).
+ */
+static bool
+depends_on_order_walker(Node *node, const char **reason)
 {
 	if (node == NULL)
 		return false;
@@ -112,10 +140,39 @@ chooses_rows_walker(Node *node, void *context)
 	{
 		Query	   *query = (Query *) node;
 
-		return query->limitCount || query->limitOffset || query->hasDistinctOn ||
-			query_tree_walker(query, chooses_rows_walker, context, 0);
+		if (query->limitCount || query->limitOffset || query->hasDistinctOn)
+			*reason = "LIMIT or DISTINCT ON may choose other rows on each node";
+		else if (query->hasWindowFuncs)
+			*reason = "a window function may see rows in another order on each node";
+		return *reason != NULL ||
+			query_tree_walker(query, depends_on_order_walker, reason, 0);
 	}
-	return expression_tree_walker(node, chooses_rows_walker, context);
+	if (IsA(node, Aggref) && !is_orderless((Aggref *) node))
+		*reason = "an aggregate may see rows in another order on each node";
+	else if (IsA(node, SubLink) && ((SubLink *) node)->subLinkType == ARRAY_SUBLINK)
+		*reason = "ARRAY() may see rows in another order on each node";
+	else if (IsA(node, Var) && ((Var *) node)->varattno < 0 &&
+			 ((Var *) node)->varattno != TableOidAttributeNumber)
+		*reason = "system columns of a row differ from node to node";
+	return *reason != NULL ||
+		expression_tree_walker(node, depends_on_order_walker, (void *) reason);
+}
+
+/* Why a write would come out differently on another node; NULL: it would not. */
+static const char *
+why_differs(Query *query)
+{
+	const char *reason = NULL;
+
+	if (differs_by_node(query))
+		return "a volatile function may return something else on each node";
+	(void) depends_on_order_walker((Node *) query, &reason);
+	/* a MERGE raises an error */
+	if (reason == NULL && query->commandType == CMD_UPDATE &&
+		(list_length(query->jointree->fromlist) > 1 ||
+		 !IsA(linitial(query->jointree->fromlist), RangeTblRef)))
+		reason = "a row may be joined with several, of which each node may take another one";
+	return reason;
 }
 
 /* ---- UPDATE and DELETE ---- */
@@ -243,7 +300,8 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 	if (returns_subqueries(query))
 		return plan_returning_apart(query, query_string, cursor_options, params);
 	/* a ctid alone, unlike the place of a cursor's row, may be in several shards */
-	if ((reads_ctid_walker((Node *) query->jointree, &target) &&
+	if ((table->kind != SHOAL_KIND_REFERENCE &&
+		 reads_ctid_walker((Node *) query->jointree, &target) &&
 		 !shoal_current_is_replaced(query)) ||
 		!shoal_rows_split(query, table, &select, &insert, &write->returningList,
 						  &returned, &reason))
@@ -293,10 +351,8 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 		if (!is_doable(table, &analysis))
 			reason = analysis.whole.reason ? analysis.whole.reason :
 				"a reference table is written with rows of a table that not every node has";
-		else if (differs_by_node(query))
-			reason = "a volatile function may return something else on each node";
-		else if (chooses_rows_walker((Node *) query, NULL))
-			reason = "LIMIT or DISTINCT ON may choose other rows on each node";
+		else
+			reason = why_differs(query);
 	}
 	else if (analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
 			 !analysis.whole.single &&

@@ -11,6 +11,11 @@ COMMENT ON FUNCTION shoal.verify_table(regclass, int) IS
  * What a coordinator calls on the nodes, as the user: so these cannot be
  * revoked from anybody, they check who calls, and what he may read.
  */
+CREATE FUNCTION shoal.internal_written_rows(table_name regclass) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_written_rows';
+COMMENT ON FUNCTION shoal.internal_written_rows(regclass) IS
+'internal: what the rows add up to that this transaction has written to a reference table on this node';
+
 CREATE FUNCTION shoal.internal_verify_sums(table_name regclass, key_columns text[],
 	shards int[], max_wrong int)
 RETURNS TABLE (leaf text, shard int, wrong_key text, row_count bigint, sum_1 bigint, sum_2 bigint)

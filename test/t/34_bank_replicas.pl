@@ -63,7 +63,7 @@ my @lines = run_bank($cluster, $seconds + 12, sub {
 	{
 		my $fault = fault(int rand 3);
 		# a node may be given up just as it comes back
-		do { $fault->{repaired} = settled_in($cluster, 60); sleep 2.5; } while (defined $fault->{repaired} && !defined settled_in($cluster, 0.3));
+		do { $fault->{repaired} = settled_in($cluster, 60); sleep 2.5; } while (defined $fault->{repaired} && !defined settled_in($cluster, 1));
 		note(sprintf '%.1f s: %s of server %d for %.1f s, %s', $fault->{begin} - $probe->{from}, $fault->{name}, $fault->{server},
 			$fault->{end} - $fault->{begin},
 			defined $fault->{repaired} ? sprintf('whole %.1f s after that', $fault->{repaired}) : 'not whole 60 s after that');
