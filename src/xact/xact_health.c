@@ -353,6 +353,7 @@ shoal_health_set_peer(int node_id, int64 acked, bool down, int times_down)
 	if (peer)
 	{
 		peer->acked = Max(peer->acked, acked);
+
 		/*
 		 * It has been taken back, so the vote has served.  The file need not
 		 * know at once, as what is in it will be seen to be old, too.
