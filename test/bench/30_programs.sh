@@ -151,7 +151,6 @@ sysbench_command()
 sysbench_start()
 {
 	local i
-	command -v sysbench >/dev/null || "$SHOAL_TOP/test/install-packages" sysbench || return 1
 	sysbench_at plain prepare && sysbench_at coord prepare --table-size=0 || return 1
 	for ((i = 1; i <= sysbench_tables; i++)); do
 		sql coord "SELECT shoal.create_distributed_table('sbtest$i', 'id')" >/dev/null &&
