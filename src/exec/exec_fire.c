@@ -92,7 +92,7 @@ typedef struct FireStatement
 
 typedef struct FireState
 {
-	CustomScanState css;		/* must be first */
+	ShoalKept	kept;			/* must be first; its rows are RETURNING's */
 	ShoalInsert *insert;
 	ShoalFire  *fire;
 	const ShoalTable *table;
@@ -119,9 +119,6 @@ typedef struct FireState
 	bool		last;			/* no more will come */
 	bool		flushed;		/* something has been sent */
 	uint64		affected;
-	bool		done;
-	Tuplestorestate *store;		/* of RETURNING */
-	TupleTableSlot *store_slot;
 } FireState;
 
 /* What tells a row from others. */
@@ -412,7 +409,7 @@ send_everywhere(FireState *state, FireStatement *statement, const int *numbers,
 static bool
 is_alone(FireState *state, int ntasks)
 {
-	PlanState  *ps = &state->css.ss.ps;
+	PlanState  *ps = &state->kept.css.ss.ps;
 
 	return state->last && !state->flushed && ntasks == 1 &&
 		state->fire->command == CMD_INSERT && ps->ps_ProjInfo == NULL &&
@@ -688,7 +685,7 @@ resolve_conflict(FireState *state)
 static void
 store_returned(FireState *state, FireRow *row)
 {
-	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+	TupleTableSlot *slot = state->kept.css.ss.ss_ScanTupleSlot;
 	int			natts = slot->tts_tupleDescriptor->natts;
 	HeapTuple	tuple = row->new ? row->new : row->old;
 
@@ -703,7 +700,7 @@ store_returned(FireState *state, FireRow *row)
 		slot->tts_isnull[i] = row->others_nulls[i - state->nlive];
 	}
 	ExecStoreVirtualTuple(slot);
-	tuplestore_puttupleslot(state->store, slot);
+	tuplestore_puttupleslot(state->kept.rows, slot);
 	ExecClearTuple(slot);
 }
 
@@ -741,7 +738,7 @@ flush(FireState *state)
 		shoal_rowtriggers_after(row->old && state->conflict_triggers ?
 								state->conflict_triggers : state->triggers, row->old,
 								row->new ? state->new_slot : NULL);
-		if (state->store)
+		if (state->kept.rows)
 			store_returned(state, row);
 	}
 	ExecClearTuple(state->new_slot);
@@ -881,7 +878,7 @@ add_row(FireState *state, TupleTableSlot *child)
 static void
 run(FireState *state, ShoalSource *source)
 {
-	EState	   *estate = state->css.ss.ps.state;
+	EState	   *estate = state->kept.css.ss.ps.state;
 	TupleTableSlot *slot;
 
 	while ((slot = shoal_source_next(source)) != NULL)
@@ -918,9 +915,10 @@ init_seen(FireState *state)
 }
 
 static void
-write_all(FireState *state)
+write_all(ShoalKept *kept)
 {
-	PlanState  *ps = &state->css.ss.ps;
+	FireState  *state = (FireState *) kept;
+	PlanState  *ps = &state->kept.css.ss.ps;
 	ShoalInsert *insert = state->insert;
 	MemoryContext old = MemoryContextSwitchTo(ps->state->es_query_cxt);
 	ShoalSource source = {0};
@@ -944,12 +942,7 @@ write_all(FireState *state)
 		init_seen(state);
 	state->rows = palloc(sizeof(FireRow) * shoal_batch_size);
 	if (insert->returns_rows)
-	{
-		state->store = tuplestore_begin_heap(false, false, work_mem);
-		state->store_slot =
-			MakeSingleTupleTableSlot(state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-									 &TTSOpsMinimalTuple);
-	}
+		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
 	if (insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(insert->relid);
 	source.child = outerPlanState(ps);
@@ -962,7 +955,6 @@ write_all(FireState *state)
 	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;
-	state->done = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -1018,56 +1010,15 @@ begin_fire(CustomScanState *node, EState *estate, int eflags)
 											ALLOCSET_DEFAULT_SIZES);
 }
 
-static TupleTableSlot *
-fire_next(ScanState *ss)
-{
-	FireState  *state = (FireState *) ss;
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-
-	if (!state->done)
-		write_all(state);
-	if (state->store == NULL ||
-		!shoal_task_stored(state->store, state->store_slot))
-		return ExecClearTuple(slot);
-	shoal_task_borrow(slot, state->store_slot);
-	return slot;
-}
-
-static bool
-fire_recheck(ScanState *ss, TupleTableSlot *slot)
-{
-	return true;
-}
-
-static TupleTableSlot *
-exec_fire(CustomScanState *node)
-{
-	return ExecScan(&node->ss, fire_next, fire_recheck);
-}
-
 static void
 end_fire(CustomScanState *node)
 {
 	FireState  *state = (FireState *) node;
 
-	if (state->store)
-	{
-		tuplestore_end(state->store);
-		ExecDropSingleTupleTableSlot(state->store_slot);
-	}
+	shoal_kept_end(&state->kept);
 	ExecDropSingleTupleTableSlot(state->new_slot);
 	table_close(state->rel, NoLock);
 	ExecEndNode(outerPlanState(node));
-}
-
-static void
-rescan_fire(CustomScanState *node)
-{
-	FireState  *state = (FireState *) node;
-
-	/* it runs once; a second reader gets the same rows */
-	if (state->store)
-		tuplestore_rescan(state->store);
 }
 
 static void
@@ -1079,9 +1030,9 @@ explain_fire(CustomScanState *node, List *ancestors, ExplainState *es)
 static const CustomExecMethods fire_exec_methods = {
 	.CustomName = SHOAL_INSERT,
 	.BeginCustomScan = begin_fire,
-	.ExecCustomScan = exec_fire,
+	.ExecCustomScan = shoal_kept_exec,
 	.EndCustomScan = end_fire,
-	.ReScanCustomScan = rescan_fire,
+	.ReScanCustomScan = shoal_kept_rescan,
 	.ExplainCustomScan = explain_fire,
 };
 
@@ -1091,6 +1042,7 @@ shoal_fire_create_state(CustomScan *cscan)
 	FireState  *state = palloc0(sizeof(FireState));
 
 	NodeSetTag(state, T_CustomScanState);
-	state->css.methods = &fire_exec_methods;
+	state->kept.css.methods = &fire_exec_methods;
+	state->kept.run = write_all;
 	return (Node *) state;
 }

@@ -72,7 +72,7 @@ typedef struct InsertBatch
 
 typedef struct ShoalInsertState
 {
-	CustomScanState css;		/* must be first */
+	ShoalKept	kept;			/* must be first; its rows are RETURNING's */
 	ShoalInsert *insert;
 	List	   *param_states;	/* of tail_params */
 	const ShoalTable *table;
@@ -88,11 +88,8 @@ typedef struct ShoalInsertState
 	int			nbatches;
 	int			nsent;			/* batches sent so far */
 	uint64		affected;
-	bool		done;
 	MemoryContext cxt;
 	HTAB	   *ctids;			/* of rows that have been sent, if they count once */
-	Tuplestorestate *rows;		/* of RETURNING */
-	TupleTableSlot *rows_slot;
 	ShoalReading reading;		/* if the statement is a part of another */
 } ShoalInsertState;
 
@@ -116,13 +113,13 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 		call->reading = state->reading;
 	call->snapshot = state->insert->locked ? GetTransactionSnapshot() :
 		call->reading.snapshot ? call->reading.snapshot :
-		state->css.ss.ps.state->es_snapshot;
+		state->kept.css.ss.ps.state->es_snapshot;
 	call->owner = CurrentResourceOwner;
 	call->cxt = CurrentMemoryContext;
 	call->forward = SHOAL_WIRE_BEST;
 	if (state->insert->returns_rows)
 	{
-		call->desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+		call->desc = state->kept.css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 		call->decoder = shoal_wire_decoder(call->desc, SHOAL_WIRE_BEST);
 	}
 }
@@ -145,7 +142,7 @@ shards_of_node(const ShoalGroup *group, int node_id)
 static void
 collect(ShoalInsertState *state, ShoalTask *task)
 {
-	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+	TupleTableSlot *slot = state->kept.css.ss.ss_ScanTupleSlot;
 	MemoryContext row_cxt;
 	MemoryContext old;
 
@@ -159,7 +156,7 @@ collect(ShoalInsertState *state, ShoalTask *task)
 	old = MemoryContextSwitchTo(row_cxt);
 	while (shoal_task_next(task, slot))
 	{
-		tuplestore_puttupleslot(state->rows, slot);
+		tuplestore_puttupleslot(state->kept.rows, slot);
 		MemoryContextReset(row_cxt);
 	}
 	MemoryContextSwitchTo(old);
@@ -231,7 +228,7 @@ static void
 send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
 {
 	MemoryContext old;
-	ScanState  *ss = &state->css.ss;
+	ScanState  *ss = &state->kept.css.ss;
 	ShoalTask  *task = &batch->task;
 	bool		alone = last && state->nsent == 0;
 
@@ -534,9 +531,10 @@ shoal_insert_lock_reference(Oid relid)
 }
 
 static void
-insert_all(ShoalInsertState *state)
+insert_all(ShoalKept *kept)
 {
-	PlanState  *ps = &state->css.ss.ps;
+	ShoalInsertState *state = (ShoalInsertState *) kept;
+	PlanState  *ps = &state->kept.css.ss.ps;
 	MemoryContext old = MemoryContextSwitchTo(state->cxt);
 	ShoalSource source = {0};
 	ShoalTriggers *triggers;
@@ -552,12 +550,7 @@ insert_all(ShoalInsertState *state)
 	if (shoal_source_is_busy(source.child))
 		(void) shoal_source_read(&source, 0);
 	if (state->insert->returns_rows)
-	{
-		state->rows = tuplestore_begin_heap(false, false, work_mem);
-		state->rows_slot =
-			MakeSingleTupleTableSlot(state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-									 &TTSOpsMinimalTuple);
-	}
+		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
 
 	if (state->insert->use_copy)
 	{
@@ -575,7 +568,6 @@ insert_all(ShoalInsertState *state)
 	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;
-	state->done = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -677,54 +669,11 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 	}
 }
 
-static TupleTableSlot *
-insert_next(ScanState *ss)
-{
-	ShoalInsertState *state = (ShoalInsertState *) ss;
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-
-	if (!state->done)
-		insert_all(state);
-	if (state->rows == NULL ||
-		!shoal_task_stored(state->rows, state->rows_slot))
-		return ExecClearTuple(slot);
-	shoal_task_borrow(slot, state->rows_slot);
-	return slot;
-}
-
-static bool
-insert_recheck(ScanState *ss, TupleTableSlot *slot)
-{
-	return true;
-}
-
-static TupleTableSlot *
-exec_insert(CustomScanState *node)
-{
-	return ExecScan(&node->ss, insert_next, insert_recheck);
-}
-
 static void
 end_insert(CustomScanState *node)
 {
-	ShoalInsertState *state = (ShoalInsertState *) node;
-
-	if (state->rows)
-	{
-		tuplestore_end(state->rows);
-		ExecDropSingleTupleTableSlot(state->rows_slot);
-	}
+	shoal_kept_end((ShoalKept *) node);
 	ExecEndNode(outerPlanState(node));
-}
-
-static void
-rescan_insert(CustomScanState *node)
-{
-	ShoalInsertState *state = (ShoalInsertState *) node;
-
-	/* it runs once; a second reader gets the same rows */
-	if (state->rows)
-		tuplestore_rescan(state->rows);
 }
 
 static void
@@ -736,9 +685,9 @@ explain_insert(CustomScanState *node, List *ancestors, ExplainState *es)
 static const CustomExecMethods insert_exec_methods = {
 	.CustomName = SHOAL_INSERT,
 	.BeginCustomScan = begin_insert,
-	.ExecCustomScan = exec_insert,
+	.ExecCustomScan = shoal_kept_exec,
 	.EndCustomScan = end_insert,
-	.ReScanCustomScan = rescan_insert,
+	.ReScanCustomScan = shoal_kept_rescan,
 	.ExplainCustomScan = explain_insert,
 };
 
@@ -751,7 +700,8 @@ create_insert_state(CustomScan *cscan)
 		return shoal_fire_create_state(cscan);
 	state = palloc0(sizeof(ShoalInsertState));
 	NodeSetTag(state, T_CustomScanState);
-	state->css.methods = &insert_exec_methods;
+	state->kept.css.methods = &insert_exec_methods;
+	state->kept.run = insert_all;
 	return (Node *) state;
 }
 

@@ -201,6 +201,25 @@ extern TupleTableSlot *shoal_task_stored(Tuplestorestate *store,
 /* The src slot's values in a virtual slot, not copied. */
 extern void shoal_task_borrow(TupleTableSlot *dst, TupleTableSlot *src);
 
+/* ---- exec_kept.c: custom scans that keep their rows until all is done ---- */
+
+/* What the state of such a scan begins with. */
+typedef struct ShoalKept
+{
+	CustomScanState css;		/* must be first */
+	void		(*run) (struct ShoalKept *kept);	/* does all, once */
+	bool		done;			/* it has been done */
+	Tuplestorestate *rows;		/* what is handed out; NULL: nothing */
+	TupleTableSlot *row;		/* one of them */
+} ShoalKept;
+
+/* The methods ExecCustomScan and ReScanCustomScan. */
+extern TupleTableSlot *shoal_kept_exec(CustomScanState *node);
+extern void shoal_kept_rescan(CustomScanState *node);
+
+/* Releases rows, for EndCustomScan. */
+extern void shoal_kept_end(ShoalKept *kept);
+
 /* ---- exec_merge.c: sorted streams to one ---- */
 
 typedef struct ShoalMerge ShoalMerge;

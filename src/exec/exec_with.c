@@ -51,15 +51,13 @@ typedef struct WithPart
 
 typedef struct ShoalWithState
 {
-	CustomScanState css;		/* must be first */
+	ShoalKept	kept;			/* must be first; its rows are those of the
+								 * part whose rows are the statement's */
 	WithPart   *parts;
 	int			nparts;
 	bool		merges;
 	bool		upserts;		/* ... for an INSERT with ON CONFLICT DO UPDATE */
-	Tuplestorestate *rows;		/* of the part whose rows are the statement's */
-	bool		own_rows;
-	TupleTableSlot *rows_slot;
-	bool		done;
+	bool		own_rows;		/* no part's, but copies of several parts' */
 	Oid			userid;			/* who runs it */
 	struct ShoalWithState *outer;	/* one in whose statement this one runs */
 } ShoalWithState;
@@ -135,7 +133,7 @@ shoal_written_rows(PG_FUNCTION_ARGS)
 static void
 start_part(ShoalWithState *state, WithPart *part, PlannedStmt *stmt, int eflags)
 {
-	EState	   *estate = state->css.ss.ps.state;
+	EState	   *estate = state->kept.css.ss.ps.state;
 	bool		returns = stmt->commandType == CMD_SELECT || stmt->hasReturning;
 	DestReceiver *dest = None_Receiver;
 	ShoalReading saved = shoal_statement_reading();
@@ -238,17 +236,17 @@ add_rows(ShoalWithState *state, WithPart *part)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(part->desc->tupDesc,
 													&TTSOpsMinimalTuple);
 
-	if (state->rows == NULL)
+	if (state->kept.rows == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+		MemoryContext old = MemoryContextSwitchTo(state->kept.css.ss.ps.state->es_query_cxt);
 
-		state->rows = tuplestore_begin_heap(true, false, work_mem);
+		state->kept.rows = tuplestore_begin_heap(true, false, work_mem);
 		state->own_rows = true;
 		MemoryContextSwitchTo(old);
 	}
 	tuplestore_rescan(part->rows);
 	while (shoal_task_stored(part->rows, slot))
-		tuplestore_puttupleslot(state->rows, slot);
+		tuplestore_puttupleslot(state->kept.rows, slot);
 	ExecDropSingleTupleTableSlot(slot);
 }
 
@@ -266,7 +264,7 @@ finish_action(ShoalWithState *state, WithPart *part)
 						   (unsigned long long) part->chosen,
 						   (unsigned long long) done),
 				 errhint("Run the transaction again.  It may also be that a trigger or policy leaves rows alone.")));
-	state->css.ss.ps.state->es_processed += done;
+	state->kept.css.ss.ps.state->es_processed += done;
 	if (part->rows)
 		add_rows(state, part);
 }
@@ -284,9 +282,9 @@ run_part(ShoalWithState *state, WithPart *part)
 	if (part->number != 0 || state->merges)
 		return;
 	/* of a write whose RETURNING is worked out by a SELECT, its rows */
-	if (state->css.ss.ps.state->es_plannedstmt->commandType != CMD_SELECT)
-		state->css.ss.ps.state->es_processed += part->desc->estate->es_processed;
-	state->rows = part->rows;
+	if (state->kept.css.ss.ps.state->es_plannedstmt->commandType != CMD_SELECT)
+		state->kept.css.ss.ps.state->es_processed += part->desc->estate->es_processed;
+	state->kept.rows = part->rows;
 }
 
 EState *
@@ -295,13 +293,15 @@ shoal_with_whole(EState *estate)
 	for (ShoalWithState *state = running;
 		 state && (estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS);
 		 state = state->outer)
-		estate = state->css.ss.ps.state;
+		estate = state->kept.css.ss.ps.state;
 	return estate;
 }
 
 static void
-run_all(ShoalWithState *state)
+run_all(ShoalKept *kept)
 {
+	ShoalWithState *state = (ShoalWithState *) kept;
+
 	state->userid = GetUserId();
 	state->outer = running;
 	running = state;
@@ -315,17 +315,8 @@ run_all(ShoalWithState *state)
 		running = state->outer;
 	}
 	PG_END_TRY();
-	if (state->rows)
-	{
-		MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
-
-		tuplestore_rescan(state->rows);
-		state->rows_slot =
-			MakeSingleTupleTableSlot(state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-									 &TTSOpsMinimalTuple);
-		MemoryContextSwitchTo(old);
-	}
-	state->done = true;
+	if (state->kept.rows)
+		tuplestore_rescan(state->kept.rows);
 }
 
 /* ---- the node's methods ---- */
@@ -355,52 +346,15 @@ begin_with(CustomScanState *node, EState *estate, int eflags)
 	}
 }
 
-static TupleTableSlot *
-with_next(ScanState *ss)
-{
-	ShoalWithState *state = (ShoalWithState *) ss;
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-
-	if (!state->done)
-		run_all(state);
-	if (state->rows == NULL ||
-		!shoal_task_stored(state->rows, state->rows_slot))
-		return ExecClearTuple(slot);
-	shoal_task_borrow(slot, state->rows_slot);
-	return slot;
-}
-
-static bool
-with_recheck(ScanState *ss, TupleTableSlot *slot)
-{
-	return true;
-}
-
-static TupleTableSlot *
-exec_with(CustomScanState *node)
-{
-	return ExecScan(&node->ss, with_next, with_recheck);
-}
-
-static void
-rescan_with(CustomScanState *node)
-{
-	ShoalWithState *state = (ShoalWithState *) node;
-
-	/* it runs once; a second reader gets the same rows */
-	if (state->rows)
-		tuplestore_rescan(state->rows);
-}
-
 static void
 end_with(CustomScanState *node)
 {
 	ShoalWithState *state = (ShoalWithState *) node;
 
-	if (state->rows_slot)
-		ExecDropSingleTupleTableSlot(state->rows_slot);
-	if (state->own_rows)
-		tuplestore_end(state->rows);
+	/* a part's are released with it */
+	if (!state->own_rows)
+		state->kept.rows = NULL;
+	shoal_kept_end(&state->kept);
 	for (int i = 0; i < state->nparts; i++)
 	{
 		WithPart   *part = &state->parts[i];
@@ -442,9 +396,9 @@ explain_with(CustomScanState *node, List *ancestors, ExplainState *es)
 static const CustomExecMethods with_exec_methods = {
 	.CustomName = SHOAL_WITH,
 	.BeginCustomScan = begin_with,
-	.ExecCustomScan = exec_with,
+	.ExecCustomScan = shoal_kept_exec,
 	.EndCustomScan = end_with,
-	.ReScanCustomScan = rescan_with,
+	.ReScanCustomScan = shoal_kept_rescan,
 	.ExplainCustomScan = explain_with,
 };
 
@@ -454,7 +408,8 @@ create_with_state(CustomScan *cscan)
 	ShoalWithState *state = palloc0(sizeof(ShoalWithState));
 
 	NodeSetTag(state, T_CustomScanState);
-	state->css.methods = &with_exec_methods;
+	state->kept.css.methods = &with_exec_methods;
+	state->kept.run = run_all;
 	return (Node *) state;
 }
 

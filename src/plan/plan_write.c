@@ -274,6 +274,23 @@ plan_returning_apart(Query *query, const char *query_string,
 	return stmt;
 }
 
+/* A write that has been split: a query for its rows, and what is done with them. */
+static PlannedStmt *
+plan_split(CmdType command, Query *select, Query *write, ShoalInsert *insert,
+		   List *returned, const char *query_string, int cursor_options,
+		   ParamListInfo params)
+{
+	PlannedStmt *stmt = shoal_write_select_planner(select, query_string,
+												   cursor_options & ~CURSOR_OPT_SCROLL,
+												   params);
+
+	stmt = put_insert_on_top(write, insert, stmt);
+	stmt->commandType = command;
+	if (returned)
+		shoal_returning_put(stmt, returned);
+	return stmt;
+}
+
 /* The last way: rows are found and worked out here (plan_rows.c). */
 static PlannedStmt *
 plan_by_rows(Query *query, const char *what, const char *reason,
@@ -307,14 +324,9 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 						  &returned, &reason))
 		refuse(what, reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
-	stmt = shoal_write_select_planner(select, query_string,
-									  cursor_options & ~CURSOR_OPT_SCROLL, params);
 	write->canSetTag = query->canSetTag;
-	stmt = put_insert_on_top(write, &insert, stmt);
-	stmt->commandType = query->commandType;
-	if (returned)
-		shoal_returning_put(stmt, returned);
-	return stmt;
+	return plan_split(query->commandType, select, write, &insert, returned,
+					  query_string, cursor_options, params);
 }
 
 /* what: the statement as the user knows it */
@@ -804,7 +816,6 @@ plan_fired(Query *query, const ShoalTable *table, const char *query_string,
 	Query	   *write = makeNode(Query);
 	Query	   *select;
 	List	   *returned;
-	PlannedStmt *stmt;
 
 	if (query->commandType == CMD_INSERT)
 	{
@@ -822,14 +833,9 @@ plan_fired(Query *query, const ShoalTable *table, const char *query_string,
 	if (!shoal_fire_split(query, table, &select, &insert, &write->returningList,
 						  &returned))
 		return NULL;
-	stmt = shoal_write_select_planner(select, query_string,
-									  cursor_options & ~CURSOR_OPT_SCROLL, params);
 	write->canSetTag = query->canSetTag;
-	stmt = put_insert_on_top(write, &insert, stmt);
-	stmt->commandType = query->commandType;
-	if (returned)
-		shoal_returning_put(stmt, returned);
-	return stmt;
+	return plan_split(query->commandType, select, write, &insert, returned,
+					  query_string, cursor_options, params);
 }
 
 static PlannedStmt *
