@@ -35,14 +35,20 @@ typedef struct ExtractContext
 
 /* The step that stands for an expression. */
 static Node *
-add_step(ExtractContext *context, Node *expr)
+make_step(Node *expr)
 {
 	Node	   *step = shoal_expr_make_step(list_length(shoal_planning->steps),
 											expr);
 
 	shoal_planning->steps = lappend(shoal_planning->steps, expr);
-	context->any = true;
 	return step;
+}
+
+static Node *
+add_step(ExtractContext *context, Node *expr)
+{
+	context->any = true;
+	return make_step(expr);
 }
 
 /* "x = ANY ($n)" for "x IN (SELECT ...)"; NULL if that can't be written so. */
@@ -211,11 +217,7 @@ shoal_step_combine(List *params)
 		Node	   *param = lfirst(lc);
 
 		if (!IsA(param, Param) && has_step_walker(param, NULL))
-		{
-			param = undo_steps_mutator(param, NULL);
-			shoal_planning->steps = lappend(shoal_planning->steps, param);
-			param = shoal_expr_make_step(list_length(shoal_planning->steps) - 1, param);
-		}
+			param = make_step(undo_steps_mutator(param, NULL));
 		result = lappend(result, param);
 	}
 	return result;
