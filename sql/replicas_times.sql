@@ -60,8 +60,8 @@ k,d,v
 \.
 SELECT * FROM shoal.verify_table('r');
 SELECT * FROM shoal.verify_table('ref');
-SELECT k, v, d <= now() AND d > now() - interval '1 hour' AS now, d = date_trunc('day', d) AS day, cardinality(a), lower(s) <= now() AS s, (p).i FROM r ORDER BY k;
-SELECT k, v, d <= now() AND d > now() - interval '1 hour' AS now, d = date_trunc('day', d) AS day, cardinality(a), lower(s) <= now() AS s, (p).i FROM ref ORDER BY k;
+SELECT k, v, d <= now() AND d > date_trunc('day', d) AS now, d = date_trunc('day', d) AS day, cardinality(a), lower(s) <= now() AS s, (p).i FROM r ORDER BY k;
+SELECT k, v, d <= now() AND d > date_trunc('day', d) AS now, d = date_trunc('day', d) AS day, cardinality(a), lower(s) <= now() AS s, (p).i FROM ref ORDER BY k;
 
 -- functions of the time in writes
 UPDATE ref SET d = now(), m = current_timestamp WHERE k < 10;
