@@ -74,7 +74,7 @@ shoal_ddl_enter_cluster(bool exclusive)
 char *
 shoal_ddl_marked(const char *sql)
 {
-	return psprintf("%s %s", shoal_scope_marker(0, NULL, false, false), sql);
+	return psprintf("%s %s", shoal_scope_marker(0, NULL), sql);
 }
 
 /* ---- where ---- */

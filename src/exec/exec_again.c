@@ -36,21 +36,29 @@ is_lost_node(int sqlstate)
 		sqlstate == ERRCODE_CANNOT_CONNECT_NOW;
 }
 
+bool
+shoal_again_is_harmless(const ShoalRun *run)
+{
+	const ShoalFragment *frag = run->frag;
+
+	return frag->command == CMD_SELECT && !frag->is_volatile &&
+		!frag->only_primary && frag->group_id > 0 && !run->call.writes &&
+		run->call.desc != NULL && !OidIsValid(frag->run_as) &&
+		frag->moves == NIL && frag->steps == NIL &&
+		run->call.reading.moment == 0 && shoal_moment_wanted() &&
+		shoal_xact_writers() == 0;
+}
+
 void
 shoal_again_allow(ShoalRun *run)
 {
-	const ShoalFragment *frag = run->frag;
 	const ShoalGroup *group;
 
 	run->call.again = NULL;
-	if (frag->command != CMD_SELECT || frag->is_volatile || frag->only_primary ||
-		frag->group_id <= 0 ||
-		run->call.writes || run->call.desc == NULL || OidIsValid(frag->run_as) ||
-		frag->moves != NIL || frag->steps != NIL || run->call.reading.moment != 0)
+	if (!shoal_again_is_harmless(run) || !shoal_xact_is_single())
 		return;
-	group = shoal_meta_group(frag->group_id);
-	if (group->ncopies <= group->shard_count || shoal_xact_writers() > 0 ||
-		!shoal_moment_wanted() || !shoal_xact_is_single())
+	group = shoal_meta_group(run->frag->group_id);
+	if (group->ncopies <= group->shard_count)
 		return;
 	if (run->again == NULL)
 		run->again = MemoryContextAllocZero(run->parent->state->es_query_cxt,

@@ -648,15 +648,25 @@ has_lost(const ShoalRun *run)
 	return run->call.again != NULL && run->call.again->error != NULL;
 }
 
+/* The nodes of a run's tasks, or the other ones among them. */
+static List *
+nodes_of(const ShoalRun *run, bool others)
+{
+	List	   *ids = NIL;
+
+	for (int i = 0; i < run->ntasks; i++)
+		if (!others || !run->tasks[i].local)
+			ids = lappend_int(ids, run->tasks[i].node_id);
+	return ids;
+}
+
 /* Starts the tasks so that each reads with a snapshot of the same moment. */
 static void
 take_at_moment(void *arg)
 {
 	ShoalRun   *run = arg;
-	List	   *ids = NIL;
+	List	   *ids = nodes_of(run, false);
 
-	for (int i = 0; i < run->ntasks; i++)
-		ids = lappend_int(ids, run->tasks[i].node_id);
 	for (int i = 0; i < run->ntasks; i++)
 		shoal_task_settle(&run->tasks[i]);
 	(void) shoal_moment_open(ids);
@@ -664,6 +674,65 @@ take_at_moment(void *arg)
 	shoal_task_start_some(run->tasks, run->ntasks, true, false);
 	run->call.snapshot = take_own_snapshot(run);
 	shoal_moment_close();
+}
+
+static bool
+has_local(const ShoalRun *run)
+{
+	for (int i = 0; i < run->ntasks; i++)
+		if (run->tasks[i].local)
+			return true;
+	return false;
+}
+
+typedef struct CalmStart
+{
+	ShoalRun   *run;
+	bool		tried;
+	bool		holds;
+} CalmStart;
+
+static void
+take_calmly(void *arg)
+{
+	CalmStart  *start = arg;
+	ShoalRun   *run = start->run;
+	ShoalCalm  *calm = shoal_calm_begin(nodes_of(run, true));
+	Snapshot	own = NULL;
+
+	if (calm == NULL)
+		return;
+	start->tried = true;
+	run->call.calm = true;
+	shoal_task_start_some(run->tasks, run->ntasks, true, false);
+	if (has_local(run))
+		run->call.snapshot = own = take_own_snapshot(run);
+	start->holds = shoal_calm_holds(calm, own);
+}
+
+/*
+ * Starts the tasks in the hope that their snapshots agree.  If they don't (false),
+ * nothing has been started.
+ */
+static bool
+start_calmly(ShoalRun *run)
+{
+	CalmStart	start = {run, false, false};
+
+	if (!shoal_again_is_harmless(run))
+		return false;
+	(void) shoal_again_try(&run->call, 0, take_calmly, &start);
+	run->call.calm = false;
+	if (has_lost(run))
+		return true;
+	if (start.holds)
+		shoal_task_start_some(run->tasks, run->ntasks, true, true);
+	else if (start.tried)
+	{
+		shoal_run_end(run, false);
+		shoal_run_prepare(run);
+	}
+	return start.holds;
 }
 
 static void
@@ -724,7 +793,10 @@ launch(ShoalRun *run)
 		start_every_node(run);
 	else if ((run->ntasks > 1 || run->call.any_copy) &&
 			 run->call.reading.moment == 0 && shoal_moment_wanted())
-		start_at_moment(run);
+	{
+		if (!start_calmly(run))
+			start_at_moment(run);
+	}
 	else
 		shoal_task_start_all(run->tasks, run->ntasks, run->ntasks > 1);
 	if (run->frag->sort != NIL && run->ntasks > 1)

@@ -526,7 +526,7 @@ shoal_insert_lock_reference(Oid relid)
 		shoal_remote_exec(shoal_xact_conn(first->node_id,
 										  SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
 						  psprintf("%sLOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
-								   shoal_scope_marker(0, NULL, false, false),
+								   shoal_scope_marker(0, NULL),
 								   name));
 }
 

@@ -114,6 +114,7 @@ typedef struct ShoalCall
 	bool		fired;			/* triggers are fired here, not there */
 	bool		taking;			/* a moment is open: nodes take their snapshots
 								 * with the statement */
+	bool		calm;			/* nodes tell whether there was need of one */
 	ShoalAgain *again;			/* NULL: the loss of a node is an error */
 	ResourceOwner owner;
 } ShoalCall;
@@ -277,6 +278,12 @@ extern bool shoal_run_next(ShoalRun *run, TupleTableSlot *slot);
 extern void shoal_run_end(ShoalRun *run, bool reevaluate);
 
 /* ---- exec_again.c: when a node is lost in the middle of a read ---- */
+
+/*
+ * Whether nothing is left behind of a run that is started and thrown away before its
+ * first row: it only reads.
+ */
+extern bool shoal_again_is_harmless(const ShoalRun *run);
 
 /*
  * Sets run->call.again, if the run may be started again as long as it has

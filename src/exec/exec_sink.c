@@ -293,7 +293,7 @@ copy_command(ShoalSink *sink)
 	Relation	rel = sink->rel;
 	char	   *marker = sink->copies ?
 		shoal_scope_copies_marker(sink->group->placements) :
-		shoal_scope_marker(0, NULL, false, false);
+		shoal_scope_marker(0, NULL);
 	StringInfoData sql;
 	ListCell   *lc;
 

@@ -41,7 +41,9 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 									 call->policies, call->any_copy, call->fired,
 									 !local && call->decoder &&
 									 !shoal_wire_decoder_is_binary(call->decoder),
-									 call->taking || call->reading.moment != 0);
+									 call->calm ? SHOAL_SNAPSHOT_CALM :
+									 call->taking || call->reading.moment != 0 ?
+									 SHOAL_SNAPSHOT_HELD : SHOAL_SNAPSHOT_OWN);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);
 	memcpy(sql, marker, marker_len);

@@ -143,7 +143,7 @@ shoal_ops_call_together(int n, const int *nodes, char *const *calls)
 void
 shoal_ops_run_on(ShoalConn *conn, const char *sql)
 {
-	char	   *marker = shoal_scope_marker(0, NULL, false, false);
+	char	   *marker = shoal_scope_marker(0, NULL);
 
 	shoal_remote_exec(conn, psprintf("%s %s", marker, sql));
 }
@@ -151,7 +151,7 @@ shoal_ops_run_on(ShoalConn *conn, const char *sql)
 void
 shoal_ops_run_everywhere(const char *sql)
 {
-	char	   *marker = shoal_scope_marker(0, NULL, false, false);
+	char	   *marker = shoal_scope_marker(0, NULL);
 
 	shoal_ops_run(sql);
 	shoal_xact_run(psprintf("%s %s", marker, sql), NIL);

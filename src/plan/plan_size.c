@@ -247,7 +247,7 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	if (node_id == 0)
 		return false;
 	question = psprintf("%sEXPLAIN %s",
-						shoal_scope_marker(context.group_id, shards, false, false),
+						shoal_scope_marker(context.group_id, shards),
 						shoal_text_deparse(estimable(query, params)));
 	answer = find_answer(node_id, question, &known);
 	if (!known)

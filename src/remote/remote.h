@@ -26,6 +26,9 @@ typedef struct ShoalRequest ShoalRequest;
 /* the one by which it tells that it has taken a snapshot (xact_snapshot.c) */
 #define SHOAL_MOMENT_STATUS	"shoal_moment"
 
+/* the one by which it tells whether its snapshot was calm (xact_calm.c) */
+#define SHOAL_CALM_STATUS	"shoal_calm"
+
 typedef struct ShoalConn
 {
 	int			node_id;
@@ -164,8 +167,13 @@ extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
  */
 extern void shoal_remote_tidy(ShoalConn *conn);
 
-/* Drops what is unread; cancels the statement if it still runs. */
+/*
+ * Drops what is unread.  A statement that still runs is cancelled, if may_cancel:
+ * nothing but the statement is lost by that, as the transaction there has only
+ * read, if there is one.  Else it is waited for.
+ */
 extern void shoal_remote_discard(ShoalRequest *req);
+extern bool shoal_remote_may_cancel(ShoalConn *conn);
 
 extern ShoalConn *shoal_remote_request_conn(ShoalRequest *req);
 
@@ -226,6 +234,10 @@ extern void shoal_remote_settle(ShoalConn *conn);
  * statement under way is at its end.
  */
 extern void shoal_remote_await_status(ShoalConn *conn, const char *name,
+									  const char *value);
+
+/* The same for a value other than that. */
+extern void shoal_remote_await_change(ShoalConn *conn, const char *name,
 									  const char *value);
 
 /* Closes a connection and forgets it. */

@@ -460,6 +460,12 @@ may_begin_anew(ShoalConn *conn)
 		XactIsoLevel == XACT_READ_COMMITTED;
 }
 
+bool
+shoal_remote_may_cancel(ShoalConn *conn)
+{
+	return conn->xact_level == 0 || may_begin_anew(conn);
+}
+
 /* a statement gets this many milliseconds to end before it is cancelled */
 #define CANCEL_AFTER	10
 
@@ -472,7 +478,7 @@ static void
 throw_away(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
-	bool		may_cancel = conn->xact_level == 0 || may_begin_anew(conn);
+	bool		may_cancel = shoal_remote_may_cancel(conn);
 	bool		cancelled = false;
 	TimestampTz deadline = 0;
 

@@ -248,8 +248,8 @@ shoal_remote_settle(ShoalConn *conn)
 	remote_statement_look();
 }
 
-void
-shoal_remote_await_status(ShoalConn *conn, const char *name, const char *value)
+static void
+await_status(ShoalConn *conn, const char *name, const char *value, bool same)
 {
 	for (;;)
 	{
@@ -257,11 +257,23 @@ shoal_remote_await_status(ShoalConn *conn, const char *name, const char *value)
 		const char *now = PQparameterStatus(conn->pg, name);
 
 		/* once there is a row the status must have come, or never will */
-		if (stop || (now && strcmp(now, value) == 0))
+		if (stop || (now && (strcmp(now, value) == 0) == same))
 			return;
 		if (!remote_wait(conn, true, 0) && !remote_step(conn))
 			remote_raise_lost(conn);
 	}
+}
+
+void
+shoal_remote_await_status(ShoalConn *conn, const char *name, const char *value)
+{
+	await_status(conn, name, value, true);
+}
+
+void
+shoal_remote_await_change(ShoalConn *conn, const char *name, const char *value)
+{
+	await_status(conn, name, value, false);
 }
 
 ShoalConn *

@@ -45,12 +45,20 @@ typedef struct ShoalScope
 	Bitmapset  *shards;			/* ... and these shards of it */
 } ShoalScope;
 
+/* the snapshot that a fragment is executed with */
+typedef enum ShoalSnapshotKind
+{
+	SHOAL_SNAPSHOT_OWN,			/* the one that core takes for it */
+	SHOAL_SNAPSHOT_HELD,		/* one that was taken before (xact_snapshot.c) */
+	SHOAL_SNAPSHOT_CALM			/* core's, and the coordinator wants to know
+								 * whether it was calm (xact_calm.c) */
+} ShoalSnapshotKind;
+
 /*
  * The marker for a shard set, palloc'd.  An empty set (NULL) is legal and sees
  * nothing of the group.  Group 0 stands for no group: the local marker.
  */
-extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
-								bool partial, bool held);
+extern char *shoal_scope_marker(int group_id, const Bitmapset *shards);
 
 /*
  * The same for a fragment with WITH queries for policies (plan_policy.c), one
@@ -60,7 +68,8 @@ extern char *shoal_scope_marker(int group_id, const Bitmapset *shards,
  */
 extern char *shoal_scope_full_marker(int group_id, const Bitmapset *shards,
 									 bool partial, int policies, bool any_copy,
-									 bool fired, bool text, bool held);
+									 bool fired, bool text,
+									 ShoalSnapshotKind snapshot);
 
 /*
  * Reads a trusted marker at the start of a query string.  False if there is
@@ -79,9 +88,10 @@ extern bool shoal_scope_is_fragment(const char *query_string);
 extern void shoal_scope_resume_rules(void);
 
 /*
- * Whether the text begins with a trusted marker that says "held".  Cheap.
+ * What the trusted marker that the text begins with says of the snapshot;
+ * SHOAL_SNAPSHOT_OWN if there is none.  Cheap.
  */
-extern bool shoal_scope_is_held(const char *query_string);
+extern ShoalSnapshotKind shoal_scope_snapshot(const char *query_string);
 
 /*
  * Plans a query so that it sees just the scope: one shard by putting the

@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " text" ] [ " held" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " text" ] [ " held" | " calm" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -26,6 +26,7 @@
 #define MARKER_START "/*shoal "
 #define MARKER_END "*/"
 #define HELD " held"
+#define CALM " calm"
 #define COPIES " copies "
 #define ANY " any"
 #define FIRED " fired"
@@ -47,17 +48,16 @@ append_number(StringInfo buf, int number)
 }
 
 char *
-shoal_scope_marker(int group_id, const Bitmapset *shards, bool partial,
-				   bool held)
+shoal_scope_marker(int group_id, const Bitmapset *shards)
 {
-	return shoal_scope_full_marker(group_id, shards, partial, 0, false, false,
-								   false, held);
+	return shoal_scope_full_marker(group_id, shards, false, 0, false, false,
+								   false, SHOAL_SNAPSHOT_OWN);
 }
 
 char *
 shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
 						int policies, bool any_copy, bool fired, bool text,
-						bool held)
+						ShoalSnapshotKind snapshot)
 {
 	StringInfoData buf;
 	int			first;
@@ -105,8 +105,10 @@ shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
 		appendStringInfoString(&buf, FIRED);
 	if (text)
 		appendStringInfoString(&buf, TEXT);
-	if (held)
+	if (snapshot == SHOAL_SNAPSHOT_HELD)
 		appendStringInfoString(&buf, HELD);
+	if (snapshot == SHOAL_SNAPSHOT_CALM)
+		appendStringInfoString(&buf, CALM);
 	appendStringInfoString(&buf, MARKER_END);
 	return buf.data;
 }
@@ -183,8 +185,8 @@ read_marker(const char *text, ShoalScope *scope)
 	scope->any_copy = skip(&text, ANY);
 	scope->fired = skip(&text, FIRED);
 	scope->text = skip(&text, TEXT);
-	/* for the executor: shoal_scope_is_held */
-	(void) skip(&text, HELD);
+	/* for the executor: shoal_scope_snapshot */
+	(void) (skip(&text, HELD) || skip(&text, CALM));
 	return skip(&text, MARKER_END);
 }
 
@@ -196,18 +198,27 @@ shoal_scope_is_fragment(const char *query_string)
 		shoal_scope_is_trusted(query_string);
 }
 
-bool
-shoal_scope_is_held(const char *query_string)
+ShoalSnapshotKind
+shoal_scope_snapshot(const char *query_string)
 {
+	ShoalSnapshotKind kind;
 	const char *end;
 
+	/* both words are of the same length */
 	if (query_string == NULL ||
 		strncmp(query_string, MARKER_START, strlen(MARKER_START)) != 0 ||
 		(end = strstr(query_string, MARKER_END)) == NULL)
-		return false;
+		return SHOAL_SNAPSHOT_OWN;
 	end -= strlen(HELD);
-	return end > query_string && strncmp(end, HELD, strlen(HELD)) == 0 &&
-		shoal_scope_is_trusted(query_string);
+	if (end <= query_string)
+		return SHOAL_SNAPSHOT_OWN;
+	if (strncmp(end, HELD, strlen(HELD)) == 0)
+		kind = SHOAL_SNAPSHOT_HELD;
+	else if (strncmp(end, CALM, strlen(CALM)) == 0)
+		kind = SHOAL_SNAPSHOT_CALM;
+	else
+		return SHOAL_SNAPSHOT_OWN;
+	return shoal_scope_is_trusted(query_string) ? kind : SHOAL_SNAPSHOT_OWN;
 }
 
 char *

@@ -82,6 +82,18 @@ extern void shoal_xact_set_constraints(const char *sql);
 extern void shoal_xact_enter_wave(void);
 extern void shoal_xact_leave_wave(void);
 
+/*
+ * Reading several nodes without a moment.  begin: before a statement is sent to
+ * these nodes, marked as calm; NULL if it had better be a moment, also as it could
+ * not be thrown away on one of them.  holds: when it has been sent, and the own
+ * snapshot was taken (NULL: nothing is read here); waits until all nodes have begun
+ * with it.  False if their snapshots may disagree: then what was sent has to be
+ * thrown away.  In the current memory context.
+ */
+typedef struct ShoalCalm ShoalCalm;
+extern ShoalCalm *shoal_calm_begin(List *node_ids);
+extern bool shoal_calm_holds(ShoalCalm *calm, Snapshot own);
+
 /* Whether a statement that reads several nodes has to take one now. */
 extern bool shoal_moment_wanted(void);
 

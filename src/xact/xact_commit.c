@@ -300,6 +300,7 @@ commit_two_phase(List *conns, int writers)
 		ForceSyncCommit();
 		write_records();
 		xact_gate_enter();
+		xact_calm_count_commit();
 		shoal_health_require_lease(true);
 	}
 	PG_CATCH();

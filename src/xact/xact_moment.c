@@ -2,9 +2,11 @@
  * xact_moment.c
  *		Coordinator side: taking the snapshots of several nodes at one moment.
  *
- * Opening a moment holds the gates of all nodes (xact_gate.c), which takes one
- * round trip.  Then each node that will be read is sent a command that takes a
- * snapshot (xact_snapshot.c), mostly together with the statement's fragment.
+ * That is what a statement does that may not be run twice, or was run in vain
+ * without (xact_calm.c).  Opening a moment holds the gates of all nodes
+ * (xact_gate.c), which takes one round trip.  Then each node that will be read is
+ * sent a command that takes a snapshot (xact_snapshot.c), mostly together with
+ * the statement's fragment.
  * The moment is closed when all have said that they have it.
  *
  * A moment is over at the latest when the transaction or subtransaction that

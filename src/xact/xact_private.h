@@ -26,6 +26,10 @@ extern void xact_gate_hold(int node_id, uint64 moment);
 extern uint64 xact_gate_begin_moment(void);
 extern void xact_gate_end_moment(void);
 
+/* xact_calm.c */
+extern void xact_calm_count_commit(void);
+extern void xact_calm_tell(Snapshot snapshot);
+
 /* xact_recover.c */
 extern int	xact_recover(bool *all);
 extern bool xact_any_left(const char *gids);

@@ -34,6 +34,7 @@ static XactSlot *my_slot = NULL;
 static void
 init_shared(void)
 {
+	pg_atomic_init_u64(&xact_shared->commits, 0);
 	for (int i = 0; i < XACT_MAX_GATES; i++)
 		ConditionVariableInit(&xact_shared->gates[i].changed);
 }

@@ -10,6 +10,7 @@
 #ifndef XACT_SHARED_H
 #define XACT_SHARED_H
 
+#include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
@@ -67,6 +68,8 @@ typedef struct XactSlot
 typedef struct XactShared
 {
 	struct Latch *launcher_latch;	/* of xact_worker.c, NULL: it does not run */
+	pg_atomic_uint64 commits;	/* of parts of transactions of several nodes, in
+								 * all databases (xact_calm.c) */
 	XactGate	gates[XACT_MAX_GATES];
 	XactSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* one per backend */
 } XactShared;

@@ -40,6 +40,9 @@ PG_FUNCTION_INFO_V1(shoal_internal_snapshot_use);
 PG_FUNCTION_INFO_V1(shoal_internal_snapshot_export);
 PG_FUNCTION_INFO_V1(shoal_internal_snapshot_import);
 
+/* cost of a plan whose first rows may take longer than a message */
+#define LONG_PLAN	5000.0
+
 /* a snapshot that is kept here for a coordinator */
 typedef struct KeptSnapshot
 {
@@ -135,6 +138,7 @@ shoal_internal_snapshot(PG_FUNCTION_ARGS)
 	shoal_xact_check_internal();
 	drop_kept((uint64) PG_GETARG_INT64(1));
 	keep_snapshot(moment, GetActiveSnapshot());
+	xact_calm_tell(GetActiveSnapshot());
 	tell_moment(moment);
 	PG_RETURN_VOID();
 }
@@ -244,10 +248,20 @@ replace_snapshot(QueryDesc *desc, Snapshot snapshot)
 bool
 shoal_snapshot_for_fragment(QueryDesc *desc)
 {
+	ShoalSnapshotKind kind;
+
 	if (IsParallelWorker())
 		return false;
 	xact_victim_note_origin();
-	if (!shoal_scope_is_held(desc->sourceText))
+	kind = shoal_scope_snapshot(desc->sourceText);
+	if (kind == SHOAL_SNAPSHOT_CALM)
+	{
+		xact_calm_tell(desc->snapshot);
+		/* the coordinator is not to wait long for what may be in vain */
+		if (desc->plannedstmt->planTree->total_cost > LONG_PLAN)
+			shoal_flush_client();
+	}
+	if (kind != SHOAL_SNAPSHOT_HELD)
 		return false;
 	if (in_use == NULL)
 		raise_gone();

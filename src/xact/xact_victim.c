@@ -255,14 +255,18 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		before_end((TransactionStmt *) pstmt->utilityStmt);
 	PG_TRY();
 	{
+		bool		commits = IsA(pstmt->utilityStmt, TransactionStmt) &&
+			((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+
+		if (commits)
+			xact_calm_count_commit();
 		if (previous_utility)
 			previous_utility(pstmt, query_string, read_only_tree, context,
 							 params, env, dest, qc);
 		else
 			standard_ProcessUtility(pstmt, query_string, read_only_tree,
 									context, params, env, dest, qc);
-		if (IsA(pstmt->utilityStmt, TransactionStmt) &&
-			((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED)
+		if (commits)
 			xact_seen_commit(((TransactionStmt *) pstmt->utilityStmt)->gid);
 	}
 	PG_CATCH();

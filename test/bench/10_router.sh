@@ -11,6 +11,7 @@ figure router_insert_limit - router_limit tps router_insert
 figure router_update '>=0.60' router_throughput router_update
 figure router_update_limit - router_limit tps router_update
 figure first_query '<=2.20' first_query
+figure first_query_limit - first_query_limit
 
 tenants=64
 
@@ -105,7 +106,8 @@ start_relay()
 start_forward()
 {
 	build_forward && sql plain "CREATE FUNCTION forward(text, text, int, bigint) RETURNS void
-		LANGUAGE C AS '$work/forward.so'"
+		LANGUAGE C AS '$work/forward.so'; CREATE FUNCTION forward_both(text, text, text)
+		RETURNS void LANGUAGE C AS '$work/forward.so'"
 }
 
 # router_limit MEASUREMENT SCRIPT: what is left when a backend passes
@@ -115,6 +117,13 @@ router_limit()
 	router_check && once start_forward || return 1
 	compare "$1 prepared plain $2.forward" "$1 prepared node1 $2.direct" || return 1
 	[ "$2" = router_select ] || router_fill
+}
+
+# first_query_limit: a session that connects to the node, and does nothing else
+first_query_limit()
+{
+	router_check && once start_forward || return 1
+	compare "latency simple plain router_select.forward -C" "latency simple plain router_select.shoal -C"
 }
 
 first_query()

@@ -7,6 +7,7 @@
 for kind in count group join; do
 	figure empty_$kind '<=2.00' empty_compare simple $kind
 	figure empty_${kind}_prepared '<=2.00' empty_compare prepared $kind
+	figure empty_${kind}_prepared_limit - empty_limit $kind
 	figure explain_$kind '<=2.00' empty_compare simple $kind EXPLAIN
 	figure empty_${kind}_512 '<=12.00' empty_compare_512 $kind
 	figure explain_${kind}_512 '<=12.00' empty_compare_512 $kind EXPLAIN
@@ -31,15 +32,21 @@ empty_query()
 	esac
 }
 
+# empty_direct SIDE: the database "direct"
+empty_direct()
+{
+	sql "$1" 'CREATE DATABASE direct' &&
+		sql "$1" 'ALTER DATABASE direct SET enable_partitionwise_join = on' &&
+		empty_tables "$1:direct" empty 'PARTITION BY HASH (id)' &&
+		partitions "$1:direct" empty_a 32 2 && partitions "$1:direct" empty_b 32 2
+}
+
 empty_32()
 {
 	local t
-	sql node1 'CREATE DATABASE direct' &&
-		sql node1 'ALTER DATABASE direct SET enable_partitionwise_join = on' &&
-		empty_tables node1:direct empty 'PARTITION BY HASH (id)' && empty_tables coord empty || return 1
+	empty_direct node1 && empty_tables coord empty || return 1
 	for t in empty_a empty_b; do
-		partitions node1:direct $t 32 2 &&
-			sql coord "SELECT shoal.create_distributed_table('$t', 'id', shard_count => 32)" >/dev/null || return 1
+		sql coord "SELECT shoal.create_distributed_table('$t', 'id', shard_count => 32)" >/dev/null || return 1
 	done
 }
 
@@ -71,3 +78,17 @@ empty_compare_512()
 	script "$name.32" "$2 $(empty_query empty "$1");"
 	compare "latency simple coord $name.512" "latency simple coord $name.32"
 }
+
+# empty_limit KIND: prepared, through forward.c, which asks both nodes and does
+# nothing with their rows
+empty_limit()
+{
+	local node1="host=127.0.0.1 port=$((base + 1)) dbname=direct user=postgres"
+	local node2="host=127.0.0.1 port=$((base + 2)) dbname=direct user=postgres"
+	empty_check "$1" && once start_forward && once empty_both || return 1
+	script "$name" "$(empty_query empty "$1");"
+	script "$name.forward" "SELECT forward_both('$node1', '$node2', '$(empty_query empty "$1")');"
+	compare "latency prepared plain $name.forward" "latency prepared node1:direct $name"
+}
+
+empty_both() { empty_direct node2; }

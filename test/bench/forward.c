@@ -9,6 +9,9 @@
  * most that a coordinator could give that is a backend of PostgreSQL: core's
  * own work for a statement, and each message sent and received once.
  *
+ * forward_both(connection, connection, statement) runs one without parameters on
+ * two servers at once.
+ *
  * forward_row(connection, statement), an AFTER ROW trigger, does so with the
  * row's first two columns in a transaction of the other server's, in two
  * phases: prepared with the row, in the same round trip, and committed after
@@ -39,33 +42,40 @@
 
 PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(forward);
+PG_FUNCTION_INFO_V1(forward_both);
 PG_FUNCTION_INFO_V1(forward_row);
 
 #define MAX_STATEMENTS 16
 
-static PGconn *connection;
-static char *statements[MAX_STATEMENTS];
+typedef struct Server
+{
+	PGconn	   *connection;
+	char	   *statements[MAX_STATEMENTS];
+} Server;
+
+static Server servers[2];
 static bool prepared = false;
 
 static void
-open_connection(const char *info)
+open_connection(Server *server, const char *info)
 {
-	if (connection)
+	if (server->connection)
 		return;
-	connection = PQconnectdb(info);
-	if (PQstatus(connection) != CONNECTION_OK)
-		elog(ERROR, "%s", PQerrorMessage(connection));
+	server->connection = PQconnectdb(info);
+	if (PQstatus(server->connection) != CONNECTION_OK)
+		elog(ERROR, "%s", PQerrorMessage(server->connection));
 }
 
 /* The statement's number; it is prepared when it is new. */
 static int
-find_statement(const char *sql)
+find_statement(Server *server, const char *sql)
 {
+	PGconn	   *connection = server->connection;
 	char		name[16];
 	int			i = 0;
 
-	for (; i < MAX_STATEMENTS && statements[i]; i++)
-		if (strcmp(statements[i], sql) == 0)
+	for (; i < MAX_STATEMENTS && server->statements[i]; i++)
+		if (strcmp(server->statements[i], sql) == 0)
 			return i;
 	if (i == MAX_STATEMENTS)
 		elog(ERROR, "too many statements");
@@ -74,7 +84,7 @@ find_statement(const char *sql)
 	fcntl(PQsocket(connection), F_SETFL, O_NONBLOCK);
 	PQclear(PQprepare(connection, name, sql, 0, NULL));
 	fcntl(PQsocket(connection), F_SETFL, 0);
-	statements[i] = MemoryContextStrdup(TopMemoryContext, sql);
+	server->statements[i] = MemoryContextStrdup(TopMemoryContext, sql);
 	return i;
 }
 
@@ -131,20 +141,26 @@ put_statement(StringInfo buf, const char *sql)
 	put_execution(buf, NULL, 0, 0, 0, false, false);
 }
 
-/* Sends that and a Sync, and reads the answer. */
+/* Sends that and a Sync. */
 static void
-converse(StringInfo buf)
+send_all(Server *server, StringInfo buf)
+{
+	put_bytes(buf, "S\0\0\0\4", 5);
+	if (send(PQsocket(server->connection), buf->data, buf->len, MSG_NOSIGNAL) != buf->len)
+		elog(ERROR, "could not send: %m");
+}
+
+/* Reads the answer. */
+static void
+read_all(Server *server)
 {
 	char		answer[8192];
 	ssize_t		got = 0;
 
-	put_bytes(buf, "S\0\0\0\4", 5);
-	if (send(PQsocket(connection), buf->data, buf->len, MSG_NOSIGNAL) != buf->len)
-		elog(ERROR, "could not send: %m");
 	/* until ReadyForQuery, its last message */
 	while (got < 6 || memcmp(answer + got - 6, "Z\0\0\0\5I", 6) != 0)
 	{
-		ssize_t		n = recv(PQsocket(connection), answer + got,
+		ssize_t		n = recv(PQsocket(server->connection), answer + got,
 							 sizeof(answer) - got, 0);
 
 		if (n <= 0)
@@ -162,20 +178,47 @@ converse(StringInfo buf)
 	}
 }
 
+static void
+converse(StringInfo buf)
+{
+	send_all(&servers[0], buf);
+	read_all(&servers[0]);
+}
+
 Datum
 forward(PG_FUNCTION_ARGS)
 {
 	StringInfoData buf;
 	char		name[16];
 
-	if (!connection)
-		open_connection(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	open_connection(&servers[0], text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	snprintf(name, sizeof(name), "s%02d",
-			 find_statement(text_to_cstring(PG_GETARG_TEXT_PP(1))));
+			 find_statement(&servers[0], text_to_cstring(PG_GETARG_TEXT_PP(1))));
 	initStringInfo(&buf);
 	put_execution(&buf, name, 2, PG_GETARG_INT32(2), PG_GETARG_INT64(3), false,
 				  true);
 	converse(&buf);
+	PG_RETURN_VOID();
+}
+
+Datum
+forward_both(PG_FUNCTION_ARGS)
+{
+	char	   *sql = text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	for (int i = 0; i < 2; i++)
+	{
+		StringInfoData buf;
+		char		name[16];
+
+		open_connection(&servers[i], text_to_cstring(PG_GETARG_TEXT_PP(i)));
+		snprintf(name, sizeof(name), "s%02d", find_statement(&servers[i], sql));
+		initStringInfo(&buf);
+		put_execution(&buf, name, 0, 0, 0, false, true);
+		send_all(&servers[i], &buf);
+	}
+	for (int i = 0; i < 2; i++)
+		read_all(&servers[i]);
 	PG_RETURN_VOID();
 }
 
@@ -223,14 +266,14 @@ forward_row(PG_FUNCTION_ARGS)
 	char		name[16];
 	char		sql[64];
 
-	if (!connection)
+	if (!servers[0].connection)
 	{
-		open_connection(trigger->tg_trigger->tgargs[0]);
+		open_connection(&servers[0], trigger->tg_trigger->tgargs[0]);
 		RegisterXactCallback(end_transaction, NULL);
-		(void) find_statement("BEGIN");
+		(void) find_statement(&servers[0], "BEGIN");
 	}
 	snprintf(name, sizeof(name), "s%02d",
-			 find_statement(trigger->tg_trigger->tgargs[1]));
+			 find_statement(&servers[0], trigger->tg_trigger->tgargs[1]));
 	initStringInfo(&buf);
 	put_execution(&buf, "s00", 0, 0, 0, false, false);
 	put_execution(&buf, name, 2, DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull)),

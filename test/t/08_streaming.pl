@@ -96,7 +96,8 @@ for my $node (1, 2)
 	open my $log, '<', "$cluster->{dir}/node$node.log" or die "no log of node $node";
 	$calls += grep { /LOG:  called/ } <$log>;
 }
-cmp_ok($calls, '<=', 40, 'LIMIT stops the nodes');
+# each twice, if other transactions were committed just before
+cmp_ok($calls, '<=', 80, 'LIMIT stops the nodes');
 cmp_ok($calls, '>=', 10, 'which have computed rows');
 
 # a client that does not read

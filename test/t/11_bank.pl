@@ -20,7 +20,8 @@ srand($seed);
 my $cluster = ShoalTest->new(nodes => 2, conf => ['max_prepared_transactions=100', 'shoal.recovery_interval=1s']);
 make_bank($cluster, seed => $seed);
 
-check_bank($cluster, 'peace', run_bank($cluster, 8));
+check_bank($cluster, 'peace', run_bank($cluster, 6));
+check_bank($cluster, 'calm spells', run_bank($cluster, 6, undef, 0.2));
 check_bank($cluster, 'kill -9', run_bank($cluster, 15, sub {
 	my ($until) = @_;
 	while (time < $until - 3)

@@ -88,10 +88,11 @@ sub reader
 # Transfers until time is up; a line for each: how it ended.
 sub writer
 {
-	my ($cluster, $n, $until, $out) = @_;
+	my ($cluster, $n, $until, $out, $pause) = @_;
 	my $w;
 	for (my $i = 0; time < $until; $i++)
 	{
+		sleep rand($pause) if $pause;
 		my $id = "$round-$n-$i";
 		my ($debit, $credit) = sort { $a <=> $b } 1 + int(rand($accounts / 2)), 1 + int($accounts / 2 + rand($accounts / 2));
 		my $amount = 1 + int(rand(9));
@@ -122,9 +123,11 @@ sub writer
 }
 
 # Runs both kinds for some seconds, and a function meanwhile; returns all their lines.
+# Before each transfer a client pauses for up to some seconds; without pauses snapshots
+# are hardly ever calm.
 sub run_bank
 {
-	my ($cluster, $seconds, $meanwhile) = @_;
+	my ($cluster, $seconds, $meanwhile, $pause) = @_;
 	my $until = time + $seconds;
 	my @files;
 	my @pids;
@@ -139,7 +142,7 @@ sub run_bank
 			srand($seed + $n);
 			open(my $out, '>', $file) or die;
 			$out->autoflush(1);
-			$n < 8 ? writer($cluster, $n, $until, $out) : reader($cluster, $n, $until, $out);
+			$n < 8 ? writer($cluster, $n, $until, $out, $pause) : reader($cluster, $n, $until, $out);
 			POSIX::_exit(0);
 		}
 		push @pids, $pid;

@@ -1,0 +1,46 @@
+# Statements that read several nodes without holding their gates (xact_calm.c): a
+# transaction that is committed on one node and still prepared on another one is
+# not seen by half, and nodes that are not read need not answer.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Test::More;
+use ShoalProxy;
+use ShoalTest;
+use ShoalWire;
+
+my $cluster = ShoalTest->new(nodes => 3);
+my $proxy = ShoalProxy->new($cluster->port(2), user => 'postgres');
+$cluster->sql(0, 'SELECT shoal.alter_node(1, holds_shards => false); SELECT shoal.alter_node(4, holds_shards => false)');
+$cluster->sql(0, "SELECT shoal.alter_node(3, port => @{[$proxy->port]}, host => '127.0.0.1')");
+$cluster->sql(0, "CREATE TABLE t (a int PRIMARY KEY, c int); SELECT shoal.create_distributed_table('t', 'a', shard_count => 4);
+	INSERT INTO t SELECT i, 0 FROM generate_series(1, 100) i");
+
+my $reader = ShoalWire->new($cluster->port(0));
+my $writer = ShoalWire->new($cluster->port(0));
+my $read = 'SELECT min(c), max(c) FROM t';
+sub read_is { my ($expected, $name) = @_; return is($reader->q($read), $expected, $name); }
+
+# the first one is at a moment, which tells what the nodes have committed
+$reader->q("SET statement_timeout = '300ms'");
+read_is('D(0,0)', 'at a moment') for 1 .. 2;
+$cluster->freeze(3);
+read_is('D(0,0)', 'calm: a node that is not read need not answer');
+$cluster->thaw(3);
+
+# node 1 has committed, node 2 does not hear of it
+$proxy->arm(from => 'coordinator', message => 'COMMIT PREPARED', do => 'hold');
+$writer->send(['Q', 'UPDATE t SET c = 1']);
+ok($cluster->wait_for(1, 'SELECT count(*) = 0 FROM pg_prepared_xacts') &&
+	$cluster->wait_for(2, 'SELECT count(*) = 1 FROM pg_prepared_xacts'), 'committed on one node only');
+my %answers;
+$answers{$reader->q($read)}++ for 1 .. 12;
+is(join(' ', sort keys %answers), 'E(57014)', 'nobody sees a half');
+$proxy->heal;
+like($writer->answer('Z'), qr/C\(UPDATE 100\)/, 'the writer hears of its commit');
+read_is('D(1,1)', 'then all of it is seen');
+
+$cluster->no_leaks('at the end');
+done_testing();
