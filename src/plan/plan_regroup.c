@@ -553,6 +553,21 @@ distinct_can_go_walker(Node *node, void *context)
 	return expression_tree_walker(node, distinct_can_go_walker, context);
 }
 
+/* It reads one table only, which has not the rows for many groups. */
+static bool
+is_small(Query *query)
+{
+	RangeTblEntry *rte;
+	const ShoalTable *table;
+
+	if (shoal_move_threshold <= 0 || list_length(query->rtable) != 1)
+		return false;
+	rte = linitial(query->rtable);
+	table = rte->rtekind == RTE_RELATION ? shoal_meta_table(rte->relid) : NULL;
+	return table && table->kind == SHOAL_KIND_DISTRIBUTED &&
+		shoal_size_most_rows(table) < MANY_GROUPS;
+}
+
 static bool
 regroup_level(Query *query, ParamListInfo params)
 {
@@ -566,7 +581,8 @@ regroup_level(Query *query, ParamListInfo params)
 
 	if (!(query->groupClause || query->hasAggs) || query->groupingSets ||
 		query->hasTargetSRFs || query->rowMarks || query->setOperations ||
-		query->hasModifyingCTE || !describe_level(query, &regroup))
+		query->hasModifyingCTE || is_small(query) ||
+		!describe_level(query, &regroup))
 		return false;
 	if (regroup.ngroups == 0 &&
 		(distinct_can_go_walker((Node *) query->targetList, NULL) ||

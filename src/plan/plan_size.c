@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
@@ -22,6 +23,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -283,6 +285,20 @@ shoal_size_on_node(int node_id, Oid relid)
 		answer->at = GetCurrentTimestamp();
 	}
 	return answer->size.bytes;
+}
+
+double
+shoal_size_most_rows(const ShoalTable *table)
+{
+	const ShoalGroup *group = shoal_meta_group(table->group_id);
+	Bitmapset  *shards;
+	int			node_id = node_to_ask(group, &shards);
+
+	if (node_id == 0)
+		return get_float8_infinity();
+	return shoal_size_on_node(node_id, table->relid) /
+		(MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData)) *
+		group->shard_count / bms_num_members(shards);
 }
 
 ShoalSize

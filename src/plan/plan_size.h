@@ -8,6 +8,8 @@
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 
+#include "meta/meta.h"
+
 typedef struct ShoalSize
 {
 	double		rows;
@@ -25,6 +27,9 @@ extern bool shoal_size_of_query(Query *query, ParamListInfo params,
 
 /* Bytes of a sharded table's shards on another node; likewise a round trip. */
 extern double shoal_size_on_node(int node_id, Oid relid);
+
+/* The rows that a sharded table has room for, if all nodes have as much of it. */
+extern double shoal_size_most_rows(const ShoalTable *table);
 
 /* Of columns (int list) of a table that only this node has, without conditions. */
 extern ShoalSize shoal_size_of_local(Oid relid, List *attnos);
