@@ -10,7 +10,7 @@ SET shoal.forward_ddl = off;
 ALTER FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
 	RENAME TO pg_isolation_test_session_is_blocked_here;
 
-CREATE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
+CREATE FUNCTION pg_catalog.pg_isolation_test_session_waits(int, int[])
 RETURNS bool LANGUAGE sql STRICT AS $$
 	SELECT pg_catalog.pg_isolation_test_session_is_blocked_here($1, $2) OR
 		(EXISTS (SELECT FROM pg_stat_activity
@@ -23,6 +23,21 @@ RETURNS bool LANGUAGE sql STRICT AS $$
 			WHERE w.pid = ANY (pg_blocking_pids($1)) AND w.application_name NOT LIKE 'isolation/%' AND
 				w.wait_event_type = 'Lock' AND w.wait_event = 'advisory')
 $$;
+
+-- for a while, at least: one that ends its transaction on nodes is waited for by others
+-- there until it has
+CREATE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(int, int[])
+RETURNS bool LANGUAGE plpgsql STRICT AS $$
+BEGIN
+	FOR i IN 1 .. 3 LOOP
+		IF NOT pg_catalog.pg_isolation_test_session_waits($1, $2) THEN
+			RETURN false;
+		END IF;
+		PERFORM pg_sleep(0.03);
+		PERFORM pg_stat_clear_snapshot();
+	END LOOP;
+	RETURN true;
+END $$;
 
 -- statements through another coordinator, sent and waited for in two steps
 CREATE EXTENSION dblink;
