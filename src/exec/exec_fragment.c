@@ -671,7 +671,7 @@ take_at_moment(void *arg)
 		shoal_task_settle(&run->tasks[i]);
 	(void) shoal_moment_open(ids);
 	run->call.taking = true;
-	shoal_task_start_some(run->tasks, run->ntasks, true, false);
+	shoal_task_start_some(run->tasks, run->ntasks, run->ntasks > 1, false);
 	run->call.snapshot = take_own_snapshot(run);
 	shoal_moment_close();
 }
@@ -683,6 +683,18 @@ has_local(const ShoalRun *run)
 		if (run->tasks[i].local)
 			return true;
 	return false;
+}
+
+/*
+ * Whether a transaction could be seen by half: on one node only, or, as a node may have
+ * been written over several connections, in some of its shards.
+ */
+static bool
+may_see_half(const ShoalRun *run)
+{
+	return run->ntasks > 1 || run->call.any_copy ||
+		(run->ntasks == 1 &&
+		 bms_membership(run->tasks[0].shards) == BMS_MULTIPLE);
 }
 
 typedef struct CalmStart
@@ -697,14 +709,23 @@ take_calmly(void *arg)
 {
 	CalmStart  *start = arg;
 	ShoalRun   *run = start->run;
-	ShoalCalm  *calm = shoal_calm_begin(nodes_of(run, true));
+	List	   *others = nodes_of(run, true);
+	ShoalCalm  *calm;
 	Snapshot	own = NULL;
 
+	if (others == NIL)
+	{
+		start->tried = true;
+		run->call.snapshot = take_own_snapshot(run);
+		start->holds = shoal_calm_is(run->call.snapshot);
+		return;
+	}
+	calm = shoal_calm_begin(others);
 	if (calm == NULL)
 		return;
 	start->tried = true;
 	run->call.calm = true;
-	shoal_task_start_some(run->tasks, run->ntasks, true, false);
+	shoal_task_start_some(run->tasks, run->ntasks, run->ntasks > 1, false);
 	if (has_local(run))
 		run->call.snapshot = own = take_own_snapshot(run);
 	start->holds = shoal_calm_holds(calm, own);
@@ -719,14 +740,15 @@ start_calmly(ShoalRun *run)
 {
 	CalmStart	start = {run, false, false};
 
-	if (!shoal_again_is_harmless(run))
+	/* nothing has to be thrown away if all of it is done here */
+	if (nodes_of(run, true) != NIL && !shoal_again_is_harmless(run))
 		return false;
 	(void) shoal_again_try(&run->call, 0, take_calmly, &start);
 	run->call.calm = false;
 	if (has_lost(run))
 		return true;
 	if (start.holds)
-		shoal_task_start_some(run->tasks, run->ntasks, true, true);
+		shoal_task_start_some(run->tasks, run->ntasks, run->ntasks > 1, true);
 	else if (start.tried)
 	{
 		shoal_run_end(run, false);
@@ -739,7 +761,7 @@ static void
 start_at_moment(ShoalRun *run)
 {
 	if (shoal_again_try(&run->call, 0, take_at_moment, run) && !has_lost(run))
-		shoal_task_start_some(run->tasks, run->ntasks, true, true);
+		shoal_task_start_some(run->tasks, run->ntasks, run->ntasks > 1, true);
 	run->call.taking = false;
 }
 
@@ -791,8 +813,8 @@ launch(ShoalRun *run)
 	}
 	if (run->frag->every_node)
 		start_every_node(run);
-	else if ((run->ntasks > 1 || run->call.any_copy) &&
-			 run->call.reading.moment == 0 && shoal_moment_wanted())
+	else if (may_see_half(run) && run->call.reading.moment == 0 &&
+			 shoal_moment_wanted())
 	{
 		if (!start_calmly(run))
 			start_at_moment(run);

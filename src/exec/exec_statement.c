@@ -179,6 +179,41 @@ reads_only_catalogs(PlannedStmt *stmt)
 	return any;
 }
 
+/* Whether core reads several shards of a table here. */
+static bool
+reads_shards_here(PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->relationOids)
+	{
+		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+
+		if (table && table->kind == SHOAL_KIND_DISTRIBUTED)
+		{
+			const ShoalGroup *group = shoal_meta_group(table->group_id);
+
+			if (group->all_local && group->shard_count > 1)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * What another node has written here over several connections is not to be seen by
+ * half.
+ */
+static void
+renew_unless_calm(QueryDesc *desc)
+{
+	if (shoal_calm_is(desc->snapshot))
+		return;
+	(void) shoal_moment_open(list_make1_int(shoal_meta_local_node_id()));
+	shoal_snapshot_renew(desc);
+	shoal_moment_close();
+}
+
 /* ---- the hooks ---- */
 
 static void
@@ -267,7 +302,12 @@ executor_start(QueryDesc *desc, int eflags)
 		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
 		start_held(desc, eflags);
 	else
+	{
+		if (shoal_xact_depth() == 0 && shoal_moment_wanted() &&
+			reads_shards_here(desc->plannedstmt))
+			renew_unless_calm(desc);
 		start_statement(desc, eflags);
+	}
 	reading = saved;
 }
 

@@ -94,6 +94,12 @@ typedef struct ShoalCalm ShoalCalm;
 extern ShoalCalm *shoal_calm_begin(List *node_ids);
 extern bool shoal_calm_holds(ShoalCalm *calm, Snapshot own);
 
+/*
+ * Whether a snapshot of this node shows of each transaction all that it has written
+ * here, over several connections maybe, or nothing.
+ */
+extern bool shoal_calm_is(Snapshot snapshot);
+
 /* Whether a statement that reads several nodes has to take one now. */
 extern bool shoal_moment_wanted(void);
 

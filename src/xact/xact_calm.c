@@ -19,6 +19,11 @@
  * the statement was sent, thus before B's snapshot; on B it was prepared even before that,
  * or committed, if B is its coordinator.  B's snapshot would see it, or see it prepared.
  *
+ * A node may have several parts of a transaction, written over several connections
+ * (exec_share.c).  Its own snapshot shows all of them or none if it sees nothing
+ * prepared as still running, since all are prepared before one is committed; no count
+ * is needed for that.
+ *
  * On the node: the fragment's marker says "calm".  Prepared transactions are looked
  * for where core has room for them, after the snapshot was taken.  One that has
  * ended meanwhile has left its id there, or another one has taken the place, which
@@ -86,6 +91,14 @@ look(Snapshot snapshot, uint64 *commits)
 	LWLockRelease(TwoPhaseStateLock);
 	*commits = pg_atomic_read_u64(&xact_shared->commits);
 	return calm;
+}
+
+bool
+shoal_calm_is(Snapshot snapshot)
+{
+	uint64		commits;
+
+	return look(snapshot, &commits);
 }
 
 void

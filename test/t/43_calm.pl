@@ -1,6 +1,7 @@
-# Statements that read several nodes without holding their gates (xact_calm.c): a
-# transaction that is committed on one node and still prepared on another one is
-# not seen by half, and nodes that are not read need not answer.
+# Statements that read without holding the gates of all nodes (xact_calm.c): a transaction
+# that is committed on one node and still prepared on another one is not seen by
+# half, nor one that has written on a node over several connections; and nodes that are
+# not read need not answer.
 
 use strict;
 use warnings;
@@ -11,7 +12,7 @@ use ShoalProxy;
 use ShoalTest;
 use ShoalWire;
 
-my $cluster = ShoalTest->new(nodes => 3);
+my $cluster = ShoalTest->new(nodes => 3, conf => ['min_parallel_table_scan_size=0', 'shoal.processors=100', 'shoal.max_statement_connections=2']);
 my $proxy = ShoalProxy->new($cluster->port(2), user => 'postgres');
 $cluster->sql(0, 'SELECT shoal.alter_node(1, holds_shards => false); SELECT shoal.alter_node(4, holds_shards => false)');
 $cluster->sql(0, "SELECT shoal.alter_node(3, port => @{[$proxy->port]}, host => '127.0.0.1')");
@@ -41,6 +42,33 @@ is(join(' ', sort keys %answers), 'E(57014)', 'nobody sees a half');
 $proxy->heal;
 like($writer->answer('Z'), qr/C\(UPDATE 100\)/, 'the writer hears of its commit');
 read_is('D(1,1)', 'then all of it is seen');
+
+# one of the connections over which a node was written has committed
+$cluster->sql(0, "SELECT shoal.alter_node(2, holds_shards => false);
+	CREATE TABLE s (a int PRIMARY KEY, c int); SELECT shoal.create_distributed_table('s', 'a', shard_count => 4);
+	INSERT INTO s SELECT i, 0 FROM generate_series(1, 10000) i");
+my $there = ShoalWire->new($cluster->port(2));
+$_->q("SET statement_timeout = '300ms'") for $reader, $there;
+my @ways = ('SELECT min(c), max(c) FROM s', 'SELECT min(c), max(c) FROM (SELECT c FROM s OFFSET 0) x');
+for my $w ($reader, $there)
+{
+	is($w->q($_), 'D(0,0)', $_) for @ways;
+}
+$proxy->arm(from => 'coordinator', message => 'COMMIT PREPARED', nth => 2, do => 'hold');
+$writer->send(['Q', 'UPDATE s SET c = 1']);
+ok($cluster->wait_for(2, 'SELECT count(*) = 1 FROM pg_prepared_xacts') && defined $proxy->fired, 'committed over one connection only');
+%answers = ();
+for my $sql (@ways)
+{
+	$answers{$_->q($sql)}++ for $reader, $there;
+}
+is(join(' ', sort keys %answers), 'E(57014)', 'nobody sees a half of a node');
+$proxy->heal;
+like($writer->answer('Z'), qr/C\(UPDATE 10000\)/, 'the writer hears of its commit');
+for my $w ($reader, $there)
+{
+	is($w->q($_), 'D(1,1)', $_) for @ways;
+}
 
 $cluster->no_leaks('at the end');
 done_testing();
