@@ -621,8 +621,12 @@ set_reading(ShoalRun *run, ShoalReading reading)
 }
 
 static Snapshot
-take_own_snapshot(ShoalRun *run)
+take_own_snapshot(void *arg)
 {
+	ShoalRun   *run = arg;
+
+	if (run->own_snapshot)
+		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
 	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
 												run->call.owner);
 	return run->own_snapshot;
@@ -634,9 +638,8 @@ hold_moment(ShoalRun *run)
 {
 	ShoalReading reading = {0};
 
-	reading.moment = shoal_moment_hold();
-	reading.snapshot = take_own_snapshot(run);
-	shoal_moment_close();
+	reading.moment = shoal_moment_hold(take_own_snapshot, run);
+	reading.snapshot = run->own_snapshot;
 	run->holds = true;
 	set_reading(run, reading);
 }

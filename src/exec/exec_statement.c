@@ -228,6 +228,26 @@ start_statement(QueryDesc *desc, int eflags)
 }
 
 /*
+ * The statement's own snapshot, or, if that may be an outer one's, one for its local
+ * fragments (reading.snapshot).
+ */
+static Snapshot
+take_own_snapshot(void *arg)
+{
+	QueryDesc  *desc = arg;
+
+	if (shoal_xact_depth() == 0)
+	{
+		shoal_snapshot_renew(desc);
+		return desc->snapshot;
+	}
+	if (reading.snapshot)
+		UnregisterSnapshot(reading.snapshot);
+	reading.snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	return reading.snapshot;
+}
+
+/*
  * The statement reads with the snapshots of one moment.  One that has parts needs
  * them anyhow, if need be not of one moment.
  */
@@ -236,19 +256,17 @@ start_held(QueryDesc *desc, int eflags)
 {
 	HeldStatement *entry;
 	ShoalReading saved = reading;
-	bool		is_top = shoal_xact_depth() == 0;
 
-	if (shoal_moment_wanted())
-		reading.moment = shoal_moment_hold();
-	else if (!shoal_meta_is_alone())
-		reading.moment = shoal_moment_hold_apart();
-	reading.parts = has_parts(desc->plannedstmt);
 	reading.snapshot = NULL;
-	if (is_top)
-		shoal_snapshot_renew(desc);
+	reading.parts = has_parts(desc->plannedstmt);
+	if (shoal_moment_wanted())
+		reading.moment = shoal_moment_hold(take_own_snapshot, desc);
 	else
-		reading.snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	shoal_moment_close();
+	{
+		if (!shoal_meta_is_alone())
+			reading.moment = shoal_moment_hold_apart();
+		(void) take_own_snapshot(desc);
+	}
 
 	entry = MemoryContextAlloc(TopTransactionContext, sizeof(HeldStatement));
 	entry->moment = reading.moment;

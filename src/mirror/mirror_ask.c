@@ -209,19 +209,29 @@ mirror_compare_keys(const MirrorAnswer *a, const MirrorAnswer *b)
 
 /* ---- snapshots ---- */
 
+static Snapshot
+take_own_snapshot(void *arg)
+{
+	Snapshot   *snapshot = arg;
+
+	if (*snapshot)
+		UnregisterSnapshot(*snapshot);
+	*snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	return *snapshot;
+}
+
 uint64
 mirror_take_snapshots(void)
 {
-	Snapshot	snapshot;
+	Snapshot	snapshot = NULL;
 	uint64		moment = 0;
 
 	if (IsolationUsesXactSnapshot())
 		(void) shoal_moment_of_transaction();
 	else if (!shoal_meta_is_alone())
-		moment = shoal_moment_hold();
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	if (moment != 0)
-		shoal_moment_close();
+		moment = shoal_moment_hold(take_own_snapshot, &snapshot);
+	if (snapshot == NULL)
+		(void) take_own_snapshot(&snapshot);
 	PushActiveSnapshot(snapshot);
 	UnregisterSnapshot(snapshot);
 	return moment;

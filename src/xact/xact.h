@@ -123,12 +123,13 @@ extern void shoal_moment_close(void);
 extern void shoal_moment_abandon(void);
 
 /*
- * Opens a moment and takes snapshots on all nodes, in their transactions, for
- * several statements: shoal_moment_use makes a connection's next one use them,
- * until shoal_moment_drop.  The caller takes its own snapshot and then calls
- * shoal_moment_close.
+ * Takes snapshots on all nodes, in their transactions, for several statements, at a
+ * moment if need be: shoal_moment_use makes a connection's next one use them, until
+ * shoal_moment_drop.  own takes the caller's own snapshot; it is called again, to
+ * take another one, if the first ones may disagree.
  */
-extern uint64 shoal_moment_hold(void);
+typedef Snapshot (*ShoalOwnSnapshot) (void *arg);
+extern uint64 shoal_moment_hold(ShoalOwnSnapshot own, void *arg);
 
 /* The same without a moment: the snapshots are taken one after the other. */
 extern uint64 shoal_moment_hold_apart(void);

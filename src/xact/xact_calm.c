@@ -118,8 +118,9 @@ xact_calm_tell(Snapshot snapshot)
 
 /* ---- on the coordinator ---- */
 
+/* The same, for something that need not be thrown away. */
 ShoalCalm *
-shoal_calm_begin(List *node_ids)
+xact_calm_begin(List *node_ids)
 {
 	ShoalCalm  *calm;
 	ListCell   *lc;
@@ -139,11 +140,22 @@ shoal_calm_begin(List *node_ids)
 		ShoalConn  *conn = shoal_xact_conn_outside(lfirst_int(lc));
 		const char *told = PQparameterStatus(conn->pg, SHOAL_CALM_STATUS);
 
-		if (told == NULL || !shoal_remote_may_cancel(conn))
+		if (told == NULL)
 			return NULL;
 		calm->conns[calm->n] = conn;
 		calm->told[calm->n++] = pstrdup(told);
 	}
+	return calm;
+}
+
+ShoalCalm *
+shoal_calm_begin(List *node_ids)
+{
+	ShoalCalm  *calm = xact_calm_begin(node_ids);
+
+	for (int i = 0; calm && i < calm->n; i++)
+		if (!shoal_remote_may_cancel(calm->conns[i]))
+			return NULL;
 	return calm;
 }
 

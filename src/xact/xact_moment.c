@@ -424,20 +424,53 @@ keep(List *conns, uint64 moment)
 	return moment;
 }
 
-uint64
-shoal_moment_hold(void)
+/* A number for snapshots that are not taken at a moment. */
+static uint64
+next_number(void)
 {
-	List	   *conns = take_everywhere();
+	uint64		number = xact_gate_begin_moment();
 
-	return keep(conns, open_moment);
+	xact_gate_end_moment();
+	return number;
+}
+
+/* In the hope that no moment is needed: 0 if it was in vain. */
+static uint64
+hold_calmly(ShoalOwnSnapshot own, void *arg)
+{
+	List	   *ids = nodes_up();
+	ShoalCalm  *calm = xact_calm_begin(list_delete_int(list_copy(ids),
+													   shoal_meta_local_node_id()));
+	uint64		number = next_number();
+	List	   *conns;
+
+	if (calm == NULL)
+		return 0;
+	conns = take_on(ids, number);
+	return shoal_calm_holds(calm, own(arg)) ? keep(conns, number) : 0;
+}
+
+uint64
+shoal_moment_hold(ShoalOwnSnapshot own, void *arg)
+{
+	uint64		moment = hold_calmly(own, arg);
+
+	if (moment == 0)
+	{
+		List	   *conns = take_everywhere();
+
+		moment = keep(conns, open_moment);
+		(void) own(arg);
+		shoal_moment_close();
+	}
+	return moment;
 }
 
 uint64
 shoal_moment_hold_apart(void)
 {
-	uint64		number = xact_gate_begin_moment();
+	uint64		number = next_number();
 
-	xact_gate_end_moment();
 	return keep(take_on(nodes_up(), number), number);
 }
 

@@ -29,6 +29,7 @@ extern void xact_gate_end_moment(void);
 /* xact_calm.c */
 extern void xact_calm_count_commit(void);
 extern void xact_calm_tell(Snapshot snapshot);
+extern ShoalCalm *xact_calm_begin(List *node_ids);
 
 /* xact_recover.c */
 extern int	xact_recover(bool *all);
