@@ -697,6 +697,69 @@ create_table_as(ShoalUtility *call, CreateTableAsStmt *stmt,
 				SHOAL_REACH_NODES);
 }
 
+/* The nodes that are told of a statement at once, but for this one. */
+static List *
+other_active_nodes(void)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+		if (!node->is_local)
+			result = lappend_int(result, node->node_id);
+	}
+	return result;
+}
+
+static void
+run_step_everywhere(ShoalUtility *call, const ShoalTargets *targets, int step)
+{
+	int			nesting = shoal_ddl_forwarding;
+	List	   *others;
+
+	shoal_ddl_forwarding = nesting + 1;
+	PG_TRY();
+	{
+		shoal_columns_run_step(call, targets, step);
+	}
+	PG_FINALLY();
+	{
+		shoal_ddl_forwarding = nesting;
+	}
+	PG_END_TRY();
+	others = other_active_nodes();
+	if (others != NIL)
+		shoal_xact_run(psprintf("%s %s", shoal_scope_columns_marker(step),
+								shoal_ddl_text(call)), others);
+	shoal_remote_forget_statements();
+}
+
+/* An ALTER TABLE that adds columns which are filled from here (ddl_columns.c). */
+static void
+add_columns_in_steps(ShoalUtility *call, const ShoalTargets *targets)
+{
+	Node	   *stmt = copyObject(call->stmt);
+	ListCell   *lc;
+
+	shoal_xact_share_time();
+	run_step_everywhere(call, targets, SHOAL_COLUMNS_MAKE);
+	shoal_columns_fill((AlterTableStmt *) stmt);
+	run_step_everywhere(call, targets, SHOAL_COLUMNS_FINISH);
+	shoal_ddl_check_after(stmt);
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
+
+		if (shoal_xact_may_miss(node))
+			shoal_xact_on_missed(node->node_id,
+								 psprintf("%s %s", shoal_scope_columns_marker(SHOAL_COLUMNS_ALL),
+										  shoal_ddl_text(call)));
+	}
+}
+
 /*
  * Here, and everywhere else.  Mostly here first: then an error says just what
  * it would say on one server.
@@ -720,6 +783,13 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	}
 	if (others)
 		shoal_ddl_lock_targets(stmt, targets);
+	if (IsA(stmt, AlterTableStmt) &&
+		shoal_columns_need_steps((AlterTableStmt *) stmt, call->query_string,
+								 has_event_triggers()))
+	{
+		add_columns_in_steps(call, targets);
+		return;
+	}
 	/* what LIKE has copied is known only afterwards */
 	if (others && IsA(stmt, CreateStmt) &&
 		!(((CreateStmt *) stmt)->if_not_exists &&
@@ -741,6 +811,7 @@ shoal_ddl_run_schema(ShoalUtility *call)
 {
 	ShoalTargets targets;
 	ShoalReach	reach;
+	ShoalScope	scope;
 
 	/* core says no, or it is about something temporary */
 	if (XactReadOnly || IsInParallelMode())
@@ -755,7 +826,11 @@ shoal_ddl_run_schema(ShoalUtility *call)
 		if (shoal_origin == 0 && !shoal_scope_is_local_work() &&
 			!creating_extension && !superuser())
 			shoal_ddl_refuse_shards(call->stmt, &targets);
-		shoal_ddl_run_here(call, &targets);
+		if (IsA(call->stmt, AlterTableStmt) &&
+			shoal_scope_parse(call->query_string, &scope) && scope.columns > 0)
+			shoal_columns_run_step(call, &targets, scope.columns);
+		else
+			shoal_ddl_run_here(call, &targets);
 		return;
 	}
 	reach = shoal_ddl_reach(call->stmt);

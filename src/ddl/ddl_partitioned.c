@@ -26,9 +26,9 @@
  *
  *	DROP INDEX CONCURRENTLY: not concurrently.
  *
- * Left are exclusion constraints (core can from 17 on), identity columns by
- * ADD COLUMN (core can from 17 on), row triggers with transition tables,
- * CREATE STATISTICS for single partitions.
+ * Identity columns by ADD COLUMN (core can from 17 on) are made by ddl_columns.c.
+ * Left are exclusion constraints (core can from 17 on), row triggers with
+ * transition tables, CREATE STATISTICS for single partitions.
  */
 #include "postgres.h"
 

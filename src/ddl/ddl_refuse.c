@@ -205,60 +205,6 @@ adds_constraint(AlterTableStmt *stmt)
 	return false;
 }
 
-static bool
-is_nextval(Oid funcid, void *context)
-{
-	return funcid == F_NEXTVAL;
-}
-
-static bool
-calls_nextval(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, NextValueExpr) || check_functions_in_node(node, is_nextval, NULL))
-		return true;
-	return expression_tree_walker(node, calls_nextval, context);
-}
-
-/* The default of a column; NULL if it has none. */
-static Node *
-column_default(Oid relid, const char *column)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	AttrNumber	attnum = get_attnum(relid, column);
-	Node	   *result = NULL;
-
-	if (attnum > 0 && !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated)
-		result = build_column_default(rel, attnum);
-	table_close(rel, NoLock);
-	return result;
-}
-
-static bool
-has_rows(Oid relid)
-{
-	bool		result;
-
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT 1 FROM %s LIMIT 1", shoal_ddl_relation_name(relid)),
-					false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read table \"%s\"", get_rel_name(relid));
-	result = SPI_processed > 0;
-	SPI_finish();
-	return result;
-}
-
-/* Whether rows of the table are on several nodes. */
-static bool
-has_copies(const ShoalTable *table)
-{
-	const ShoalGroup *group = shoal_meta_group(table->group_id);
-
-	return table->kind == SHOAL_KIND_REFERENCE ||
-		group->ncopies > group->shard_count;
-}
-
 static void
 raise_computed_by_nodes(const char *message, const char *hint)
 {
@@ -270,67 +216,9 @@ raise_computed_by_nodes(const char *message, const char *hint)
 }
 
 /*
- * Stable functions of arguments depend on settings, which are the same, and so is
- * the time of the transaction.
+ * Each node computes what ALTER COLUMN ... TYPE ... USING makes of the rows that
+ * are there.  Copies of a row would differ then.
  */
-static bool
-is_same_nowhere(Oid funcid, void *context)
-{
-	char		volatility = func_volatile(funcid);
-
-	return volatility == PROVOLATILE_VOLATILE ||
-		(volatility == PROVOLATILE_STABLE && funcid != F_NOW &&
-		 funcid != F_TRANSACTION_TIMESTAMP &&
-		 (funcid >= FirstNormalObjectId || get_func_nargs(funcid) == 0));
-}
-
-static bool
-differs_by_node(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, SQLValueFunction))
-		return ((SQLValueFunction *) node)->op > SVFOP_LOCALTIMESTAMP_N;
-	if (IsA(node, NextValueExpr) ||
-		check_functions_in_node(node, is_same_nowhere, NULL))
-		return true;
-	return expression_tree_walker(node, differs_by_node, context);
-}
-
-/*
- * Each node computes the value that a new column gets in rows that are there.
- * Copies of a row would differ then, and sequences would give the same number
- * on several nodes.
- */
-static void
-check_new_columns(Oid relid, AlterTableStmt *stmt)
-{
-	const ShoalTable *table = shoal_meta_table(relid);
-	ListCell   *lc;
-
-	if (table == NULL || shoal_meta_is_alone())
-		return;
-	foreach(lc, stmt->cmds)
-	{
-		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-		ColumnDef  *column = (ColumnDef *) cmd->def;
-		Node	   *expr;
-
-		if (cmd->subtype != AT_AddColumn)
-			continue;
-		expr = column_default(relid, column->colname);
-		if (expr == NULL ||
-			!(has_copies(table) ? differs_by_node(expr, NULL) :
-			  calls_nextval(expr, NULL)) ||
-			!has_rows(relid))
-			continue;
-		raise_computed_by_nodes(psprintf("cannot add column \"%s\" with that default to table \"%s\", which has rows",
-										 column->colname, get_rel_name(relid)),
-								"Add the column without a default, fill it with UPDATE, and then use ALTER COLUMN ... SET DEFAULT.");
-	}
-}
-
-/* The same of ALTER COLUMN ... TYPE ... USING, which is known only before. */
 static void
 check_using(AlterTableStmt *stmt)
 {
@@ -338,7 +226,7 @@ check_using(AlterTableStmt *stmt)
 	const ShoalTable *table = OidIsValid(relid) ? shoal_meta_table(relid) : NULL;
 	ListCell   *lc;
 
-	if (table == NULL || shoal_meta_is_alone() || !has_copies(table))
+	if (table == NULL || shoal_meta_is_alone() || !shoal_columns_have_copies(table))
 		return;
 	foreach(lc, stmt->cmds)
 	{
@@ -362,7 +250,7 @@ check_using(AlterTableStmt *stmt)
 		expr = transformExpr(pstate, copyObject(raw),
 							 EXPR_KIND_ALTER_COL_TRANSFORM);
 		table_close(rel, NoLock);
-		if (differs_by_node(expr, NULL) && has_rows(relid))
+		if (shoal_columns_differ_by_node(expr, NULL) && shoal_columns_has_rows(relid))
 			raise_computed_by_nodes(psprintf("cannot convert column \"%s\" of table \"%s\", which has rows, with that expression",
 											 cmd->name, get_rel_name(relid)),
 									"Add another column, fill it with UPDATE, and let it take the place of this one.");
@@ -412,6 +300,5 @@ shoal_ddl_check_after(Node *stmt)
 		if (!OidIsValid(relid))
 			return;
 		check_foreign_keys(relid);
-		check_new_columns(relid, (AlterTableStmt *) stmt);
 	}
 }

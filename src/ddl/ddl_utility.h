@@ -10,6 +10,8 @@
 #include "storage/lockdefs.h"
 #include "tcop/utility.h"
 
+#include "meta/meta.h"
+
 /* A call of the utility hook. */
 typedef struct ShoalUtility
 {
@@ -159,6 +161,41 @@ extern bool shoal_ddl_is_distributed(Oid relid);
 
 /* True if it is hash-partitioned into shards itself (not by way of ranges). */
 extern bool shoal_ddl_has_shards(Oid relid);
+
+/* ---- ddl_columns.c: new columns whose values the coordinator works out ---- */
+
+/* What a node is told to do of an ALTER TABLE that is done in steps. */
+enum
+{
+	SHOAL_COLUMNS_MAKE = 1,
+	SHOAL_COLUMNS_FINISH,
+	SHOAL_COLUMNS_ALL			/* both, with values that don't matter */
+};
+
+/*
+ * Whether an ALTER TABLE has to be done in steps, as it adds columns with values
+ * that nodes must not work out.  The table is locked on all nodes.  Error 0A000 if
+ * that can't be.
+ */
+extern bool shoal_columns_need_steps(const AlterTableStmt *stmt,
+									 const char *query_string,
+									 bool event_triggers);
+
+/* A step of it, on this node. */
+extern void shoal_columns_run_step(ShoalUtility *call,
+								   const ShoalTargets *targets, int step);
+
+/* On the coordinator, between them: fills the new columns, on all nodes. */
+extern void shoal_columns_fill(const AlterTableStmt *stmt);
+
+/* Would nodes work out different values?  A tree walker. */
+extern bool shoal_columns_differ_by_node(Node *node, void *context);
+
+/* Whether rows of the table are on several nodes. */
+extern bool shoal_columns_have_copies(const ShoalTable *table);
+
+/* Whether the table has rows, or may have some that the user must not see. */
+extern bool shoal_columns_has_rows(Oid relid);
 
 /* ---- ddl_owned.c ---- */
 

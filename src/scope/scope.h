@@ -14,6 +14,7 @@
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
  *									to each copy of a shard (see below)
+ *		/+shoal local columns 1+/	the same, for a step of an ALTER TABLE (ddl_columns.c)
  *		/+shoal local+/				everything that lies on this node; DDL is
  *									not forwarded from here
  *
@@ -40,6 +41,7 @@ typedef struct ShoalScope
 	bool		any_copy;		/* a complete replica is as good as a primary */
 	bool		fired;			/* user's triggers are not to be fired here */
 	bool		text;			/* texts of rows do not depend on settings */
+	int			columns;		/* step of an ALTER TABLE, 0: all of it */
 	int			policies;		/* WITH queries that are for policies */
 	int			group_id;		/* else: this group ... */
 	Bitmapset  *shards;			/* ... and these shards of it */
@@ -70,6 +72,9 @@ extern char *shoal_scope_full_marker(int group_id, const Bitmapset *shards,
 									 bool partial, int policies, bool any_copy,
 									 bool fired, bool text,
 									 ShoalSnapshotKind snapshot);
+
+/* The local marker for a step of an ALTER TABLE. */
+extern char *shoal_scope_columns_marker(int step);
 
 /*
  * Reads a trusted marker at the start of a query string.  False if there is

@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " text" ] [ " held" | " calm" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " text" ] [ " held" | " calm" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -28,6 +28,7 @@
 #define HELD " held"
 #define CALM " calm"
 #define COPIES " copies "
+#define COLUMNS " columns "
 #define ANY " any"
 #define FIRED " fired"
 #define TEXT " text"
@@ -169,6 +170,8 @@ read_marker(const char *text, ShoalScope *scope)
 		scope->local = true;
 		if (skip(&text, COPIES))
 			text += strspn(text, "0123456789abcdef");
+		else if (skip(&text, COLUMNS) && !read_number(&text, &scope->columns))
+			return false;
 	}
 	else
 	{
@@ -219,6 +222,12 @@ shoal_scope_snapshot(const char *query_string)
 	else
 		return SHOAL_SNAPSHOT_OWN;
 	return shoal_scope_is_trusted(query_string) ? kind : SHOAL_SNAPSHOT_OWN;
+}
+
+char *
+shoal_scope_columns_marker(int step)
+{
+	return psprintf(MARKER_START "local" COLUMNS "%d" MARKER_END, step);
 }
 
 char *

@@ -43,6 +43,9 @@ sub taken_back
 	$cluster->freeze($server);
 	ok($cluster->wait_for(0, "SELECT state = 'down' FROM shoal.node WHERE node_id = $id"), "$case: it is given up");
 	$cluster->sql(0, "UPDATE t SET c = $n; UPDATE ref SET c = $n");
+	# which the node makes up by itself, until its rows are replaced
+	$cluster->sql(0, "ALTER TABLE $_ ADD COLUMN s$n serial, ADD COLUMN i$n int GENERATED ALWAYS AS IDENTITY CHECK (i$n >= 0)")
+		for 't', 'ref';
 	$proxy[$server]->arm(from => 'coordinator', message => '^P ,COMMIT PREPARED', at => 'before', do => 'hold');
 	if ($deaf)
 	{
@@ -63,7 +66,10 @@ sub taken_back
 		note("$name: $answer");
 		$session{$name}->close;
 	}
-	return whole_again($cluster, $case);
+	my $whole = whole_again($cluster, $case);
+	is($cluster->sql(0, "SELECT count(*) = count(DISTINCT s$n) AND count(*) = count(DISTINCT i$n) AND min(i$n) = 1 FROM t"), 't',
+		"$case: columns were filled once");
+	return $whole;
 }
 
 taken_back(1, 0);
