@@ -62,7 +62,7 @@ SET CONSTRAINTS nothing DEFERRED;
 ROLLBACK;
 DROP SCHEMA later CASCADE;
 
--- an action of a foreign key that would move rows to other nodes; one that violates a constraint
+-- an action of a foreign key that moves rows to other nodes; one that violates a constraint
 SET client_min_messages = warning;
 SET search_path = public;
 CREATE TABLE acted (id int PRIMARY KEY, v int);
@@ -78,7 +78,7 @@ INSERT INTO acting SELECT i, 1, 0 FROM generate_series(1, 50) i;
 UPDATE acted SET id = id + 1000;
 UPDATE acted_by_v SET v = 200 WHERE v = 1;
 UPDATE acted_by_v SET v = 99 WHERE v = 1;
-DELETE FROM acted WHERE id > 10;
+DELETE FROM acted WHERE id > 1010;
 \set VERBOSITY default
 SELECT count(*), sum(v), max(id) FROM acting;
 DROP TABLE acting, acted, acted_by_v;

@@ -112,6 +112,7 @@ typedef struct ShoalCall
 	ShoalReading reading;
 	bool		any_copy;		/* it may read replicas */
 	bool		fired;			/* triggers are fired here, not there */
+	bool		acted;			/* so are foreign keys' actions taken here */
 	bool		taking;			/* a moment is open: nodes take their snapshots
 								 * with the statement */
 	bool		calm;			/* nodes tell whether there was need of one */
@@ -430,6 +431,27 @@ extern void shoal_rowtriggers_after(ShoalRowTriggers *triggers, HeapTuple old,
 
 /* For shoal_triggers_capture. */
 extern struct TransitionCaptureState *shoal_rowtriggers_capture(const ShoalRowTriggers *triggers);
+
+/* ---- exec_action.c: what foreign keys say ---- */
+
+typedef struct ShoalActions ShoalActions;
+
+/*
+ * For a statement that changes rows of a table without the foreign keys that refer
+ * to it.  The caller has opened rel and holds a lock on it until the statement's
+ * end; all lives in the caller's memory context.
+ */
+extern ShoalActions *shoal_actions_begin(Relation rel, CmdType command);
+
+/* A row that has been written; new is NULL if it is gone. */
+extern void shoal_actions_note(ShoalActions *actions, HeapTuple old,
+							   HeapTuple new);
+
+/*
+ * When all rows have been written.  Runs statements; error 23503 if a key is
+ * referred to and must not be changed.
+ */
+extern void shoal_actions_take(ShoalActions *actions);
 
 /* ---- exec_share.c: several tasks for one node ---- */
 

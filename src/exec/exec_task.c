@@ -39,6 +39,7 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 		return pstrdup(call->text);
 	marker = shoal_scope_full_marker(call->group_id, shards, call->partial,
 									 call->policies, call->any_copy, call->fired,
+									 call->acted,
 									 !local && call->decoder &&
 									 !shoal_wire_decoder_is_binary(call->decoder),
 									 call->calm ? SHOAL_SNAPSHOT_CALM :

@@ -13,7 +13,8 @@
  *
  * So the key of a row may be changed, by the statement or by a trigger; the row
  * is moved to its new shard then.  As all rows of a statement are seen here,
- * transition tables can be filled.
+ * transition tables can be filled, and actions of foreign keys be taken that concern
+ * rows of other shards (plan_action.c).
  *
  * Fast ways are given up for that, so it is not done for functions that are
  * built in, nor if the user says that triggers don't need it
@@ -40,6 +41,7 @@
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
+#include "plan/plan_action.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_check.h"
 #include "plan/plan_conflict.h"
@@ -155,7 +157,8 @@ shoal_fire_is_wanted(Query *query, const ShoalTable *table)
 		return false;
 	rel = RelationIdGetRelation(table->relid);
 	wanted = (has_triggers(rel, shoal_triggers_events(query)) ||
-			  is_moved_by_row(query, table, rel)) &&
+			  is_moved_by_row(query, table, rel) ||
+			  shoal_action_is_needed(query, table, rel)) &&
 		is_possible(query, table, rel);
 	RelationClose(rel);
 	return wanted;
@@ -551,6 +554,7 @@ split_update_delete(ShoalRows *rows, Query **select, ShoalInsert *insert,
 	fire->find_types = types_of(rows->columns);
 	fire->distinct = has_joins(rows->query);
 	fire->rooted = is_referred_to(rows->rel);
+	fire->acts = shoal_action_is_needed(rows->query, rows->table, rows->rel);
 	shoal_rows_add(rows, shoal_rows_column(rows, SelfItemPointerAttributeNumber), 0);
 	foreach(lc, live_columns(rows->rel, rows->target))
 		shoal_rows_add(rows, ((TargetEntry *) lfirst(lc))->expr, 0);
@@ -567,7 +571,7 @@ split_update_delete(ShoalRows *rows, Query **select, ShoalInsert *insert,
 	}
 	foreach(lc, others)
 		shoal_rows_add(rows, copyObject(((TargetEntry *) lfirst(lc))->expr), 0);
-	*select = shoal_rows_select(rows, moves || fire->command == CMD_DELETE ?
+	*select = shoal_rows_select(rows, moves || fire->acts || fire->command == CMD_DELETE ?
 								LCS_FORUPDATE : LCS_FORNOKEYUPDATE);
 	return true;
 }

@@ -251,6 +251,7 @@ fire_to_list(const ShoalFire *fire)
 	numbers = list_make5_int((int) fire->command, fire->nfind, fire->distinct,
 							 fire->one_by_one, fire->rooted);
 	numbers = lappend_int(numbers, list_length(fire->conflict_params));
+	numbers = lappend_int(numbers, fire->acts);
 	return list_concat(list_concat(list_make5(numbers, fire->set, fire->written,
 											  fire->updated, fire->find_types),
 								   list_make5(string_node(fire->insert_head),
@@ -277,6 +278,7 @@ list_to_fire(List *list, List *exprs)
 	fire->distinct = lthird_int(numbers);
 	fire->one_by_one = lfourth_int(numbers);
 	fire->rooted = list_nth_int(numbers, 4);
+	fire->acts = list_nth_int(numbers, 6);
 	fire->set = (List *) lsecond(list);
 	fire->written = (List *) lthird(list);
 	fire->updated = (List *) lfourth(list);

@@ -166,7 +166,8 @@ typedef struct ShoalFire
 	int			nfind;
 	bool		distinct;		/* a row may come several times; once counts */
 	bool		one_by_one;		/* an INSERT may leave rows out */
-	bool		rooted;			/* foreign keys refer to the table */
+	bool		rooted;			/* foreign keys refer to the table ... */
+	bool		acts;			/* ... and their actions are taken here */
 	List	   *find_types;		/* OID list: of the columns that find a row */
 	List	   *set;			/* int list: columns */
 	List	   *written;

@@ -10,6 +10,8 @@
  *		/+shoal 1:0-7 any+/		the same; replicas will do, too
  *		/+shoal 1:0-7 fired+/		the same; a write whose triggers and
  *									rights are the coordinator's business
+ *		/+shoal 1:0-7 fired acted+/		so are actions of foreign keys that refer to the
+ *									table
  *		/+shoal 1:0-7 text+/	the same; its rows are read as texts by the coordinator
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
@@ -40,6 +42,7 @@ typedef struct ShoalScope
 	bool		partial;		/* aggregates return transition states */
 	bool		any_copy;		/* a complete replica is as good as a primary */
 	bool		fired;			/* user's triggers are not to be fired here */
+	bool		acted;			/* nor those of foreign keys that refer to the table */
 	bool		text;			/* texts of rows do not depend on settings */
 	int			columns;		/* step of an ALTER TABLE, 0: all of it */
 	int			policies;		/* WITH queries that are for policies */
@@ -65,12 +68,13 @@ extern char *shoal_scope_marker(int group_id, const Bitmapset *shards);
 /*
  * The same for a fragment with WITH queries for policies (plan_policy.c), one
  * that only reads, from replicas if any_copy, one whose triggers are fired by the
- * coordinator, or one whose rows come as texts that the coordinator is going to
+ * coordinator, which may see to foreign keys that refer to the table as well, or one whose rows come as texts that the coordinator is going to
  * read.
  */
 extern char *shoal_scope_full_marker(int group_id, const Bitmapset *shards,
 									 bool partial, int policies, bool any_copy,
-									 bool fired, bool text,
+									 bool fired, bool acted,
+									 bool text,
 									 ShoalSnapshotKind snapshot);
 
 /* The local marker for a step of an ALTER TABLE. */

@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" ] [ " text" ] [ " held" | " calm" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " held" | " calm" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -31,6 +31,7 @@
 #define COLUMNS " columns "
 #define ANY " any"
 #define FIRED " fired"
+#define ACTED " acted"
 #define TEXT " text"
 #define POLICIES " policies "
 
@@ -52,13 +53,13 @@ char *
 shoal_scope_marker(int group_id, const Bitmapset *shards)
 {
 	return shoal_scope_full_marker(group_id, shards, false, 0, false, false,
-								   false, SHOAL_SNAPSHOT_OWN);
+								   false, false, SHOAL_SNAPSHOT_OWN);
 }
 
 char *
 shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
-						int policies, bool any_copy, bool fired, bool text,
-						ShoalSnapshotKind snapshot)
+						int policies, bool any_copy, bool fired, bool acted,
+						bool text, ShoalSnapshotKind snapshot)
 {
 	StringInfoData buf;
 	int			first;
@@ -104,6 +105,8 @@ shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
 		appendStringInfoString(&buf, ANY);
 	if (fired)
 		appendStringInfoString(&buf, FIRED);
+	if (acted)
+		appendStringInfoString(&buf, ACTED);
 	if (text)
 		appendStringInfoString(&buf, TEXT);
 	if (snapshot == SHOAL_SNAPSHOT_HELD)
@@ -187,6 +190,7 @@ read_marker(const char *text, ShoalScope *scope)
 		return false;
 	scope->any_copy = skip(&text, ANY);
 	scope->fired = skip(&text, FIRED);
+	scope->acted = scope->fired && skip(&text, ACTED);
 	scope->text = skip(&text, TEXT);
 	/* for the executor: shoal_scope_snapshot */
 	(void) (skip(&text, HELD) || skip(&text, CALM));

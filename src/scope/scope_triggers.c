@@ -6,6 +6,9 @@
  * (exec_fire.c); their marker says so.  Then a node's part runs without the
  * user's triggers.  For the rest of statements row triggers fire where the row is.
  *
+ * If it takes foreign keys' actions itself (plan_action.c), those that refer to the
+ * table are left out, too.
+ *
  * Statement triggers are always left to the coordinator.
  * They fire once for a statement, on the node where its client is, however
  * many nodes have a part in it.  So a part that Shoal has sent runs without
@@ -117,12 +120,37 @@ shoal_scope_keep_triggers(TriggerDesc *triggers, bool movable)
 	triggers->numtriggers = n;
 }
 
+/* Leaves out what foreign keys do that refer to the table. */
+static void
+drop_actions(TriggerDesc *triggers)
+{
+	int			n = 0;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) != RI_TRIGGER_PK)
+			triggers->triggers[n++] = triggers->triggers[i];
+	}
+	triggers->numtriggers = n;
+}
+
 static bool
 has_movable(const TriggerDesc *triggers)
 {
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		if (shoal_scope_is_movable(&triggers->triggers[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_actions(const TriggerDesc *triggers)
+{
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) == RI_TRIGGER_PK)
 			return true;
 	}
 	return false;
@@ -169,7 +197,7 @@ shoal_scope_mute_fragment(QueryDesc *desc)
 
 		any |= shoal_scope_has_triggers(triggers, SHOAL_EVENT_INSERT |
 										SHOAL_EVENT_UPDATE | SHOAL_EVENT_DELETE) ||
-			has_movable(triggers);
+			has_movable(triggers) || has_actions(triggers);
 	}
 	if (!any || !shoal_scope_parse(desc->sourceText, &scope))
 		return;
@@ -187,6 +215,8 @@ shoal_scope_mute_fragment(QueryDesc *desc)
 		{
 			check_fired(desc, relinfo->ri_RelationDesc);
 			shoal_scope_keep_triggers(triggers, false);
+			if (scope.acted)
+				drop_actions(triggers);
 		}
 		if (shoal_meta_table(RelationGetRelid(relinfo->ri_RelationDesc)) &&
 			(scope.fired ||
