@@ -97,7 +97,7 @@ ALTER TABLE child ADD CONSTRAINT child_k_fkey FOREIGN KEY (k) REFERENCES dist;
 UPDATE child SET k = -20 WHERE k = 90034 RETURNING *;
 UPDATE child SET k = 123456;
 
--- refused
+-- rows that refer to it are gone; refused
 UPDATE dist SET k = 1 WHERE k = 34;
 DROP TABLE child;
 CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
