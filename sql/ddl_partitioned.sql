@@ -162,6 +162,22 @@ SET search_path = ddl_partitioned, public;
 SELECT * FROM shard_objects('t') WHERE object ~ 'from_n3|^table';
 SELECT count(*) FROM t WHERE d = 3 AND b = 'b1';
 
+-- ONLY: without its shards it would not be a table
+CREATE TABLE o (a int PRIMARY KEY, b text, c int);
+SELECT shoal.create_distributed_table('o', 'a', colocate_with => 't');
+INSERT INTO o VALUES (1, 'x', 1), (2, 'y', 2);
+ALTER TABLE ONLY o ADD COLUMN d int DEFAULT 4, ADD CONSTRAINT o_c CHECK (c > 0), ALTER b SET NOT NULL, ALTER c TYPE bigint;
+ALTER TABLE ONLY o RENAME COLUMN d TO e;
+ALTER TABLE ONLY o ADD CONSTRAINT o_t FOREIGN KEY (a) REFERENCES t;
+ALTER TABLE ONLY o RENAME CONSTRAINT o_t TO o_t2;
+CREATE INDEX o_b ON ONLY o (b);
+SELECT * FROM shard_objects('o');
+SELECT * FROM differences('ddl_partitioned') WHERE object !~ 'REFERENCES shoal_';
+SELECT * FROM ONLY o WHERE e = 4 ORDER BY a;
+TRUNCATE ONLY o;
+SELECT count(*) FROM o;
+DROP TABLE o;
+
 -- new shards have it all
 SELECT shoal.undistribute_table('t');
 SELECT indexdef FROM pg_indexes WHERE tablename = 't' AND schemaname = 'ddl_partitioned' ORDER BY 1;

@@ -343,7 +343,11 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 	/* IsTransactionState: core has the right words for an aborted one */
 	if (handler != NULL && IsTransactionState() && !RecoveryInProgress() &&
 		shoal_meta_enabled())
+	{
+		if (!shoal_scope_is_local_work())
+			shoal_ddl_forget_only(&call);
 		handler(&call);
+	}
 	else
 		shoal_ddl_core(&call);
 }

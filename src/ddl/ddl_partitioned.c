@@ -26,6 +26,8 @@
  *
  *	DROP INDEX CONCURRENTLY: not concurrently.
  *
+ *	ONLY means the table with its shards, as without them there is no table.
+ *
  * Identity columns by ADD COLUMN (core can from 17 on) are made by ddl_columns.c.
  * Left are exclusion constraints (core can from 17 on), row triggers with
  * transition tables, CREATE STATISTICS for single partitions.
@@ -583,6 +585,57 @@ alter_index(ShoalUtility *call, Oid index)
 	alter_each(find_inheritance_children(index, NoLock), for_partitions);
 	return true;
 }
+
+/* ---- ONLY ---- */
+
+/* True if ONLY is said of a table that would not be one without its shards. */
+static bool
+leaves_out_shards(RangeVar *relation)
+{
+	Oid			relid = relation && !relation->inh ? shoal_ddl_relid(relation) :
+		InvalidOid;
+
+	return OidIsValid(relid) && shoal_ddl_has_shards(relid);
+}
+
+/* The relations of a statement that may say ONLY of them. */
+static List *
+relations_of(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			return list_make1(((AlterTableStmt *) stmt)->relation);
+		case T_IndexStmt:
+			return list_make1(((IndexStmt *) stmt)->relation);
+		case T_RenameStmt:
+			return list_make1(((RenameStmt *) stmt)->relation);
+		case T_TruncateStmt:
+			return ((TruncateStmt *) stmt)->relations;
+		default:
+			return NIL;
+	}
+}
+
+void
+shoal_ddl_forget_only(ShoalUtility *call)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, relations_of(call->stmt))
+		any |= leaves_out_shards((RangeVar *) lfirst(lc));
+	if (!any)
+		return;
+	shoal_ddl_own_statement(call);
+	foreach(lc, relations_of(call->stmt))
+	{
+		if (leaves_out_shards((RangeVar *) lfirst(lc)))
+			((RangeVar *) lfirst(lc))->inh = true;
+	}
+}
+
+/* ---- all of it ---- */
 
 /* Whether a plain partitioned table is being given such a foreign key. */
 static bool

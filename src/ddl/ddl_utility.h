@@ -154,6 +154,9 @@ extern void shoal_ddl_check_after(Node *stmt);
  */
 extern bool shoal_ddl_partitioned(ShoalUtility *call, const ShoalTargets *targets);
 
+/* Lets the statement include the shards of tables of which it says ONLY. */
+extern void shoal_ddl_forget_only(ShoalUtility *call);
+
 /* Partitions of a distributed table that are on this node. */
 extern List *shoal_ddl_local_partitions(Oid relid);
 
