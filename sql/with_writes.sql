@@ -48,6 +48,8 @@ INSERT INTO statements (statement) VALUES
 ('WITH p AS (UPDATE products SET price = 0 WHERE product < 4 RETURNING *) INSERT INTO options SELECT title, to_jsonb(product) FROM p RETURNING name'),
 ('WITH o AS (DELETE FROM options WHERE name LIKE ''product%'' RETURNING name) INSERT INTO regions SELECT 100 + count(*), max(name) FROM o RETURNING *'),
 ('WITH o AS (UPDATE options SET value = ''0'' RETURNING name) UPDATE products SET title = ''options: '' || (SELECT string_agg(name, '','' ORDER BY name) FROM o) WHERE product = 1'),
+('WITH n AS (UPDATE notes SET what = ''of '' || customer_id FROM orders WHERE order_id = n + 10 RETURNING n, order_id) SELECT count(*), sum(order_id) FROM n'),
+('WITH n AS (DELETE FROM notes USING orders WHERE order_id = n + 10 AND status || what <> ''x'' AND n = 2 RETURNING n, order_id) SELECT count(*), sum(order_id) FROM n'),
 ('WITH a AS (INSERT INTO notes VALUES (77, ''a'')), b AS (UPDATE notes SET what = ''b'' WHERE n = 77 RETURNING 1) SELECT count(*) FROM orders, b'),
 -- WITH queries that do not write
 ('WITH s AS (SELECT order_id FROM orders WHERE order_id BETWEEN 100 AND 110), d AS (DELETE FROM orders WHERE order_id IN (SELECT order_id FROM s WHERE order_id > 105) RETURNING order_id) INSERT INTO archive SELECT 1, order_id, (SELECT count(*) FROM d)::text FROM s'),

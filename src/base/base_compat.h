@@ -170,6 +170,8 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_merge_condition(query) ((query)->jointree->quals)
 #define shoal_merge_is_not_matched(action) (!(action)->matched)
 #define shoal_merge_has_by_source(query) false
+#define shoal_merge_is_by_source(action) false
+#define shoal_is_merge_action(node) false
 #define shoal_merge_set_condition(query, target, condition) \
 	((query)->jointree->quals = (condition))
 #define shoal_merge_set_matched(action, is_matched) \
@@ -187,6 +189,9 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_merge_set_matched(action, is_matched) \
 	((action)->matchKind = (is_matched) ? MERGE_WHEN_MATCHED : \
 	 MERGE_WHEN_NOT_MATCHED_BY_TARGET)
+#define shoal_merge_is_by_source(action) \
+	((action)->matchKind == MERGE_WHEN_NOT_MATCHED_BY_SOURCE)
+#define shoal_is_merge_action(node) IsA(node, MergeSupportFunc)
 #define shoal_merge_is_not_matched(action) \
 	((action)->matchKind == MERGE_WHEN_NOT_MATCHED_BY_TARGET)
 static inline bool

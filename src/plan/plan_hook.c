@@ -109,7 +109,7 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	shoal_part_begin(&planning, params);
 	PG_TRY();
 	{
-		planning.keep_apart = query->commandType != CMD_SELECT ||
+		planning.keep_apart = query->commandType != CMD_SELECT || query->hasModifyingCTE ||
 			shoal_expr_locks_rows((Node *) query);
 		shoal_rewrite_query(query);
 		stmt = plan_by_core(query, query_string, cursor_options, params);

@@ -15,7 +15,7 @@
  *			WHERE target.key = c3 AND place of the row = c2 AND c1 = 1),
  *		action 2 AS (INSERT INTO target SELECT ... FROM merge WHERE c1 = 2)
  *
- * whose parts run one after the other and read with the same snapshots
+ * (or RIGHT or FULL JOIN, with WHEN NOT MATCHED BY SOURCE), whose parts run one after the other and read with the same snapshots
  * (plan_with.c), each by whichever way it has.
  *
  * The place is the text of the row's key and ctid (of a reference table, whose
@@ -44,6 +44,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -53,6 +54,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_merge_apart.h"
+#include "plan/plan_merge_source.h"
 #include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
 #include "plan/plan_with.h"
@@ -72,6 +74,8 @@ typedef struct MergeApart
 	const ShoalTable *table;
 	Relation	rel;
 	const ShoalUpsert *upsert;	/* or NULL */
+	Index		source;			/* its entry, if it tells of its rows ... */
+	AttrNumber	present;		/* ... by this column; else 0 */
 	CommonTableExpr *cte;		/* the WITH query, once it is made */
 	List	   *columns;		/* its expressions */
 } MergeApart;
@@ -108,15 +112,27 @@ check_actions(MergeApart *apart, const char **why)
 }
 
 static bool
+inserts(const Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->mergeActionList)
+	{
+		if (((MergeAction *) lfirst(lc))->commandType == CMD_INSERT)
+			return true;
+	}
+	return false;
+}
+
+static bool
 is_possible(MergeApart *apart, const char **why)
 {
 	Query	   *query = apart->query;
 
 	*why = NULL;
-	if (query->returningList != NIL && apart->upsert == NULL)
-		*why = "MERGE with RETURNING";
-	else if (shoal_merge_has_by_source(query))
-		*why = "MERGE with WHEN NOT MATCHED BY SOURCE";
+	if (apart->upsert == NULL && inserts(query) &&
+		shoal_merge_reads_source((Node *) query->returningList, apart->target))
+		*why = "RETURNING of a MERGE that inserts has columns of the source";
 	else if (list_length(query->jointree->fromlist) != 1)
 		*why = "an unexpected source";
 	return *why == NULL && check_actions(apart, why);
@@ -264,6 +280,27 @@ column_number(MergeApart *apart, Expr *column)
 	return list_length(apart->columns);
 }
 
+/* Is there a row of the target, and of the source as far as that matters? */
+static Node *
+make_match(MergeApart *apart, MergeAction *action)
+{
+	NullTest   *test = makeNode(NullTest);
+	NullTest   *other = makeNode(NullTest);
+
+	test->arg = (Expr *) shoal_expr_column(InvalidOid, apart->target,
+										   SelfItemPointerAttributeNumber);
+	test->nulltesttype = shoal_merge_is_not_matched(action) ? IS_NULL :
+		IS_NOT_NULL;
+	test->location = -1;
+	if (apart->present == 0 || shoal_merge_is_not_matched(action))
+		return (Node *) test;
+	other->arg = (Expr *) makeVar(apart->source, apart->present, BOOLOID, -1,
+								  InvalidOid, 0);
+	other->nulltesttype = shoal_merge_is_by_source(action) ? IS_NULL : IS_NOT_NULL;
+	other->location = -1;
+	return make_and_qual((Node *) test, (Node *) other);
+}
+
 /* "CASE WHEN t.ctid IS [NOT] NULL AND condition THEN number ... ELSE 0 END" */
 static Expr *
 make_action(MergeApart *apart)
@@ -275,16 +312,10 @@ make_action(MergeApart *apart)
 	{
 		MergeAction *action = (MergeAction *) lfirst(lc);
 		CaseWhen   *when = makeNode(CaseWhen);
-		NullTest   *test = makeNode(NullTest);
 		int			number = action->commandType == CMD_NOTHING ? 0 :
 			foreach_current_index(lc) + 1;
 
-		test->arg = (Expr *) shoal_expr_column(InvalidOid, apart->target,
-											   SelfItemPointerAttributeNumber);
-		test->nulltesttype = shoal_merge_is_not_matched(action) ? IS_NULL :
-			IS_NOT_NULL;
-		test->location = -1;
-		when->expr = (Expr *) make_and_qual((Node *) test,
+		when->expr = (Expr *) make_and_qual(make_match(apart, action),
 											copyObject(action->qual));
 		when->result = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 										  Int32GetDatum(number), false, true);
@@ -303,6 +334,7 @@ make_action(MergeApart *apart)
 typedef struct ActionContext
 {
 	MergeApart *apart;
+	const char *name;			/* of the action, for merge_action() */
 	int			depth;
 } ActionContext;
 
@@ -332,6 +364,9 @@ action_mutator(Node *node, ActionContext *context)
 		var->varnosyn = 0;
 		return (Node *) var;
 	}
+	if (shoal_is_merge_action(node))
+		return (Node *) makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
+								  CStringGetTextDatum(context->name), false, false);
 	if (IsA(node, Query))
 	{
 		Node	   *result;
@@ -346,9 +381,10 @@ action_mutator(Node *node, ActionContext *context)
 }
 
 static Node *
-adapt_to_action(MergeApart *apart, Node *node)
+adapt_to_action(MergeApart *apart, Node *node, CmdType command)
 {
-	ActionContext context = {apart, 0};
+	ActionContext context = {apart, command == CMD_INSERT ? "INSERT" :
+	command == CMD_UPDATE ? "UPDATE" : "DELETE", 0};
 
 	node = action_mutator(node, &context);
 	shoal_with_lift(node, 0);
@@ -359,7 +395,8 @@ static List *
 values_of_action(MergeApart *apart, MergeAction *action)
 {
 	return (List *) adapt_to_action(apart,
-									(Node *) shoal_assign_single(action->targetList));
+									(Node *) shoal_assign_single(action->targetList),
+									action->commandType);
 }
 
 /* ---- the statements ---- */
@@ -401,11 +438,13 @@ make_rows(MergeApart *apart)
 	ListCell   *lc;
 
 	ref->rtindex = apart->target;
-	join->jointype = JOIN_INNER;
+	join->jointype = apart->present ? JOIN_RIGHT : JOIN_INNER;
 	foreach(lc, apart->query->mergeActionList)
 	{
-		if (shoal_merge_is_not_matched((MergeAction *) lfirst(lc)))
-			join->jointype = JOIN_LEFT;
+		MergeAction *action = (MergeAction *) lfirst(lc);
+
+		if (shoal_merge_is_not_matched(action) && action->commandType != CMD_NOTHING)
+			join->jointype = apart->present ? JOIN_FULL : JOIN_LEFT;
 	}
 	join->larg = linitial(rows->jointree->fromlist);
 	join->rarg = (Node *) ref;
@@ -434,8 +473,10 @@ make_rows(MergeApart *apart)
 		int			n = foreach_current_index(lc) + 1;
 		char	   *name = psprintf("c%d", n);
 
-		if (join->jointype == JOIN_LEFT)
+		if (join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL)
 			expr = shoal_null_by_join(expr, apart->target, join->rtindex);
+		if (apart->present)
+			expr = shoal_null_by_join(expr, apart->source, join->rtindex);
 		rows->targetList = lappend(rows->targetList,
 								   makeTargetEntry(expr, n, name, false));
 		cte->ctecolnames = lappend(cte->ctecolnames, makeString(pstrdup(name)));
@@ -547,7 +588,8 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 	if (insert && query->targetList == NIL)
 		query->targetList = null_for_column(apart);
 	query->returningList = (List *)
-		adapt_to_action(apart, (Node *) apart->query->returningList);
+		adapt_to_action(apart, (Node *) apart->query->returningList,
+						action->commandType);
 	query->hasSubLinks = checkExprHasSubLink((Node *) query->targetList) ||
 		checkExprHasSubLink((Node *) query->returningList);
 	/* somebody may have inserted such a row meanwhile: that is found out */
@@ -636,7 +678,7 @@ take_apart(MergeApart *apart)
 															   lfirst_int(lc)));
 	foreach(lc, apart->query->mergeActionList)
 		(void) values_of_action(apart, (MergeAction *) lfirst(lc));
-	(void) adapt_to_action(apart, (Node *) apart->query->returningList);
+	(void) adapt_to_action(apart, (Node *) apart->query->returningList, CMD_UPDATE);
 	apart->cte = make_rows(apart);
 	whole = make_whole(apart);
 	whole->cteList = make_statements(apart);
@@ -657,7 +699,11 @@ shoal_merge_plan_apart(Query *query, const ShoalTable *table,
 	apart.rel = RelationIdGetRelation(table->relid);
 	if (is_possible(&apart, why))
 	{
-		apart.query = copyObject(query);
+		if (shoal_merge_has_by_source(query))
+			apart.query = shoal_merge_wrap_source(query, &apart.source,
+												  &apart.present);
+		else
+			apart.query = copyObject(query);
 		whole = take_apart(&apart);
 	}
 	RelationClose(apart.rel);
