@@ -67,6 +67,31 @@ BEGIN
 END $$;
 SELECT * FROM cur_same();
 
+-- in order, also by what is not asked for
+CREATE FUNCTION cur_ordered(suffix text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    c refcursor;
+    r record;
+    seen text = '';
+BEGIN
+    OPEN c FOR EXECUTE 'SELECT v, n FROM cur' || suffix || ' WHERE sub > 50 ORDER BY n % 3 DESC NULLS FIRST, length(v), v DESC, sub FOR UPDATE';
+    FOR i IN 1 .. 60 LOOP
+        FETCH c INTO r;
+        seen = seen || r.v || ' ';
+        IF i % 7 = 0 THEN
+            EXECUTE format('UPDATE cur%s SET v = v || %L, n = n + 1 WHERE CURRENT OF %I', suffix, i, c);
+        ELSIF i % 11 = 0 THEN
+            EXECUTE format('DELETE FROM cur%s WHERE CURRENT OF %I', suffix, c);
+        END IF;
+    END LOOP;
+    MOVE 3 IN c;
+    EXECUTE format('UPDATE cur%s SET v = ''moved to'' WHERE CURRENT OF %I', suffix, c);
+    CLOSE c;
+    RETURN md5(seen);
+END $$;
+SELECT cur_ordered('_d') = cur_ordered('_p') AS same;
+SELECT * FROM cur_same();
+
 -- by hand: any place in the cursor, forward and backward, and again
 BEGIN;
 DECLARE d CURSOR FOR SELECT v FROM cur_d WHERE k = 7 AND sub < 100 ORDER BY sub;
@@ -119,7 +144,8 @@ SELECT cur_error('SELECT * FROM cur_p', 'DELETE FROM cur_p WHERE CURRENT OF e', 
 SELECT cur_error('SELECT * FROM cur_p', 'DELETE FROM cur_p WHERE CURRENT OF e', 'MOVE ALL IN e'), cur_error('SELECT * FROM cur_d', 'DELETE FROM cur_d WHERE CURRENT OF e', 'MOVE ALL IN e');
 SELECT cur_error('SELECT count(*) FROM cur_p', 'DELETE FROM cur_p WHERE CURRENT OF e'), cur_error('SELECT count(*) FROM cur_d', 'DELETE FROM cur_d WHERE CURRENT OF e');
 SELECT cur_error('SELECT * FROM cur_text_d', 'DELETE FROM cur_d WHERE CURRENT OF e'), cur_error('SELECT * FROM cur_p', 'DELETE FROM cur_d WHERE CURRENT OF e');
-SELECT cur_error('SELECT * FROM cur_d ORDER BY sub FOR UPDATE', 'DELETE FROM cur_d WHERE CURRENT OF e');
+SELECT cur_error('SELECT * FROM cur_p ORDER BY sub', 'DELETE FROM cur_p WHERE CURRENT OF e');
+SELECT cur_error('SELECT * FROM cur_d ORDER BY sub', 'DELETE FROM cur_d WHERE CURRENT OF e');
 SELECT cur_error('SELECT * FROM cur_text_d WHERE k IS NULL', 'DELETE FROM cur_text_d WHERE CURRENT OF e');
 INSERT INTO cur_text_d VALUES (NULL, 1);
 SELECT cur_error('SELECT * FROM cur_text_d WHERE k IS NULL', 'DELETE FROM cur_text_d WHERE CURRENT OF e');

@@ -174,7 +174,7 @@ shoal_cursor_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_CURSOR_STATE),
 				 errmsg("cursor \"%s\" is not a simply updatable scan of table \"%s\"",
 						cursor, get_rel_name(relid)),
-				 errhint("Of several nodes, the cursor's query can read nothing but the table, and have an order only if it is of one shard.")));
+				 errhint("Of several nodes, the cursor's query can read nothing but the table, and have an order over several shards only if it is FOR UPDATE.")));
 	if (IsA(ps, CustomScanState) && ps->ps_ProjInfo == NULL)
 		slot = ((ScanState *) ps)->ss_ScanTupleSlot;
 	if (TupIsNull(slot))

@@ -10,7 +10,10 @@
  *		WHERE key = shoal.cursor_row('c', ...) AND
  *			shoal.is_row(tableoid, ctid, shoal.cursor_row('c', ...))
  *
- * which is evaluated here and goes to the row's shard like any write by key.
+ * What is asked of the cursor is evaluated here and goes to the row's shard like any
+ * write by key.  An order over several shards is made here, above the fragment; like core's own
+ * cursors such a one can be written through only if it is FOR UPDATE or the like.
+ *
  * From the start of the cursor to its end its snapshots are kept on the nodes
  * (exec_statement.c), so that what it has read is not cleaned away and a later
  * version of a row can be found from it.
@@ -25,6 +28,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -75,7 +79,8 @@ shoal_current_is_wanted(Query *query, const ShoalShape *whole,
 		!query->hasWindowFuncs && !query->hasTargetSRFs &&
 		!query->groupClause && !query->groupingSets && !query->havingQual &&
 		!query->distinctClause && !query->setOperations &&
-		query->cteList == NIL && (query->sortClause == NIL || whole->single) &&
+		query->cteList == NIL &&
+		(query->sortClause == NIL || whole->single || query->rowMarks != NIL) &&
 		shoal_part_is_sendable(query) && only_table(query, &varno) != NULL;
 }
 
@@ -102,6 +107,70 @@ add_column(Query *query, Expr *expr, int number)
 								false));
 }
 
+/* Sorts the rows of the plan as the query says; its columns are the query's. */
+static Plan *
+put_sort_on_top(Query *query, Plan *child)
+{
+	Sort	   *sort = makeNode(Sort);
+	int			n = list_length(query->sortClause);
+	ListCell   *lc;
+
+	sort->sortColIdx = palloc(n * sizeof(AttrNumber));
+	sort->sortOperators = palloc(n * sizeof(Oid));
+	sort->collations = palloc(n * sizeof(Oid));
+	sort->nullsFirst = palloc(n * sizeof(bool));
+	foreach(lc, query->sortClause)
+	{
+		SortGroupClause *clause = (SortGroupClause *) lfirst(lc);
+		TargetEntry *tle = get_sortgroupref_tle(clause->tleSortGroupRef,
+												query->targetList);
+
+		sort->sortColIdx[sort->numCols] = tle->resno;
+		sort->sortOperators[sort->numCols] = clause->sortop;
+		sort->collations[sort->numCols] = exprCollation((Node *) tle->expr);
+		sort->nullsFirst[sort->numCols] = clause->nulls_first;
+		sort->numCols++;
+	}
+	sort->plan.startup_cost = sort->plan.total_cost = child->total_cost;
+	sort->plan.plan_rows = child->plan_rows;
+	sort->plan.plan_width = child->plan_width;
+	foreach(lc, child->targetlist)
+	{
+		TargetEntry *tle = flatCopyTargetEntry((TargetEntry *) lfirst(lc));
+
+		tle->expr = (Expr *) makeVar(OUTER_VAR, tle->resno,
+									 exprType((Node *) tle->expr),
+									 exprTypmod((Node *) tle->expr),
+									 exprCollation((Node *) tle->expr), 0);
+		sort->plan.targetlist = lappend(sort->plan.targetlist, tle);
+	}
+	outerPlan(sort) = child;
+	return (Plan *) sort;
+}
+
+/*
+ * The query without its order; returns how many columns are there only for that,
+ * which are shown then.
+ */
+static int
+show_order(Query *shown)
+{
+	int			njunk = 0;
+	ListCell   *lc;
+
+	foreach(lc, shown->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (!tle->resjunk)
+			continue;
+		tle->resjunk = false;
+		tle->resname = psprintf("shoal order %d", ++njunk);
+	}
+	shown->sortClause = NIL;
+	return njunk;
+}
+
 PlannedStmt *
 shoal_current_plan(Query *query, const ShoalShape *whole, int cursor_options)
 {
@@ -112,6 +181,8 @@ shoal_current_plan(Query *query, const ShoalShape *whole, int cursor_options)
 	ShoalFragment *frag;
 	PlannedStmt *stmt;
 	int			hidden = 1 + table->nkeys;
+	bool		sorts = query->sortClause != NIL && !whole->single;
+	int			njunk = sorts ? show_order(shown) : 0;
 	ListCell   *lc;
 
 	add_column(shown, make_place(varno), 0);
@@ -121,14 +192,18 @@ shoal_current_plan(Query *query, const ShoalShape *whole, int cursor_options)
 	frag->way = whole->single ? "router" : "push";
 	frag->only_primary = true;
 	stmt = shoal_direct_plan(shown, frag, cursor_options);
+	if (sorts)
+		stmt->planTree = put_sort_on_top(query, stmt->planTree);
 	foreach(lc, stmt->planTree->targetlist)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
+		if (foreach_current_index(lc) >=
+			list_length(stmt->planTree->targetlist) - hidden - njunk)
+			tle->resjunk = true;
 		if (foreach_current_index(lc) <
 			list_length(stmt->planTree->targetlist) - hidden)
 			continue;
-		tle->resjunk = true;
 		tle->resname = psprintf(SHOAL_CURRENT_NAME "%d",
 								hidden - list_length(stmt->planTree->targetlist) +
 								foreach_current_index(lc));
