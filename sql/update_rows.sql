@@ -98,6 +98,23 @@ CREATE SEQUENCE calls;
 UPDATE t SET v = nextval('calls');
 SELECT count(DISTINCT v) = count(*), max(v) = count(*) FROM t;
 UPDATE t SET v = plus(v, 1) WHERE ctid = '(0,1)';
+-- in portions, by ctids
+CREATE TABLE portions (k int, n int);
+SELECT shoal.create_distributed_table('portions', 'k');
+INSERT INTO portions SELECT i % 50, i FROM generate_series(1, 500) i;
+INSERT INTO portions VALUES (NULL, 501), (NULL, 502);
+DELETE FROM portions WHERE ctid IN (SELECT ctid FROM portions WHERE n > 10 ORDER BY n LIMIT 100);
+SELECT count(*), sum(n) FROM portions;
+DELETE FROM portions WHERE ctid = ANY (ARRAY(SELECT ctid FROM portions WHERE n > 10 ORDER BY n LIMIT 50));
+SELECT count(*), sum(n) FROM portions;
+WITH gone AS (DELETE FROM portions WHERE ctid IN (SELECT ctid FROM portions ORDER BY n DESC LIMIT 3 FOR UPDATE SKIP LOCKED) RETURNING n) SELECT array_agg(n ORDER BY n) FROM gone;
+UPDATE portions SET n = -n WHERE ctid IN (SELECT ctid FROM portions WHERE k IS NULL) RETURNING *;
+UPDATE portions SET n = plus(n, 1000) WHERE NOT ctid IN (SELECT ctid FROM portions WHERE n < 400 ORDER BY k, n);
+SELECT count(*), sum(n), count(*) FILTER (WHERE n > 1000) FROM portions;
+DELETE FROM portions WHERE k = 5 AND ctid IN (SELECT ctid FROM portions WHERE k = 5 LIMIT 1);
+SELECT count(*) FROM portions;
+DELETE FROM portions WHERE ctid NOT IN (SELECT min(ctid) FROM portions GROUP BY k);
+DROP TABLE portions;
 
 -- prepared, in a transaction, with an error in it
 PREPARE p AS UPDATE t SET v = plus($2, 1) WHERE k = $1 RETURNING k, v;

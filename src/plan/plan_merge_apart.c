@@ -55,8 +55,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_merge_apart.h"
 #include "plan/plan_merge_source.h"
-#include "plan/plan_tableoid.h"
-#include "plan/plan_text.h"
+#include "plan/plan_place.h"
 #include "plan/plan_with.h"
 #include "scope/scope.h"
 
@@ -141,43 +140,9 @@ is_possible(MergeApart *apart, const char **why)
 /* ---- columns of the rows that are merged ---- */
 
 static Expr *
-text_of_row(List *args)
-{
-	RowExpr    *row = makeNode(RowExpr);
-
-	row->args = args;
-	row->row_typeid = RECORDOID;
-	row->row_format = COERCE_EXPLICIT_CALL;
-	for (int i = 0; i < list_length(args); i++)
-		row->colnames = lappend(row->colnames,
-								makeString(psprintf("f%d", i + 1)));
-	row->location = -1;
-	return shoal_expr_text_of((Expr *) row);
-}
-
-/* The text of what tells a row of the target, which is entry varno. */
-static Expr *
 make_place(MergeApart *apart, Index varno)
 {
-	Oid			relid = apart->table->relid;
-	List	   *args = NIL;
-
-	if (apart->table->kind == SHOAL_KIND_REFERENCE)
-		return shoal_expr_text_of((Expr *)
-								  makeVar(varno, 0, get_rel_type_id(relid), -1,
-										  InvalidOid, 0));
-	for (int i = 0; i < apart->table->nkeys; i++)
-		args = lappend(args, shoal_expr_column(relid, varno,
-											   apart->table->keyattr[i]));
-	args = lappend(args, shoal_expr_column(relid, varno,
-										   SelfItemPointerAttributeNumber));
-	/* in one shard of a table that is partitioned itself, ctids are not unique */
-	if (apart->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
-		!shoal_text_is_hashed(relid))
-		args = lappend(args,
-					   shoal_tableoid_column(shoal_expr_column(relid, varno,
-															   TableOidAttributeNumber)));
-	return text_of_row(args);
+	return shoal_place_make(apart->table, apart->rel, varno);
 }
 
 /* "CASE WHEN a IS NOT NULL AND ... THEN text of ROW(a, ...) END" */
@@ -199,7 +164,7 @@ make_proposed_place(MergeApart *apart)
 		tests = lappend(tests, test);
 	}
 	when->expr = make_ands_explicit(tests);
-	when->result = text_of_row(copyObject(apart->upsert->keys));
+	when->result = shoal_place_text(copyObject(apart->upsert->keys));
 	when->location = -1;
 	result->casetype = TEXTOID;
 	result->casecollid = DEFAULT_COLLATION_OID;

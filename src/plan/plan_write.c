@@ -45,6 +45,7 @@
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
+#include "plan/plan_place.h"
 #include "plan/plan_returning.h"
 #include "plan/plan_rows.h"
 #include "plan/plan_shape.h"
@@ -922,6 +923,7 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	PlannedStmt *stmt;
 
 	check_rules(rel);
+	query = shoal_place_replace(query, table, rel);
 	RelationClose(rel);
 	query = shoal_check_lower_barrier(query);
 	if (shoal_fire_is_wanted(query, table) &&
