@@ -30,6 +30,17 @@
 char *
 shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 {
+	ShoalScope	scope = {
+		.group_id = call->group_id,
+		.shards = unconstify(Bitmapset *, shards),
+		.partial = call->partial,
+		.policies = call->policies,
+		.any_copy = call->any_copy,
+		.fired = call->fired,
+		.acted = call->acted,
+		.text = !local && call->decoder &&
+		!shoal_wire_decoder_is_binary(call->decoder)
+	};
 	char	   *marker;
 	size_t		marker_len;
 	size_t		text_len = strlen(call->text);
@@ -37,11 +48,7 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 
 	if (call->group_id == SHOAL_GROUP_HERE)
 		return pstrdup(call->text);
-	marker = shoal_scope_full_marker(call->group_id, shards, call->partial,
-									 call->policies, call->any_copy, call->fired,
-									 call->acted,
-									 !local && call->decoder &&
-									 !shoal_wire_decoder_is_binary(call->decoder),
+	marker = shoal_scope_full_marker(&scope,
 									 call->calm ? SHOAL_SNAPSHOT_CALM :
 									 call->taking || call->reading.moment != 0 ?
 									 SHOAL_SNAPSHOT_HELD : SHOAL_SNAPSHOT_OWN);

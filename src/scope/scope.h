@@ -65,16 +65,8 @@ typedef enum ShoalSnapshotKind
  */
 extern char *shoal_scope_marker(int group_id, const Bitmapset *shards);
 
-/*
- * The same for a fragment with WITH queries for policies (plan_policy.c), one
- * that only reads, from replicas if any_copy, one whose triggers are fired by the
- * coordinator, which may see to foreign keys that refer to the table as well, or one whose rows come as texts that the coordinator is going to
- * read.
- */
-extern char *shoal_scope_full_marker(int group_id, const Bitmapset *shards,
-									 bool partial, int policies, bool any_copy,
-									 bool fired, bool acted,
-									 bool text,
+/* The same for all else that a scope may say, but "columns". */
+extern char *shoal_scope_full_marker(const ShoalScope *scope,
 									 ShoalSnapshotKind snapshot);
 
 /* The local marker for a step of an ALTER TABLE. */

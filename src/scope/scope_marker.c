@@ -52,14 +52,13 @@ append_number(StringInfo buf, int number)
 char *
 shoal_scope_marker(int group_id, const Bitmapset *shards)
 {
-	return shoal_scope_full_marker(group_id, shards, false, 0, false, false,
-								   false, false, SHOAL_SNAPSHOT_OWN);
+	ShoalScope	scope = {.group_id = group_id,.shards = unconstify(Bitmapset *, shards)};
+
+	return shoal_scope_full_marker(&scope, SHOAL_SNAPSHOT_OWN);
 }
 
 char *
-shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
-						int policies, bool any_copy, bool fired, bool acted,
-						bool text, ShoalSnapshotKind snapshot)
+shoal_scope_full_marker(const ShoalScope *scope, ShoalSnapshotKind snapshot)
 {
 	StringInfoData buf;
 	int			first;
@@ -68,19 +67,19 @@ shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, MARKER_START);
-	if (group_id == 0)
+	if (scope->group_id == 0)
 		appendStringInfoString(&buf, "local");
 	else
 	{
-		append_number(&buf, group_id);
+		append_number(&buf, scope->group_id);
 		appendStringInfoChar(&buf, ':');
-		first = bms_next_member(shards, -1);
+		first = bms_next_member(scope->shards, -1);
 		while (first >= 0)
 		{
-			int			next = bms_next_member(shards, first);
+			int			next = bms_next_member(scope->shards, first);
 
 			for (last = first; next == last + 1; last = next,
-				 next = bms_next_member(shards, last))
+				 next = bms_next_member(scope->shards, last))
 				 /* find the end of the range */ ;
 			if (comma)
 				appendStringInfoChar(&buf, ',');
@@ -94,20 +93,20 @@ shoal_scope_full_marker(int group_id, const Bitmapset *shards, bool partial,
 			first = next;
 		}
 	}
-	if (partial)
+	if (scope->partial)
 		appendStringInfoString(&buf, " partial");
-	if (policies > 0)
+	if (scope->policies > 0)
 	{
 		appendStringInfoString(&buf, POLICIES);
-		append_number(&buf, policies);
+		append_number(&buf, scope->policies);
 	}
-	if (any_copy)
+	if (scope->any_copy)
 		appendStringInfoString(&buf, ANY);
-	if (fired)
+	if (scope->fired)
 		appendStringInfoString(&buf, FIRED);
-	if (acted)
+	if (scope->acted)
 		appendStringInfoString(&buf, ACTED);
-	if (text)
+	if (scope->text)
 		appendStringInfoString(&buf, TEXT);
 	if (snapshot == SHOAL_SNAPSHOT_HELD)
 		appendStringInfoString(&buf, HELD);
