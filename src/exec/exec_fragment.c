@@ -87,7 +87,7 @@ init_moves(ShoalRun *run)
 	TupleDesc	desc = CreateTemplateTupleDesc(1);
 	ListCell   *lc;
 
-	TupleDescInitEntry(desc, 1, "rows", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 1, "moved", TEXTOID, -1, 0);
 	run->moves = palloc(sizeof(ShoalRun *) * list_length(run->frag->moves));
 	foreach(lc, run->frag->moves)
 	{
@@ -522,12 +522,14 @@ run_move(ShoalRun *run, const ShoalFragmentMove *move, ShoalRun *source)
 	senders = palloc(sizeof(int) * source->ntasks);
 	while (shoal_run_next(source, slot))
 	{
-		int64		sent;
+		double		sent;
 
 		slot_getallattrs(slot);
-		sent = DatumGetInt64(slot->tts_values[0]);
-		if (sent > 0)
-			senders[nsenders++] = source->tasks[source->current].node_id;
+		if (slot->tts_isnull[0])
+			continue;
+		if (sscanf(TextDatumGetCString(slot->tts_values[0]), "%d %lf",
+				   &senders[nsenders++], &sent) != 2)
+			elog(ERROR, "a node does not say what it has moved");
 		rows += sent;
 	}
 	shoal_run_end(source, false);

@@ -334,14 +334,18 @@ shoal_scatter_row(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(scatter);
 }
 
-/* Its final function: number of rows, once they are with their nodes. */
+/*
+ * Its final function: "node rows", once they are with their nodes, NULL if there
+ * are none.  Which node that is, those who asked may not know: the one that they
+ * asked can have found that all of the query is to be run on another one.
+ */
 Datum
 shoal_scatter_end(PG_FUNCTION_ARGS)
 {
 	Scatter    *scatter;
 
 	if (PG_ARGISNULL(0))
-		PG_RETURN_INT64(0);
+		PG_RETURN_NULL();
 	scatter = (Scatter *) PG_GETARG_POINTER(0);
 	for (int i = 0; i < scatter->nstreams; i++)
 	{
@@ -352,7 +356,9 @@ shoal_scatter_end(PG_FUNCTION_ARGS)
 	}
 	for (int i = 0; i < scatter->nstreams; i++)
 		finish_request(&scatter->streams[i]);
-	PG_RETURN_INT64(scatter->rows);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d " INT64_FORMAT,
+											  shoal_meta_local_node_id(),
+											  scatter->rows)));
 }
 
 /*

@@ -261,7 +261,8 @@ make_scatter(ShoalMove *move, Node *slot)
 	ListCell   *lc;
 
 	agg->aggfnoid = scatter_aggregate();
-	agg->aggtype = INT8OID;
+	agg->aggtype = TEXTOID;
+	agg->aggcollid = DEFAULT_COLLATION_OID;
 	agg->args = list_make1(makeTargetEntry((Expr *) slot, 1, NULL, false));
 	agg->aggargtypes = list_make1_oid(TEXTOID);
 	foreach(lc, query->targetList)

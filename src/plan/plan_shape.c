@@ -764,7 +764,7 @@ keys_in_targetlist(Level *level, const ShoalShape *from, List *clauses,
 				TargetEntry *tle = (TargetEntry *) lfirst(lc2);
 				Node	   *expr;
 				ListCell   *lc3;
-				bool		wanted = (clauses == NIL);
+				bool		wanted = (clauses == NIL && !tle->resjunk);
 
 				foreach(lc3, clauses)
 				{

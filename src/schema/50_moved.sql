@@ -42,15 +42,15 @@ LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_row';
 COMMENT ON FUNCTION shoal.scatter_row(internal, text, "any") IS
 'internal: a row that is moved to other nodes';
 
-CREATE FUNCTION shoal.scatter_end(state internal) RETURNS bigint
+CREATE FUNCTION shoal.scatter_end(state internal) RETURNS text
 LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_end';
 COMMENT ON FUNCTION shoal.scatter_end(internal) IS
-'internal: waits until moved rows have arrived, returns their number';
+'internal: waits until moved rows have arrived, returns the node that sent them, and their number';
 
 CREATE AGGREGATE shoal.scatter(spec text, VARIADIC "any")
 (SFUNC = shoal.scatter_row, STYPE = internal, FINALFUNC = shoal.scatter_end, PARALLEL = RESTRICTED);
 COMMENT ON AGGREGATE shoal.scatter(text, "any") IS
-'internal: moves rows to other nodes, returns their number';
+'internal: moves rows to other nodes, returns the node that sent them, and their number';
 
 CREATE FUNCTION shoal.store_rows(token text, sender int, first bool, rows bytea) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_store_rows';

@@ -211,3 +211,8 @@ SELECT f FROM t2 WHERE a = 3 AND f[1:2] = ARRAY[1, 2]::int[] OR a = 3 AND f::num
 SELECT a FROM t2 WHERE a = 3 AND e IN ('ok', 'sad') AND CASE e WHEN 'ok' THEN 1 ELSE 2 END = 1
 SELECT a FROM t1 WHERE a = 3 AND (b, c) = (5, 'a') OR a = 3 AND ROW(b, 'x') IS NOT NULL
 SELECT a FROM t1 WHERE a = 3 AND xmlexists('//a' PASSING '<a/>'::xml)
+-- a moved subquery that is worked out here runs as a whole on another node, which then is the sender
+SELECT q1.c14 AS c29 FROM (SELECT 5 AS c14, (SELECT ARRAY[2] FROM r1 t15 ORDER BY 1 LIMIT 1) AS c13 FROM (VALUES (5, 'c'::text), (2, 'cc'::text)) v2(a, c) JOIN t3 ON t3.k = v2.a LEFT JOIN LATERAL (SELECT t6.a AS c7 FROM s2 t5 FULL JOIN v_agg t6 ON t5.n = t6.m WHERE t6.n >= t6.n) q4 ON q4.c7 = v2.a FULL JOIN one t10 ON v2.a = t10.a) q1 RIGHT JOIN t2 t27 ON t27.b = q1.c14 WHERE t27.a = 3
+-- a key that is grouped by but not returned, in a set operation
+SELECT max(b) FROM t1 GROUP BY a INTERSECT SELECT max(b) FROM t2 GROUP BY a
+SELECT max(b), min(b) FROM t1 GROUP BY a EXCEPT SELECT b, b FROM t3 JOIN t2 ON t3.k = t2.a
