@@ -99,7 +99,11 @@ sub expr
 		text => [sub { '(' . $sub->('text') . " || 'x')" }, sub { 'upper(' . $sub->('text') . ')' },
 			sub { $sub->(pick(qw(int mood date arr))) . '::text' },
 			sub { $sub->('text') . ' COLLATE "C"' },
-			sub { "format('%s', " . $sub->(pick(qw(int mood text))) . ')' }],
+			sub { "format('%s', " . $sub->(pick(qw(int mood text))) . ')' },
+			sub { my @of = map { $_->[0] =~ /^(\w+)\./ } @$scope; @of ? pick(@of) . '::text' : $self->literal('text') },
+			sub { "jsonb_build_object('n', " . $sub->('int') . ", 't', " . $sub->('text') . ')::text' },
+			sub { 'int4range(least(' . $sub->('int') . ', 3), 4)::text' },
+			sub { "(xmlelement(name x, " . $sub->('int') . '))::text' }],
 		mood => [sub { "enum_first(NULL::mood)" }],
 		arr => [sub { 'ARRAY[' . $sub->('int') . ', ' . $sub->('int') . ']' },
 			sub { '(' . $sub->('arr') . ' || ' . $sub->('int') . ')' },
@@ -221,7 +225,7 @@ sub from_table
 	# colocated tables meet more often this way
 	my $name = chance(0.5) ? pick(qw(t1 t2 t3 r1)) : pick(sort keys %Random::Schema::tables);
 	$name = pick(@{ $self->{tables} }) if $self->{tables};
-	return ("$name $alias", [map { ["$alias.$_->[0]", $_->[1]] } @{ $Random::Schema::tables{$name} }]);
+	return ("$name $alias" . (chance(0.02) ? ' TABLESAMPLE ' . pick('bernoulli', 'system') . ' (100)' : ''), [map { ["$alias.$_->[0]", $_->[1]] } @{ $Random::Schema::tables{$name} }]);
 }
 
 sub from_item
@@ -373,6 +377,16 @@ sub aggregate
 	return pick('min', 'max') . '(' . $sub->($type) . ')' . $filter;
 }
 
+# Rows that are the same in everything are told apart by nothing, so frames of rows
+# are counted in an order of all columns.
+sub frame
+{
+	my ($self) = @_;
+	return pick('', 'ROWS 2 PRECEDING', 'ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING', 'ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING',
+		'GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW', 'GROUPS BETWEEN 1 FOLLOWING AND 2 FOLLOWING EXCLUDE GROUP',
+		'RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE CURRENT ROW');
+}
+
 sub window
 {
 	my ($self, $type, $scope) = @_;
@@ -382,9 +396,11 @@ sub window
 	my $order = @plain && chance(0.7) ? ' ORDER BY ' . pick(@plain)->[0] . pick('', ' DESC', ' NULLS FIRST') : '';
 	my $total = ' ORDER BY ' . join ', ', map { $_->[0] } @$scope;
 	my $int = $self->column('int', $scope, []) // 1;
-	return pick('rank()', 'dense_rank()', 'count(*)', "sum($int)", "count($int)") . " OVER ($partition$order)" if $type eq 'big' && chance(0.6);
+	return pick('rank()', 'dense_rank()', 'count(*)', "sum($int)", "count($int)") . " OVER ($partition$order)" if $type eq 'big' && chance(0.5);
+	return pick("sum($int)", 'count(*)') . " OVER ($partition$total " . $self->frame . ')' if $type eq 'big' && chance(0.5);
 	return "row_number() OVER ($partition$total)" if $type eq 'big';
-	return pick("lag($int)", "lead($int)", "first_value($int)", "max($int)") . " OVER ($partition$total" . pick('', ' ROWS 2 PRECEDING') . ')' if chance(0.4);
+	return pick("lag($int)", "lead($int, 2)", 'ntile(3)', "first_value($int)", "last_value($int)", "nth_value($int, 2)", "max($int)") .
+		" OVER ($partition$total " . $self->frame . ')' if chance(0.5);
 	return pick('min', 'max') . "($int) OVER ($partition$order)";
 }
 
@@ -441,9 +457,10 @@ sub plain_select
 		}
 		if (@group && chance(0.15))
 		{
-			$tail = ' GROUP BY ' . pick('ROLLUP (' . join(', ', @group) . ')', 'CUBE (' . join(', ', @group) . ')',
-				'GROUPING SETS ((' . join(', ', @group) . '), ())', 'GROUPING SETS ((' . $group[0] . '), ())');
-			$tail =~ s/GROUPING SETS \(\([^,]*\), \(\)\)$/GROUPING SETS ((@{[join ', ', @group]}), ())/;
+			my $all = join ', ', @group;
+			$tail = ' GROUP BY ' . pick("ROLLUP ($all)", "CUBE ($all)", "GROUPING SETS (($all), ())", "GROUPING SETS (($all), ROLLUP ($all))",
+				"$group[0], ROLLUP ($all)", "GROUPING SETS (($group[0]), ($all))", "DISTINCT CUBE ($all), ROLLUP ($group[-1])");
+			$list[$_] = "grouping($all)::numeric" for grep { $want[$_] eq 'num' } 0 .. $#want;
 		}
 		elsif (@group)
 		{
@@ -509,7 +526,7 @@ sub query
 			my ($arm, undef, undef, $arm_ordered) = $self->plain_select($depth > 0 ? $depth - 1 : 0, $outer, types => $types, inner => 1);
 			$arm = "($arm" . $self->order_by(scalar @$types) . $self->limit . ')' if chance(0.1);
 			my $op = pick('UNION ALL', 'UNION ALL', 'UNION', 'UNION', 'EXCEPT', 'INTERSECT', 'EXCEPT ALL', 'INTERSECT ALL');
-			$sql = "($sql) $op $arm";
+			$sql = chance(0.7) ? "($sql) $op $arm" : $arm =~ /^\(/ ? "$arm $op ($sql)" : "($arm) $op ($sql)";
 		}
 	}
 	if (!$ordered && chance($opt{inner} ? 0.1 : 0.3) && !($opt{no_order}))
