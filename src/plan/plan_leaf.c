@@ -341,6 +341,22 @@ typedef struct ColumnContext
 	List	   *levels;			/* Query *, innermost first, from the leaf's on */
 } ColumnContext;
 
+static List *
+all_columns(ShoalLeaf *leaf)
+{
+	List	   *attnos = NIL;
+	ListCell   *lc;
+
+	foreach(lc, leaf->subquery->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (!tle->resjunk)
+			attnos = lappend_int(attnos, tle->resno);
+	}
+	return attnos;
+}
+
 static bool
 columns_walker(Node *node, ColumnContext *context)
 {
@@ -357,7 +373,9 @@ columns_walker(Node *node, ColumnContext *context)
 			return false;
 		if (var->varno == leaf->varno)
 		{
-			if (var->varattno <= 0 || !shoal_moved_is_movable(var->vartype))
+			if (var->varattno == 0 && leaf->subquery)
+				leaf->attnos = all_columns(leaf);
+			else if (var->varattno <= 0 || !shoal_moved_is_movable(var->vartype))
 				leaf->movable = false;
 			else
 				leaf->attnos = list_append_unique_int(leaf->attnos,
@@ -399,15 +417,7 @@ find_columns(ShoalLeaf *leaf)
 
 	if (leaf->level == NULL)
 	{
-		ListCell   *lc;
-
-		foreach(lc, leaf->subquery->targetList)
-		{
-			TargetEntry *tle = (TargetEntry *) lfirst(lc);
-
-			if (!tle->resjunk)
-				leaf->attnos = lappend_int(leaf->attnos, tle->resno);
-		}
+		leaf->attnos = all_columns(leaf);
 		return;
 	}
 	columns_walker((Node *) leaf->level, &context);

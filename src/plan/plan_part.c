@@ -350,10 +350,14 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 											 list_length(targetlist) + 1,
 											 tle->resname, false));
 	}
-	foreach(lc, quals)
-		query->jointree->quals =
-			make_and_qual(query->jointree->quals,
-						  substitute_mutator(lfirst(lc), &context));
+	if (quals != NIL)
+	{
+		/* a flat list, as it was when the part was found to be spread */
+		List	   *all = make_ands_implicit((Expr *) query->jointree->quals);
+
+		all = list_concat_copy(all, (List *) substitute_mutator((Node *) quals, &context));
+		query->jointree->quals = (Node *) make_ands_explicit(all);
+	}
 	query->targetList = targetlist;
 	return query;
 }
@@ -648,6 +652,9 @@ plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 		vars = own_columns(rel->relid, vars);
 		query = compose_query(part, rel->relid, vars, sent);
 		shoal_shape_analyze(query, &analysis);
+		/* what tied it to one shard may have been in a column that nobody needs */
+		if (analysis.whole.kind == SHOAL_SHAPE_ANY && part->shape.single)
+			analysis.whole = part->shape;
 		if (analysis.whole.kind != SHOAL_SHAPE_SHARDED)
 			elog(ERROR, "part of a query cannot be sent to nodes: %s",
 				 analysis.whole.reason ? analysis.whole.reason : "");

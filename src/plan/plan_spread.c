@@ -334,7 +334,7 @@ is_worth_trying(ShoalLeaves *leaves, ShoalLeaf *unit, ShoalLeaf *anchor)
 {
 	bool		any = false;
 
-	if (unit->is_inside || shoal_leaf_is_in(anchor, unit))
+	if (!unit->movable || unit->is_inside || shoal_leaf_is_in(anchor, unit))
 		return false;
 	for (int i = 0; i < leaves->ntables; i++)
 		any |= shoal_leaf_is_in(&leaves->tables[i], unit);
