@@ -535,7 +535,7 @@ sub query
 		$sql .= $self->limit if chance($opt{inner} ? 0.9 : 0.5);
 		$ordered = 1;
 	}
-	elsif (!$ordered && !$opt{inner} && chance(0.04) && $sql !~ /GROUP|DISTINCT|UNION|EXCEPT|INTERSECT|OVER|JOIN|WITH|\b(count|sum|min|max|avg|bool_or|bool_and|array_agg|string_agg|stddev|variance|mode|percentile_disc)\(/)
+	elsif (!$ordered && !$opt{inner} && chance(0.04) && $sql !~ /GROUP|DISTINCT|UNION|EXCEPT|INTERSECT|OVER|JOIN|WITH|v_invoker|TABLESAMPLE|\b(count|sum|min|max|avg|bool_or|bool_and|array_agg|string_agg|stddev|variance|mode|percentile_disc)\(/)
 	{
 		$sql .= pick(' FOR UPDATE', ' FOR SHARE', ' FOR NO KEY UPDATE');
 	}
