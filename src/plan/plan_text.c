@@ -112,11 +112,14 @@ externalize_mutator(Node *node, ExternalizeContext *context)
 
 	/*
 	 * Of calls with a syntax of their own (EXTRACT) and of casts to a type
-	 * with a length the deparser reads the constants.
+	 * with a length the deparser reads the constants.  With a parameter in it a
+	 * condition of a full join is none that can be sorted or hashed by.
 	 */
-	if (context->constants && IsA(node, FuncExpr) &&
-		((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
-		list_length(((FuncExpr *) node)->args) > 1)
+	if (context->constants &&
+		((IsA(node, FuncExpr) &&
+		  ((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
+		  list_length(((FuncExpr *) node)->args) > 1) ||
+		 (IsA(node, JoinExpr) && ((JoinExpr *) node)->jointype == JOIN_FULL)))
 	{
 		ExternalizeContext inner = *context;
 

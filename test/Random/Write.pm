@@ -121,7 +121,7 @@ sub one_write
 	if ($roll < 0.72)
 	{
 		my %is_key = map { $_ => 1 } @{ $key{$table} // [] }, @{ $primary{$table} // [] };
-		my @other = grep { !$is_key{ $_->[0] } || chance(0.01) } @$columns;
+		my @other = grep { !$is_key{ $_->[0] } || !$primary{$table} && chance(0.01) } @$columns;
 		return ("DELETE FROM $table AS $alias$where$returning", $table, $result) if !@other;
 		my $from = '';
 		my $all = $scope;
