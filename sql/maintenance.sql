@@ -26,6 +26,89 @@ SELECT everywhere('SELECT sum(reltuples) FROM pg_class WHERE relname = ''r'' AND
 SELECT sum(result::int) FROM shoal.run_on_nodes('SELECT sum(reltuples) FROM pg_class WHERE relname = ''d'' AND relkind = ''r''');
 SELECT everywhere('SELECT count(*) FROM pg_stats WHERE schemaname = ''maintenance'' AND tablename = ''r''');
 VACUUM (ANALYZE, TRUNCATE off, PARALLEL 0) d, r;
+
+-- statistics of all rows of a distributed table, on all nodes, like a plain table's
+CREATE DOMAIN small AS int;
+CREATE TYPE state AS ENUM ('new', 'old');
+CREATE TABLE counted (id int, gone int, few small, texts text, feels state, tags text[], span int4range, nothing date);
+CREATE STATISTICS pairs (ndistinct) ON few, texts FROM counted;
+ALTER TABLE counted DROP COLUMN gone;
+ALTER TABLE counted ALTER COLUMN span SET STATISTICS 0;
+INSERT INTO counted SELECT i, i % 7, CASE WHEN i % 4 > 0 THEN 'text ' || i % 21 END, (ARRAY['new', 'old'])[1 + (i % 10) / 9]::state,
+	ARRAY['a', 'b' || i % 2], int4range(i, i + 3) FROM generate_series(1, 3000) i;
+CREATE TABLE counted_twin (LIKE counted);
+CREATE STATISTICS twin_pairs (ndistinct) ON few, texts FROM counted_twin;
+ALTER TABLE counted_twin ALTER COLUMN span SET STATISTICS 0;
+INSERT INTO counted_twin SELECT * FROM counted;
+SELECT shoal.create_distributed_table('counted', 'id', colocate_with => 'none', shard_count => 5);
+ALTER DOMAIN small ADD CHECK (value < 6) NOT VALID;
+SET DateStyle = 'German';
+ANALYZE counted;
+ANALYZE counted_twin;
+RESET DateStyle;
+CREATE VIEW counted_stats AS SELECT tablename, attname, null_frac, avg_width, n_distinct,
+	(SELECT array_agg(x ORDER BY x) FROM unnest(most_common_vals::text::text[]) x) AS mcv,
+	(SELECT array_agg(x ORDER BY x) FROM unnest(most_common_elems::text::text[]) x) AS elements, histogram_bounds IS NULL AS no_histogram
+	FROM pg_stats WHERE schemaname = 'maintenance' AND NOT inherited;
+SELECT everywhere($$SELECT count(*) || ' ' || max(reltuples) FROM pg_class c JOIN pg_stats ON tablename = relname AND schemaname = 'maintenance' AND NOT inherited
+	WHERE c.oid = 'maintenance.counted'::regclass$$);
+SELECT attname, null_frac, avg_width, n_distinct, mcv, elements, no_histogram FROM counted_stats WHERE tablename = 'counted' ORDER BY attname COLLATE "C";
+SELECT attname, null_frac, avg_width, n_distinct, mcv, elements, no_histogram FROM counted_stats WHERE tablename = 'counted'
+EXCEPT SELECT attname, null_frac, avg_width, n_distinct, mcv, elements, no_histogram FROM counted_stats WHERE tablename = 'counted_twin';
+SELECT statistics_name, inherited, substring(n_distinct::text FROM ': (\d+)') FROM pg_stats_ext WHERE NOT inherited AND statistics_name ~ 'pairs' ORDER BY 1;
+
+-- what the coordinator expects of parts of a query
+CREATE FUNCTION expected(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	below bool := false;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+		below := below OR line ~ 'Node Plan';
+		CONTINUE WHEN line !~ 'cost=' OR below AND line !~ 'Shoal Scan';
+		below := false;
+		RETURN NEXT format('%s: %s', trim(split_part(line, ' (cost', 1), ' ->'), substring(line FROM 'rows=(\d+)'));
+	END LOOP;
+END $$;
+SELECT expected('SELECT * FROM counted');
+SELECT expected('SELECT * FROM counted WHERE texts = ''text 1''');
+SELECT expected('SELECT few, count(*) FROM counted GROUP BY few');
+SET shoal.enable_move = off;
+SELECT expected('SELECT * FROM counted a JOIN counted b ON a.id = b.few AND a.few = 3');
+RESET shoal.enable_move;
+
+DROP STATISTICS pairs;
+-- some columns; in a transaction, with rows that are not there afterwards
+ANALYZE counted (few);
+BEGIN;
+UPDATE counted SET texts = 'same';
+ANALYZE counted (texts);
+SELECT attname, n_distinct FROM counted_stats WHERE tablename = 'counted' AND attname IN ('few', 'texts') ORDER BY 1;
+ROLLBACK;
+SELECT attname, n_distinct FROM counted_stats WHERE tablename = 'counted' AND attname IN ('few', 'texts') ORDER BY 1;
+-- without the right to read the rows, and with it
+CREATE ROLE maintenance_user LOGIN;
+GRANT ALL ON SCHEMA maintenance TO maintenance_user;
+ALTER TABLE counted OWNER TO maintenance_user;
+REVOKE SELECT ON counted FROM maintenance_user;
+DELETE FROM counted WHERE few = 5;
+SET ROLE maintenance_user;
+ANALYZE counted;
+RESET ROLE;
+SELECT attname, n_distinct FROM counted_stats WHERE tablename = 'counted' AND attname = 'few';
+GRANT SELECT ON counted TO maintenance_user;
+SET ROLE maintenance_user;
+ANALYZE counted;
+SELECT shoal.internal_statistics('d', ARRAY['b'], 1, 1, ARRAY['x']);
+SELECT shoal.internal_statistics('counted', ARRAY['few', 'no'], 1, 1, ARRAY['1', '2']);
+SELECT shoal.internal_statistics('counted', ARRAY['few', 'texts'], 1, 1, ARRAY['1']);
+RESET ROLE;
+SELECT attname, n_distinct FROM counted_stats WHERE tablename = 'counted' AND attname = 'few';
+DROP VIEW counted_stats;
+DROP TABLE counted, counted_twin;
+DROP OWNED BY maintenance_user;
+DROP ROLE maintenance_user;
+
 VACUUM (FREEZE, DISABLE_PAGE_SKIPPING) r;
 SELECT everywhere('SELECT relallvisible > 0 FROM pg_class WHERE oid = ''maintenance.r''::regclass');
 SELECT files('d') AS d, files('r') AS r \gset

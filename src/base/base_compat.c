@@ -5,7 +5,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/transam.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "commands/vacuum.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
@@ -91,4 +95,39 @@ shoal_rel_file_number(Oid relid)
 		ReleaseSysCache(tuple);
 	}
 	return result;
+}
+
+bool
+shoal_set_statistics_target(VacAttrStats *stats, Oid relid, Form_pg_attribute att)
+{
+#if PG_VERSION_NUM >= 170000
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(att->attnum));
+	Datum		value;
+	bool		isnull = true;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	value = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attstattarget, &isnull);
+	stats->attstattarget = isnull ? -1 : DatumGetInt16(value);
+	ReleaseSysCache(tuple);
+	return stats->attstattarget != 0;
+#else
+	/* typanalyze functions put the default into it */
+	stats->attr = palloc(ATTRIBUTE_FIXED_PART_SIZE);
+	memcpy(stats->attr, att, ATTRIBUTE_FIXED_PART_SIZE);
+	return att->attstattarget != 0;
+#endif
+}
+
+void
+shoal_update_relstats(Relation rel, BlockNumber pages, double rows)
+{
+#if PG_VERSION_NUM >= 180000
+	vac_update_relstats(rel, pages, rows, 0, 0, rel->rd_rel->relhasindex,
+						InvalidTransactionId, InvalidMultiXactId, NULL, NULL, true);
+#else
+	vac_update_relstats(rel, pages, rows, 0, rel->rd_rel->relhasindex,
+						InvalidTransactionId, InvalidMultiXactId, NULL, NULL, true);
+#endif
 }

@@ -128,6 +128,23 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_attrmap_by_name(to, from) build_attrmap_by_name(to, from)
 #endif
 
+/* 17 has the right to MAINTAIN tables, and keeps statistics targets apart */
+#if PG_VERSION_NUM < 170000
+#define shoal_may_maintain(relid, userid) shoal_owns_table(relid, userid)
+#else
+#define shoal_may_maintain(relid, userid) \
+	(shoal_owns_table(relid, userid) || \
+	 pg_class_aclcheck(relid, userid, ACL_MAINTAIN) == ACLCHECK_OK)
+#endif
+
+/* False if no statistics are wanted of the column. */
+struct VacAttrStats;
+extern bool shoal_set_statistics_target(struct VacAttrStats *stats, Oid relid,
+										Form_pg_attribute att);
+
+/* What pg_class says of a table's size; 18 counts frozen pages. */
+extern void shoal_update_relstats(Relation rel, BlockNumber pages, double rows);
+
 /* 17 gave reindex_relation the statement */
 #if PG_VERSION_NUM < 170000
 #define shoal_reindex_relation(relid, flags, params) \

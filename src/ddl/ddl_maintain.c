@@ -202,6 +202,7 @@ shoal_ddl_run_vacuum(ShoalUtility *call)
 {
 	VacuumStmt *stmt = (VacuumStmt *) call->stmt;
 	char	   *sql = shoal_ddl_is_coordinator() ? vacuum_text(stmt) : NULL;
+	bool		in_block;
 
 	if (sql == NULL)
 	{
@@ -210,7 +211,10 @@ shoal_ddl_run_vacuum(ShoalUtility *call)
 	}
 	if (stmt->is_vacuumcmd)
 		PreventInTransactionBlock(is_top_level(call), "VACUUM");
+	in_block = IsInTransactionBlock(is_top_level(call));
 	run_maintenance(call, sql);
+	if (!shoal_meta_is_alone())
+		shoal_ddl_gather_statistics(stmt, in_block);
 }
 
 /* ---- CLUSTER ---- */

@@ -219,6 +219,13 @@ extern void shoal_ddl_run_concurrent(ShoalUtility *call,
 extern void shoal_ddl_index_concurrently(ShoalUtility *call, Oid relid);
 
 extern void shoal_ddl_run_vacuum(ShoalUtility *call);
+
+/*
+ * ddl_statistics.c: after ANALYZE was run on all nodes, makes statistics of the
+ * distributed tables that it names (all, if none), for all nodes.  Inside the
+ * current transaction if that is a block.
+ */
+extern void shoal_ddl_gather_statistics(VacuumStmt *stmt, bool in_block);
 extern void shoal_ddl_run_cluster(ShoalUtility *call);
 extern void shoal_ddl_run_reindex(ShoalUtility *call);
 

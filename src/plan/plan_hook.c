@@ -32,6 +32,7 @@
 #include "plan/plan_rewrite.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
+#include "plan/plan_statistics.h"
 #include "plan/plan_tableoid.h"
 #include "plan/plan_texts.h"
 #include "plan/plan_text.h"
@@ -211,7 +212,12 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 			ShoalFragment *frag = shoal_text_compile(query, whole);
 
 			frag->way = whole->single ? "router" : "push";
-			return shoal_direct_plan(query, frag, cursor_options);
+			stmt = shoal_direct_plan(query, frag, cursor_options);
+			if (!whole->single)
+				(void) shoal_statistics_of_query(query, params,
+												 &stmt->planTree->plan_rows,
+												 &stmt->planTree->plan_width);
+			return stmt;
 		}
 	}
 	if (tables->writes_in_with)
@@ -468,6 +474,7 @@ shoal_plan_init(void)
 	planner_hook = shoal_planner;
 	next_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = shoal_pathlist;
+	shoal_statistics_init();
 	shoal_write_select_planner = plan_select_of_write;
 	shoal_with_part_planner = plan_part_of_with;
 }

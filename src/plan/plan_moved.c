@@ -415,7 +415,9 @@ void
 shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 {
 	FuncExpr   *call = call_of_moved_rows(rte);
+	ShoalMove  *move;
 	Node	   *spec;
+	bool		known = false;
 	double		rows;
 	double		cost;
 	Var		   *column;
@@ -427,6 +429,13 @@ shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 	if (IsA(spec, Const) && !((Const *) spec)->constisnull &&
 		sscanf(TextDatumGetCString(((Const *) spec)->constvalue), "%lf",
 			   &rows) == 1)
+		known = true;
+	else if ((move = shoal_moved_find(rte)) != NULL)
+	{
+		rows = move->rows;
+		known = true;
+	}
+	if (known)
 	{
 		rel->tuples = clamp_row_est(rows);
 		set_baserel_size_estimates(root, rel);

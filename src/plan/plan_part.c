@@ -36,6 +36,7 @@
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
+#include "plan/plan_statistics.h"
 #include "plan/plan_text.h"
 
 #define PART_NAME	"*shoal* "
@@ -148,6 +149,16 @@ make_rte(char *enrname, double rows, List *names, List *types, List *typmods,
 	rte->eref = makeAlias("shoal", names);
 	rte->inFromCl = true;
 	return rte;
+}
+
+void
+shoal_part_size(ShoalPart *part, double guess)
+{
+	int			width;
+
+	if (!shoal_statistics_of_query(part->query, shoal_planning->params, &part->rows,
+								   &width))
+		part->rows = guess;
 }
 
 RangeTblEntry *
@@ -364,8 +375,8 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 
 /* ---- paths and plans ---- */
 
-static ShoalPart *
-part_of_rte(RangeTblEntry *rte)
+ShoalPart *
+shoal_part_of_rte(RangeTblEntry *rte)
 {
 	if (shoal_planning == NULL || rte->rtekind != RTE_NAMEDTUPLESTORE ||
 		strncmp(rte->enrname, PART_NAME, strlen(PART_NAME)) != 0)
@@ -569,7 +580,7 @@ void
 shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 					RangeTblEntry *rte)
 {
-	ShoalPart  *part = part_of_rte(rte);
+	ShoalPart  *part = shoal_part_of_rte(rte);
 
 	/* core may have proved that no row is wanted, and forgotten the condition */
 	if (part == NULL || IS_DUMMY_REL(rel))
@@ -611,7 +622,7 @@ static Plan *
 plan_part_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 			   List *tlist, List *clauses, List *custom_plans)
 {
-	ShoalPart  *part = part_of_rte(planner_rt_fetch(rel->relid, root));
+	ShoalPart  *part = shoal_part_of_rte(planner_rt_fetch(rel->relid, root));
 	List	   *sent = NIL;
 	List	   *kept = NIL;
 	List	   *vars;
@@ -737,7 +748,7 @@ describe_states(CustomScan *cscan, List *rtable)
 
 		if (!IsA(var, Var))
 			continue;
-		part = part_of_rte(rt_fetch(var->varno, rtable));
+		part = shoal_part_of_rte(rt_fetch(var->varno, rtable));
 		if (part == NULL || !part->partial)
 			continue;
 		agg = (Aggref *)

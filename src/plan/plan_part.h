@@ -69,6 +69,12 @@ extern void shoal_part_keep_apart(Query *query);
  */
 extern Query *shoal_part_wrap(ShoalPart *part);
 
+/* The part that a range table entry stands for; NULL if it is none. */
+extern ShoalPart *shoal_part_of_rte(RangeTblEntry *rte);
+
+/* Sets the number of rows of a part that has its query; a guess if it is not known. */
+extern void shoal_part_size(ShoalPart *part, double guess);
+
 /* Just the range table entry, for a query whose columns differ. */
 extern RangeTblEntry *shoal_part_make_rte(ShoalPart *part, List *names,
 										  List *types, List *typmods,

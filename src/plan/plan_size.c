@@ -2,10 +2,10 @@
  * plan_size.c
  *		How many rows and bytes a query will have, before it is planned.
  *
- * This node has no statistics of what is on others, so one of the nodes is
- * asked what its planner thinks of its own shards, which is taken to hold for
- * all of them.  The question goes over a connection that is not the
- * transaction's: a planner's question locks nothing.
+ * One of the nodes is asked what its planner thinks of its own shards, as they are
+ * now, which is taken to hold for all of them.  The question goes over a connection
+ * that is not the transaction's: a planner's question locks nothing.  What no one node
+ * can answer is told from what ANALYZE has gathered of whole tables.
  *
  * Answers are remembered by the session for some seconds, so that small queries,
  * for which the question would cost more than anything else, ask it rarely.
@@ -33,6 +33,7 @@
 #include "meta/meta.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_size.h"
+#include "plan/plan_statistics.h"
 #include "plan/plan_text.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
@@ -227,6 +228,20 @@ ask(int node_id, const char *question, ShoalSize *size)
 	return result;
 }
 
+/* Where there is no one node to ask. */
+static bool
+size_from_statistics(Query *query, ParamListInfo params, ShoalSize *size)
+{
+	double		rows;
+	int			width;
+
+	if (!shoal_statistics_of_query(query, params, &rows, &width))
+		return false;
+	size->rows = rows;
+	size->bytes = rows * (width + ROW_OVERHEAD);
+	return true;
+}
+
 bool
 shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 {
@@ -243,11 +258,11 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	size->bytes = (double) GUESS_ROWS * GUESS_WIDTH;
 	(void) find_group_walker((Node *) query, &context);
 	if (context.several || context.group_id == 0)
-		return false;
+		return size_from_statistics(query, params, size);
 	group = shoal_meta_group(context.group_id);
 	node_id = node_to_ask(group, &shards);
 	if (node_id == 0)
-		return false;
+		return size_from_statistics(query, params, size);
 	question = psprintf("%sEXPLAIN %s",
 						shoal_scope_marker(context.group_id, shards),
 						shoal_text_deparse(estimable(query, params)));

@@ -384,7 +384,10 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 	part->fixed = true;
 	part->shape = analysis->from;
 	part->partial = bare->hasAggs;
-	part->rows = query->groupClause ? GUESS_GROUPS : 2;
+	if (query->groupClause)
+		shoal_part_size(part, GUESS_GROUPS);
+	else
+		part->rows = 2;
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(bare);
@@ -501,7 +504,7 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	part->fixed = true;
 	part->shape = check.whole;
 	part->sort = sort_keys_of(sent);
-	part->rows = sent->limitCount ? GUESS_GROUPS : GUESS_ROWS;
+	shoal_part_size(part, sent->limitCount ? GUESS_GROUPS : GUESS_ROWS);
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(sent);
@@ -664,7 +667,7 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	part->query = bare;
 	part->shape = analysis->from;
 	part->fixed = true;
-	part->rows = GUESS_ROWS;
+	shoal_part_size(part, GUESS_ROWS);
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(bare);

@@ -55,3 +55,9 @@ RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_undistribute';
 COMMENT ON FUNCTION shoal.internal_undistribute(regclass) IS
 'internal: the part of undistribute_table() that is done on each node';
+
+CREATE FUNCTION shoal.internal_statistics(table_name regclass, columns text[], row_count float8, pages float8, sample text[])
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_statistics';
+COMMENT ON FUNCTION shoal.internal_statistics(regclass, text[], float8, float8, text[]) IS
+'internal: makes statistics of a distributed table from a sample of all of its rows';
