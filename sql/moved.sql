@@ -72,6 +72,13 @@ SELECT * FROM compare('WITH c AS (SELECT cid, name FROM customers WHERE region <
 SELECT * FROM compare('SELECT region, n FROM places JOIN (SELECT region, count(*) AS n FROM customers GROUP BY region) s USING (region)');
 SELECT * FROM compare('SELECT c.cid, o.* FROM customers c, LATERAL (SELECT id, amount FROM orders WHERE customer = c.cid ORDER BY amount DESC LIMIT 2) o');
 SELECT * FROM compare('SELECT DISTINCT name, rank() OVER (PARTITION BY region ORDER BY name) FROM customers JOIN orders ON cid = customer');
+-- both sides by a column that is no key: full joins, and tables that are too large to go to every node
+SELECT * FROM compare('SELECT id, cid, feeling, tags FROM orders FULL JOIN customers ON customer = region');
+SELECT * FROM compare('SELECT o.id, c.cid, p.id AS pid FROM orders o FULL JOIN customers c ON o.customer = c.region FULL JOIN orders p ON p.customer = c.region AND p.amount < 20 WHERE o.id < 50 OR o.id IS NULL');
+SELECT * FROM compare('SELECT c.name, d.name AS other FROM customers c FULL JOIN customers d ON c.name = d.label::text AND c.region = d.region');
+SELECT * FROM compare('SELECT x.c, y.r, x.n, y.n AS m FROM (SELECT customer AS c, count(*) AS n FROM orders GROUP BY 1) x FULL JOIN (SELECT region AS r, count(*) AS n FROM customers GROUP BY 1) y ON x.c = y.r');
+SELECT * FROM compare('SELECT a.id, b.id AS other FROM orders a JOIN orders b ON a.customer = b.customer AND a.amount < b.amount');
+SELECT * FROM compare('SELECT a.id, c.cid FROM orders a LEFT JOIN (orders b JOIN customers c ON b.customer = c.region) ON a.customer = b.customer');
 -- what an OR of conditions on both says of one of them alone
 SELECT * FROM compare('SELECT id, name FROM orders, customers WHERE (customer = cid AND region = 2 AND amount > 50) OR (customer = cid AND region = 3 AND amount < 90)');
 SELECT * FROM compare('SELECT id, name FROM orders JOIN customers ON customer = cid AND (region = 2 AND amount > 50 OR region IS NULL AND (amount < 90 OR item = ''item 3'') OR amount = 200)');

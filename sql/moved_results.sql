@@ -75,6 +75,33 @@ SELECT * FROM check_query('SELECT e.n, c.name, i.qty FROM events e LEFT JOIN (cu
 SELECT * FROM check_query('SELECT e.n FROM events e WHERE e.k = ''k5'' AND NOT EXISTS (SELECT 1 FROM items i WHERE i.product = e.n)');
 SELECT * FROM check_query('SELECT e.n FROM events e WHERE e.n < 60 AND (e.n % 2 = 0 OR (SELECT count(*) FROM items i WHERE i.product = e.n AND i.qty > 2) > 5)');
 SELECT * FROM check_query('SELECT e.n, c.m FROM events e LEFT JOIN LATERAL (SELECT max(i.qty) m FROM items i WHERE i.product = e.n) c ON e.k = ''k7'' WHERE e.n < 300');
+-- duplicates are not moved where nobody counts them, but where equal is not the same, or counted, they are
+CREATE FUNCTION distinct_moves(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	n int := 0;
+BEGIN
+	PERFORM set_config('search_path', 'dist, public', true);
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		n := n + (line ~ '^ *Move: .*scatter FROM \( SELECT.* GROUP BY')::int;
+	END LOOP;
+	RETURN format('%s without duplicates, %s', n, public.same(query));
+END $$;
+SELECT distinct_moves('SELECT n, k FROM events e WHERE EXISTS (SELECT 1 FROM items i WHERE i.product = e.n)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.product = e.n AND i.qty > e.n % 5)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE (n + 1) IN (SELECT i.product FROM items i WHERE i.line <= e.n)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE n NOT IN (SELECT i.product FROM items i LEFT JOIN customers c ON c.region = i.qty AND c.region = e.n % 4 WHERE i.line = 1)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE n > ALL (SELECT i.product FROM items i WHERE i.qty < e.n)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE EXISTS (SELECT 1 FROM orders o WHERE length(o.amount::text) = e.n)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE (SELECT count(*) FROM items i WHERE i.product = e.n) > 85');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE n IN (SELECT i.product FROM items i WHERE i.line < e.n GROUP BY i.product HAVING count(*) > 85)');
+SELECT distinct_moves('SELECT n, k FROM events e WHERE EXISTS (SELECT 1 FROM (SELECT i.product FROM items i WHERE i.line < e.n OFFSET 4000) x WHERE x.product = e.n)');
+DROP FUNCTION distinct_moves;
+-- a step that a move needs, too, is worked out once
+CREATE FUNCTION public.told(int) RETURNS int STABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'told'; RETURN $1; END $$;
+SELECT count(*) FROM dist.customers c WHERE c.customer_id > (SELECT told(min(n)::int) FROM dist.events) AND c.name LIKE 'customer 1%'
+	AND NOT EXISTS (SELECT 1 FROM dist.items i WHERE i.product = c.customer_id);
+DROP FUNCTION public.told;
 -- parameters
 PREPARE p(int) AS SELECT count(*) FROM dist.events WHERE n IN (SELECT product FROM dist.items GROUP BY product HAVING count(*) > $1);
 EXECUTE p(80);

@@ -95,6 +95,7 @@ init_moves(ShoalRun *run)
 
 		run->moves[foreach_current_index(lc)] =
 			shoal_run_init(move->source, run->parent, desc);
+		run->moves[foreach_current_index(lc)]->outer = run;
 	}
 
 	/* what the node expects of the rows is in a parameter: plan each time */
@@ -118,6 +119,7 @@ init_steps(ShoalRun *run)
 		TupleDescInitEntryCollation(desc, 1, exprCollation(param));
 		run->steps[foreach_current_index(lc)] =
 			shoal_run_init(step->source, run->parent, desc);
+		run->steps[foreach_current_index(lc)]->outer = run;
 	}
 }
 
@@ -551,6 +553,32 @@ expect_moves(ShoalRun *run)
 	}
 }
 
+/*
+ * The value of a step that another run has worked out before, which needs this one.
+ * The same parameter is the same step.
+ */
+static bool
+find_step(const ShoalRun *run, Node *param, Datum *value, bool *isnull)
+{
+	for (run = run->outer; run != NULL; run = run->outer)
+	{
+		ListCell   *lc;
+
+		foreach(lc, run->stepped ? run->frag->steps : NIL)
+		{
+			int			n = ((ShoalFragmentStep *) lfirst(lc))->param;
+
+			if (equal(list_nth(run->frag->params, n), param))
+			{
+				*value = run->call.values[n];
+				*isnull = run->call.nulls[n];
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
 /* Their values hold as long as the run, whatever other parameters become. */
 static void
 run_steps(ShoalRun *run)
@@ -561,11 +589,13 @@ run_steps(ShoalRun *run)
 	{
 		ShoalFragmentStep *step = (ShoalFragmentStep *) lfirst(lc);
 		ShoalRun   *source = run->steps[foreach_current_index(lc)];
-		TupleTableSlot *slot = MakeSingleTupleTableSlot(source->call.desc,
-														&TTSOpsVirtual);
+		TupleTableSlot *slot;
 		Datum	   *value = &run->call.values[step->param];
 		bool	   *isnull = &run->call.nulls[step->param];
 
+		if (find_step(run, list_nth(run->frag->params, step->param), value, isnull))
+			continue;
+		slot = MakeSingleTupleTableSlot(source->call.desc, &TTSOpsVirtual);
 		shoal_run_start(source);
 		if (!shoal_run_next(source, slot))
 			elog(ERROR, "a step returned no row");

@@ -251,6 +251,7 @@ typedef struct ShoalRun
 	struct ShoalRun **moves;	/* parallel to frag->moves */
 	struct ShoalRun **steps;	/* parallel to frag->steps */
 	bool		stepped;		/* their values are known */
+	struct ShoalRun *outer;		/* the run that this one is a move or a step of */
 	bool		holds;			/* the moment of call.reading is the run's own */
 	Snapshot	own_snapshot;	/* registered for call.snapshot, or NULL */
 	ShoalAgain *again;			/* NULL: that was never possible */

@@ -248,6 +248,7 @@ add_leaf(Query *query, int varno, List *above, ShoalLeaves *context)
 	leaf->level = query;
 	leaf->varno = varno;
 	leaf->is_local = (table == NULL);
+	leaf->in_set = list_member_ptr(context->sets, query);
 	leaf->is_target = (varno == query->resultRelation);
 	leaf->movable = (rte->tablesample == NULL && !leaf->is_target &&
 					 !(leaf->is_local && is_hidden_temporary(rte->relid)));
@@ -605,37 +606,51 @@ shoal_leaf_move(ShoalLeaf *leaf, bool writes)
 	return move;
 }
 
-/* Nobody looks at the columns of EXISTS: they need not be moved. */
+/* Nothing but FROM and WHERE */
 static bool
-drop_exists_columns_walker(Node *node, void *context)
+is_plain(Query *query)
+{
+	return query->commandType == CMD_SELECT && !query->hasAggs &&
+		!query->hasWindowFuncs && !query->hasTargetSRFs &&
+		!query->setOperations && !query->groupClause &&
+		!query->groupingSets && !query->havingQual &&
+		!query->distinctClause && !query->sortClause &&
+		!query->limitCount && !query->limitOffset && !query->rowMarks;
+}
+
+/*
+ * Nobody looks at the columns of EXISTS: they need not be moved.  Nobody counts the
+ * rows of EXISTS, IN and their like.
+ */
+static bool
+look_at_sublinks_walker(Node *node, ShoalLeaves *leaves)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, drop_exists_columns_walker,
-								 context, 0);
-	if (IsA(node, SubLink) && ((SubLink *) node)->subLinkType == EXISTS_SUBLINK)
+		return query_tree_walker((Query *) node, look_at_sublinks_walker,
+								 (void *) leaves, 0);
+	if (IsA(node, SubLink))
 	{
+		SubLinkType type = ((SubLink *) node)->subLinkType;
 		Query	   *query = (Query *) ((SubLink *) node)->subselect;
 
-		if (query->commandType == CMD_SELECT && !query->hasAggs &&
-			!query->hasWindowFuncs && !query->hasTargetSRFs &&
-			!query->setOperations && !query->groupClause &&
-			!query->groupingSets && !query->havingQual &&
-			!query->distinctClause && !query->sortClause &&
-			!query->limitCount && !query->limitOffset && !query->rowMarks)
+		if (type == EXISTS_SUBLINK && is_plain(query))
 			query->targetList =
 				list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1,
 										   pstrdup("exists"), false));
+		if ((type == EXISTS_SUBLINK || type == ANY_SUBLINK || type == ALL_SUBLINK) &&
+			is_plain(query) && !contain_volatile_functions((Node *) query))
+			leaves->sets = lappend(leaves->sets, query);
 	}
-	return expression_tree_walker(node, drop_exists_columns_walker, context);
+	return expression_tree_walker(node, look_at_sublinks_walker, (void *) leaves);
 }
 
 void
 shoal_leaf_find(Query *query, ShoalLeaves *leaves)
 {
-	(void) drop_exists_columns_walker((Node *) query, NULL);
 	memset(leaves, 0, sizeof(ShoalLeaves));
+	(void) look_at_sublinks_walker((Node *) query, leaves);
 	leaves->writes = (query->commandType != CMD_SELECT);
 	find_leaves(query, leaves);
 	for (int i = 0; i < leaves->ntables; i++)

@@ -34,6 +34,9 @@ typedef struct ShoalLeaf
 	Query	   *outer;			/* of a table: the query around level, or NULL */
 	Node	   *reducer;		/* "column IN (SELECT ...)", which rows that count
 								 * satisfy, or NULL; see plan_reduce.h */
+	bool		in_set;			/* of a table: how often a row is there matters to
+								 * nobody */
+	bool		distinct;		/* so it is moved once; see plan_distinct.h */
 	ShoalSize	size;			/* of the rows under them, once it is known */
 	ShoalSize	moved;			/* of those that would be moved */
 	bool		sized;
@@ -60,6 +63,7 @@ typedef struct ShoalLeaves
 	bool		inside;			/* of the query itself: its levels follow */
 	Query	   *current;		/* the level that is looked at */
 	Query	   *outer;			/* the one around it */
+	List	   *sets;			/* levels of whose rows it matters which there are */
 } ShoalLeaves;
 
 /*

@@ -12,8 +12,9 @@
  * Which tables to move is found by trying: each of the largest ones is held
  * where it is; of the others, in the order of their sizes, each is left where
  * it is if that is right, moved by key if that is, else moved to every node.
- * The way that moves least is taken, if it is less than what reading all tables
- * here would cost.
+ * Where that is not right or costs more than moving the largest one, too, each of its
+ * columns is tried as the key that both sides of a join are moved by.  The way that
+ * moves least is taken, if it is less than what reading all tables here would cost.
  *
  * A subquery that stands for itself (in FROM, WITH or an expression) may be moved
  * as a whole instead of the tables in it: its result is often smaller, and if it
@@ -38,6 +39,7 @@
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
+#include "plan/plan_distinct.h"
 #include "plan/plan_leaf.h"
 #include "plan/plan_part.h"
 #include "plan/plan_reduce.h"
@@ -49,6 +51,9 @@
 
 /* the largest so many tables are tried as the one that stays */
 #define MAX_ANCHORS		3
+
+/* so many columns of one are tried as the key by which it is moved itself */
+#define MAX_KEYS		8
 
 /* what moving costs besides its bytes, in bytes */
 #define MOVE_START		50000
@@ -218,11 +223,18 @@ try_keys(Trial *trial, ShoalLeaf *leaf, Oid relid)
 	return false;
 }
 
+/* The table whose key the others' columns are taken as. */
+static Oid
+key_table(const ShoalLeaf *anchor)
+{
+	return anchor->key == LEAF_STAYS ? anchor->saved.relid : anchor->key_relid;
+}
+
 /* Moves a leaf no further than has to be. */
 static void
 try_leaf(Trial *trial, ShoalLeaf *leaf, ShoalLeaf *anchor)
 {
-	if (leaf->key == LEAF_STAYS)
+	if (leaf->key == LEAF_STAYS || leaf == anchor)
 		return;
 	if (!leaf->is_unit)
 	{
@@ -231,15 +243,15 @@ try_leaf(Trial *trial, ShoalLeaf *leaf, ShoalLeaf *anchor)
 		if (is_right(trial))
 			return;
 	}
-	if (trial->nnodes > 1 && try_keys(trial, leaf, anchor->saved.relid))
+	if (trial->nnodes > 1 && try_keys(trial, leaf, key_table(anchor)))
 		return;
 	leaf->key = LEAF_EVERYWHERE;
 	apply(trial, leaf);
 }
 
-/* All that can be moved goes to every node; the anchor stays where it is. */
+/* All that can be moved goes to every node, but for the anchor, as is said. */
 static void
-move_everything(Trial *trial, ShoalLeaf *anchor)
+move_everything(Trial *trial, ShoalLeaf *anchor, int key, Oid key_relid)
 {
 	ShoalLeaves *leaves = &trial->leaves;
 
@@ -254,8 +266,12 @@ move_everything(Trial *trial, ShoalLeaf *anchor)
 	{
 		ShoalLeaf  *leaf = &leaves->tables[i];
 
-		leaf->key = leaf == anchor || !leaf->movable || leaf->is_inside ?
-			LEAF_STAYS : LEAF_EVERYWHERE;
+		leaf->key = !leaf->movable || leaf->is_inside ? LEAF_STAYS : LEAF_EVERYWHERE;
+		if (leaf == anchor)
+		{
+			leaf->key = key;
+			leaf->key_relid = key_relid;
+		}
 		apply(trial, leaf);
 	}
 	for (int i = 0; i < leaves->nsubqueries; i++)
@@ -288,16 +304,66 @@ try_leaves(Trial *trial, ShoalLeaf *anchor)
 }
 
 /*
- * The cheapest way in which the anchor stays where it is and the units are
- * moved as such; its cost, or infinity.
+ * The cheapest way in which the anchor stays where it is, or is moved by a key, and
+ * the units are moved as such; its cost, or infinity.  Leaves it in *best and its
+ * cost in *limit if that is lower.
  */
 static double
-try_anchor(Trial *trial, ShoalLeaf *anchor)
+try_anchor(Trial *trial, ShoalLeaf *anchor, int key, Oid key_relid, double *limit,
+		   ShoalLeaves *best)
 {
-	move_everything(trial, anchor);
+	double		cost;
+
+	move_everything(trial, anchor, key, key_relid);
 	if (try_leaves(trial, anchor))
 		(void) try_leaves(trial, anchor);
-	return is_right(trial) ? cost_of(trial) : INFINITY;
+	cost = is_right(trial) ? cost_of(trial) : INFINITY;
+	if (cost < *limit)
+	{
+		memcpy(best, &trial->leaves, sizeof(ShoalLeaves));
+		*limit = cost;
+	}
+	return cost;
+}
+
+/* A distributed table of the query whose key such a value can be taken as. */
+static Oid
+table_with_key(Trial *trial, Oid type)
+{
+	for (int i = 0; i < trial->leaves.ntables; i++)
+	{
+		Oid			relid = trial->leaves.tables[i].saved.relid;
+		const ShoalTable *table = shoal_meta_table(relid);
+
+		if (table && table->kind == SHOAL_KIND_DISTRIBUTED && table->nkeys == 1 &&
+			shoal_moved_is_plain(type) && shoal_meta_hashable_as(table, 0, type))
+			return relid;
+	}
+	return InvalidOid;
+}
+
+/* The same with the anchor where it is, or else moved, if that may be cheaper. */
+static double
+try_anchor_ways(Trial *trial, ShoalLeaf *anchor, double *limit, ShoalLeaves *best)
+{
+	double		result = try_anchor(trial, anchor, LEAF_STAYS, InvalidOid, limit, best);
+	int			tried = 0;
+	ListCell   *lc;
+
+	if (trial->nnodes < 2 || !anchor->movable)
+		return result;
+	foreach(lc, anchor->attnos)
+	{
+		Oid			type = shoal_leaf_column(anchor, lfirst_int(lc))->vartype;
+		Oid			relid = table_with_key(trial, type);
+
+		if (2 * MOVE_START + anchor->moved.bytes >= Min(result, *limit))
+			break;
+		if (OidIsValid(relid) && tried++ < MAX_KEYS)
+			result = Min(result, try_anchor(trial, anchor, lfirst_int(lc), relid,
+											limit, best));
+	}
+	return result;
 }
 
 /* ---- choosing ---- */
@@ -367,16 +433,11 @@ try_with_units(Trial *trial, ShoalLeaf *anchor, double *limit, ShoalLeaves *best
 			find_size(trial, unit);
 			set_unit(leaves, unit, true);
 		}
-		cost = try_anchor(trial, anchor);
+		cost = try_anchor_ways(trial, anchor, limit, best);
 		if (cost < own)
 			own = cost;
 		else if (unit)
 			set_unit(leaves, unit, false);
-		if (cost < *limit)
-		{
-			memcpy(best, leaves, sizeof(ShoalLeaves));
-			*limit = cost;
-		}
 	}
 	forget_trials(trial, nmoves);
 	return !isinf(own);
@@ -468,6 +529,8 @@ move_leaf(Trial *trial, ShoalLeaf *leaf)
 		move->source->jointree = shoal_leaf_source(leaf)->jointree;
 		move->source->hasSubLinks = false;
 	}
+	if (leaf->distinct)
+		shoal_distinct_move(move);
 }
 
 bool
@@ -490,6 +553,7 @@ shoal_spread_query(Query *query, ParamListInfo params)
 	for (int i = 0; i < leaves->ntables; i++)
 		find_size(trial, &leaves->tables[i]);
 	shoal_reduce_leaves(leaves, params);
+	shoal_distinct_leaves(leaves, params);
 	trial->nnodes = count_nodes(leaves);
 	qsort(leaves->tables, leaves->ntables, sizeof(ShoalLeaf), compare_leaves);
 	if (!choose(trial))
