@@ -17,8 +17,9 @@
  * The sample is no larger than what fits well into memory, so there are fewer rows
  * in it if they are wide.
  *
- * Outside of transaction blocks the nodes store the statistics one after the other,
- * each in a transaction of its own: several sessions can't get in each other's way.
+ * Outside of transaction blocks each node stores the statistics in a transaction of
+ * its own, this one last, table by table: sessions that do the same elsewhere may
+ * have to wait, but never for each other.
  */
 #include "postgres.h"
 
@@ -52,6 +53,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_types.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "ddl/ddl.h"
@@ -72,7 +74,8 @@ describe_column(Relation rel, int attnum)
 	VacAttrStats *stats;
 	Form_pg_type type;
 
-	if (att->attisdropped || att->attgenerated == 'v')
+	if (att->attisdropped || att->attgenerated == 'v' ||
+		shoal_types_names_object(att->atttypid))
 		return NULL;
 	stats = palloc0(sizeof(VacAttrStats));
 	if (!shoal_set_statistics_target(stats, RelationGetRelid(rel), att))
@@ -490,6 +493,7 @@ store_on_nodes(Sample *sample, ArrayType *columns, bool in_block)
 	char	   *values[5];
 	ShoalParams params = {5, types, values, lengths, formats};
 	char	   *sql = shoal_ddl_marked("SELECT shoal.internal_statistics($1::regclass, $2, $3, $4, $5)");
+	List	   *reqs = NIL;
 	ListCell   *lc;
 
 	values[0] = shoal_ddl_relation_name(RelationGetRelid(sample->rel));
@@ -506,7 +510,15 @@ store_on_nodes(Sample *sample, ArrayType *columns, bool in_block)
 			continue;
 		conn = in_block ? shoal_xact_conn(node->node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK) :
 			shoal_remote_conn_separate(node->node_id);
-		PQclear(shoal_remote_query(conn, sql, &params));
+		reqs = lappend(reqs, shoal_remote_send(conn, sql, &params, 0));
+	}
+	foreach(lc, reqs)
+	{
+		ShoalRequest *req = (ShoalRequest *) lfirst(lc);
+		ShoalConn  *conn = shoal_remote_request_conn(req);
+
+		while (shoal_remote_next(req) != NULL)
+			 /* its one row says nothing */ ;
 		if (!in_block)
 			shoal_remote_close(conn);
 	}
@@ -560,15 +572,13 @@ analyzes(VacuumStmt *stmt)
 	return !stmt->is_vacuumcmd;
 }
 
-void
-shoal_ddl_gather_statistics(VacuumStmt *stmt, bool in_block)
+/* The distributed tables that a statement is about, and the columns of each. */
+static void
+find_tables(VacuumStmt *stmt, List **relids, List **columns)
 {
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	if (!analyzes(stmt) || XactReadOnly)
-		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(lc, stmt->rels)
 	{
 		VacuumRelation *rel = lfirst_node(VacuumRelation, lc);
@@ -577,18 +587,51 @@ shoal_ddl_gather_statistics(VacuumStmt *stmt, bool in_block)
 		if (!OidIsValid(relid) || !shoal_ddl_is_distributed(relid))
 			continue;
 		foreach(lc2, shoal_ddl_members(relid, AccessShareLock))
-			gather_table(lfirst_oid(lc2), rel->va_cols, in_block);
-	}
-	if (stmt->rels == NIL)
-	{
-		foreach(lc, shoal_meta_group_ids())
 		{
-			foreach(lc2, shoal_meta_table_oids(lfirst_int(lc)))
-			{
-				if (shoal_ddl_is_distributed(lfirst_oid(lc2)))
-					gather_table(lfirst_oid(lc2), NIL, in_block);
-			}
+			*relids = lappend_oid(*relids, lfirst_oid(lc2));
+			*columns = lappend(*columns, rel->va_cols);
 		}
 	}
+	if (stmt->rels != NIL)
+		return;
+	foreach(lc, shoal_meta_group_ids())
+	{
+		foreach(lc2, shoal_meta_table_oids(lfirst_int(lc)))
+		{
+			if (!shoal_ddl_is_distributed(lfirst_oid(lc2)))
+				continue;
+			*relids = lappend_oid(*relids, lfirst_oid(lc2));
+			*columns = lappend(*columns, NIL);
+		}
+	}
+}
+
+void
+shoal_ddl_gather_statistics(VacuumStmt *stmt, bool in_block)
+{
+	MemoryContext old;
+	List	   *relids = NIL;
+	List	   *columns = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (!analyzes(stmt) || XactReadOnly)
+		return;
+	/* what lasts longer than a transaction */
+	old = MemoryContextSwitchTo(in_block ? CurrentMemoryContext : PortalContext);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	find_tables(stmt, &relids, &columns);
 	PopActiveSnapshot();
+	MemoryContextSwitchTo(old);
+	forboth(lc, relids, lc2, columns)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		gather_table(lfirst_oid(lc), (List *) lfirst(lc2), in_block);
+		PopActiveSnapshot();
+		if (!in_block)
+		{
+			CommitTransactionCommand();
+			StartTransactionCommand();
+		}
+	}
 }
