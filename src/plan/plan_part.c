@@ -41,6 +41,12 @@
 
 #define PART_NAME	"*shoal* "
 
+/*
+ * That of asking nodes.  It is the same in all plans of a query, which core takes for
+ * equal if they differ by a hundredth: with much more, for any few rows.
+ */
+#define START_COST	10
+
 ShoalPlanning *shoal_planning = NULL;
 
 static Plan *plan_part_path(PlannerInfo *root, RelOptInfo *rel,
@@ -586,8 +592,8 @@ shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (part == NULL || IS_DUMMY_REL(rel))
 		return;
 	shoal_part_set_path(root, rel, &part_path_methods,
-						part->sort ? root->sort_pathkeys : NIL, 100,
-						100 + rel->rows * (cpu_tuple_cost + 2 * cpu_operator_cost));
+						part->sort ? root->sort_pathkeys : NIL, START_COST,
+						START_COST + rel->rows * (cpu_tuple_cost + 2 * cpu_operator_cost));
 }
 
 static CustomScan *

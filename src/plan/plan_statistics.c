@@ -80,10 +80,29 @@ take_tables_walker(Node *node, void *context)
 	return expression_tree_walker(node, take_tables_walker, context);
 }
 
+/* Core knows no steps (plan_step.h): to it they are parameters of unknown value. */
+static Node *
+steps_to_params_mutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && shoal_expr_is_step(node))
+	{
+		Param	   *param = copyObject((Param *) node);
+
+		param->paramkind = PARAM_EXTERN;
+		return (Node *) param;
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, steps_to_params_mutator,
+										   context, 0);
+	return expression_tree_mutator(node, steps_to_params_mutator, context);
+}
+
 bool
 shoal_statistics_of_query(Query *query, ParamListInfo params, double *rows, int *width)
 {
-	Query	   *copy = copyObject(query);
+	Query	   *copy = (Query *) steps_to_params_mutator((Node *) copyObject(query), NULL);
 	PlannedStmt *stmt;
 
 	if (copy->commandType != CMD_SELECT || take_tables_walker((Node *) copy, NULL))

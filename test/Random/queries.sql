@@ -230,3 +230,6 @@ SELECT q1.c14::numeric(8,1) AS c44 FROM (WITH w2 AS (SELECT (t4.a IN (4, 6)) AS 
 SELECT q1.b, q2.c FROM (SELECT one.b FROM one JOIN ref1 ON t = c WHERE one.a = 6) q1 FULL JOIN t1 q2 ON true
 SELECT q1.b, q2.k FROM (SELECT b, a FROM one WHERE a < 6) q1 FULL JOIN s1 q2 ON n = b AND 1 = 1
 SET plan_cache_mode = force_generic_plan;; SELECT q1.b, q2.c FROM (SELECT one.b FROM one JOIN ref1 ON t = c WHERE one.a = 6) q1 FULL JOIN t1 q2 ON true;; SELECT q1.b, q2.k FROM (SELECT b, a FROM one WHERE a < 6) q1 FULL JOIN s1 q2 ON n = b AND 1 = 1
+-- a step that is compared with a subquery's rows
+SELECT t19.a FROM ref2 t19 CROSS JOIN LATERAL (SELECT t19.e FROM u1 FULL JOIN r1 ON u1.z = r1.b WHERE u1.c = u1.c) q WHERE (SELECT c FROM t1 ORDER BY 1 LIMIT 1) IN (SELECT loc.c FROM loc WHERE loc.a = t19.a)
+SELECT u1.x, r1.g FROM u1 FULL JOIN r1 ON u1.z = r1.b WHERE (SELECT c FROM t1 ORDER BY 1 LIMIT 1) IN (SELECT ref1.t FROM ref1 WHERE ref1.r = u1.x)
