@@ -53,9 +53,12 @@ shoal_statistics_rows(Oid relid)
 
 /* ---- rows of queries ---- */
 
-/* Distributed tables become tables without partitions; true if that can't be. */
+/*
+ * Whether one of the tables is not known well enough; with change, distributed
+ * tables become tables without partitions.
+ */
 static bool
-take_tables_walker(Node *node, void *context)
+take_tables_walker(Node *node, bool *change)
 {
 	if (node == NULL)
 		return false;
@@ -69,15 +72,18 @@ take_tables_walker(Node *node, void *context)
 			return false;
 		if (shoal_statistics_rows(rte->relid) == 0)
 			return true;
-		rte->inh = false;
-		rte->relkind = RELKIND_RELATION;
-		rte->tablesample = NULL;
+		if (*change)
+		{
+			rte->inh = false;
+			rte->relkind = RELKIND_RELATION;
+			rte->tablesample = NULL;
+		}
 		return false;
 	}
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, take_tables_walker, context,
+		return query_tree_walker((Query *) node, take_tables_walker, (void *) change,
 								 QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, take_tables_walker, context);
+	return expression_tree_walker(node, take_tables_walker, (void *) change);
 }
 
 /* Core knows no steps (plan_step.h): to it they are parameters of unknown value. */
@@ -102,11 +108,15 @@ steps_to_params_mutator(Node *node, void *context)
 bool
 shoal_statistics_of_query(Query *query, ParamListInfo params, double *rows, int *width)
 {
-	Query	   *copy = (Query *) steps_to_params_mutator((Node *) copyObject(query), NULL);
+	Query	   *copy;
 	PlannedStmt *stmt;
+	bool		change = false;
 
-	if (copy->commandType != CMD_SELECT || take_tables_walker((Node *) copy, NULL))
+	if (query->commandType != CMD_SELECT || take_tables_walker((Node *) query, &change))
 		return false;
+	change = true;
+	copy = (Query *) steps_to_params_mutator((Node *) copyObject(query), NULL);
+	(void) take_tables_walker((Node *) copy, &change);
 	stmt = standard_planner(copy, "", 0, params);
 	*rows = stmt->planTree->plan_rows;
 	*width = stmt->planTree->plan_width;
