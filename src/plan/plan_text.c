@@ -389,6 +389,45 @@ order_merge_actions(Query *query)
 	}
 }
 
+/*
+ * A whole row of a view is printed with a cast to the view's type.  Where an outer
+ * join has no row, that would make a row of NULLs of it.
+ */
+static void
+keep_null_rows(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+		Var		   *var = (Var *) tle->expr;
+		NullTest   *test;
+		CaseWhen   *when;
+		CaseExpr   *result;
+
+		if (!IsA(var, Var) || var->varlevelsup > 0 || var->varattno != 0 ||
+			var->vartype == RECORDOID ||
+			rt_fetch(var->varno, query->rtable)->rtekind != RTE_SUBQUERY)
+			continue;
+		test = makeNode(NullTest);
+		when = makeNode(CaseWhen);
+		result = makeNode(CaseExpr);
+		test->arg = (Expr *) var;
+		test->nulltesttype = IS_NOT_NULL;
+		test->location = -1;
+		when->expr = (Expr *) test;
+		when->result = (Expr *) makeRelabelType(copyObject((Expr *) var), var->vartype, -1,
+												InvalidOid, COERCE_EXPLICIT_CAST);
+		when->location = -1;
+		result->casetype = var->vartype;
+		result->args = list_make1(when);
+		result->defresult = (Expr *) makeNullConst(var->vartype, -1, InvalidOid);
+		result->location = -1;
+		tle->expr = (Expr *) result;
+	}
+}
+
 /* Prepares range table entries and references to them for printing, in place. */
 static bool
 fix_rtes_walker(Node *node, void *level)
@@ -432,6 +471,8 @@ fix_rtes_walker(Node *node, void *level)
 		if (query->resultRelation > 0)
 			rt_fetch(query->resultRelation, query->rtable)->inFromCl = false;
 		name_locked_views(query);
+		if (query->commandType == CMD_SELECT)
+			keep_null_rows(query);
 		if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
 			query->targetList = shoal_assign_split(query->targetList);
 		if (query->commandType == CMD_UPDATE)

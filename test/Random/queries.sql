@@ -233,3 +233,9 @@ SET plan_cache_mode = force_generic_plan;; SELECT q1.b, q2.c FROM (SELECT one.b 
 -- a step that is compared with a subquery's rows
 SELECT t19.a FROM ref2 t19 CROSS JOIN LATERAL (SELECT t19.e FROM u1 FULL JOIN r1 ON u1.z = r1.b WHERE u1.c = u1.c) q WHERE (SELECT c FROM t1 ORDER BY 1 LIMIT 1) IN (SELECT loc.c FROM loc WHERE loc.a = t19.a)
 SELECT u1.x, r1.g FROM u1 FULL JOIN r1 ON u1.z = r1.b WHERE (SELECT c FROM t1 ORDER BY 1 LIMIT 1) IN (SELECT ref1.t FROM ref1 WHERE ref1.r = u1.x)
+-- whole rows of views where an outer join has none
+SELECT t1.a, v FROM t1 LEFT JOIN v_agg v ON v.a = t1.a AND v.n > 2 WHERE t1.a < 4
+SELECT v, count(*) FROM t1 LEFT JOIN v_agg v ON v.a = t1.a AND v.n > 2 WHERE t1.a < 4 GROUP BY v
+SELECT DISTINCT v FROM t1 LEFT JOIN v_owner v ON v.a = t1.a AND v.n > 2 WHERE t1.a < 4
+SELECT v, v IS DISTINCT FROM NULL FROM t1 LEFT JOIN v_agg v ON v.a = t1.a AND v.n > 20 WHERE t1.a = 4
+SELECT count(t3::text), count(*), array_agg(t3.a ORDER BY t3.a) FROM v_union t2 FULL JOIN v_agg t3 ON t2.a = t3.a
