@@ -57,7 +57,7 @@ SELECT attname, null_frac, avg_width, n_distinct, mcv, elements, no_histogram FR
 EXCEPT SELECT attname, null_frac, avg_width, n_distinct, mcv, elements, no_histogram FROM counted_stats WHERE tablename = 'counted_twin';
 SELECT statistics_name, inherited, substring(n_distinct::text FROM ': (\d+)') FROM pg_stats_ext WHERE NOT inherited AND statistics_name ~ 'pairs' ORDER BY 1;
 
--- what the coordinator expects of parts of a query
+-- what the coordinator expects of parts of a query, if it has to choose
 CREATE FUNCTION expected(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
 	line text;
@@ -70,10 +70,11 @@ BEGIN
 		RETURN NEXT format('%s: %s', trim(split_part(line, ' (cost', 1), ' ->'), substring(line FROM 'rows=(\d+)'));
 	END LOOP;
 END $$;
-SELECT expected('SELECT * FROM counted');
-SELECT expected('SELECT * FROM counted WHERE texts = ''text 1''');
-SELECT expected('SELECT few, count(*) FROM counted GROUP BY few');
+SELECT expected('SELECT * FROM (SELECT few, count(*) FROM counted GROUP BY few) g, generate_series(1, 1) one');
+CREATE TEMP TABLE one (i int);
 SET shoal.enable_move = off;
+SELECT expected('SELECT * FROM counted, one');
+SELECT expected('SELECT * FROM counted, one WHERE texts = ''text 1''');
 SELECT expected('SELECT * FROM counted a JOIN counted b ON a.id = b.few AND a.few = 3');
 RESET shoal.enable_move;
 

@@ -113,6 +113,7 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 		planning.keep_apart = query->commandType != CMD_SELECT || query->hasModifyingCTE ||
 			shoal_expr_locks_rows((Node *) query);
 		shoal_rewrite_query(query);
+		shoal_part_sizes(query);
 		stmt = plan_by_core(query, query_string, cursor_options, params);
 		shoal_part_finish(stmt);
 	}
@@ -212,12 +213,7 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 			ShoalFragment *frag = shoal_text_compile(query, whole);
 
 			frag->way = whole->single ? "router" : "push";
-			stmt = shoal_direct_plan(query, frag, cursor_options);
-			if (!whole->single)
-				(void) shoal_statistics_of_query(query, params,
-												 &stmt->planTree->plan_rows,
-												 &stmt->planTree->plan_width);
-			return stmt;
+			return shoal_direct_plan(query, frag, cursor_options);
 		}
 	}
 	if (tables->writes_in_with)

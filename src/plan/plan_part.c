@@ -157,16 +157,6 @@ make_rte(char *enrname, double rows, List *names, List *types, List *typmods,
 	return rte;
 }
 
-void
-shoal_part_size(ShoalPart *part, double guess)
-{
-	int			width;
-
-	if (!shoal_statistics_of_query(part->query, shoal_planning->params, &part->rows,
-								   &width))
-		part->rows = guess;
-}
-
 RangeTblEntry *
 shoal_part_make_rte(ShoalPart *part, List *names, List *types, List *typmods,
 					List *collations)
@@ -377,6 +367,55 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 	}
 	query->targetList = targetlist;
 	return query;
+}
+
+/* ---- how many rows ---- */
+
+typedef struct SizeContext
+{
+	int			others;			/* what rows come from, besides parts */
+	bool		sizes;			/* parts' rows are to be found out */
+} SizeContext;
+
+static bool
+size_walker(Node *node, SizeContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+		ShoalPart  *part = shoal_part_of_rte(rte);
+		int			width;
+
+		if (part == NULL)
+			context->others += rte->rtekind != RTE_SUBQUERY &&
+				rte->rtekind != RTE_JOIN && rte->rtekind != RTE_RESULT;
+		else if (context->sizes && part->guessed &&
+				 shoal_statistics_of_query(part->query, shoal_planning->params,
+										   &part->rows, &width))
+		{
+			part->guessed = false;
+			rte->enrtuples = part->rows;
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, size_walker, (void *) context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, size_walker, (void *) context);
+}
+
+void
+shoal_part_sizes(Query *query)
+{
+	SizeContext context = {0};
+
+	(void) size_walker((Node *) query, &context);
+	if (list_length(shoal_planning->parts) + context.others < 2)
+		return;
+	context.sizes = true;
+	(void) size_walker((Node *) query, &context);
 }
 
 /* ---- paths and plans ---- */

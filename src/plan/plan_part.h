@@ -25,7 +25,8 @@ typedef struct ShoalPart
 	bool		partial;		/* aggregates come as transition states */
 	Oid			run_as;			/* as in ShoalFragment */
 	List	   *sort;			/* ShoalSortKey *, order of its rows */
-	double		rows;			/* guess */
+	double		rows;
+	bool		guessed;		/* rows may be told from statistics, if need be */
 	const char *way;
 	const char *reason;
 } ShoalPart;
@@ -72,8 +73,13 @@ extern Query *shoal_part_wrap(ShoalPart *part);
 /* The part that a range table entry stands for; NULL if it is none. */
 extern ShoalPart *shoal_part_of_rte(RangeTblEntry *rte);
 
-/* Sets the number of rows of a part that has its query; a guess if it is not known. */
-extern void shoal_part_size(ShoalPart *part, double guess);
+/*
+ * After a query has been rewritten: sets the numbers of rows of its parts from
+ * statistics (plan_statistics.c).  That takes as long as planning them, so it
+ * is not done for a query whose rows come from one part only: core has nothing to
+ * choose there.
+ */
+extern void shoal_part_sizes(Query *query);
 
 /* Just the range table entry, for a query whose columns differ. */
 extern RangeTblEntry *shoal_part_make_rte(ShoalPart *part, List *names,

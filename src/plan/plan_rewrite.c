@@ -480,7 +480,8 @@ pull_view(RangeTblEntry *rte, const char *reason)
 		return false;
 	part = palloc0(sizeof(ShoalPart));
 	part->query = query;
-	shoal_part_size(part, GUESS_TABLE_ROWS);
+	part->rows = GUESS_TABLE_ROWS;
+	part->guessed = true;
 	part->way = "pull";
 	part->reason = reason;
 	shoal_part_note_tables(query);
@@ -599,7 +600,8 @@ pull_table(Query *query, int varno, const char *reason)
 						get_rel_name(rte->relid)),
 				 analysis.whole.reason ? errdetail("It cannot be done for each shard by itself: %s.", analysis.whole.reason) : 0,
 				 errhint("Let policies read reference tables, or colocated tables by their distribution columns.")));
-	shoal_part_size(part, GUESS_TABLE_ROWS);
+	part->rows = GUESS_TABLE_ROWS;
+	part->guessed = true;
 	part->way = "pull";
 	part->reason = reason;
 	shoal_part_note_tables(part->query);
@@ -679,7 +681,8 @@ replace_by_part(Query *query, const ShoalAnalysis *analysis)
 	part->fixed = (query->sortClause != NIL);	/* its order is to be kept */
 	part->shape = analysis->whole;
 	part->way = analysis->whole.single ? "router" : "push";
-	shoal_part_size(part, analysis->whole.single ? 100 : GUESS_TABLE_ROWS);
+	part->rows = analysis->whole.single ? 100 : GUESS_TABLE_ROWS;
+	part->guessed = true;
 	shoal_part_note_tables(part->query);
 	wrap = shoal_part_wrap(part);
 	*query = *wrap;

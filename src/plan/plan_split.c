@@ -384,10 +384,8 @@ split_aggregates(Query *query, const ShoalAnalysis *analysis, bool distinct)
 	part->fixed = true;
 	part->shape = analysis->from;
 	part->partial = bare->hasAggs;
-	if (query->groupClause)
-		shoal_part_size(part, GUESS_GROUPS);
-	else
-		part->rows = 2;
+	part->rows = query->groupClause ? GUESS_GROUPS : 2;
+	part->guessed = (query->groupClause != NIL);
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(bare);
@@ -504,7 +502,8 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 	part->fixed = true;
 	part->shape = check.whole;
 	part->sort = sort_keys_of(sent);
-	shoal_part_size(part, sent->limitCount ? GUESS_GROUPS : GUESS_ROWS);
+	part->rows = sent->limitCount ? GUESS_GROUPS : GUESS_ROWS;
+	part->guessed = true;
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(sent);
@@ -667,7 +666,8 @@ split_rows(Query *query, const ShoalAnalysis *analysis)
 	part->query = bare;
 	part->shape = analysis->from;
 	part->fixed = true;
-	shoal_part_size(part, GUESS_ROWS);
+	part->rows = GUESS_ROWS;
+	part->guessed = true;
 	part->way = "push";
 	part->reason = analysis->whole.reason;
 	shoal_part_note_tables(bare);
