@@ -9,7 +9,8 @@
  * ends, and forgotten if it fails.  If it is much it waits in a temporary file.
  *
  * A node that has begun to commit cannot bring anything any more: what
- * comes from triggers that PREPARE fires is an error.
+ * comes from triggers that PREPARE fires is an error.  So where there are any the
+ * nodes have them fired before.
  */
 #include "postgres.h"
 
@@ -79,6 +80,9 @@ static off_t spool_end = 0;
 /* what is on its way to replicas: MirrorBuffer *, in the context */
 static List *streams = NIL;
 static MemoryContext streams_cxt = NULL;
+
+/* nodes have triggers that may fire in COMMIT, and write */
+static bool late_triggers = false;
 
 /* utility statements under way, one within the other */
 static int	utilities = 0;
@@ -261,6 +265,9 @@ on_changes(ShoalConn *conn, const char *text)
 		memcpy(piece->data, text, len);
 		piece->len = decode(piece->data, len);
 	}
+	if (piece->data && piece->len == MIRROR_LATE_SIZE &&
+		memcmp(piece->data, MIRROR_LATE, MIRROR_LATE_SIZE) == 0)
+		late_triggers = true;
 }
 
 /* ---- sending ---- */
@@ -650,9 +657,32 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 
 /* ---- transactions ---- */
 
+/*
+ * What nodes' deferred triggers write while they prepare, or commit, could not be
+ * prepared along with it.  So they fire before.
+ */
+static void
+fire_late_triggers(void)
+{
+	List	   *conns = NIL;
+	ListCell   *lc;
+
+	if (!late_triggers)
+		return;
+	foreach(lc, shoal_remote_all())
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		if (conn->xact_level > 0 && conn->xact_wrote && !conn->xact_broken)
+			conns = lappend(conns, conn);
+	}
+	shoal_remote_exec_all(conns, "SET CONSTRAINTS ALL IMMEDIATE");
+}
+
 static void
 before_end(void)
 {
+	fire_late_triggers();
 	shoal_same_check();
 	mirror_flush();
 	forward(true);
@@ -718,6 +748,7 @@ on_xact(XactEvent event, void *arg)
 		return;
 	mirror_trigger_reset();
 	mirror_wrote = false;
+	late_triggers = false;
 	utilities = 0;
 	/* gone with the transaction's memory */
 	streams = NIL;

@@ -44,6 +44,7 @@ typedef struct MirrorRel
 	ShoalEncoder *key_encoder;
 	StringInfoData head;		/* the segment from the table's name on */
 	bool		quiet;			/* no trigger of it may write anything */
+	bool		late;			/* it has triggers that may fire in COMMIT */
 	int			pending;		/* entries that are about it */
 } MirrorRel;
 
@@ -64,6 +65,13 @@ extern StringInfo mirror_encode_row(ShoalEncoder *encoder, int n,
 extern void mirror_put_int(StringInfo buf, int32 value);
 
 /* ---- mirror_trigger.c ---- */
+
+/*
+ * A segment that is about nothing but this: triggers may fire in COMMIT that write
+ * to tables with replicas.
+ */
+#define MIRROR_LATE "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define MIRROR_LATE_SIZE 16
 
 /* Hands segments to the coordinator, or to mirror_take_segments. */
 extern void mirror_hand_on(const char *data, int len);

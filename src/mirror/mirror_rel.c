@@ -89,6 +89,20 @@ shard_of_relation(Relation rel, int *group_id, int *shard, Oid *named)
 	return true;
 }
 
+/* Foreign keys' triggers only look, at that time. */
+static bool
+is_late(Relation rel)
+{
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgdeferrable && !trigger->tgisinternal)
+			return true;
+	}
+	return false;
+}
+
 /* Whether nothing is run for its rows but our trigger and foreign-key checks. */
 static bool
 is_quiet(Relation rel)
@@ -219,6 +233,7 @@ mirror_rel_find(Relation rel, bool anew)
 	old = MemoryContextSwitchTo(rels_cxt);
 	new.relid = relid;
 	new.quiet = is_quiet(rel);
+	new.late = is_late(rel);
 	describe_columns(&new, rel);
 	write_head(&new, rel, named);
 	MemoryContextSwitchTo(old);

@@ -107,6 +107,9 @@ static bool piece_sent = false;
 /* the transaction has written to a table with replicas */
 bool		mirror_wrote = false;
 
+/* its coordinator knows that triggers may fire in COMMIT */
+static bool told_late = false;
+
 /* ---- entries ---- */
 
 static char *
@@ -367,9 +370,8 @@ mirror_hand_on(const char *data, int len)
 	/* the coordinator could not commit them along with this */
 	if (is_ending())
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("changes of a table with replicas came too late"),
-				 errdetail("A deferred trigger has changed it during COMMIT."),
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a deferred trigger has changed a table with replicas during COMMIT"),
 				 errhint("Use SET CONSTRAINTS ALL IMMEDIATE at the end of the transaction.")));
 	text = mirror_encode(data, len, &text_len);
 	pq_beginmessage(&message, 'N');
@@ -403,6 +405,11 @@ send_entries(void)
 		if (rel->pending == 0)
 			continue;
 		rel->pending = 0;
+		if (rel->late && !told_late && shoal_origin > 0 && IsTransactionBlock())
+		{
+			mirror_hand_on(MIRROR_LATE, MIRROR_LATE_SIZE);
+			told_late = true;
+		}
 		resetStringInfo(&buf);
 		mirror_put_int(&buf, rel->group_id);
 		mirror_put_int(&buf, rel->shard);
@@ -460,6 +467,7 @@ void
 mirror_trigger_reset(void)
 {
 	end_batch();
+	told_late = false;
 }
 
 /* ---- the trigger ---- */
