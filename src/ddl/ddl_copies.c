@@ -188,7 +188,23 @@ shoal_ddl_empty_table(Oid relid)
 	CommandCounterIncrement();
 }
 
-/* shoal.internal_make_copy(group, shard): empty tables */
+static bool
+has_all_copies(int group_id, int shard)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_group_leaves(group_id))
+	{
+		if (!OidIsValid(local_copy(lfirst_oid(lc), shard, AccessShareLock)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * shoal.internal_make_copy(group, shard): empty tables.  Those that are there are
+ * kept as they are, and nobody who uses the group's tables is in the way then.
+ */
 Datum
 shoal_internal_make_copy(PG_FUNCTION_ARGS)
 {
@@ -198,7 +214,7 @@ shoal_internal_make_copy(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	shoal_xact_check_internal();
-	if (group->kind == SHOAL_KIND_DISTRIBUTED)
+	if (group->kind == SHOAL_KIND_DISTRIBUTED && !has_all_copies(group_id, shard))
 		lock_group(group_id, -1, AccessExclusiveLock);
 	foreach(lc, shoal_ddl_group_leaves(group_id))
 	{

@@ -772,19 +772,49 @@ repair_one(Unfinished *one)
 	return unfinished;
 }
 
+/*
+ * Returns how many copies that were: 0 or 1.  An error is given back, or logged if
+ * there has been one before.
+ */
+static int
+try_repair(Unfinished *one, ErrorData **error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile int count = 0;
+
+	PG_TRY();
+	{
+		count = !is_held(one) && repair_one(one) ? 1 : 0;
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		if (*error)
+			EmitErrorReport();
+		else
+			*error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	return count;
+}
+
+/* What goes wrong with one leaves the others to be repaired. */
 static int
 repair(void)
 {
+	ErrorData  *error = NULL;
 	int			count = 0;
 	ListCell   *lc;
 
 	foreach(lc, find_unfinished(CurrentMemoryContext))
-	{
-		Unfinished *one = lfirst(lc);
-
-		if (!is_held(one) && repair_one(one))
-			count++;
-	}
+		count += try_repair(lfirst(lc), &error);
+	if (error)
+		ReThrowError(error);
 	return count;
 }
 
