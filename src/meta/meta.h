@@ -152,6 +152,12 @@ extern List *shoal_meta_table_oids(int group_id);
 extern List *shoal_meta_all_nodes(void);
 
 /*
+ * Whether metadata have changed since this backend has read them, as far as it has
+ * been told.  For processes that look on their own, also outside of transactions.
+ */
+extern bool shoal_meta_has_changed(void);
+
+/*
  * Leaves nodes (int list) out of shoal_meta_nodes() in this backend from now on,
  * whatever the metadata say.
  */

@@ -186,6 +186,13 @@ on_xact_end(XactEvent event, void *arg)
 	}
 }
 
+bool
+shoal_meta_has_changed(void)
+{
+	AcceptInvalidationMessages();
+	return generation_stale;
+}
+
 void
 shoal_meta_init(void)
 {

@@ -49,8 +49,11 @@
 /* pings in a failover time */
 #define PINGS 8
 
-/* milliseconds between looks at the metadata */
+/* milliseconds between looks at the metadata, if nothing says that they have changed */
 #define META_TIME 250
+
+/* milliseconds after which a node is asked again that could not answer yet */
+#define AGAIN_TIME 50
 
 /* milliseconds before a worker is started again, for what it is for */
 #define FAILOVER_PAUSE 150
@@ -73,6 +76,8 @@ typedef struct Peer
 	PGconn	   *pg;				/* NULL: none yet */
 	PostgresPollingStatusType connecting;	/* PGRES_POLLING_OK: it is made */
 	bool		asked;			/* a ping has no answer yet */
+	bool		again;			/* the last one got none, from a node that is
+								 * there */
 	int64		sent;			/* when it, or the connection's first packet, was */
 	int64		acked;			/* when the latest that was answered was sent */
 	bool		fenced;			/* the node says that this one was given up */
@@ -145,6 +150,21 @@ find_peer(int node_id)
 	return NULL;
 }
 
+/* This node was taken back: it can act as soon as the others have answered. */
+static void
+ping_at_once(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, peers)
+	{
+		Peer	   *peer = lfirst(lc);
+
+		if (!peer->asked && peer->connecting == PGRES_POLLING_OK)
+			peer->sent = 0;
+	}
+}
+
 /*
  * The metadata: which nodes there are, and whether there is anything to watch:
  * a shard that has a replica, or a node that was given up.
@@ -156,6 +176,7 @@ read_metadata(void)
 	ListCell   *lc;
 	bool		found = false;
 	bool		broken = false;
+	int			times_down = local_times_down;
 
 	wants = shoal_health_wants();
 	SetCurrentStatementStartTimestamp();
@@ -220,6 +241,8 @@ read_metadata(void)
 	}
 	any_replicas = found;
 	any_broken = broken;
+	if (local_times_down != times_down)
+		ping_at_once();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -266,6 +289,16 @@ ping_interval(void)
 	return (int64) shoal_failover_time * 1000 / PINGS;
 }
 
+static bool
+is_ping_due(const Peer *peer, int64 now)
+{
+	int64		interval = ping_interval();
+
+	if (peer->again)
+		interval = Min(interval, AGAIN_TIME * 1000);
+	return now - peer->sent >= interval;
+}
+
 /* Sends a ping if one is due, or begins anew what has had no answer. */
 static void
 send_ping(Peer *peer)
@@ -284,7 +317,7 @@ send_ping(Peer *peer)
 		return;
 	}
 	if (peer->connecting != PGRES_POLLING_OK || peer->asked ||
-		now - peer->sent < ping_interval())
+		!is_ping_due(peer, now))
 		return;
 	snprintf(sql, sizeof(sql), "/*shoal local*/ SELECT shoal.internal_ping(%d, %d)",
 			 local_id, local_times_down);
@@ -312,8 +345,9 @@ take_answer(Peer *peer)
 			peer->asked = false;
 			break;
 		}
-		if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 &&
-			!PQgetisnull(res, 0, 0))
+		peer->again = PQresultStatus(res) == PGRES_TUPLES_OK &&
+			PQntuples(res) == 1 && PQgetisnull(res, 0, 0);
+		if (PQresultStatus(res) == PGRES_TUPLES_OK && !peer->again)
 		{
 			peer->fenced = PQgetvalue(res, 0, 0)[0] != 't';
 			/* it may have been taken back */
@@ -543,7 +577,8 @@ shoal_ops_monitor_main(Datum arg)
 		}
 		(void) is_busy(&failover);
 		(void) is_busy(&restore);
-		if (shoal_health_now() - metadata_read > (int64) META_TIME * 1000)
+		if (shoal_health_now() - metadata_read > (int64) META_TIME * 1000 ||
+			shoal_meta_has_changed())
 		{
 			read_metadata();
 			MemoryContextSwitchTo(context);

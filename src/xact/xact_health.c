@@ -101,8 +101,9 @@ typedef struct Health
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
 	bool		leased;			/* it has had a lease since then */
-	bool		votes_read;		/* sealed votes are those of the file, ... */
-	bool		votes_changed;	/* ... or have changed since */
+	bool		votes_read;		/* sealed votes are at least those of the file */
+	uint64		votes_changes;	/* how often they have changed since, ... */
+	uint64		votes_saved;	/* ... and of these, how often as the file knows */
 	pg_atomic_uint64 lease_until;
 	HealthPeer	peers[XACT_MAX_NODES];
 } Health;
@@ -192,11 +193,11 @@ save_votes(Health *health)
 {
 	XactSealed	votes[XACT_MAX_NODES];
 	int			n = 0;
-	bool		changed;
+	uint64		changes;
 
 	LWLockAcquire(votes_lock, LW_EXCLUSIVE);
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
-	changed = health->votes_changed;
+	changes = health->votes_changes;
 	for (int i = 0; i < XACT_MAX_NODES && health->peers[i].node_id != 0; i++)
 	{
 		if (!health->peers[i].sealed)
@@ -204,14 +205,14 @@ save_votes(Health *health)
 		votes[n].node_id = health->peers[i].node_id;
 		votes[n++].times_down = health->peers[i].sealed_down;
 	}
-	health->votes_changed = false;
 	LWLockRelease(xact_shared_lock);
-	if (changed && !xact_sealed_write(MyDatabaseId, votes, n))
+	if (changes != health->votes_saved)
 	{
-		health->votes_changed = true;
-		ereport(ERROR,
-				(errcode(ERRCODE_IO_ERROR),
-				 errmsg("could not keep votes for giving nodes up")));
+		if (!xact_sealed_write(MyDatabaseId, votes, n))
+			ereport(ERROR,
+					(errcode(ERRCODE_IO_ERROR),
+					 errmsg("could not keep votes for giving nodes up")));
+		health->votes_saved = changes;
 	}
 	LWLockRelease(votes_lock);
 }
@@ -231,7 +232,7 @@ xact_health_save(void)
 {
 	Health	   *health = my_health();
 
-	if (health->votes_changed)
+	if (health->votes_changes != health->votes_saved)
 		save_votes(health);
 }
 
@@ -300,7 +301,8 @@ xact_health_forget(int gate)
 	Health	   *health = &shared->health[gate];
 
 	health->wanted = health->fenced = health->leased = false;
-	health->votes_read = health->votes_changed = false;
+	health->votes_read = false;
+	health->votes_changes = health->votes_saved = 0;
 	health->since = 0;
 	pg_atomic_write_u64(&health->lease_until, 0);
 	memset(health->peers, 0, sizeof(health->peers));
@@ -361,7 +363,7 @@ shoal_health_set_peer(int node_id, int64 acked, bool down, int times_down)
 		if (!down && peer->sealed && times_down > peer->sealed_down)
 		{
 			peer->sealed = false;
-			health->votes_changed = true;
+			health->votes_changes++;
 		}
 		peer->down = down;
 		if (!down)
@@ -453,8 +455,9 @@ shoal_health_vote(int node_id, int times_down, ShoalVote vote)
 					 (vote == SHOAL_VOTE_SEAL && vanished));
 	if (seals && !peer->sealed)
 	{
-		peer->sealed = health->votes_changed = true;
+		peer->sealed = true;
 		peer->sealed_down = times_down;
+		health->votes_changes++;
 		vanished = is_vanished(health, peer, now);
 	}
 	if (vanished && vote == SHOAL_VOTE_BIND)
@@ -591,11 +594,46 @@ pause_a_little(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/*
+ * Whether this backend knows already that a node was taken back, and the monitor
+ * does not.
+ */
+static bool
+is_just_back(int node_id)
+{
+	const HealthPeer *peer = look_at_peer(node_id);
+	const ShoalNode *node;
+
+	if (peer == NULL || (!peer->down && !peer->sealed))
+		return false;
+	node = shoal_meta_node(node_id);
+	return node != NULL && node->is_active &&
+		(!peer->down || node->times_down > peer->times_down) &&
+		(!peer->sealed || node->times_down > peer->sealed_down);
+}
+
+void
+shoal_health_await_monitor(int node_id)
+{
+	int64		until;
+
+	if (!shoal_health_is_watched() || list_member_int(restored, node_id) ||
+		!is_just_back(node_id))
+		return;
+	until = shoal_health_now() + (int64) RETURN_TIME * 1000;
+	while (is_just_back(node_id) && shoal_health_now() < until)
+	{
+		pause_a_little();
+		AcceptInvalidationMessages();
+	}
+}
+
 bool
 shoal_health_await_node(int node_id)
 {
 	int64		until;
 
+	shoal_health_await_monitor(node_id);
 	if (!shoal_health_is_watched() || !shoal_health_is_suspect(node_id))
 		return false;
 	until = shoal_health_now() + (int64) PATIENCE * 1000;

@@ -101,7 +101,13 @@ extern bool shoal_health_is_down(int node_id);
 extern bool shoal_health_is_suspect(int node_id);
 
 /*
- * Waits, if the node has not answered for a while, until it does or has been
+ * Waits, if the node was just taken back, until the monitor knows; till then
+ * it counts as given up.
+ */
+extern void shoal_health_await_monitor(int node_id);
+
+/*
+ * The same, and waits, if the node has not answered for a while, until it does or has been
  * given up.  True if it has waited; then the metadata may have changed.
  */
 extern bool shoal_health_await_node(int node_id);

@@ -239,8 +239,10 @@ shoal_xact_conn_beside(int node_id, int share, int flags)
 ShoalConn *
 shoal_xact_conn_outside(int node_id)
 {
-	ShoalConn  *conn = shoal_remote_conn(node_id);
+	ShoalConn  *conn;
 
+	shoal_health_await_monitor(node_id);
+	conn = shoal_remote_conn(node_id);
 	/* an abort has to look after what runs on it */
 	xact_used_nodes = true;
 	conn->quiet = false;
