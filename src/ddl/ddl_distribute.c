@@ -131,8 +131,6 @@ shoal_ddl_begin_change(const char *function)
 						"shoal"),
 				 errhint("Use CREATE EXTENSION shoal.")));
 	(void) shoal_ddl_enter_cluster(true);
-	/* the rows that are here, and what becomes of them */
-	shoal_xact_note_sole();
 }
 
 /* What the functions that only coordinators call have to check first. */
@@ -932,6 +930,7 @@ shoal_create_distributed_table(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("number of replicas must not be negative")));
+	shoal_xact_note_sole();
 	distribute(PG_GETARG_OID(0), &dist, keys,
 			   text_to_cstring(PG_GETARG_TEXT_PP(2)), count_given);
 	PG_RETURN_VOID();
@@ -943,6 +942,7 @@ shoal_create_reference_table(PG_FUNCTION_ARGS)
 	Distribution dist = {0};
 
 	shoal_ddl_begin_change("shoal.create_reference_table()");
+	shoal_xact_note_sole();
 	dist.kind = SHOAL_KIND_REFERENCE;
 	dist.shard_count = 1;
 	distribute(PG_GETARG_OID(0), &dist, NULL, NULL, false);

@@ -307,6 +307,7 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 	List	   *heaps = NIL;
 
 	shoal_ddl_begin_change("shoal.undistribute_table()");
+	shoal_xact_note_sole();
 	if (shoal_meta_table(relid) != NULL && shoal_owns_table(relid, GetUserId()))
 		shoal_ddl_lock_tables(list_make1_oid(relid), AccessExclusiveLock);
 	rel = shoal_ddl_open_own_table(relid);

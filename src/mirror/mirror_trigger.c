@@ -107,7 +107,8 @@ static bool piece_sent = false;
 /* the transaction has written to a table with replicas */
 bool		mirror_wrote = false;
 
-/* its coordinator knows that triggers may fire in COMMIT */
+/* triggers may fire in COMMIT, and its coordinator knows */
+static bool is_late = false;
 static bool told_late = false;
 
 /* ---- entries ---- */
@@ -405,11 +406,6 @@ send_entries(void)
 		if (rel->pending == 0)
 			continue;
 		rel->pending = 0;
-		if (rel->late && !told_late && shoal_origin > 0 && IsTransactionBlock())
-		{
-			mirror_hand_on(MIRROR_LATE, MIRROR_LATE_SIZE);
-			told_late = true;
-		}
 		resetStringInfo(&buf);
 		mirror_put_int(&buf, rel->group_id);
 		mirror_put_int(&buf, rel->shard);
@@ -427,11 +423,22 @@ send_entries(void)
 	end_batch();
 }
 
+static void
+tell_late(void)
+{
+	if (!is_late || told_late || shoal_origin == 0 || !IsTransactionBlock())
+		return;
+	mirror_hand_on(MIRROR_LATE, MIRROR_LATE_SIZE);
+	told_late = true;
+}
+
 void
 mirror_flush(void)
 {
-	if (shoal_xact_writers() == 0)
-		send_entries();
+	if (shoal_xact_writers() > 0)
+		return;
+	send_entries();
+	tell_late();
 }
 
 /* ---- statements and transactions ---- */
@@ -467,7 +474,7 @@ void
 mirror_trigger_reset(void)
 {
 	end_batch();
-	told_late = false;
+	is_late = told_late = false;
 }
 
 /* ---- the trigger ---- */
@@ -511,6 +518,7 @@ is_copy_of_all(Relation rel)
 	target = mirror_rel_find(rel, nentries == 0);
 	if (target == NULL)
 		return true;
+	is_late |= target->late;
 	group = shoal_meta_group(target->group_id);
 	if (shoal_scope_copies_placements != group->placements || group->filling)
 		ereport(ERROR,
@@ -542,6 +550,7 @@ shoal_mirror_change(PG_FUNCTION_ARGS)
 	if (target == NULL ||
 		!is_mirrored(shoal_meta_group(target->group_id), target->shard))
 		return PointerGetDatum(NULL);
+	is_late |= target->late;
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		note_change(rel, target, NULL, data->tg_trigslot);
 	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
