@@ -26,6 +26,7 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -361,11 +362,15 @@ shoal_internal_empty_table(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* shoal.internal_shard_size(group, shard): bytes, without indexes */
+/*
+ * shoal.internal_shard_size(group, shard): bytes, without indexes, and about how
+ * many rows
+ */
 Datum
 shoal_internal_shard_size(PG_FUNCTION_ARGS)
 {
 	int64		bytes = 0;
+	int64		rows = 0;
 	ListCell   *lc;
 
 	shoal_xact_check_internal();
@@ -379,7 +384,9 @@ shoal_internal_shard_size(PG_FUNCTION_ARGS)
 			continue;
 		rel = table_open(copy, NoLock);
 		bytes += (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+		rows += rel->rd_rel->reltuples > 0 ? rel->rd_rel->reltuples : 0;
 		table_close(rel, NoLock);
 	}
-	PG_RETURN_INT64(bytes);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf(INT64_FORMAT " " INT64_FORMAT,
+											  bytes, rows)));
 }

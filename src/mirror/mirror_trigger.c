@@ -518,7 +518,6 @@ is_copy_of_all(Relation rel)
 	target = mirror_rel_find(rel, nentries == 0);
 	if (target == NULL)
 		return true;
-	is_late |= target->late;
 	group = shoal_meta_group(target->group_id);
 	if (shoal_scope_copies_placements != group->placements || group->filling)
 		ereport(ERROR,

@@ -152,14 +152,14 @@ step_make_tables(int group_id, int shard, int node_id, int replaces)
 	ops_job_commit();
 }
 
-/* Returns the bytes that the primary has. */
-static uint64
+/* Returns what the primary has. */
+static OpsSize
 step_begin_writes(int group_id, int shard, int node_id)
 {
 	const ShoalGroup *group;
 	const ShoalCopy *copy;
-	char	   *size;
-	uint64		bytes;
+	char	   *text;
+	OpsSize		size = {0};
 	int			primary;
 
 	ops_job_begin();
@@ -174,15 +174,17 @@ step_begin_writes(int group_id, int shard, int node_id)
 						node_id, shard)));
 	(void) shoal_ops_call(primary, psprintf("shoal.internal_mirror_group(%d)",
 											group_id));
-	size = shoal_ops_call(primary, psprintf("shoal.internal_shard_size(%d, %d)",
+	text = shoal_ops_call(primary, psprintf("shoal.internal_shard_size(%d, %d)",
 											group_id, shard));
-	bytes = size ? strtou64(size, NULL, 10) : 0;
+	if (text == NULL ||
+		sscanf(text, UINT64_FORMAT " " UINT64_FORMAT, &size.bytes, &size.rows) != 2)
+		elog(ERROR, "unexpected answer from a node: %s", text ? text : "nothing");
 	(void) shoal_ops_call(primary, psprintf("shoal.internal_lock_shard(%d, %d)",
 											group_id, shard));
 	set_state(group_id, shard, node_id, "copying");
 	ops_job_pause("writers stopped");
 	ops_job_commit();
-	return bytes;
+	return size;
 }
 
 char *
@@ -424,14 +426,14 @@ undo(int group_id, int shard, int node_id, bool drop)
 static void
 fill_copy(int group_id, int shard, int from, int to, OpsRepaired *repaired)
 {
-	uint64		bytes;
+	OpsSize		size;
 
-	ops_job_show(group_id, shard, from, to, "waiting for writers", 0);
-	bytes = step_begin_writes(group_id, shard, to);
+	ops_job_show(group_id, shard, from, to, "waiting for writers", NULL);
+	size = step_begin_writes(group_id, shard, to);
 	ops_job_show(group_id, shard, from, to, repaired ? "repairing" : "copying",
-				 bytes);
+				 &size);
 	step_fill(group_id, shard, to, repaired);
-	ops_job_show(group_id, shard, from, to, "completing", 0);
+	ops_job_show(group_id, shard, from, to, "completing", NULL);
 	step_finish(group_id, shard, from, to);
 }
 
@@ -467,7 +469,7 @@ make_copy(int group_id, int shard, int from, int to)
 	volatile bool made = false;
 
 	level_sequences();
-	ops_job_show(group_id, shard, from, to, "making tables", 0);
+	ops_job_show(group_id, shard, from, to, "making tables", NULL);
 	hold = hold_copy(group_id, shard, to);
 	PG_TRY();
 	{
@@ -491,7 +493,7 @@ make_copy(int group_id, int shard, int from, int to)
 		ReThrowError(error);
 	if (from != 0)
 	{
-		ops_job_show(group_id, shard, from, to, "dropping the old copy", 0);
+		ops_job_show(group_id, shard, from, to, "dropping the old copy", NULL);
 		step_drop(group_id, shard, from);
 	}
 }
@@ -744,7 +746,7 @@ repair_one(Unfinished *one)
 	volatile bool unfinished = false;
 	volatile bool drop = false;
 
-	ops_job_show(one->group_id, one->shard, 0, one->node_id, "making tables", 0);
+	ops_job_show(one->group_id, one->shard, 0, one->node_id, "making tables", NULL);
 	hold = hold_copy(one->group_id, one->shard, one->node_id);
 	PG_TRY();
 	{

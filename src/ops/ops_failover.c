@@ -571,8 +571,10 @@ repair_copies(void)
 {
 	OpsJobArgs	args = {OPS_JOB_REPAIR};
 
-	if (shoal_auto_repair)
-		(void) ops_copies_do(&args);
+	if (!shoal_auto_repair)
+		return;
+	ops_job_attach(&args);
+	(void) ops_copies_do(&args);
 }
 
 /* One thing after the other; an error in one leaves the others to be done. */

@@ -6,7 +6,8 @@
  * it, and reports its error.  What is passed between them, and what the view
  * shoal.jobs shows, is in a slot in shared memory.  If the function is
  * cancelled the worker is, too; what it leaves then it undoes itself, and after
- * a crash the repair worker does (ops_copies.c).
+ * a crash the repair worker does (ops_copies.c).  That one has a slot for its
+ * own work, which nobody waits for.
  */
 #include "postgres.h"
 
@@ -57,7 +58,7 @@ typedef struct JobSlot
 	int			from_node;
 	int			to_node;
 	char		step[OPS_JOB_STEP];
-	uint64		bytes_total;	/* of the copy being made */
+	OpsSize		total;			/* of the copy being made */
 	uint64		bytes_done;
 	uint64		rows_done;
 	TimestampTz step_started;
@@ -132,7 +133,7 @@ ops_job_commit(void)
 
 void
 ops_job_show(int group_id, int shard, int from_node, int to_node,
-			 const char *step, uint64 bytes_total)
+			 const char *step, const OpsSize *total)
 {
 	if (my_job == NULL)
 		return;
@@ -142,7 +143,7 @@ ops_job_show(int group_id, int shard, int from_node, int to_node,
 	my_job->from_node = from_node;
 	my_job->to_node = to_node;
 	strlcpy(my_job->step, step, sizeof(my_job->step));
-	my_job->bytes_total = bytes_total;
+	my_job->total = total ? *total : (OpsSize) {0};
 	my_job->bytes_done = my_job->rows_done = 0;
 	my_job->step_started = GetCurrentTimestamp();
 	LWLockRelease(jobs_lock);
@@ -264,6 +265,23 @@ take_slot(const OpsJobArgs *args)
 	return found;
 }
 
+static void
+free_slot(int code, Datum arg)
+{
+	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
+	jobs->slots[DatumGetInt32(arg)].used = false;
+	LWLockRelease(jobs_lock);
+}
+
+void
+ops_job_attach(const OpsJobArgs *args)
+{
+	int			index = take_slot(args);
+
+	before_shmem_exit(free_slot, Int32GetDatum(index));
+	my_job = &jobs->slots[index];
+}
+
 /* Frees the slot, and raises the worker's error. */
 static int
 give_slot(int index)
@@ -327,9 +345,7 @@ abandon(int code, Datum arg)
 		(void) WaitForBackgroundWorkerShutdown(awaited->handle);
 		RESUME_INTERRUPTS();
 	}
-	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
-	jobs->slots[awaited->index].used = false;
-	LWLockRelease(jobs_lock);
+	free_slot(code, Int32GetDatum(awaited->index));
 }
 
 int
@@ -366,8 +382,8 @@ shoal_node_jobs(PG_FUNCTION_ARGS)
 	for (int i = 0; i < MAX_JOBS; i++)
 	{
 		JobSlot		slot;
-		Datum		values[11];
-		bool		nulls[11] = {false};
+		Datum		values[12];
+		bool		nulls[12] = {false};
 		double		seconds;
 		double		rate;
 
@@ -385,12 +401,14 @@ shoal_node_jobs(PG_FUNCTION_ARGS)
 		values[4] = Int32GetDatum(slot.to_node);
 		values[5] = CStringGetTextDatum(slot.step);
 		values[6] = Int64GetDatum(slot.bytes_done);
-		values[7] = Int64GetDatum(slot.bytes_total);
+		values[7] = Int64GetDatum(slot.total.bytes);
 		values[8] = Int64GetDatum(slot.rows_done);
-		values[9] = Float8GetDatum(rate);
-		nulls[10] = rate <= 0 || slot.bytes_total < slot.bytes_done;
-		values[10] = nulls[10] ? (Datum) 0 :
-			TimestampTzGetDatum(now + (int64) ((slot.bytes_total - slot.bytes_done) / rate * 1000000));
+		values[9] = Int64GetDatum(slot.total.rows);
+		nulls[9] = slot.total.rows == 0;
+		values[10] = Float8GetDatum(rate);
+		nulls[11] = rate <= 0 || slot.total.bytes < slot.bytes_done;
+		values[11] = nulls[11] ? (Datum) 0 :
+			TimestampTzGetDatum(now + (int64) ((slot.total.bytes - slot.bytes_done) / rate * 1000000));
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -43,9 +43,22 @@ extern int	ops_job_run(const OpsJobArgs *args, const char *function);
 extern void ops_job_begin(void);
 extern void ops_job_commit(void);
 
-/* Progress, for the view shoal.jobs. */
+/* How much there is of a shard. */
+typedef struct OpsSize
+{
+	uint64		bytes;
+	uint64		rows;			/* about; 0: not known */
+} OpsSize;
+
+/*
+ * For a worker that nobody has started by ops_job_run(): the view shows what it
+ * does from now on until it ends.
+ */
+extern void ops_job_attach(const OpsJobArgs *args);
+
+/* Progress, for the view shoal.jobs; total may be NULL. */
 extern void ops_job_show(int group_id, int shard, int from_node, int to_node,
-						 const char *step, uint64 bytes_total);
+						 const char *step, const OpsSize *total);
 extern void ops_job_progress(uint64 bytes, uint64 rows);
 
 /*

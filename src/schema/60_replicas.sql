@@ -57,10 +57,10 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_empty_table';
 COMMENT ON FUNCTION shoal.internal_empty_table(regclass, int) IS
 'internal: empties this node''s copy of a shard of one table';
 
-CREATE FUNCTION shoal.internal_shard_size(group_id int, shard int) RETURNS bigint
+CREATE FUNCTION shoal.internal_shard_size(group_id int, shard int) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_shard_size';
 COMMENT ON FUNCTION shoal.internal_shard_size(int, int) IS
-'internal: bytes of this node''s copy of a shard, without indexes';
+'internal: bytes of this node''s copy of a shard, without indexes, and about how many rows';
 
 CREATE FUNCTION shoal.internal_hold_copy(group_id int, shard int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_hold_copy';
@@ -128,7 +128,7 @@ REVOKE ALL ON FUNCTION shoal.repair_placements() FROM PUBLIC;
 
 CREATE FUNCTION shoal.node_jobs()
 RETURNS TABLE (job text, group_id int, shard int, from_node int, to_node int, step text,
-	bytes_done bigint, bytes_total bigint, rows_done bigint, bytes_per_second float8,
+	bytes_done bigint, bytes_total bigint, rows_done bigint, rows_total bigint, bytes_per_second float8,
 	estimated_end timestamptz)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_node_jobs';
 COMMENT ON FUNCTION shoal.node_jobs() IS
@@ -136,7 +136,7 @@ COMMENT ON FUNCTION shoal.node_jobs() IS
 
 CREATE VIEW shoal.jobs AS SELECT * FROM shoal.node_jobs();
 COMMENT ON VIEW shoal.jobs IS
-'jobs that make, move or repair copies of shards and were started on this node, with their progress';
+'jobs that make, move or repair copies of shards and run on this node, with their progress; of rows there is an estimate how many they are';
 GRANT SELECT ON shoal.jobs TO PUBLIC;
 
 /* what an untyped literal is taken for */

@@ -415,7 +415,38 @@ sub peace
 	is(join("\n", grep { $_ ne '' } @wrong), '', 'moves without faults');
 }
 
+# ---- progress ----
+
+sub progress_is_shown
+{
+	$cluster->sql(0, 'ANALYZE m.t; ANALYZE m.nk');
+	my ($locker, $caller) = start_call("shoal.add_replica($group, $shard, $target)", 'some rows sent');
+	# not the first time that it comes there
+	$locker->query('SELECT pg_advisory_unlock(0); SELECT pg_advisory_lock(0)');
+	$cluster->wait_for(0, $waits, '1');
+	is($cluster->sql(0, "SELECT job, shard, to_node, step, bytes_done > 0, bytes_done <= bytes_total, rows_done > 0, rows_total BETWEEN 3000 AND 7000,
+		bytes_per_second > 0, estimated_end > now() - interval '1 min' FROM shoal.jobs"),
+		"add replica|$shard|$target|copying|t|t|t|t|t|t", 'the progress of a copy is shown');
+	$locker->close;
+	ok(defined $caller->wait(60), 'and it is made');
+	$caller->close;
+	# one that nobody has called for; it has to wait for a writer
+	my $key = $cluster->sql(0, "SELECT min(k) FROM m.t WHERE shoal.shard_of('m.t', k) = $shard");
+	make_stale();
+	my $writer = $cluster->session(0);
+	$writer->query("BEGIN; UPDATE m.t SET n = n WHERE k = $key");
+	auto_repair('on');
+	ok($cluster->wait_for(0, 'SELECT job, shard, to_node, step FROM shoal.jobs', "repair|$shard|$target|waiting for writers"),
+		'that of a repair which nobody has called for is shown, too');
+	$writer->query('COMMIT');
+	$writer->close;
+	is(join(', ', wrong()), '', 'it is repaired');
+	is($cluster->sql(0, 'SELECT count(*) FROM shoal.jobs'), 0, 'then nothing is shown');
+	reset_placements();
+}
+
 eval { peace(); 1 } or fail("moves without faults: $@");
+eval { progress_is_shown(); 1 } or fail("progress: $@");
 my $n = 0;
 for my $verb (sort keys %verbs)
 {

@@ -40,7 +40,13 @@ sub fault_case
 	$arg{meanwhile}->($name, @others) if $arg{meanwhile};
 	my $mended = now();
 	$end->();
-	sleep 2;
+	my @failed;
+	while (now() < $mended + 2)
+	{
+		my ($ok, undef, $error) = $cluster->try($others[0], 'SELECT count(*) FROM probed');
+		push @failed, $error if !$ok;
+	}
+	is(join('', @failed), '', "$name: queries of all shards don't fail as it comes back");
 	my $whole = settled_in($cluster, 60);
 	sleep 0.5;
 	my $seen = $probe->stop;
