@@ -822,8 +822,7 @@ start_every_node(ShoalRun *run)
 {
 	ShoalTask  *first = &run->tasks[0];
 
-	if (run->frag->command != CMD_DELETE)
-		shoal_same_note(run->frag->pin_relid);
+	shoal_same_note(run->frag->pin_relid, run->frag->command);
 	shoal_task_start(first, run->ntasks > 1);
 	shoal_task_absorb(first);
 	shoal_task_start_all(first + 1, run->ntasks - 1, true);

@@ -543,7 +543,7 @@ insert_all(ShoalKept *kept)
 	triggers = shoal_triggers_begin(ps->state, state->insert->triggers);
 	shoal_values_evaluate(&state->values, state->param_states, ps->ps_ExprContext);
 	if (state->table->kind == SHOAL_KIND_REFERENCE)
-		shoal_same_note(state->insert->relid);
+		shoal_same_note(state->insert->relid, CMD_INSERT);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(state->insert->relid);
 	source.child = outerPlanState(ps);

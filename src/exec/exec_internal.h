@@ -481,8 +481,8 @@ extern void shoal_forward_init(void);
 
 /* ---- exec_same.c: what exec.h does not tell ---- */
 
-/* Rows of a reference table are inserted or updated on all nodes. */
-extern void shoal_same_note(Oid relid);
+/* A command changes rows of a reference table on all nodes. */
+extern void shoal_same_note(Oid relid, CmdType command);
 extern void shoal_same_init(void);
 
 /* ---- exec_sink.c: what exec.h does not tell ---- */

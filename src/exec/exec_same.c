@@ -4,11 +4,12 @@
  *
  * A reference table is written by the statement, or with the rows, on every node.  So
  * where its row triggers are not fired by the coordinator (plan_fire.c), they fire on
- * every node.  One that fires BEFORE may change the row, and depend on something
+ * every node.  One that fires BEFORE may change the row, or keep it from being written
+ * or deleted, and depend on something
  * that is not the same everywhere: the time, chance, a sequence, the order of rows.
  * Then the copies would differ.  So before a transaction that has written such a table
- * is prepared, all nodes add up hashes of the rows that they have written in it,
- * and if the sums differ it fails.
+ * is prepared, all nodes add up hashes of the rows that they have written in it, and
+ * of those that they have deleted or replaced, and if the sums differ it fails.
  *
  * That reads the table once, on each node, for a transaction that writes to it.
  */
@@ -42,14 +43,17 @@ PG_FUNCTION_INFO_V1(shoal_internal_written_rows);
 static List *written = NIL;
 
 void
-shoal_same_note(Oid relid)
+shoal_same_note(Oid relid, CmdType command)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	TriggerDesc *triggers = rel->trigdesc;
 	MemoryContext old;
 
-	if (triggers && (triggers->trig_insert_before_row ||
-					 triggers->trig_update_before_row))
+	if (triggers &&
+		((triggers->trig_delete_before_row &&
+		  (command == CMD_DELETE || command == CMD_MERGE)) ||
+		 (command != CMD_DELETE && (triggers->trig_insert_before_row ||
+									triggers->trig_update_before_row))))
 	{
 		old = MemoryContextSwitchTo(TopTransactionContext);
 		written = list_append_unique_oid(written, relid);
@@ -58,13 +62,25 @@ shoal_same_note(Oid relid)
 	table_close(rel, NoLock);
 }
 
-/* The sum for what this session's transaction has written. */
+/* Whether this session's transaction has deleted the row, or this version of it. */
+static bool
+is_deleted(HeapTupleHeader tuple)
+{
+	return !(tuple->t_infomask & HEAP_XMAX_INVALID) &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(tuple->t_infomask) &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(tuple));
+}
+
+/*
+ * The sum for what this session's transaction has done: rows that were there and are
+ * not any more, and such that are there and were not.
+ */
 static uint64
 add_up(Oid relid)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+	TableScanDesc scan = table_beginscan(rel, SnapshotAny, 0, NULL);
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
 											  "Shoal written row",
 											  ALLOCSET_DEFAULT_SIZES);
@@ -75,14 +91,16 @@ add_up(Oid relid)
 	{
 		bool		should_free;
 		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		bool		deleted = is_deleted(tuple->t_data);
 		char	   *text;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		/* neither, or both */
+		if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) == deleted)
 			continue;
 		text = OidOutputFunctionCall(F_RECORD_OUT,
 									 ExecFetchSlotHeapTupleDatum(slot));
-		sum += hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+		sum += hash_bytes_extended((unsigned char *) text, strlen(text), deleted);
 		MemoryContextReset(cxt);
 	}
 	MemoryContextSwitchTo(old);

@@ -271,7 +271,7 @@ shoal_sink_open(Relation rel, List *attnums, const char *copy_options,
 	if (sink->table->kind == SHOAL_KIND_REFERENCE)
 	{
 		if (!replay)
-			shoal_same_note(RelationGetRelid(rel));
+			shoal_same_note(RelationGetRelid(rel), CMD_INSERT);
 		foreach(lc, nodes)
 			(void) add_stream(sink, ((const ShoalNode *) lfirst(lc))->node_id);
 	}

@@ -267,7 +267,12 @@ on_changes(ShoalConn *conn, const char *text)
 	}
 	if (piece->data && piece->len == MIRROR_LATE_SIZE &&
 		memcmp(piece->data, MIRROR_LATE, MIRROR_LATE_SIZE) == 0)
+	{
 		late_triggers = true;
+		pfree(piece->data);
+		pieces_size -= Min(pieces_size, len);
+		npieces--;
+	}
 }
 
 /* ---- sending ---- */
