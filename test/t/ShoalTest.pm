@@ -307,6 +307,8 @@ sub close
 {
 	my ($self) = @_;
 	return if !$self->{pid};
+	# what psql has not read is still to be written
+	local $SIG{PIPE} = 'IGNORE';
 	close $self->{in};
 	kill 'TERM', $self->{pid};
 	waitpid $self->{pid}, 0;
