@@ -612,13 +612,12 @@ is_just_back(int node_id)
 		(!peer->sealed || node->times_down > peer->sealed_down);
 }
 
-void
-shoal_health_await_monitor(int node_id)
+static void
+await_monitor(int node_id)
 {
 	int64		until;
 
-	if (!shoal_health_is_watched() || list_member_int(restored, node_id) ||
-		!is_just_back(node_id))
+	if (list_member_int(restored, node_id) || !is_just_back(node_id))
 		return;
 	until = shoal_health_now() + (int64) RETURN_TIME * 1000;
 	while (is_just_back(node_id) && shoal_health_now() < until)
@@ -628,13 +627,22 @@ shoal_health_await_monitor(int node_id)
 	}
 }
 
+void
+shoal_health_await_monitor(int node_id)
+{
+	if (shoal_health_is_watched())
+		await_monitor(node_id);
+}
+
 bool
 shoal_health_await_node(int node_id)
 {
 	int64		until;
 
-	shoal_health_await_monitor(node_id);
-	if (!shoal_health_is_watched() || !shoal_health_is_suspect(node_id))
+	if (!shoal_health_is_watched())
+		return false;
+	await_monitor(node_id);
+	if (!shoal_health_is_suspect(node_id))
 		return false;
 	until = shoal_health_now() + (int64) PATIENCE * 1000;
 	while (shoal_health_is_suspect(node_id) && shoal_health_now() < until)

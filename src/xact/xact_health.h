@@ -107,8 +107,8 @@ extern bool shoal_health_is_suspect(int node_id);
 extern void shoal_health_await_monitor(int node_id);
 
 /*
- * The same, and waits, if the node has not answered for a while, until it does or has been
- * given up.  True if it has waited; then the metadata may have changed.
+ * The same, and waits, if the node has not answered for a while, until it does or
+ * has been given up.  True if it has waited; then the metadata may have changed.
  */
 extern bool shoal_health_await_node(int node_id);
 

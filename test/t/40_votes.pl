@@ -125,5 +125,19 @@ whole_again($cluster, $name);
 # the votes have served
 $cluster->sql($_, 'SELECT shoal.recover_prepared_transactions()') for 0 .. 2;
 is(join(' ', map { glob "$cluster->{dir}/node$_/shoal_votes*" } 0 .. 2), '', 'no vote is left');
+
+# A node does nothing with shards as long as it can't read its votes.
+my $oid = $cluster->sql(1, 'SELECT oid FROM pg_database WHERE datname = current_database()');
+my $file = "$cluster->{dir}/node1/shoal_votes.$oid";
+$cluster->kill(1);
+open(my $out, '>', $file) or die;
+print $out "3 1\n";
+close $out;
+$cluster->start(1);
+like($cluster->error(1, "UPDATE t SET c = c WHERE a = $key"), qr/XX001: +file "shoal_votes.$oid" is damaged/, 'without its votes a node does nothing');
+$cluster->kill(1);
+unlink $file;
+$cluster->start(1);
+whole_again($cluster, 'with them it does again');
 $cluster->no_leaks('in the end');
 done_testing();
