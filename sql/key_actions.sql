@@ -88,7 +88,8 @@ SELECT twice('INSERT INTO parent SELECT i, ''v'' || i FROM generate_series(0, 10
 -- moving rows that others refer to
 SELECT twice('UPDATE parent SET k = k + 1000 WHERE k > 60');
 SELECT twice('UPDATE parent SET k = k + 1000 WHERE k = 5');
-SELECT twice('UPDATE parent SET k = k + 1000 WHERE k = 15');
+-- 23001 from 18 on
+SELECT twice('UPDATE parent SET k = k + 1000 WHERE k = 15') ~ '^23(503|001) .*"Restricted"' AS refused;
 SELECT twice('UPDATE parent SET k = k + 1000 WHERE k BETWEEN 21 AND 30 RETURNING *'), same();
 SELECT twice('UPDATE parent SET k = k + 1000, v = v || ''x'' WHERE k BETWEEN 31 AND 50'), same();
 SELECT twice('UPDATE parent SET k = -k WHERE k IN (51, 52)'), same();
