@@ -36,8 +36,6 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-#include "catalog/pg_operator.h"
-
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
 #include "plan/plan_action.h"
@@ -322,7 +320,7 @@ check(const ShoalActions *actions, const ActionRows *rows)
 	const ShoalAction *action = rows->action;
 
 	execute(rows, select_of(actions, rows,
-									 action->type != FKCONSTR_ACTION_RESTRICT));
+							action->type != FKCONSTR_ACTION_RESTRICT));
 	if (SPI_processed == 0)
 		return;
 	/* it may be in order at the end of the transaction */
@@ -347,8 +345,8 @@ take(const ShoalActions *actions, const ActionRows *rows)
 				execute(rows, update_of(rows, NULL));
 			else
 				execute(rows, psprintf("DELETE FROM %s c USING %s WHERE %s",
-												table_name(action->child),
-												keys_from(rows), refers(action)));
+									   table_name(action->child),
+									   keys_from(rows), refers(action)));
 			break;
 		case FKCONSTR_ACTION_SETNULL:
 			execute(rows, update_of(rows, "NULL"));
