@@ -123,21 +123,13 @@ take_locks(void *arg)
 	}
 }
 
-/*
- * Locks tables of a group (list of OIDs), or their copies of a shard: all, or
- * none at any moment.
- */
+/* Tries until it has them all, at first with that many milliseconds, or time is up. */
 static void
-lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
+try_locks(WantedLocks *wanted, int group_id, int wait, TimestampTz until)
 {
-	WantedLocks wanted = {relids, shard, mode};
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													LockTimeout > 0 ? LockTimeout : LOCK_PATIENCE);
-	int			wait = LOCK_WAIT;
-
-	while (!shoal_xact_try_locks(take_locks, &wanted, wait))
+	while (!shoal_xact_try_locks(take_locks, wanted, wait))
 	{
-		wait = Min(wait + wait / 2, LOCK_WAIT_MAX);
+		wait = Max(wait, Min(wait + wait / 2, LOCK_WAIT_MAX));
 		if (GetCurrentTimestamp() > until)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -149,6 +141,23 @@ lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/*
+ * Locks tables of a group (list of OIDs), or their copies of a shard: all, or
+ * none at any moment.  Autovacuum gives way when it has been waited for as long as
+ * it takes to look for deadlocks; writers need not wait behind that.
+ */
+static void
+lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
+{
+	WantedLocks wanted = {relids, shard, ShareUpdateExclusiveLock};
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													LockTimeout > 0 ? LockTimeout : LOCK_PATIENCE);
+
+	try_locks(&wanted, group_id, DeadlockTimeout + LOCK_WAIT, until);
+	wanted.mode = mode;
+	try_locks(&wanted, group_id, LOCK_WAIT, until);
 }
 
 static void

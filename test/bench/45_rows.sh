@@ -46,10 +46,10 @@ rows_insert()
 # partition's name.
 rows_single()
 {
-	sql coord 'CREATE TABLE single (k int, id bigint, kind int, filler text)' &&
-		sql coord "SELECT shoal.create_distributed_table('single', 'k', shard_count => 8);
-			INSERT INTO single SELECT 1, i, i % 1000, md5(i::text) FROM generate_series(1, $rows / 5) i" >/dev/null &&
-		sql coord 'VACUUM ANALYZE single'
+	sql coord 'CREATE TABLE one_key (k int, id bigint, kind int, filler text)' &&
+		sql coord "SELECT shoal.create_distributed_table('one_key', 'k', shard_count => 8);
+			INSERT INTO one_key SELECT 1, i, i % 1000, md5(i::text) FROM generate_series(1, $rows / 5) i" >/dev/null &&
+		sql coord 'VACUUM ANALYZE one_key'
 }
 
 rows_one_shard()
@@ -57,9 +57,9 @@ rows_one_shard()
 	local node part
 	once rows_single || return 1
 	IFS='|' read -r node part < <(sql coord "SELECT node_id - 1, partition_name FROM shoal.shards
-		WHERE table_name = 'single'::regclass AND shard = shoal.shard_of('single', 1)")
-	same coord "node$node" "SELECT count(*), sum(id) FROM single" || return 1
-	script "$name" 'SELECT k, id, kind, filler FROM single WHERE k = 1;'
+		WHERE table_name = 'one_key'::regclass AND shard = shoal.shard_of('one_key', 1)")
+	same coord "node$node" "SELECT count(*), sum(id) FROM one_key" || return 1
+	script "$name" 'SELECT k, id, kind, filler FROM one_key WHERE k = 1;'
 	script "$name.direct" "SELECT k, id, kind, filler FROM $part;"
 	compare "query_time node$node $name.direct" "query_time coord $name"
 }
