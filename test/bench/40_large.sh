@@ -7,6 +7,9 @@ figure scan_count '>=1.00' large_query 'SELECT count(*) FROM big'
 figure scan_sum '>=1.00' large_query 'SELECT sum(id), avg(kind), max(made) FROM big'
 figure scan_group '>=1.00' large_query \
 	'SELECT kind, count(*), sum(id), avg(region) FROM big GROUP BY kind'
+figure scan_sum_limit - scan_limit 'SELECT sum(id), avg(kind), max(made) FROM big'
+figure scan_group_limit - scan_limit \
+	'SELECT kind, count(*), sum(id), avg(region) FROM big GROUP BY kind'
 figure scan_topn '>=1.00' large_query 'SELECT * FROM big ORDER BY filler, id LIMIT 10'
 figure join_reference '>=1.00' large_query \
 	'SELECT r.name, count(*), sum(b.id) FROM big b JOIN region r USING (region) GROUP BY r.name'
@@ -99,6 +102,37 @@ alone_time()
 large_copy_limit()
 {
 	once large_tables && once alone_tables && compare 'copy_time plain' alone_time 3
+}
+
+# Both nodes' servers at once answer a query of half of the rows, each in as many
+# partitions, by one process.
+alone_filled()
+{
+	local node
+	split -n l/2 "$work/rows" "$work/all." || return 1
+	for node in node1 node2; do
+		sql "$node" 'CREATE DATABASE filled' && sql "$node:filled" "$large_table PARTITION BY HASH (customer)" &&
+			sql "$node" 'ALTER DATABASE filled SET max_parallel_workers_per_gather = 0' &&
+			partitions "$node:filled" big 16 || return 1
+	done
+	large_load node1:filled big all.aa && large_load node2:filled big all.ab &&
+		sql node1:filled 'VACUUM ANALYZE big' && sql node2:filled 'VACUUM ANALYZE big'
+}
+
+# the slower one's time
+alone_query()
+{
+	query_time node1:filled "$1" >"$work/time1" &
+	local a pid=$!
+	a=$(query_time node2:filled "$1") && wait $pid && awk -v a="$a" '{ print (a > $1 ? a : $1) }' "$work/time1"
+}
+
+# scan_limit QUERY
+scan_limit()
+{
+	once large_filled && once alone_filled || return 1
+	script "$name" "$1;"
+	compare "query_time plain $name" "alone_query $name"
 }
 
 # large_query QUERY
