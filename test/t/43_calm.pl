@@ -45,7 +45,7 @@ read_is('D(1,1)', 'then all of it is seen');
 
 # one of the connections over which a node was written has committed
 $cluster->sql(0, "SELECT shoal.alter_node(2, holds_shards => false);
-	CREATE TABLE s (a int PRIMARY KEY, c int); SELECT shoal.create_distributed_table('s', 'a', shard_count => 4);
+	CREATE TABLE s (a int PRIMARY KEY, c int); SELECT shoal.create_distributed_table('s', 'a', shard_count => 4, colocate_with => 'none');
 	INSERT INTO s SELECT i, 0 FROM generate_series(1, 10000) i");
 my $there = ShoalWire->new($cluster->port(2));
 $_->q("SET statement_timeout = '300ms'") for $reader, $there;
