@@ -775,6 +775,9 @@ start_calmly(ShoalRun *run)
 {
 	CalmStart	start = {run, false, false};
 
+	/* copies of a node that may be cut off are read with all that is in doubt settled */
+	if (run->call.any_copy)
+		return false;
 	/* nothing has to be thrown away if all of it is done here */
 	if (nodes_of(run, true) != NIL && !shoal_again_is_harmless(run))
 		return false;
