@@ -57,6 +57,7 @@
 #include "utils/typcache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "meta/meta.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
@@ -131,7 +132,7 @@ shoal_columns_has_rows(Oid relid)
 	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
 		return true;
 	SPI_connect();
-	if (SPI_execute(psprintf("SELECT 1 FROM %s LIMIT 1", shoal_ddl_relation_name(relid)),
+	if (SPI_execute(psprintf("SELECT 1 FROM %s LIMIT 1", shoal_objects_relation_name(relid)),
 					false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"%s\"", get_rel_name(relid));
 	result = SPI_processed > 0;
@@ -347,7 +348,7 @@ shoal_columns_fill(const AlterTableStmt *stmt)
 	}
 	CommandCounterIncrement();
 	SPI_connect();
-	if (SPI_execute(psprintf("UPDATE %s SET %s", shoal_ddl_relation_name(relid),
+	if (SPI_execute(psprintf("UPDATE %s SET %s", shoal_objects_relation_name(relid),
 							 sql.data), false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not fill the new columns of table \"%s\"",
 			 get_rel_name(relid));
@@ -493,16 +494,6 @@ bare_column(ColumnDef *column, bool value)
 	return bare;
 }
 
-static Oid
-owner_of(Oid relid)
-{
-	Relation	rel = table_open(relid, NoLock);
-	Oid			owner = rel->rd_rel->relowner;
-
-	table_close(rel, NoLock);
-	return owner;
-}
-
 /* A serial column's sequence; returns the default that it makes. */
 static Node *
 make_sequence(ShoalUtility *call, Oid relid, const ColumnDef *column)
@@ -519,7 +510,7 @@ make_sequence(ShoalUtility *call, Oid relid, const ColumnDef *column)
 
 	stmt->sequence = makeRangeVar(schema, name, -1);
 	stmt->sequence->relpersistence = get_rel_persistence(relid);
-	stmt->ownerId = owner_of(relid);
+	stmt->ownerId = shoal_objects_owner(relid);
 	stmt->options = list_make2(makeDefElem("as", (Node *) type, -1),
 							   makeDefElem("owned_by", (Node *) owner, -1));
 	shoal_ddl_core_statement(call, (Node *) stmt);

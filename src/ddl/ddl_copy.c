@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
@@ -238,7 +239,7 @@ shoal_ddl_table_definition(Oid relid)
 	appendStringInfo(&sql, "CREATE %s%s %s",
 					 rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "",
 					 is_table ? "TABLE" : "MATERIALIZED VIEW",
-					 shoal_ddl_relation_name(relid));
+					 shoal_objects_relation_name(relid));
 	if (is_table)
 		append_columns(&sql, rel);
 	appendStringInfo(&sql, " USING %s",

@@ -48,6 +48,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
@@ -577,8 +578,7 @@ regclass_literal(Oid relid)
 {
 	char	   *name;
 
-	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
+	name = shoal_objects_relation_name(relid);
 	return psprintf("%s::pg_catalog.regclass", quote_literal_cstr(name));
 }
 

@@ -35,6 +35,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "meta/meta_tables.h"
@@ -915,7 +916,7 @@ shoal_tables_of(List *relations, List **relids)
 		if (!OidIsValid(relid) || shoal_meta_table(relid) == NULL)
 			continue;
 		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
-						 shoal_ddl_relation_name(relid));
+						 shoal_objects_relation_name(relid));
 		if (pg_class_aclcheck(relid, GetUserId(),
 							  ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK)
 			*relids = lappend_oid(*relids, relid);

@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 
@@ -81,7 +82,7 @@ append_identity(StringInfo sql, Relation rel, Form_pg_attribute att)
 
 	appendStringInfo(sql, " GENERATED %s AS IDENTITY (SEQUENCE NAME %s",
 					 att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS ? "ALWAYS" : "BY DEFAULT",
-					 shoal_ddl_relation_name(seqid));
+					 shoal_objects_relation_name(seqid));
 	foreach(lc, sequence_options(seqid))
 	{
 		DefElem    *option = (DefElem *) lfirst(lc);
@@ -235,7 +236,7 @@ storage_name(char storage)
 static List *
 column_statements(List *statements, Relation rel)
 {
-	const char *table = shoal_ddl_relation_name(RelationGetRelid(rel));
+	const char *table = shoal_objects_relation_name(RelationGetRelid(rel));
 	TupleDesc	desc = RelationGetDescr(rel);
 
 	for (int i = 0; i < desc->natts; i++)
@@ -265,7 +266,7 @@ column_statements(List *statements, Relation rel)
 static List *
 index_statements(List *statements, Relation rel)
 {
-	const char *table = shoal_ddl_relation_name(RelationGetRelid(rel));
+	const char *table = shoal_objects_relation_name(RelationGetRelid(rel));
 	ListCell   *lc;
 
 	foreach(lc, RelationGetIndexList(rel))
@@ -285,7 +286,7 @@ index_statements(List *statements, Relation rel)
 		else
 			statements = lappend(statements, pg_get_indexdef_string(indexid));
 		statements = comment(statements,
-							 psprintf("INDEX %s", shoal_ddl_relation_name(indexid)),
+							 psprintf("INDEX %s", shoal_objects_relation_name(indexid)),
 							 indexid, RelationRelationId, 0);
 	}
 	return statements;

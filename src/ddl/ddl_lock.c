@@ -36,6 +36,7 @@
 #include "utils/wait_event.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
@@ -147,7 +148,7 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 	initStringInfo(&sql);
 	foreach(lc, relids)
 		appendStringInfo(&sql, "%s%s", sql.len ? ", ONLY " : "LOCK TABLE ONLY ",
-						 shoal_ddl_relation_name(lfirst_oid(lc)));
+						 shoal_objects_relation_name(lfirst_oid(lc)));
 	appendStringInfo(&sql, " IN %s MODE", shoal_ddl_lock_mode_name(mode));
 
 	/* another like us may wait for what this transaction has already */

@@ -38,6 +38,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
@@ -186,7 +187,7 @@ vacuum_text(VacuumStmt *stmt)
 		if (rel->relation == NULL || !is_shoal_relation(rel->relation))
 			continue;
 		appendStringInfo(&sql, "%s%s", any ? ", " : "",
-						 shoal_ddl_relation_name(shoal_ddl_relid(rel->relation)));
+						 shoal_objects_relation_name(shoal_ddl_relid(rel->relation)));
 		any = true;
 		foreach(lc2, rel->va_cols)
 			appendStringInfo(&sql, "%s%s", lc2 == list_head(rel->va_cols) ? " (" : ", ",
@@ -288,7 +289,7 @@ shoal_ddl_run_cluster(ShoalUtility *call)
 	appendStringInfoString(&sql, "CLUSTER ");
 	append_options(&sql, stmt->params);
 	if (stmt->relation)
-		appendStringInfoString(&sql, shoal_ddl_relation_name(shoal_ddl_relid(stmt->relation)));
+		appendStringInfoString(&sql, shoal_objects_relation_name(shoal_ddl_relid(stmt->relation)));
 	if (stmt->indexname)
 		appendStringInfo(&sql, " USING %s", quote_identifier(stmt->indexname));
 
@@ -384,7 +385,7 @@ shoal_ddl_run_reindex(ShoalUtility *call)
 		case REINDEX_OBJECT_TABLE:
 			appendStringInfo(&sql, "%s %s",
 							 stmt->kind == REINDEX_OBJECT_INDEX ? "INDEX" : "TABLE",
-							 shoal_ddl_relation_name(shoal_ddl_relid(stmt->relation)));
+							 shoal_objects_relation_name(shoal_ddl_relid(stmt->relation)));
 			run_maintenance(call, sql.data);
 			break;
 		case REINDEX_OBJECT_SCHEMA:

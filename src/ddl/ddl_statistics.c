@@ -53,6 +53,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_types.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
@@ -379,7 +380,7 @@ find_sizes(Sample *sample)
 	char	   *sql = psprintf("SELECT pg_catalog.sum(pg_catalog.pg_relation_size(relid)),"
 							   " pg_catalog.sum(pg_catalog.pg_table_size(relid))"
 							   " FROM pg_catalog.pg_partition_tree(%s) WHERE isleaf",
-							   quote_literal_cstr(shoal_ddl_relation_name(RelationGetRelid(sample->rel))));
+							   quote_literal_cstr(shoal_objects_relation_name(RelationGetRelid(sample->rel))));
 	ListCell   *lc;
 
 	run_query(sql, SPI_OK_SELECT);
@@ -441,7 +442,7 @@ read_sample(Sample *sample)
 	initStringInfo(&from);
 	SPI_connect();
 	find_sizes(sample);
-	appendStringInfo(&from, " FROM %s t", shoal_ddl_relation_name(RelationGetRelid(sample->rel)));
+	appendStringInfo(&from, " FROM %s t", shoal_objects_relation_name(RelationGetRelid(sample->rel)));
 	if (sample->pages > sample->target)
 	{
 		percent = 100.0 * sample->target / sample->pages;
@@ -496,7 +497,7 @@ store_on_nodes(Sample *sample, ArrayType *columns, bool in_block)
 	List	   *reqs = NIL;
 	ListCell   *lc;
 
-	values[0] = shoal_ddl_relation_name(RelationGetRelid(sample->rel));
+	values[0] = shoal_objects_relation_name(RelationGetRelid(sample->rel));
 	values[1] = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(columns));
 	values[2] = psprintf("%.0f", sample->row_count);
 	values[3] = psprintf("%.0f", sample->pages);

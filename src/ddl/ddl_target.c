@@ -22,6 +22,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "ddl/ddl.h"
@@ -37,13 +38,6 @@ bool
 shoal_ddl_is_temporary(Oid relid)
 {
 	return get_rel_persistence(relid) == RELPERSISTENCE_TEMP;
-}
-
-char *
-shoal_ddl_relation_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
 }
 
 static void

@@ -32,6 +32,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 #include "remote/remote.h"
@@ -46,13 +47,6 @@ extern PGDLLEXPORT Datum shoal_internal_undistribute(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(shoal_undistribute_table);
 PG_FUNCTION_INFO_V1(shoal_internal_undistribute);
-
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
 
 /* ---- rows ---- */
 
@@ -124,7 +118,7 @@ fill_heap(Relation rel, Oid heapid)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	attnums = stored_columns(rel, &sql);
-	appendStringInfo(&sql, " FROM %s", qualified_name(RelationGetRelid(rel)));
+	appendStringInfo(&sql, " FROM %s", shoal_objects_relation_name(RelationGetRelid(rel)));
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -336,7 +330,7 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 						"REPEATABLE READ"),
 				 errhint("Use a READ COMMITTED transaction.")));
 
-	name = qualified_name(relid);
+	name = shoal_objects_relation_name(relid);
 	if (!shoal_meta_is_alone())
 		shoal_xact_run(psprintf("/*shoal local*/ LOCK TABLE %s IN ACCESS EXCLUSIVE MODE",
 								name), NIL);

@@ -84,9 +84,6 @@ extern bool shoal_ddl_is_temporary(Oid relid);
 /* Raises an error if a user's statement touches a shard. */
 extern void shoal_ddl_refuse_shards(Node *stmt, const ShoalTargets *targets);
 
-/* Schema-qualified and quoted. */
-extern char *shoal_ddl_relation_name(Oid relid);
-
 /* ---- ddl_forward.c: sending statements to the other nodes ---- */
 
 /* Where a schema statement has to run. */

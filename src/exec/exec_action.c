@@ -22,7 +22,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -34,9 +33,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-#include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "exec/exec_internal.h"
 #include "plan/plan_action.h"
 
@@ -138,34 +137,10 @@ shoal_actions_note(ShoalActions *actions, HeapTuple old, HeapTuple new)
 
 /* ---- statements ---- */
 
-static char *
-table_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 static const char *
 column_name(Oid relid, AttrNumber attnum)
 {
 	return quote_identifier(get_attname(relid, attnum, false));
-}
-
-static char *
-operator_name(Oid operator)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-	char	   *result;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	result = psprintf("OPERATOR(%s.%s)",
-					  quote_identifier(get_namespace_name(form->oprnamespace)),
-					  NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return result;
 }
 
 /* "unnest($1, ...) o (o1, ..., n1, ...)": the rows' old and new keys */
@@ -198,7 +173,7 @@ refers(const ShoalAction *action)
 	initStringInfo(&sql);
 	for (int i = 0; i < action->nkeys; i++)
 		appendStringInfo(&sql, "%so.o%d %s c.%s", i > 0 ? " AND " : "", i + 1,
-						 operator_name(action->equals[i]),
+						 shoal_objects_operator_name(action->equals[i]),
 						 column_name(action->child, action->fk[i]));
 	return sql.data;
 }
@@ -216,7 +191,7 @@ update_of(const ActionRows *rows, const char *value)
 						 column_name(action->child, action->set[i]),
 						 value ? value : psprintf("o.n%d", i + 1));
 	return psprintf("UPDATE %s c SET %s FROM %s WHERE %s",
-					table_name(action->child), sql.data, keys_from(rows),
+					shoal_objects_relation_name(action->child), sql.data, keys_from(rows),
 					refers(action));
 }
 
@@ -233,15 +208,15 @@ select_of(const ShoalActions *actions, const ActionRows *rows, bool absent)
 	for (int i = 1; i <= action->nkeys; i++)
 		appendStringInfo(&sql, "%so.o%d", i > 1 ? ", " : "", i);
 	appendStringInfo(&sql, " FROM %s, %s c WHERE %s", keys_from(rows),
-					 table_name(action->child), refers(action));
+					 shoal_objects_relation_name(action->child), refers(action));
 	if (absent)
 	{
 		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ",
-						 table_name(relid));
+						 shoal_objects_relation_name(relid));
 		for (int i = 0; i < action->nkeys; i++)
 			appendStringInfo(&sql, "%sp.%s %s c.%s", i > 0 ? " AND " : "",
 							 column_name(relid, action->pk[i]),
-							 operator_name(action->equals[i]),
+							 shoal_objects_operator_name(action->equals[i]),
 							 column_name(action->child, action->fk[i]));
 		appendStringInfoChar(&sql, ')');
 	}
@@ -345,7 +320,7 @@ take(const ShoalActions *actions, const ActionRows *rows)
 				execute(rows, update_of(rows, NULL));
 			else
 				execute(rows, psprintf("DELETE FROM %s c USING %s WHERE %s",
-									   table_name(action->child),
+									   shoal_objects_relation_name(action->child),
 									   keys_from(rows), refers(action)));
 			break;
 		case FKCONSTR_ACTION_SETNULL:
@@ -370,16 +345,6 @@ is_permitted(Oid relid)
 		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED;
 }
 
-static Oid
-owner_of(Oid relid)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
-
-	table_close(rel, NoLock);
-	return owner;
-}
-
 void
 shoal_actions_take(ShoalActions *actions)
 {
@@ -402,7 +367,7 @@ shoal_actions_take(ShoalActions *actions)
 					 errhint("Use READ COMMITTED.")));
 		if (!is_permitted(rows->action->child) ||
 			!is_permitted(RelationGetRelid(actions->rel)))
-			SetUserIdAndSecContext(owner_of(rows->action->child),
+			SetUserIdAndSecContext(shoal_objects_owner(rows->action->child),
 								   context | SECURITY_LOCAL_USERID_CHANGE);
 		complete(actions, rows);
 		SPI_connect();

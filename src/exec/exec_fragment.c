@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "exec/exec_rowfile.h"
@@ -489,8 +490,7 @@ targets_of_move(ShoalRun *run, const ShoalFragmentMove *move, char *token)
 		targets[i] = bms_is_member(group->primary[i], nodes) ?
 			group->primary[i] : 0;
 	return shoal_scatter_spec(token, targets, group->shard_count,
-							  quote_qualified_identifier(get_namespace_name(get_rel_namespace(move->relid)),
-														 get_rel_name(move->relid)),
+							  shoal_objects_relation_name(move->relid),
 							  1);
 }
 

@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
@@ -517,8 +518,7 @@ void
 shoal_insert_lock_reference(Oid relid)
 {
 	const ShoalNode *first = linitial(shoal_meta_nodes());
-	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-												  get_rel_name(relid));
+	char	   *name = shoal_objects_relation_name(relid);
 
 	if (first->is_local)
 		LockRelationOid(relid, ShareRowExclusiveLock);

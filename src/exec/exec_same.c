@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "exec/exec.h"
 #include "exec/exec_internal.h"
 #include "meta/meta.h"
@@ -153,8 +154,7 @@ check_table(Oid relid)
 	/* gone, or not a reference table any more */
 	if (table == NULL || table->kind != SHOAL_KIND_REFERENCE)
 		return;
-	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
+	name = shoal_objects_relation_name(relid);
 	sql = psprintf("%swritten_rows(%s::pg_catalog.regclass)", XACT_INTERNAL_CALL,
 				   quote_literal_cstr(name));
 	sum = add_up(relid);

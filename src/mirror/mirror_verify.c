@@ -42,6 +42,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "meta/meta_tables.h"
@@ -211,8 +212,7 @@ find_leaves(Verify *verify)
 			continue;
 		leaf = &verify->leaves[verify->nleaves++];
 		leaf->name = shoal_mirror_table_name(relid);
-		leaf->shown = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-												 get_rel_name(relid));
+		leaf->shown = shoal_objects_relation_name(relid);
 	}
 	qsort(verify->leaves, verify->nleaves, sizeof(Leaf), compare_leaves);
 }

@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
@@ -94,8 +95,7 @@ copy_reference_tables(ShoalConn *conn)
 
 		if (table == NULL || table->kind != SHOAL_KIND_REFERENCE)
 			continue;
-		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-										  get_rel_name(relid));
+		name = shoal_objects_relation_name(relid);
 		shoal_ops_run_everywhere(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
 										  name));
 		shoal_ops_run_on(conn, "SET LOCAL session_replication_role = replica");

@@ -35,6 +35,7 @@
 #include "utils/varlena.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
@@ -517,8 +518,7 @@ stored_columns(Oid relid)
 void
 shoal_ops_copy_rows(ShoalConn *conn, Oid relid)
 {
-	char	   *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-												   get_rel_name(relid));
+	char	   *table = shoal_objects_relation_name(relid);
 	char	   *columns = stored_columns(relid);
 	StringInfoData rows;
 	Portal		portal;

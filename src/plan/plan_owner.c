@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
@@ -36,16 +37,6 @@ typedef struct RightsContext
 	Oid			as;				/* whose rights */
 	bool		enough;
 } RightsContext;
-
-static Oid
-relation_owner(Oid relid)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	Oid			owner = rel->rd_rel->relowner;
-
-	relation_close(rel, NoLock);
-	return owner;
-}
 
 static bool
 has_policies(Oid relid)
@@ -83,7 +74,7 @@ rights_walker(Node *node, RightsContext *context)
 
 			/* a view with rights of its own is named to nodes */
 			if (OidIsValid(context->as) && shoal_text_is_foreign_view(rte) &&
-				relation_owner(shoal_rte_view(rte)) != context->as)
+				shoal_objects_owner(shoal_rte_view(rte)) != context->as)
 				context->enough = false;
 			/* what is left of an expanded view is not named to nodes */
 			if (OidIsValid(context->as) &&

@@ -24,7 +24,6 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "catalog/heap.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type_d.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -34,10 +33,10 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_check.h"
 #include "plan/plan_expr.h"
@@ -92,23 +91,6 @@ column_name(ShoalRows *context, AttrNumber attno)
 												  attno - 1)->attname));
 }
 
-static char *
-operator_name(Oid operator)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-	char	   *name;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	name = psprintf("OPERATOR(%s.%s)",
-					quote_identifier(get_namespace_name(form->oprnamespace)),
-					NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return name;
-}
-
 /* "(target.k = rows.c1)"; adds the column. */
 static void
 append_comparison(StringInfo sql, ShoalRows *context, AttrNumber attno)
@@ -119,7 +101,7 @@ append_comparison(StringInfo sql, ShoalRows *context, AttrNumber attno)
 	int			n = shoal_rows_add(context, shoal_rows_column(context, attno), attno);
 	Oid			eq = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR)->eq_opr;
 
-	appendStringInfo(sql, "(%s.%s %s %s.c%d", SHOAL_ROWS_TARGET, name, operator_name(eq),
+	appendStringInfo(sql, "(%s.%s %s %s.c%d", SHOAL_ROWS_TARGET, name, shoal_objects_operator_name(eq),
 					 SHOAL_ROWS_ROWS, n);
 	if (!att->attnotnull)
 		appendStringInfo(sql, " OR (%s.%s IS NULL AND %s.c%d IS NULL)", SHOAL_ROWS_TARGET,

@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "meta/meta.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_size.h"
@@ -282,8 +283,7 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 double
 shoal_size_on_node(int node_id, Oid relid)
 {
-	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-												  get_rel_name(relid));
+	char	   *name = shoal_objects_relation_name(relid);
 	char	   *question = psprintf("SELECT pg_catalog.sum(pg_catalog.pg_relation_size(relid))"
 									" FROM pg_catalog.pg_partition_tree(%s) WHERE isleaf",
 									quote_literal_cstr(name));

@@ -441,11 +441,12 @@ hold_calmly(ShoalOwnSnapshot own, void *arg)
 	List	   *ids = nodes_up();
 	ShoalCalm  *calm = xact_calm_begin(list_delete_int(list_copy(ids),
 													   shoal_meta_local_node_id()));
-	uint64		number = next_number();
+	uint64		number;
 	List	   *conns;
 
 	if (calm == NULL)
 		return 0;
+	number = next_number();
 	conns = take_on(ids, number);
 	return shoal_calm_holds(calm, own(arg)) ? keep(conns, number) : 0;
 }

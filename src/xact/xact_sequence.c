@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
@@ -141,13 +142,6 @@ is_within_limit(const FormData_pg_sequence *seq, int64 value)
 	return within;
 }
 
-static char *
-name_of(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 /*
  * Moves the other nodes' sequences to a new limit.  False if this node is not the
  * lowest any more.
@@ -166,7 +160,7 @@ set_limit(const FormData_pg_sequence *seq, int64 value)
 	slot = find_limit(seq->seqrelid, &key);
 	key.limit = limit;
 	call = psprintf(XACT_INTERNAL_CALL "sequence_ahead(%s, " INT64_FORMAT ")",
-					quote_literal_cstr(name_of(seq->seqrelid)), limit);
+					quote_literal_cstr(shoal_objects_relation_name(seq->seqrelid)), limit);
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
@@ -287,7 +281,7 @@ shoal_cluster_nextval(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("nextval()");
 	PG_RETURN_INT64(ask_for(node_id,
 							psprintf("shoal.cluster_nextval(%s::pg_catalog.regclass)",
-									 quote_literal_cstr(name_of(relid)))));
+									 quote_literal_cstr(shoal_objects_relation_name(relid)))));
 }
 
 /* shoal.cluster_setval(sequence, value, is_called) */
@@ -307,7 +301,7 @@ shoal_cluster_setval(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("setval()");
 	PG_RETURN_INT64(ask_for(node_id,
 							psprintf("shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
-									 quote_literal_cstr(name_of(relid)), value,
+									 quote_literal_cstr(shoal_objects_relation_name(relid)), value,
 									 is_called ? "true" : "false")));
 }
 
@@ -377,7 +371,7 @@ shoal_internal_sequences(PG_FUNCTION_ARGS)
 
 		last = step_ahead(seq, last, 2 * seq->seqcache);
 		appendStringInfo(&buf, "%sshoal.internal_sequence_ahead(%s, " INT64_FORMAT ")",
-						 i > 0 ? ", " : "", quote_literal_cstr(name_of(relid)),
+						 i > 0 ? ", " : "", quote_literal_cstr(shoal_objects_relation_name(relid)),
 						 limit_for(seq, last));
 	}
 	if (SPI_processed == 0)
