@@ -106,6 +106,7 @@ sub probe
 			if ($pid == 0)
 			{
 				open(my $out, '>', $file) or die;
+				$out->autoflush(1);
 				client($cluster->port($server), $table, $key, $out, $self->{stop});
 				close $out;
 				POSIX::_exit(0);
