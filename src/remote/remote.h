@@ -189,6 +189,12 @@ extern void shoal_remote_exec_all(List *conns, const char *sql);
  */
 extern void shoal_remote_exec_each(List *conns, List *sqls);
 
+/*
+ * Sends such a command, and leaves it at that: what it says is taken in when the
+ * connection is next used.  If that has been lost meanwhile another one is opened.
+ */
+extern void shoal_remote_post(ShoalConn *conn, const char *sql);
+
 /* Sends a query, waits, returns all rows as text; caller PQclear()s. */
 extern PGresult *shoal_remote_query(ShoalConn *conn, const char *sql,
 									const ShoalParams *params);

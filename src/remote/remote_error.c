@@ -98,7 +98,7 @@ remote_lost(ShoalConn *conn)
 
 	remote_wait_forget(conn);
 	priv->lost = true;
-	priv->busy = false;
+	priv->busy = priv->posted = false;
 	priv->unflushed = false;
 	priv->copy = REMOTE_COPY_NONE;
 	conn->xact_broken = true;

@@ -260,7 +260,7 @@ end_group(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
-	priv->busy = false;
+	priv->busy = priv->posted = false;
 	priv->answered = GetCurrentStatementStartTimestamp();
 	if (priv->preparing)
 	{
@@ -517,6 +517,25 @@ remote_throw_away(ShoalConn *conn)
 	if (conn->priv->busy)
 		throw_away(conn);
 	remote_forget_group(conn);
+}
+
+/*
+ * Outside of a transaction: waits for the answer to a command that was posted,
+ * whatever it is.  The connection may turn out to be lost.
+ */
+void
+remote_take_posted(ShoalConn *conn)
+{
+	TimestampTz answered = conn->priv->answered;
+
+	while (!remote_step(conn))
+	{
+		if (!remote_wait(conn, true, 0) && !remote_step(conn))
+			remote_lost(conn);
+	}
+	remote_forget_group(conn);
+	/* it may have come long ago */
+	conn->priv->answered = answered;
 }
 
 /*

@@ -265,6 +265,8 @@ pooled_conn(int node_id, bool for_rows, int share)
 		}
 		if (priv->active)
 			return conn;
+		if (priv->posted)
+			remote_take_posted(conn);
 		if (!priv->stale && !conn->xact_broken && !remote_is_dead(conn))
 			return conn;
 		shoal_remote_close(conn);

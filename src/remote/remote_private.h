@@ -91,6 +91,7 @@ typedef struct ShoalConnPrivate
 
 	/* the group under way */
 	bool		busy;			/* its Sync has not been answered */
+	bool		posted;			/* ... and nobody waits for that */
 	TimestampTz answered;		/* start of the statement here that was
 								 * answered last */
 	bool		unflushed;		/* libpq holds output back */
@@ -167,6 +168,7 @@ extern void remote_complete(ShoalConn *conn);
 extern void remote_finish_group(ShoalConn *conn);
 extern void remote_make_idle(ShoalConn *conn);
 extern void remote_throw_away(ShoalConn *conn);
+extern void remote_take_posted(ShoalConn *conn);
 extern void remote_forget_group(ShoalConn *conn);
 extern bool remote_drain(ShoalConn *conn, TimestampTz deadline);
 extern void remote_send_ahead_as_text(ShoalConn *conn, StringInfo buf);

@@ -318,6 +318,17 @@ shoal_remote_exec_all(List *conns, const char *sql)
 		complete(lfirst(lc));
 }
 
+/* At the end of a transaction, when nobody is left to read rows. */
+static void
+launch_end(ShoalConn *conn, const char *sql)
+{
+	if (conn->priv->active)
+		shoal_remote_discard(conn->priv->active);
+	remote_make_idle(conn);
+	if (!remote_launch(conn, sql, NULL, REMOTE_SEND_BARE))
+		remote_raise_lost(conn);
+}
+
 void
 shoal_remote_exec_each(List *conns, List *sqls)
 {
@@ -325,18 +336,16 @@ shoal_remote_exec_each(List *conns, List *sqls)
 	ListCell   *lc2;
 
 	forboth(lc, conns, lc2, sqls)
-	{
-		ShoalConn  *conn = lfirst(lc);
-
-		/* nobody is left to read rows at the end of a transaction */
-		if (conn->priv->active)
-			shoal_remote_discard(conn->priv->active);
-		remote_make_idle(conn);
-		if (!remote_launch(conn, lfirst(lc2), NULL, REMOTE_SEND_BARE))
-			remote_raise_lost(conn);
-	}
+		launch_end(lfirst(lc), lfirst(lc2));
 	foreach(lc, conns)
 		complete(lfirst(lc));
+}
+
+void
+shoal_remote_post(ShoalConn *conn, const char *sql)
+{
+	launch_end(conn, sql);
+	conn->priv->posted = true;
 }
 
 /* Appends a row to a result that is being collected. */
@@ -401,7 +410,8 @@ recover_conn(ShoalConn *conn, TimestampTz deadline)
 		return false;
 	if (priv->copy != REMOTE_COPY_NONE)
 		remote_copy_abort(conn);
-	else if (priv->busy && !remote_step(conn) && !remote_cancel(conn))
+	else if (priv->busy && !priv->posted && !remote_step(conn) &&
+			 !remote_cancel(conn))
 		remote_lost(conn);
 	if (!priv->lost)
 		remote_drain(conn, deadline);

@@ -105,11 +105,30 @@ check_usable(List *conns)
 	}
 }
 
+/*
+ * Readers need not be waited for: nothing is to be learned from them.  In a
+ * serializable transaction they may find that it has failed.
+ */
+static void
+commit_readers(List *conns)
+{
+	ListCell   *lc;
+
+	foreach(lc, conns)
+	{
+		ShoalConn  *conn = lfirst(lc);
+
+		conn->xact_commits = false;
+		shoal_remote_post(conn, "COMMIT");
+	}
+}
+
 /* An error here leaves open whether a writer has committed. */
 static void
-commit_one_phase(List *conns, List *sqls, bool writes)
+commit_one_phase(List *conns, bool writes)
 {
 	MemoryContext context = CurrentMemoryContext;
+	List	   *sqls = NIL;
 	ListCell   *lc;
 
 	foreach(lc, conns)
@@ -117,6 +136,7 @@ commit_one_phase(List *conns, List *sqls, bool writes)
 		ShoalConn  *conn = lfirst(lc);
 
 		conn->xact_commits = is_writer(conn);
+		sqls = lappend(sqls, "COMMIT");
 	}
 	PG_TRY();
 	{
@@ -314,9 +334,9 @@ void
 xact_before_commit(void)
 {
 	List	   *conns;
+	List	   *readers = NIL;
+	List	   *writers = NIL;
 	ListCell   *lc;
-	List	   *commits = NIL;
-	int			writers = 0;
 
 	if (shoal_xact_before_end)
 		shoal_xact_before_end();
@@ -329,16 +349,24 @@ xact_before_commit(void)
 
 	foreach(lc, conns)
 	{
-		writers += is_writer(lfirst(lc)) ? 1 : 0;
-		commits = lappend(commits, "COMMIT");
+		if (is_writer(lfirst(lc)))
+			writers = lappend(writers, lfirst(lc));
+		else
+			readers = lappend(readers, lfirst(lc));
 	}
-	if (writers > 1 ||
-		(writers == 1 && TransactionIdIsValid(GetTopTransactionIdIfAny())))
+	if (list_length(writers) > 1 ||
+		(writers != NIL && TransactionIdIsValid(GetTopTransactionIdIfAny())))
 	{
-		commit_two_phase(conns, writers);
+		commit_two_phase(conns, list_length(writers));
 		return;
 	}
-	commit_one_phase(conns, commits, writers > 0);
+	if (XactIsoLevel == XACT_SERIALIZABLE)
+		commit_one_phase(conns, writers != NIL);
+	else
+	{
+		commit_readers(readers);
+		commit_one_phase(writers, true);
+	}
 	foreach(lc, conns)
 		end_on(lfirst(lc));
 }
