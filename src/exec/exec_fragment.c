@@ -37,6 +37,7 @@
 #include "exec/exec_rowfile.h"
 #include "exec/exec_scatter.h"
 #include "plan/plan_expr.h"
+#include "scope/scope.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
 
@@ -614,6 +615,44 @@ run_steps(ShoalRun *run)
 	run->stepped = true;
 }
 
+static Snapshot
+take_own_snapshot(void *arg)
+{
+	ShoalRun   *run = arg;
+
+	if (run->own_snapshot)
+		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
+	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
+												run->call.owner);
+	return run->own_snapshot;
+}
+
+/*
+ * The snapshot for what is done here.  While it was waited for the fate of another
+ * node, shards may have come to this one; if nothing else is read with the
+ * statement's snapshot, there can be a new one.
+ */
+static Snapshot
+pick_snapshot(ShoalRun *run)
+{
+	const ShoalFragment *frag = run->frag;
+	Snapshot	snapshot = run->call.reading.snapshot ? run->call.reading.snapshot :
+	run->parent->state->es_snapshot;
+
+	if (frag->group_id <= 0 || frag->every_node || run->outer != NULL ||
+		frag->moves != NIL || frag->steps != NIL ||
+		run->call.reading.moment != 0 || IsolationUsesXactSnapshot())
+		return snapshot;
+	for (int i = 0; i < run->ntasks; i++)
+	{
+		if (run->tasks[i].local &&
+			shoal_scope_is_older(snapshot, shoal_meta_group(frag->group_id),
+								 run->tasks[i].shards))
+			return take_own_snapshot(run);
+	}
+	return snapshot;
+}
+
 void
 shoal_run_prepare(ShoalRun *run)
 {
@@ -627,8 +666,7 @@ shoal_run_prepare(ShoalRun *run)
 	MemoryContextReset(run->cxt);
 	old = MemoryContextSwitchTo(run->cxt);
 	make_tasks(run);
-	call->snapshot = call->reading.snapshot ? call->reading.snapshot :
-		run->parent->state->es_snapshot;
+	call->snapshot = pick_snapshot(run);
 	expect_moves(run);
 	encode_params(run);
 	call->decoder = NULL;
@@ -650,18 +688,6 @@ set_reading(ShoalRun *run, ShoalReading reading)
 		set_reading(run->moves[i], reading);
 	for (int i = 0; i < list_length(run->frag->steps); i++)
 		set_reading(run->steps[i], reading);
-}
-
-static Snapshot
-take_own_snapshot(void *arg)
-{
-	ShoalRun   *run = arg;
-
-	if (run->own_snapshot)
-		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
-	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
-												run->call.owner);
-	return run->own_snapshot;
 }
 
 /* One moment for the run and for what is worked out or moved before it. */

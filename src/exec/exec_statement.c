@@ -219,6 +219,10 @@ renew_unless_calm(QueryDesc *desc)
 static void
 start_statement(QueryDesc *desc, int eflags)
 {
+	if (desc->snapshot != InvalidSnapshot && !IsParallelWorker() &&
+		!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && shoal_meta_enabled())
+		shoal_scope_check_snapshot(desc->plannedstmt, desc->sourceText,
+								   desc->snapshot);
 	if (previous_start)
 		previous_start(desc, eflags);
 	else

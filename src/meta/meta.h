@@ -75,6 +75,7 @@ typedef struct ShoalGroup
 								 * reference groups */
 	ShoalCopy  *copies;
 	uint32		placements;		/* a hash of them */
+	TransactionId newest;		/* the latest xmin of them */
 	bool		filling;		/* a replica is being filled */
 	bool		mirrored;		/* writes of a shard at least are repeated on
 								 * another node */

@@ -750,6 +750,10 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values,
 		group->mirrored = true;
 	if (copy->state == SHOAL_COPY_COPYING)
 		group->filling = true;
+	if (TransactionIdIsNormal(xmin) &&
+		(!TransactionIdIsValid(group->newest) ||
+		 TransactionIdFollows(xmin, group->newest)))
+		group->newest = xmin;
 	group->placements = hash_combine(group->placements, copy->shard);
 	group->placements = hash_combine(group->placements, copy->node_id * 512 +
 									 copy->is_primary * 256 + copy->state);

@@ -316,8 +316,14 @@ step_finish(int group_id, int shard, int from, int to)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("node %d has lost its copy of shard %d", from, shard)));
 		if (old->is_primary)
-			(void) shoal_ops_call(from, psprintf("shoal.internal_lock_shard(%d, %d)",
-												 group_id, shard));
+		{
+			char	   *lock = psprintf("shoal.internal_lock_shard(%d, %d)",
+										group_id, shard);
+
+			/* whoever has ended on the one may still have to on the other */
+			(void) shoal_ops_call(from, lock);
+			(void) shoal_ops_call(to, lock);
+		}
 		swap_roles(group_id, shard, from, to);
 	}
 	ops_job_pause("completed");

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -125,23 +124,6 @@ plan_with_parts(Query *query, const char *query_string, int cursor_options,
 	return stmt;
 }
 
-/* Core reads what is here, whenever it came. */
-static void
-check_snapshots(void)
-{
-	ListCell   *lc;
-
-	if (!IsolationUsesXactSnapshot())
-		return;
-	foreach(lc, shoal_meta_group_ids())
-	{
-		const ShoalGroup *group = shoal_meta_find_group(lfirst_int(lc));
-
-		if (group != NULL && group->all_local)
-			shoal_scope_check_snapshot(group);
-	}
-}
-
 /* Whether a plan's tables are all here, now that they are locked. */
 static bool
 is_all_local(const PlannedStmt *stmt)
@@ -188,11 +170,7 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 	if (!tables->sharded && !tables->writes_reference)
 		return plan_by_core(query, query_string, cursor_options, params);
 	if (tables->all_local && shoal_enable_local)
-	{
-		if (tables->sharded)
-			check_snapshots();
 		return plan_all_local(query, query_string, cursor_options, params);
-	}
 
 	shoal_shape_analyze(query, &analysis);
 	if (whole->kind == SHOAL_SHAPE_SHARDED)

@@ -176,12 +176,20 @@ extern uint32 shoal_scope_copies_placements;
 extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 								   bool *same_row);
 
-/*
- * Error 40001 if a copy on this node is younger than the snapshot of the
- * transaction (REPEATABLE READ).
- */
+/* ---- snapshots ---- */
+
 struct ShoalGroup;
-extern void shoal_scope_check_snapshot(const struct ShoalGroup *group);
+
+/* Whether a copy on this node of one of the shards (NULL: of any) is younger. */
+extern bool shoal_scope_is_older(Snapshot snapshot, const struct ShoalGroup *group,
+								 const Bitmapset *shards);
+
+/*
+ * Error 40001 if that is so of a shard that the plan reads; the text is the
+ * statement's, and may have a marker.
+ */
+extern void shoal_scope_check_snapshot(const PlannedStmt *stmt, const char *text,
+									   Snapshot snapshot);
 
 /* ---- triggers ---- */
 

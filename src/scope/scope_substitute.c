@@ -21,8 +21,6 @@
 
 #include "access/attmap.h"
 #include "access/htup_details.h"
-#include "access/transam.h"
-#include "access/xact.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -36,7 +34,6 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
@@ -75,34 +72,6 @@ raise_other_group(Oid relid)
 					get_rel_name(relid)),
 			 errdetail("A policy of row-level security on a distributed table reads it."),
 			 errhint("Make it a reference table, or colocate the tables and compare their distribution columns.")));
-}
-
-/*
- * A copy that was made after a transaction's snapshot was taken has rows that
- * the snapshot does not show, as they were stored here later.
- */
-void
-shoal_scope_check_snapshot(const ShoalGroup *group)
-{
-	int			local = shoal_meta_local_node_id();
-	Snapshot	snapshot;
-
-	if (!IsolationUsesXactSnapshot() || !FirstSnapshotSet)
-		return;
-	snapshot = GetTransactionSnapshot();
-	for (int i = 0; i < group->ncopies; i++)
-	{
-		const ShoalCopy *copy = &group->copies[i];
-
-		if (copy->node_id == local && TransactionIdIsNormal(copy->xmin) &&
-			!TransactionIdIsCurrentTransactionId(copy->xmin) &&
-			XidInMVCCSnapshot(copy->xmin, snapshot))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("placements of group %d have changed since the transaction began",
-							group->group_id),
-					 errhint("Try the transaction again.")));
-	}
 }
 
 /* This node may have a replica of what the sender takes for its primary. */
@@ -456,7 +425,6 @@ shoal_scope_substitute(Query *query, const ShoalScope *scope)
 				 errmsg("group %d does not exist on this node", scope->group_id),
 				 errhint("The schema may have just changed; try the statement again.")));
 
-	shoal_scope_check_snapshot(group);
 	/* nothing but the metadata tells where a plain table's rows are */
 	if (group->kind == SHOAL_KIND_SINGLE && bms_is_member(0, scope->shards) &&
 		group->primary[0] != shoal_meta_local_node_id() && !scope->any_copy)

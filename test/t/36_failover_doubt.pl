@@ -132,6 +132,46 @@ sub doubt_case
 	$cluster->no_leaks($name);
 }
 
+# A row whose primary and replica are on these servers.
+sub key_on
+{
+	my ($primary, $replica) = @_;
+	my %on = map { my ($shard, @nodes) = split /\|/; ("@nodes" => $shard) } split /\n/,
+		$cluster->sql(0, "SELECT p.shard, p.node_id, r.node_id FROM shoal.placement p JOIN shoal.placement r USING (group_id, shard)
+			JOIN shoal.distributed_table USING (group_id) WHERE table_name = 't'::regclass AND p.role = 'primary' AND r.role = 'replica'");
+	my $shard = $on{ ($primary + 1) . ' ' . ($replica + 1) } // return;
+	return $cluster->sql(0, "SELECT a FROM t WHERE shoal.shard_of('t', a) = $shard");
+}
+
+# The coordinator, which has the primary, has committed, and somebody has read that there;
+# the replica's node has not heard of it when a read comes, waits for what becomes
+# of the coordinator, and is the primary itself then.
+sub read_case
+{
+	my $name = 'the new primary';
+	return if defined $only && $name !~ /$only/;
+	my ($coordinator, $replica, $key);
+	for my $pair (map { my $p = $_; map { [$p, $_] } grep { $_ != $p } 0 .. 2 } 0 .. 2)
+	{
+		($coordinator, $replica) = @$pair;
+		last if defined($key = key_on(@$pair));
+	}
+	$n++;
+	my @others = grep { $_ != $coordinator } 0 .. 2;
+	my ($w, $failed) = hold_commit($cluster, \@proxy, $coordinator, [map { $_ == $replica ? [$messages{commit}, 'before'] : undef } @others],
+		"UPDATE t SET c = $n WHERE a = $key");
+	return fail("$name: $failed") if !$w;
+	is($cluster->sql($coordinator, "SELECT c FROM t WHERE a = $key"), $n, "$name: the old one shows the new row");
+	$cluster->freeze($coordinator);
+	sleep 1.6;
+	is(seen("SELECT c FROM t WHERE a = $key", $replica, @others), "$n $n $n", "$name: shows it, too, to whoever has asked before it was the primary");
+	$_->heal for @proxy;
+	$cluster->thaw($coordinator);
+	$w->close;
+	whole_again($cluster, $name);
+}
+
+read_case();
 restart_case(0, 1);
 restart_case(2, 0);
 doubt_case(1, 'rows of a table without replicas', 'prepare', 'answer', 'SIGKILL', 0);
