@@ -119,3 +119,18 @@ FROM shoal.cluster_lock_waits() w;
 COMMENT ON VIEW shoal.lock_waits IS
 'who waits for whose lock on which node; coordinator and coordinator_pid tell whose session a process is';
 GRANT SELECT ON shoal.lock_waits TO PUBLIC;
+
+CREATE FUNCTION shoal.node_health()
+RETURNS TABLE (node_id int, state text, answered_ms bigint, asked_ms bigint, vote text,
+	lease_ms bigint)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_node_health';
+COMMENT ON FUNCTION shoal.node_health() IS
+'what this node''s monitor knows of the nodes';
+
+CREATE VIEW shoal.health AS
+SELECT h.node_id, n.server_name AS node_name, h.state, h.answered_ms, h.asked_ms, h.vote, h.lease_ms
+FROM shoal.node_health() h
+JOIN shoal.node n USING (node_id);
+COMMENT ON VIEW shoal.health IS
+'how this node sees the others: how long ago the last ping was sent that was answered, and the last one came; and whether it has a lease itself';
+GRANT SELECT ON shoal.health TO PUBLIC;

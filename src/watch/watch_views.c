@@ -23,10 +23,12 @@
 #include "scope/scope.h"
 #include "watch/watch_ask.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 PG_FUNCTION_INFO_V1(shoal_placement_sizes);
 PG_FUNCTION_INFO_V1(shoal_distribution_column);
 PG_FUNCTION_INFO_V1(shoal_connections);
+PG_FUNCTION_INFO_V1(shoal_node_health);
 PG_FUNCTION_INFO_V1(shoal_prepared_transactions);
 PG_FUNCTION_INFO_V1(shoal_cluster_lock_waits);
 
@@ -169,6 +171,42 @@ shoal_connections(PG_FUNCTION_ARGS)
 		values[3] = CStringGetTextDatum(PQstatus(conn->pg) != CONNECTION_OK ? "lost" :
 										conn->xact_level > 0 ? "in transaction" : "idle");
 		values[4] = BoolGetDatum(conn->xact_level > 0 && conn->xact_wrote);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Milliseconds, NULL if there are none. */
+static void
+put_time(int64 microseconds, Datum *value, bool *isnull)
+{
+	*isnull = microseconds < 0;
+	*value = Int64GetDatum(microseconds / 1000);
+}
+
+/* shoal.node_health(): what this node's monitor knows */
+Datum
+shoal_node_health(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, shoal_meta_all_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+		ShoalHealthView view;
+		Datum		values[6];
+		bool		nulls[6] = {false};
+
+		shoal_health_describe(node->node_id, node->is_local, &view);
+		values[0] = Int32GetDatum(node->node_id);
+		values[1] = CStringGetTextDatum(view.state);
+		put_time(view.answered, &values[2], &nulls[2]);
+		put_time(view.asked, &values[3], &nulls[3]);
+		nulls[4] = view.vote == NULL;
+		values[4] = CStringGetTextDatum(view.vote ? view.vote : "");
+		put_time(view.lease, &values[5], &nulls[5]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -758,6 +758,51 @@ shoal_health_require_lease(bool wait)
 				 errhint("Run the transaction again.")));
 }
 
+/* ---- looking on ---- */
+
+static int64
+time_since(int64 then, int64 now)
+{
+	return then == 0 ? -1 : now - then;
+}
+
+static void
+describe_peer(int node_id, ShoalHealthView *view)
+{
+	const HealthPeer *peer = look_at_peer(node_id);
+	int64		now = shoal_health_now();
+
+	if (peer == NULL)
+		return;
+	view->state = peer->down ? "given up" :
+		shoal_health_is_suspect(node_id) ? "suspect" : "answers";
+	view->answered = time_since(peer->acked, now);
+	view->asked = time_since(peer->seen, now);
+	view->vote = peer->sealed ? "sealed" : has_voted(peer, now) ? "bound" : NULL;
+}
+
+void
+shoal_health_describe(int node_id, bool is_local, ShoalHealthView *view)
+{
+	Health	   *health = my_health();
+	int64		left;
+
+	view->state = "not watched";
+	view->answered = view->asked = view->lease = -1;
+	view->vote = NULL;
+	if (!watches() || health->since == 0)
+		return;
+	if (!is_local)
+	{
+		describe_peer(node_id, view);
+		return;
+	}
+	left = (int64) pg_atomic_read_u64(&health->lease_until) - shoal_health_now();
+	view->state = health->fenced ? "given up" : left > 0 ? "has a lease" : "cut off";
+	if (left > 0)
+		view->lease = left;
+}
+
 /* ---- installing ---- */
 
 static void

@@ -136,6 +136,22 @@ extern void shoal_health_note_metadata(void);
  */
 extern bool shoal_health_may_act(void);
 
+/* ---- for whoever looks on ---- */
+
+typedef struct ShoalHealthView
+{
+	const char *state;			/* in words */
+	int64		answered;		/* microseconds since the latest ping to it was sent
+								 * that it answered; -1: it has not */
+	int64		asked;			/* since its latest ping came; -1: none has */
+	const char *vote;			/* for giving it up: "bound", "sealed"; NULL: none */
+	int64		lease;			/* that this node's lasts; -1: it has none */
+} ShoalHealthView;
+
+/* What this node knows of a node, or, if it is this one, of itself. */
+extern void shoal_health_describe(int node_id, bool is_local,
+								  ShoalHealthView *view);
+
 /* ---- for this folder ---- */
 
 extern bool xact_health_is_wanted(int gate);

@@ -21,6 +21,13 @@ my $promised = 5;
 
 my $only = $ENV{CASES};
 
+# What servers say of one.
+sub seen_by
+{
+	my ($cluster, $server, @by) = @_;
+	return join ' ', map { $cluster->sql($_, 'SELECT state FROM shoal.health WHERE node_id = ' . ($server + 1)) } @by;
+}
+
 # One fault at a server, with clients at all.  What the fault is: [name, how it begins,
 # how it ends].
 sub fault_case
@@ -33,10 +40,12 @@ sub fault_case
 	my @others = grep { $_ != $server } @all;
 	my $probe = probe($cluster, 'probed', \@all);
 	sleep 0.5;
+	is(seen_by($cluster, $server, @all), join(' ', map { $_ == $server ? 'has a lease' : 'answers' } @all), "$name: shoal.health says that it is there");
 	my $fault = now();
 	$begin->();
 	my $since = now();
 	sleep($arg{hold} // 6);
+	is(seen_by($cluster, $server, @others), join(' ', map { 'given up' } @others), "$name: and then that it is given up");
 	$arg{meanwhile}->($name, @others) if $arg{meanwhile};
 	my $mended = now();
 	$end->();

@@ -256,7 +256,9 @@ sub longest_gap
 # ---- afterwards ----
 
 my $unfinished = "SELECT concat_ws(', ', (SELECT string_agg('node ' || node_id || ' is ' || state, ', ') FROM shoal.node WHERE state <> 'active'),
-	(SELECT count(*) || ' placements are not active' FROM shoal.placement WHERE state <> 'active' HAVING count(*) > 0))";
+	(SELECT count(*) || ' placements are not active' FROM shoal.placement WHERE state <> 'active' HAVING count(*) > 0),
+	(SELECT string_agg('node ' || node_id || ' ' || state || coalesce(', vote ' || vote, ''), ', ') FROM shoal.health
+		WHERE state NOT IN ('has a lease', 'answers', 'not watched') OR vote IS NOT NULL))";
 
 # All metadata but that of the node itself, as text.
 my $metadata = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
@@ -267,7 +269,7 @@ my $metadata = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
 	UNION ALL SELECT 'server ' || srvname || (SELECT array_agg(o ORDER BY o)::text FROM unnest(srvoptions) o) FROM pg_foreign_server
 	UNION ALL SELECT 'missed ' || m::text FROM shoal.missed_statement m) x (line)";
 
-# Seconds until all nodes take part and all copies are complete, as every node sees it;
+# Seconds until all nodes take part and can act, and all copies are complete, as every node sees it;
 # undef if that takes too long.
 sub settled_in
 {
