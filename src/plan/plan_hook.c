@@ -279,6 +279,20 @@ plan_for_nodes(Query *query, const char *query_string, int cursor_options,
 	return plan_as_it_is(query, query_string, cursor_options, params, tables);
 }
 
+/*
+ * Rows on the nullable side of an outer join can't be locked.  What that side is
+ * only core knows, once it has flattened views and reduced joins.
+ */
+static void
+check_locking(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params, const ShoalTables *tables)
+{
+	if (tables->locks && tables->outer_join &&
+		!(tables->all_local && shoal_enable_local))
+		(void) plan_by_core(copyObject(query), query_string, cursor_options,
+							params);
+}
+
 /* A planner call inside another one has nothing to do with its parts. */
 static PlannedStmt *
 plan_statement(Query *query, const char *query_string, int cursor_options,
@@ -290,6 +304,7 @@ plan_statement(Query *query, const char *query_string, int cursor_options,
 	shoal_planning = NULL;
 	PG_TRY();
 	{
+		check_locking(query, query_string, cursor_options, params, tables);
 		stmt = plan_for_nodes(query, query_string, cursor_options, params,
 							  tables);
 	}

@@ -125,7 +125,10 @@ find_tables_walker(Node *node, ShoalTables *tables)
 
 		/* core asks when it plans a level, which it won't with those sent away */
 		if (query->rowMarks)
+		{
 			CheckSelectLocking(query, linitial_node(RowMarkClause, query->rowMarks)->strength);
+			tables->locks = true;
+		}
 		if (query->cteList)
 			tables->with = true;
 		if (query->commandType != CMD_SELECT && query->resultRelation > 0)
@@ -141,6 +144,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 		return query_tree_walker(query, find_tables_walker, (void *) tables,
 								 QTW_EXAMINE_RTES_BEFORE);
 	}
+	if (IsA(node, JoinExpr) && IS_OUTER_JOIN(((JoinExpr *) node)->jointype))
+		tables->outer_join = true;
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		tables->tableoid = true;
 	if (shoal_sequence_is_moved_by(node))
@@ -517,53 +522,6 @@ check_policies(Query *query)
 				 errhint("Use a view WITH (security_invoker), or a security-definer function.")));
 }
 
-/* Is it on the nullable side of an outer join somewhere in a FROM clause? */
-static bool
-is_nullable(Node *jointree, int varno, bool nullable)
-{
-	ListCell   *lc;
-
-	if (jointree == NULL)
-		return false;
-	if (IsA(jointree, RangeTblRef))
-		return nullable && ((RangeTblRef *) jointree)->rtindex == varno;
-	if (IsA(jointree, JoinExpr))
-	{
-		JoinExpr   *join = (JoinExpr *) jointree;
-
-		return is_nullable(join->larg, varno, nullable ||
-						   join->jointype == JOIN_RIGHT ||
-						   join->jointype == JOIN_FULL) ||
-			is_nullable(join->rarg, varno, nullable ||
-						join->jointype == JOIN_LEFT ||
-						join->jointype == JOIN_FULL);
-	}
-	foreach(lc, ((FromExpr *) jointree)->fromlist)
-	{
-		if (is_nullable(lfirst(lc), varno, nullable))
-			return true;
-	}
-	return false;
-}
-
-/* Core would say so, if it saw a table that it is to lock. */
-static void
-check_locking(Query *query, int varno)
-{
-	ListCell   *lc;
-
-	foreach(lc, query->rowMarks)
-	{
-		RowMarkClause *mark = (RowMarkClause *) lfirst(lc);
-
-		if (mark->rti == varno && is_nullable((Node *) query->jointree, varno, false))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s cannot be applied to the nullable side of an outer join",
-							LCS_asString(mark->strength))));
-	}
-}
-
 static void
 pull_table(Query *query, int varno, const char *reason)
 {
@@ -573,7 +531,6 @@ pull_table(Query *query, int varno, const char *reason)
 	ShoalAnalysis analysis;
 	ListCell   *lc;
 
-	check_locking(query, varno);
 	context.varno = varno;
 	{
 		Query	   *changed = add_system_columns(query, rte->relid, &context);

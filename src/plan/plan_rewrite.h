@@ -18,6 +18,8 @@ typedef struct ShoalTables
 	bool		nextval;		/* has a call of nextval() or setval() */
 	bool		with;			/* has WITH */
 	bool		tableoid;		/* reads a table's tableoid */
+	bool		locks;			/* has FOR UPDATE or the like */
+	bool		outer_join;		/* has outer joins */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
 	Oid			of_node;		/* in a coordinator's session: a table that has
 								 * other rows on each node; or InvalidOid */
