@@ -4,8 +4,8 @@
  *		REINDEX, CREATE and DROP INDEX CONCURRENTLY.
  *
  * For Shoal tables they run on all other nodes at once, each over a connection
- * of its own, and here (CONCURRENTLY: first, else last).  There is no distributed transaction: as on one
- * server, what is done when one of them fails stays done, and CREATE INDEX
+ * of its own, and here (CONCURRENTLY: before, CLUSTER: after, else meanwhile).
+ * There is no distributed transaction: as on one server, what is done when one of them fails stays done, and CREATE INDEX
  * CONCURRENTLY leaves an index behind that has to be dropped (on the other
  * nodes it may be missing, unfinished or complete; DROP INDEX IF EXISTS does for all).
  * Those that may be run in a transaction block are part of the distributed
@@ -76,12 +76,9 @@ run_or_cancel(List *conns, const char *sql)
 	PG_END_TRY();
 }
 
-/*
- * One statement on each other node, all at once.  quiet: without the notices
- * that it gives here as well.
- */
-static void
-run_separately(const char *sql, bool quiet)
+/* A connection to each other node.  quiet: without notices of what is run. */
+static List *
+open_separately(bool quiet)
 {
 	List	   *conns = NIL;
 	ListCell   *lc;
@@ -97,7 +94,54 @@ run_separately(const char *sql, bool quiet)
 		conn->quiet = quiet;
 		conns = lappend(conns, conn);
 	}
+	return conns;
+}
+
+/*
+ * One statement on each other node, all at once.  quiet: without the notices
+ * that it gives here as well.
+ */
+static void
+run_separately(const char *sql, bool quiet)
+{
+	List	   *conns = open_separately(quiet);
+	ListCell   *lc;
+
 	run_or_cancel(conns, shoal_ddl_marked(sql));
+	foreach(lc, conns)
+		shoal_remote_close((ShoalConn *) lfirst(lc));
+}
+
+/*
+ * The same, with the call's statement here meanwhile, which may end transactions.
+ * It waits for no other node while it holds locks, so nobody waits in a circle.
+ */
+static void
+run_beside(ShoalUtility *call, const char *sql)
+{
+	MemoryContext old = MemoryContextSwitchTo(PortalContext);
+	List	   *conns = open_separately(false);
+	List	   *volatile reqs = NIL;
+	ListCell   *lc;
+
+	PG_TRY();
+	{
+		const char *marked = shoal_ddl_marked(sql);
+
+		foreach(lc, conns)
+			reqs = lappend(reqs, shoal_remote_send((ShoalConn *) lfirst(lc), marked, NULL, 0));
+		MemoryContextSwitchTo(old);
+		shoal_ddl_core_local(call);
+		foreach(lc, reqs)
+			(void) shoal_remote_next((ShoalRequest *) lfirst(lc));
+	}
+	PG_CATCH();
+	{
+		foreach(lc, reqs)
+			shoal_remote_discard((ShoalRequest *) lfirst(lc));
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	foreach(lc, conns)
 		shoal_remote_close((ShoalConn *) lfirst(lc));
 }
@@ -118,10 +162,7 @@ run_maintenance(ShoalUtility *call, const char *sql)
 		shoal_xact_run(shoal_ddl_marked(sql), NIL);
 	}
 	else
-	{
-		run_separately(sql, false);
-		shoal_ddl_core_local(call);
-	}
+		run_beside(call, sql);
 }
 
 /* "(name value, ...) ", or nothing. */

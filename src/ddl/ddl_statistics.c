@@ -17,9 +17,9 @@
  * The sample is no larger than what fits well into memory, so there are fewer rows
  * in it if they are wide.
  *
- * Outside of transaction blocks each node stores the statistics in a transaction of
- * its own, this one last, table by table: sessions that do the same elsewhere may
- * have to wait, but never for each other.
+ * Outside of transaction blocks each node makes and stores the statistics in a
+ * transaction of its own, table by table; this one stores its own last: sessions that
+ * do the same elsewhere may have to wait, but never for each other.
  */
 #include "postgres.h"
 
@@ -39,6 +39,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "statistics/statistics.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -57,6 +58,7 @@
 #include "base/base_types.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
+#include "exec/exec_wire.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 
@@ -218,20 +220,26 @@ form_rows(Relation rel, const int *attnums, int ncolumns, const Datum *texts,
 	return rows;
 }
 
-/* Statistics of some columns (all that have any: also extended ones). */
-static void
-store_columns(Relation rel, ArrayType *names, ArrayType *sample, double row_count)
+/* ---- what is made of a sample ---- */
+
+typedef struct Made
 {
-	Relation	catalog;
+	int			ncolumns;
 	VacAttrStats **stats;
+	int			nrows;
+	HeapTuple  *rows;
+} Made;
+
+static void
+make_columns(Relation rel, ArrayType *names, ArrayType *sample, double row_count,
+			 Made *made)
+{
 	Datum	   *columns;
 	Datum	   *texts;
 	bool	   *isnull;
-	HeapTuple  *rows;
 	int		   *attnums;
 	int			ncolumns;
 	int			nvalues;
-	int			all = 0;
 
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &columns, NULL, &ncolumns);
 	deconstruct_array(sample, TEXTOID, -1, false, TYPALIGN_INT, &texts, &isnull, &nvalues);
@@ -241,35 +249,101 @@ store_columns(Relation rel, ArrayType *names, ArrayType *sample, double row_coun
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a sample of rows has other columns than it should have")));
-	stats = palloc(sizeof(VacAttrStats *) * ncolumns);
+	made->ncolumns = ncolumns;
+	made->nrows = nvalues / ncolumns;
+	made->stats = palloc(sizeof(VacAttrStats *) * ncolumns);
 	attnums = palloc(sizeof(int) * ncolumns);
 	for (int i = 0; i < ncolumns; i++)
 	{
 		attnums[i] = get_attnum(RelationGetRelid(rel), TextDatumGetCString(columns[i]));
-		stats[i] = attnums[i] > 0 ? describe_column(rel, attnums[i]) : NULL;
-		if (stats[i] == NULL)
+		made->stats[i] = attnums[i] > 0 ? describe_column(rel, attnums[i]) : NULL;
+		if (made->stats[i] == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("column \"%s\" of relation \"%s\" has no statistics",
 							TextDatumGetCString(columns[i]),
 							RelationGetRelationName(rel))));
 	}
-	rows = form_rows(rel, attnums, ncolumns, texts, isnull, nvalues / ncolumns);
-	catalog = table_open(StatisticRelationId, RowExclusiveLock);
+	made->rows = form_rows(rel, attnums, ncolumns, texts, isnull, made->nrows);
 	for (int i = 0; i < ncolumns; i++)
 	{
-		stats[i]->rows = rows;
-		stats[i]->tupDesc = RelationGetDescr(rel);
-		stats[i]->compute_stats(stats[i], fetch_value, nvalues / ncolumns, row_count);
-		if (stats[i]->stats_valid)
-			write_column(catalog, RelationGetRelid(rel), stats[i]);
+		made->stats[i]->rows = made->rows;
+		made->stats[i]->tupDesc = RelationGetDescr(rel);
+		made->stats[i]->compute_stats(made->stats[i], fetch_value, made->nrows, row_count);
+	}
+}
+
+/* Statistics of some columns (all that have any: also extended ones). */
+static void
+store_columns(Relation rel, const Made *made, double row_count)
+{
+	Relation	catalog;
+	int			all = 0;
+
+	if (made->ncolumns == 0)
+		return;
+	catalog = table_open(StatisticRelationId, RowExclusiveLock);
+	for (int i = 0; i < made->ncolumns; i++)
+	{
+		if (made->stats[i]->stats_valid)
+			write_column(catalog, RelationGetRelid(rel), made->stats[i]);
 	}
 	table_close(catalog, RowExclusiveLock);
 	for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
 		all += describe_column(rel, i) != NULL;
-	if (ncolumns == all)
-		BuildRelationExtStatistics(rel, false, row_count, nvalues / ncolumns, rows,
-								   ncolumns, stats);
+	if (made->ncolumns == all)
+		BuildRelationExtStatistics(rel, false, row_count, made->nrows, made->rows,
+								   made->ncolumns, made->stats);
+}
+
+/* Functions of types and operators are called: as when core runs ANALYZE. */
+typedef struct AsOwner
+{
+	int			nestlevel;
+	Oid			user;
+	int			security;
+} AsOwner;
+
+static void
+become_owner(Relation rel, AsOwner *saved)
+{
+	saved->nestlevel = NewGUCNestLevel();
+	GetUserIdAndSecContext(&saved->user, &saved->security);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   saved->security | SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("xmloption", "content", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+become_user(const AsOwner *saved)
+{
+	AtEOXact_GUC(false, saved->nestlevel);
+	SetUserIdAndSecContext(saved->user, saved->security);
+}
+
+static void
+make_here(Relation rel, ArrayType *columns, ArrayType *sample, double row_count,
+		  Made *made)
+{
+	AsOwner		saved;
+
+	become_owner(rel, &saved);
+	make_columns(rel, columns, sample, row_count, made);
+	become_user(&saved);
+}
+
+/* Others may do the same: they wait here, and keep nobody waiting meanwhile. */
+static void
+store_here(Relation rel, const Made *made, double row_count, double pages)
+{
+	AsOwner		saved;
+
+	LockRelationOid(RelationGetRelid(rel), ShareUpdateExclusiveLock);
+	become_owner(rel, &saved);
+	store_columns(rel, made, row_count);
+	shoal_update_relstats(rel, (BlockNumber) Min(pages, (double) INT_MAX), row_count);
+	become_user(&saved);
 }
 
 /*
@@ -279,16 +353,13 @@ store_columns(Relation rel, ArrayType *names, ArrayType *sample, double row_coun
 Datum
 shoal_internal_statistics(PG_FUNCTION_ARGS)
 {
-	Relation	rel = table_open(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
 	double		row_count = PG_GETARG_FLOAT8(2);
-	double		pages = PG_GETARG_FLOAT8(3);
 	const ShoalTable *table = shoal_meta_table(RelationGetRelid(rel));
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal statistics",
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	int			nestlevel = NewGUCNestLevel();
-	Oid			user;
-	int			security;
+	Made		made = {0};
 
 	if (!may_analyze(rel))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
@@ -296,16 +367,8 @@ shoal_internal_statistics(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a distributed table", RelationGetRelationName(rel))));
-
-	/* functions of types and operators are called: as when core runs ANALYZE */
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(rel->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("xmloption", "content", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	store_columns(rel, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_ARRAYTYPE_P(4), row_count);
-	shoal_update_relstats(rel, (BlockNumber) Min(pages, (double) INT_MAX), row_count);
-	AtEOXact_GUC(false, nestlevel);
-	SetUserIdAndSecContext(user, security);
+	make_here(rel, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_ARRAYTYPE_P(4), row_count, &made);
+	store_here(rel, &made, row_count, PG_GETARG_FLOAT8(3));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 	table_close(rel, NoLock);
@@ -474,34 +537,34 @@ read_sample(Sample *sample)
 
 /* ---- all nodes ---- */
 
-static void
-store_here(Sample *sample, ArrayType *columns)
+/* Has the nodes make and store theirs; the requests are to be waited for. */
+static List *
+send_sample(const Sample *sample, ArrayType *columns, bool in_block)
 {
-	(void) DirectFunctionCall5(shoal_internal_statistics,
-							   ObjectIdGetDatum(RelationGetRelid(sample->rel)),
-							   PointerGetDatum(columns),
-							   Float8GetDatum(sample->row_count),
-							   Float8GetDatum(sample->pages),
-							   PointerGetDatum(sample->rows));
-}
-
-static void
-store_on_nodes(Sample *sample, ArrayType *columns, bool in_block)
-{
-	Oid			types[5] = {TEXTOID, TEXTARRAYOID, FLOAT8OID, FLOAT8OID, TEXTARRAYOID};
-	int			lengths[5] = {0};
-	int			formats[5] = {0};
-	char	   *values[5];
-	ShoalParams params = {5, types, values, lengths, formats};
+	static Oid	types[5] = {TEXTOID, TEXTARRAYOID, FLOAT8OID, FLOAT8OID, TEXTARRAYOID};
+	int		   *lengths = palloc0(sizeof(int) * 5);
+	int		   *formats = palloc0(sizeof(int) * 5);
+	char	  **values = palloc(sizeof(char *) * 5);
+	ShoalParams *params = palloc(sizeof(ShoalParams));
 	char	   *sql = shoal_ddl_marked("SELECT shoal.internal_statistics($1::regclass, $2, $3, $4, $5)");
 	List	   *reqs = NIL;
 	ListCell   *lc;
 
+	*params = (ShoalParams) {5, types, values, lengths, formats};
 	values[0] = shoal_objects_relation_name(RelationGetRelid(sample->rel));
 	values[1] = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(columns));
 	values[2] = psprintf("%.0f", sample->row_count);
 	values[3] = psprintf("%.0f", sample->pages);
-	values[4] = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(sample->rows));
+	if (shoal_wire_same_encoding())
+	{
+		bytea	   *binary = OidSendFunctionCall(F_ARRAY_SEND, PointerGetDatum(sample->rows));
+
+		values[4] = VARDATA(binary);
+		lengths[4] = VARSIZE(binary) - VARHDRSZ;
+		formats[4] = 1;
+	}
+	else
+		values[4] = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(sample->rows));
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
@@ -511,8 +574,16 @@ store_on_nodes(Sample *sample, ArrayType *columns, bool in_block)
 			continue;
 		conn = in_block ? shoal_xact_conn(node->node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK) :
 			shoal_remote_conn_separate(node->node_id);
-		reqs = lappend(reqs, shoal_remote_send(conn, sql, &params, 0));
+		reqs = lappend(reqs, shoal_remote_send(conn, sql, params, 0));
 	}
+	return reqs;
+}
+
+static void
+await_nodes(List *reqs, bool in_block)
+{
+	ListCell   *lc;
+
 	foreach(lc, reqs)
 	{
 		ShoalRequest *req = (ShoalRequest *) lfirst(lc);
@@ -540,6 +611,8 @@ gather_table(Oid relid, List *names, bool in_block)
 	{
 		Datum	   *columns;
 		ArrayType  *array;
+		Made		made = {0};
+		List	   *reqs;
 		ListCell   *lc;
 
 		choose_columns(&sample, names);
@@ -549,8 +622,10 @@ gather_table(Oid relid, List *names, bool in_block)
 			columns[foreach_current_index(lc)] = CStringGetTextDatum((char *) lfirst(lc));
 		array = construct_array(columns, list_length(sample.columns), TEXTOID, -1,
 								false, TYPALIGN_INT);
-		store_on_nodes(&sample, array, in_block);
-		store_here(&sample, array);
+		reqs = send_sample(&sample, array, in_block);
+		make_here(sample.rel, array, sample.rows, sample.row_count, &made);
+		await_nodes(reqs, in_block);
+		store_here(sample.rel, &made, sample.row_count, sample.pages);
 	}
 	if (sample.rel)
 		relation_close(sample.rel, NoLock);
