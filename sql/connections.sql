@@ -134,6 +134,25 @@ SET shoal.node_conninfo = 'connect_timeout=2 sslmode=disable';
 SELECT count(*) FROM conn_t;
 SELECT DISTINCT result FROM shoal.run_on_nodes('SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()', '{2,3}');
 
+-- users who may not call the function that cancels
+CREATE ROLE shoal_conn_role LOGIN;
+GRANT SELECT ON conn_t, conn_pids TO shoal_conn_role;
+REVOKE EXECUTE ON FUNCTION pg_cancel_backend(int) FROM PUBLIC;
+SET SESSION AUTHORIZATION shoal_conn_role;
+SELECT count(*) FROM conn_t;
+SELECT pids AS kept FROM conn_pids \gset
+BEGIN;
+DECLARE c CURSOR FOR SELECT a, repeat('x', 1000) FROM conn_t, generate_series(1, 1000);
+MOVE 1 FROM c;
+CLOSE c;
+SELECT count(*) FROM conn_t;
+COMMIT;
+SELECT pids = :'kept' AS same FROM conn_pids;
+RESET SESSION AUTHORIZATION;
+GRANT EXECUTE ON FUNCTION pg_cancel_backend(int) TO PUBLIC;
+DROP OWNED BY shoal_conn_role;
+DROP ROLE shoal_conn_role;
+
 SET shoal.forward_ddl = off;
 SET client_min_messages = warning;
 DROP FUNCTION conn_owner;

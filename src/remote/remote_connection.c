@@ -8,7 +8,8 @@
  * A statement is cancelled through a second connection that calls
  * pg_cancel_backend(): libpq's own cancel request blocks, without a time
  * limit, when the node's server does not answer.  It is used only where the
- * server has answered, by refusing the connection.
+ * server has answered, by refusing the connection or the call, which the
+ * database's owner may have taken from others.
  */
 #include "postgres.h"
 
@@ -525,9 +526,10 @@ remote_is_refused(const char *host, int port)
 	return refused;
 }
 
-/* Asks for it over a connection that has been made. */
+/* Asks for it over a connection that has been made.  refused: set if it may not be. */
 static bool
-call_cancel(PGconn *pg, int node_id, int backend_pid, TimestampTz deadline)
+call_cancel(PGconn *pg, int node_id, int backend_pid, TimestampTz deadline,
+			bool *refused)
 {
 	char		command[64];
 	PGresult   *res;
@@ -550,6 +552,8 @@ call_cancel(PGconn *pg, int node_id, int backend_pid, TimestampTz deadline)
 			return sent;
 		if (PQresultStatus(res) == PGRES_TUPLES_OK)
 			sent = true;
+		else
+			*refused = true;
 		PQclear(res);
 	}
 }
@@ -586,11 +590,12 @@ remote_cancel(ShoalConn *conn)
 		TimestampTz deadline = connect_deadline(options);
 		PostgresPollingStatusType poll = poll_connection(pg, priv->pub.node_id,
 														 deadline, false);
+		bool		refused = poll == PGRES_POLLING_FAILED;
 
 		if (poll == PGRES_POLLING_OK)
 			sent = call_cancel(pg, priv->pub.node_id, priv->backend_pid,
-							   deadline);
-		else if (poll == PGRES_POLLING_FAILED)
+							   deadline, &refused);
+		if (refused)
 			sent = request_cancel(conn->pg);
 	}
 	PQfinish(pg);
