@@ -34,8 +34,7 @@ shoal_key_equalities(Query *query, List *quals)
 
 	foreach(lc, quals)
 	{
-		Node	   *qual = shoal_flatten_join_alias_vars(query,
-														 copyObject(lfirst(lc)));
+		Node	   *qual = (Node *) lfirst(lc);
 		ShoalEquality   *eq;
 		List	   *args;
 		bool		any_of = false;
@@ -60,6 +59,7 @@ shoal_key_equalities(Query *query, List *quals)
 			continue;
 		if (list_length(args) != 2)
 			continue;
+		args = (List *) shoal_flatten_join_alias_vars(query, (Node *) copyObject(args));
 		eq = palloc(sizeof(ShoalEquality));
 		eq->opno = opno;
 		eq->collation = collation;

@@ -20,7 +20,8 @@
  * as a whole instead of the tables in it: its result is often smaller, and if it
  * has to be merged, that is done here and its rows are sent from here.  It is
  * tried for one subquery after the other, the outermost first, and kept where it
- * is cheaper.  Tables inside may have to be moved first for that.
+ * is cheaper.  Tables inside may have to be moved first for that.  Trials are counted:
+ * with many tables there may be more ways than there is time for.
  *
  * The table that an UPDATE or DELETE changes stays, and what it is joined with is
  * moved to every node where need be, whatever it costs: there is no other way.
@@ -55,6 +56,9 @@
 /* so many columns of one are tried as the key by which it is moved itself */
 #define MAX_KEYS		8
 
+/* after so many trials no other way is begun: a query may be too large for them all */
+#define MAX_TRIALS		1000
+
 /* what moving costs besides its bytes, in bytes */
 #define MOVE_START		50000
 
@@ -68,6 +72,7 @@ typedef struct Trial
 	ShoalLeaves leaves;
 	ParamListInfo params;
 	int			nnodes;			/* that take part, at most */
+	int			ntrials;		/* so far */
 } Trial;
 
 /* ---- sizes ---- */
@@ -181,11 +186,19 @@ is_right(Trial *trial)
 {
 	ShoalAnalysis analysis;
 
+	trial->ntrials++;
 	shoal_shape_analyze(trial->query, &analysis);
 	if (analysis.from.kind == SHOAL_SHAPE_SHARDED && !trial->leaves.writes)
 		return true;
 	return analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
 		(trial->query->sortClause == NIL || analysis.whole.single);
+}
+
+/* A write, which has to be done on the nodes, is tried until there is a way. */
+static bool
+has_tried_enough(Trial *trial, double cost)
+{
+	return trial->ntrials > MAX_TRIALS && (!trial->leaves.writes || !isinf(cost));
 }
 
 /* Makes the query one with the leaf as it is chosen to be. */
@@ -357,7 +370,8 @@ try_anchor_ways(Trial *trial, ShoalLeaf *anchor, double *limit, ShoalLeaves *bes
 		Oid			type = shoal_leaf_column(anchor, lfirst_int(lc))->vartype;
 		Oid			relid = table_with_key(trial, type);
 
-		if (2 * MOVE_START + anchor->moved.bytes >= Min(result, *limit))
+		if (2 * MOVE_START + anchor->moved.bytes >= Min(result, *limit) ||
+			has_tried_enough(trial, result))
 			break;
 		if (OidIsValid(relid) && tried++ < MAX_KEYS)
 			result = Min(result, try_anchor(trial, anchor, lfirst_int(lc), relid,
@@ -427,7 +441,8 @@ try_with_units(Trial *trial, ShoalLeaf *anchor, double *limit, ShoalLeaves *best
 
 		if (unit)
 		{
-			if (own <= MOVE_START || !is_worth_trying(leaves, unit, anchor))
+			if (own <= MOVE_START || has_tried_enough(trial, own) ||
+				!is_worth_trying(leaves, unit, anchor))
 				continue;
 			forget_trials(trial, nmoves);
 			find_size(trial, unit);
@@ -465,7 +480,8 @@ choose(Trial *trial)
 	{
 		ShoalLeaf  *anchor = &leaves->tables[i];
 
-		if (anchor->is_local || (leaves->writes && !anchor->is_target))
+		if (anchor->is_local || (leaves->writes && !anchor->is_target) ||
+			has_tried_enough(trial, cost))
 			continue;
 		tried += try_with_units(trial, anchor, &cost, best) ? 1 : 0;
 	}
