@@ -76,6 +76,21 @@ SELECT * FROM compare('SELECT DISTINCT name, rank() OVER (PARTITION BY region OR
 SELECT * FROM compare('SELECT id, cid, feeling, tags FROM orders FULL JOIN customers ON customer = region');
 SELECT * FROM compare('SELECT o.id, c.cid, p.id AS pid FROM orders o FULL JOIN customers c ON o.customer = c.region FULL JOIN orders p ON p.customer = c.region AND p.amount < 20 WHERE o.id < 50 OR o.id IS NULL');
 SELECT * FROM compare('SELECT c.name, d.name AS other FROM customers c FULL JOIN customers d ON c.name = d.label::text AND c.region = d.region');
+-- several, all by the columns that they are joined by, merged ones among these
+SELECT * FROM compare('SELECT region, c.cid, d.cid AS did, p.place FROM customers c FULL JOIN customers d USING (region) FULL JOIN places p USING (region)');
+SELECT * FROM compare('SELECT customer, count(*), count(o.id), count(p.id), count(q.id), sum(q.amount) FROM orders o FULL JOIN (SELECT * FROM orders WHERE id % 5 = 1) p USING (customer) FULL JOIN orders q USING (customer) GROUP BY 1');
+SELECT * FROM compare('SELECT customer, o.id, p.id AS pid, q.id AS qid FROM (SELECT * FROM orders WHERE id % 3 = 1) o FULL JOIN (SELECT * FROM orders WHERE id % 5 = 1) p USING (customer) FULL JOIN (SELECT * FROM orders WHERE id % 7 = 1) q USING (customer)');
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c FULL JOIN customers d ON c.region = d.region FULL JOIN customers e ON e.region = coalesce(d.region, c.region)');
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c FULL JOIN customers d ON c.region = d.region FULL JOIN customers e ON e.region = d.region');
+SELECT * FROM compare('SELECT region, count(*), count(c.cid), count(d.cid), count(e.cid), count(f.cid) FROM customers c FULL JOIN customers d USING (region) FULL JOIN customers e USING (region) FULL JOIN customers f USING (region) GROUP BY 1');
+SELECT * FROM compare('SELECT item, o.id, p.id AS pid, price FROM (SELECT * FROM orders WHERE id % 7 = 3) o FULL JOIN items USING (item) FULL JOIN (SELECT * FROM orders WHERE id % 5 = 3) p USING (item)');
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c LEFT JOIN customers d ON c.region = d.region AND d.cid < 9 FULL JOIN customers e ON e.region = coalesce(d.region, c.region)');
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c FULL JOIN customers d ON c.region = d.region AND d.cid < 9 JOIN customers e ON e.region = coalesce(d.region, c.region)');
+-- these tell no shard
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c FULL JOIN customers d ON c.region = d.region FULL JOIN customers e ON e.region = coalesce(d.region, 3)');
+SELECT * FROM compare('SELECT o.id, p.id AS pid, c.cid FROM orders o FULL JOIN orders p ON o.customer = p.customer AND p.id < 20 FULL JOIN customers c ON c.region = coalesce(o.customer, p.id)');
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c FULL JOIN customers d ON c.region = d.region FULL JOIN customers e ON e.region = greatest(d.region, c.region)');
+SELECT * FROM compare('SELECT c.cid, d.cid AS did, e.cid AS eid FROM customers c FULL JOIN customers d ON c.region = d.region FULL JOIN customers e ON e.region = coalesce(d.cid, c.cid)');
 SELECT * FROM compare('SELECT x.c, y.r, x.n, y.n AS m FROM (SELECT customer AS c, count(*) AS n FROM orders GROUP BY 1) x FULL JOIN (SELECT region AS r, count(*) AS n FROM customers GROUP BY 1) y ON x.c = y.r');
 SELECT * FROM compare('SELECT a.id, b.id AS other FROM orders a JOIN orders b ON a.customer = b.customer AND a.amount < b.amount');
 SELECT * FROM compare('SELECT a.id, c.cid FROM orders a LEFT JOIN (orders b JOIN customers c ON b.customer = c.region) ON a.customer = b.customer');

@@ -180,6 +180,32 @@ keys_meet(const ShoalKey *a, const ShoalKey *b, const ShoalTable *table,
 	return true;
 }
 
+/*
+ * Is it a key, or whichever of several is not NULL?  What outer joins leave of keys
+ * tells a row's shard, so the merged column of FULL JOIN ... USING does.
+ */
+static bool
+is_key(const ShoalShape *shape, Node *node)
+{
+	ListCell   *lc;
+
+	if (IsA(node, CoalesceExpr))
+	{
+		foreach(lc, ((CoalesceExpr *) node)->args)
+		{
+			if (!is_key(shape, shoal_expr_strip((Node *) lfirst(lc))))
+				return false;
+		}
+		return true;
+	}
+	foreach(lc, shape->keys)
+	{
+		if (shoal_key_is_column(node, ((ShoalKey *) lfirst(lc))->columns))
+			return true;
+	}
+	return false;
+}
+
 bool
 shoal_key_meet(const ShoalShape *a, const ShoalShape *b, List *equalities)
 {
@@ -196,6 +222,15 @@ shoal_key_meet(const ShoalShape *a, const ShoalShape *b, List *equalities)
 			if (keys_meet(lfirst(lca), lfirst(lcb), table, equalities))
 				return true;
 		}
+	}
+	foreach(lca, a->nkeycols == 1 ? equalities : NIL)
+	{
+		ShoalEquality *eq = (ShoalEquality *) lfirst(lca);
+
+		if (!eq->any_of && shoal_key_equality_fits(eq, table, 0) &&
+			((is_key(a, eq->left) && is_key(b, eq->right)) ||
+			 (is_key(a, eq->right) && is_key(b, eq->left))))
+			return true;
 	}
 	return false;
 }

@@ -35,12 +35,15 @@
 
 #include <math.h>
 
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "plan/plan_distinct.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_key.h"
 #include "plan/plan_leaf.h"
 #include "plan/plan_part.h"
 #include "plan/plan_reduce.h"
@@ -74,6 +77,12 @@ typedef struct Trial
 	int			nnodes;			/* that take part, at most */
 	int			ntrials;		/* so far */
 } Trial;
+
+typedef struct Equalities
+{
+	Query	   *level;
+	List	   *found;			/* ShoalEquality * */
+} Equalities;
 
 /* ---- sizes ---- */
 
@@ -291,6 +300,138 @@ move_everything(Trial *trial, ShoalLeaf *anchor, int key, Oid key_relid)
 		apply(trial, &leaves->subqueries[i]);
 }
 
+/* ---- a first guess ---- */
+
+/* The equalities of all joins of a level, whether they hold for all rows or not. */
+static bool
+collect_equalities_walker(Node *node, Equalities *context)
+{
+	Node	   *quals;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FromExpr))
+		quals = ((FromExpr *) node)->quals;
+	else if (IsA(node, JoinExpr))
+		quals = ((JoinExpr *) node)->quals;
+	else if (IsA(node, List))
+		quals = NULL;
+	else
+		return false;
+	context->found = list_concat(context->found,
+								 shoal_key_equalities(context->level,
+													  make_ands_implicit((Expr *) quals)));
+	return expression_tree_walker(node, collect_equalities_walker, (void *) context);
+}
+
+/* Columns that a side of an equality is, or is one of. */
+static List *
+columns_of_side(Node *side)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (IsA(side, Var) && ((Var *) side)->varlevelsup == 0)
+		return list_make1(side);
+	if (IsA(side, CoalesceExpr))
+	{
+		foreach(lc, ((CoalesceExpr *) side)->args)
+			result = list_concat(result, columns_of_side(shoal_expr_strip(lfirst(lc))));
+	}
+	return result;
+}
+
+static bool
+is_connected(List *known, int varno, AttrNumber attno)
+{
+	ShoalKeyColumn column = {varno, attno};
+	ListCell   *lc;
+
+	foreach(lc, known)
+	{
+		if (shoal_key_is_column(lfirst(lc), &column))
+			return true;
+	}
+	return false;
+}
+
+/* Columns of the anchor's level that its key is compared with, over other ones, too. */
+static List *
+connected_columns(ShoalLeaf *anchor, AttrNumber attno)
+{
+	Equalities	context = {anchor->level, NIL};
+	List	   *known = list_make1(makeVar(anchor->varno, attno, InvalidOid, -1,
+										   InvalidOid, 0));
+	int			before = 0;
+
+	(void) collect_equalities_walker((Node *) anchor->level->jointree, &context);
+	while (before < list_length(known))
+	{
+		ListCell   *lc;
+
+		before = list_length(known);
+		foreach(lc, context.found)
+		{
+			ShoalEquality *eq = (ShoalEquality *) lfirst(lc);
+			List	   *columns = list_concat(columns_of_side(eq->left),
+											  columns_of_side(eq->right));
+			ListCell   *lc2;
+			bool		connects = false;
+
+			foreach(lc2, eq->any_of ? NIL : columns)
+				connects |= is_connected(known, ((Var *) lfirst(lc2))->varno,
+										 ((Var *) lfirst(lc2))->varattno);
+			foreach(lc2, connects ? columns : NIL)
+			{
+				if (!is_connected(known, ((Var *) lfirst(lc2))->varno,
+								  ((Var *) lfirst(lc2))->varattno))
+					known = lappend(known, lfirst(lc2));
+			}
+		}
+	}
+	return known;
+}
+
+/*
+ * With FULL joins it is right to move several by their keys where it is not to move
+ * one of them.  All that are compared with the anchor's key are moved by that.
+ */
+static void
+move_connected(Trial *trial, ShoalLeaf *anchor)
+{
+	ShoalLeaves *leaves = &trial->leaves;
+	const ShoalTable *table = shoal_meta_table(key_table(anchor));
+	List	   *known;
+
+	if (trial->nnodes < 2 || table == NULL || table->kind != SHOAL_KIND_DISTRIBUTED ||
+		table->nkeys != 1)
+		return;
+	known = connected_columns(anchor, anchor->key == LEAF_STAYS ?
+							  table->keyattr[0] : anchor->key);
+	for (int i = 0; i < leaves->ntables; i++)
+	{
+		ShoalLeaf  *leaf = &leaves->tables[i];
+		ListCell   *lc;
+
+		if (leaf == anchor || leaf->key != LEAF_EVERYWHERE || leaf->level != anchor->level)
+			continue;
+		foreach(lc, leaf->attnos)
+		{
+			Oid			type = shoal_leaf_column(leaf, lfirst_int(lc))->vartype;
+
+			if (!is_connected(known, leaf->varno, lfirst_int(lc)) ||
+				!shoal_moved_is_plain(type) || !shoal_meta_hashable_as(table, 0, type))
+				continue;
+			leaf->key = lfirst_int(lc);
+			leaf->key_relid = key_table(anchor);
+			apply(trial, leaf);
+			break;
+		}
+	}
+}
+
+/* ---- trying leaf by leaf ---- */
+
 /*
  * Tries all leaves.  Whether a table stays behind one that does not: then that
  * one may be able to stay, too.
@@ -328,6 +469,12 @@ try_anchor(Trial *trial, ShoalLeaf *anchor, int key, Oid key_relid, double *limi
 	double		cost;
 
 	move_everything(trial, anchor, key, key_relid);
+	if (!is_right(trial))
+	{
+		move_connected(trial, anchor);
+		if (!is_right(trial))
+			move_everything(trial, anchor, key, key_relid);
+	}
 	if (try_leaves(trial, anchor))
 		(void) try_leaves(trial, anchor);
 	cost = is_right(trial) ? cost_of(trial) : INFINITY;
