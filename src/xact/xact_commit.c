@@ -128,7 +128,7 @@ static void
 commit_one_phase(List *conns, bool writes)
 {
 	MemoryContext context = CurrentMemoryContext;
-	List	   *sqls = NIL;
+	List	   *volatile sqls = NIL;	/* some compilers would warn */
 	ListCell   *lc;
 
 	foreach(lc, conns)
