@@ -8,34 +8,10 @@ CREATE SCHEMA acts_p;
 CREATE SCHEMA acts_d;
 CREATE SCHEMA acts;
 SET search_path = acts;
--- a statement in both schemas: what it returns, how many rows, which error
-CREATE FUNCTION run(schema text, query text, OUT answer text) LANGUAGE plpgsql AS $$
-DECLARE
-	line record;
-	lines text[] = '{}';
-	n bigint;
-	detail text;
-BEGIN
-	PERFORM set_config('search_path', schema || ', acts', true);
-	IF query ~ 'RETURNING|^SELECT|^TABLE' THEN
-		FOR line IN EXECUTE query LOOP
-			lines = lines || line::text;
-		END LOOP;
-		answer = (SELECT string_agg(l, ' ' ORDER BY l) FROM unnest(lines) l);
-	ELSE
-		EXECUTE query;
-		GET DIAGNOSTICS n = ROW_COUNT;
-		answer = n::text;
-	END IF;
-	PERFORM set_config('search_path', 'acts', true);
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-	answer = sqlstate || ' ' || sqlerrm || '; ' || detail;
-END $$;
 CREATE FUNCTION twice(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-	p text = run('acts_p', query);
-	d text = run('acts_d', query);
+	p text = public.run(query, 'acts_p, acts');
+	d text = public.run(query, 'acts_d, acts');
 BEGIN
 	RETURN CASE WHEN p IS NOT DISTINCT FROM d THEN left(p, 200) ELSE 'DIFFERENT: ' || p || ' / ' || d END;
 END $$;
@@ -96,8 +72,8 @@ SELECT twice('UPDATE parent SET k = -k WHERE k IN (51, 52)'), same();
 -- a key that another row has by then
 SELECT twice('UPDATE parent SET k = CASE k WHEN 1 THEN 999 ELSE 1 END WHERE k IN (1, 1070)');
 SELECT twice('DELETE FROM noact WHERE n = 1'), twice('UPDATE parent SET k = 1 WHERE k = 1'), twice('UPDATE parent SET k = 900 WHERE k = 1'), same();
-SELECT twice('UPDATE parent SET k = 0 WHERE k = 60'), left(run('acts_p', 'UPDATE parent SET k = 5000 WHERE k = 0'), 5), left(run('acts_d', 'UPDATE parent SET k = 5000 WHERE k = 0'), 5);
-SELECT twice('DELETE FROM parent WHERE k IN (-51, 53, 1044, 1045, 1035)'), left(run('acts_p', 'DELETE FROM parent WHERE k = 1025'), 5), left(run('acts_d', 'DELETE FROM parent WHERE k = 1025'), 5), same();
+SELECT twice('UPDATE parent SET k = 0 WHERE k = 60'), left(public.run('UPDATE parent SET k = 5000 WHERE k = 0', 'acts_p, acts'), 5), left(public.run('UPDATE parent SET k = 5000 WHERE k = 0', 'acts_d, acts'), 5);
+SELECT twice('DELETE FROM parent WHERE k IN (-51, 53, 1044, 1045, 1035)'), left(public.run('DELETE FROM parent WHERE k = 1025', 'acts_p, acts'), 5), left(public.run('DELETE FROM parent WHERE k = 1025', 'acts_d, acts'), 5), same();
 -- rows that refer to others of their table
 SELECT twice('UPDATE tree SET k = k + 100 WHERE k <= 10'), same();
 SELECT twice('UPDATE tree SET k = 50 WHERE k = 11 AND n = 8'), same();
@@ -107,7 +83,7 @@ SELECT twice('UPDATE tree SET n = n + 100 WHERE k = 12 AND n IN (6, 7)'), same()
 SELECT twice('UPDATE ref SET id = id + 100 WHERE id BETWEEN 1 AND 8 RETURNING id, v'), same();
 SELECT twice('UPDATE ref SET id = -id, v = ''neg'' WHERE id BETWEEN 9 AND 14'), same();
 SELECT twice('DELETE FROM ref WHERE id IN (101, 102, -9, -10, 15, 16, 17)'), same();
-SELECT twice('UPDATE ref SET v = ''same''; UPDATE ref SET id = 0 WHERE id = 20'), left(run('acts_p', 'DELETE FROM ref WHERE id = 0'), 5), left(run('acts_d', 'DELETE FROM ref WHERE id = 0'), 5);
+SELECT twice('UPDATE ref SET v = ''same''; UPDATE ref SET id = 0 WHERE id = 20'), left(public.run('DELETE FROM ref WHERE id = 0', 'acts_p, acts'), 5), left(public.run('DELETE FROM ref WHERE id = 0', 'acts_d, acts'), 5);
 SELECT count(DISTINCT result) FROM shoal.run_on_nodes('SELECT md5(string_agg(r::text, '' '' ORDER BY id)) FROM acts_d.ref r');
 
 -- with triggers, in transactions, by others

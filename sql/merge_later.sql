@@ -22,25 +22,6 @@ INSERT INTO twin TABLE d;
 INSERT INTO ref SELECT * FROM d WHERE k < 10;
 INSERT INTO ref_twin TABLE ref;
 CREATE FUNCTION twice(a text, OUT answer text) LANGUAGE plpgsql VOLATILE AS 'BEGIN answer = a || a; END';
-CREATE FUNCTION run(query text, OUT answer text) LANGUAGE plpgsql AS $$
-DECLARE
-	line record;
-	lines text[] = '{}';
-	n bigint;
-BEGIN
-	IF query ~ 'RETURNING' THEN
-		FOR line IN EXECUTE query LOOP
-			lines = lines || line::text;
-		END LOOP;
-		answer = (SELECT string_agg(l, ' ' ORDER BY l) FROM unnest(lines) l);
-	ELSE
-		EXECUTE query;
-		GET DIAGNOSTICS n = ROW_COUNT;
-		answer = n::text;
-	END IF;
-EXCEPTION WHEN OTHERS THEN
-	answer = sqlstate || ' ' || sqlerrm;
-END $$;
 -- on both, with the table's name put in
 CREATE TABLE statements (n serial, statement text);
 INSERT INTO statements (statement) VALUES
@@ -65,9 +46,9 @@ INSERT INTO statements (statement) VALUES
 	('MERGE INTO @ t USING s ON t.k = s.k WHEN NOT MATCHED BY SOURCE AND t.k = 6 THEN UPDATE SET k = 600 RETURNING t.k'),
 	('MERGE INTO @ t USING s ON t.k < s.k WHEN NOT MATCHED BY SOURCE THEN DELETE WHEN NOT MATCHED THEN DO NOTHING');
 SELECT n, CASE WHEN p = d THEN left(p, 100) ELSE 'DIFFERENT: ' || p || ' / ' || d END AS result
-FROM (SELECT *, run(replace(statement, '@', 'twin')) AS p, run(replace(statement, '@', 'd')) AS d FROM statements ORDER BY n) x ORDER BY n;
+FROM (SELECT *, public.run(replace(statement, '@', 'twin')) AS p, public.run(replace(statement, '@', 'd')) AS d FROM statements ORDER BY n) x ORDER BY n;
 SELECT n, CASE WHEN p = d THEN left(p, 100) ELSE 'DIFFERENT: ' || p || ' / ' || d END AS result
-FROM (SELECT *, run(replace(statement, '@', 'ref_twin')) AS p, run(replace(statement, '@', 'ref')) AS d FROM statements ORDER BY n) x ORDER BY n;
+FROM (SELECT *, public.run(replace(statement, '@', 'ref_twin')) AS p, public.run(replace(statement, '@', 'ref')) AS d FROM statements ORDER BY n) x ORDER BY n;
 (TABLE d EXCEPT TABLE twin) UNION ALL (TABLE twin EXCEPT TABLE d);
 (TABLE ref EXCEPT TABLE ref_twin) UNION ALL (TABLE ref_twin EXCEPT TABLE ref);
 SELECT count(DISTINCT result) FROM shoal.run_on_nodes('SELECT md5(string_agg(r::text, '' '' ORDER BY k)) FROM merge_later.ref r');

@@ -376,6 +376,30 @@ shoal_query_clear_rights(Query *query)
 #endif
 }
 
+/* The rights that a query asks for one of its entries. */
+static inline AclMode
+shoal_rte_required_perms(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return 0;
+	return getRTEPermissionInfo(query->rteperminfos, rte)->requiredPerms;
+#else
+	return rte->requiredPerms;
+#endif
+}
+
+static inline void
+shoal_rte_require_perms(Query *query, RangeTblEntry *rte, AclMode perms)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex != 0)
+		getRTEPermissionInfo(query->rteperminfos, rte)->requiredPerms = perms;
+#else
+	rte->requiredPerms = perms;
+#endif
+}
+
 /* The rights that a statement that runs asks for an entry. */
 static inline AclMode
 shoal_estate_required_perms(EState *estate, RangeTblEntry *rte)

@@ -299,6 +299,7 @@ fill_call(FireState *state, FireStatement *statement, FireRow **rows,
 		state->table->group_id;
 	call->command = statement->command;
 	call->run_as = state->insert->run_as;
+	call->rights = state->insert->rights;
 	call->writes = true;
 	call->fired = true;
 	call->acted = state->fire->acts;

@@ -152,6 +152,7 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 	call->writes = frag->command != CMD_SELECT || frag->locks_rows;
 	call->partial = frag->partial;
 	call->policies = frag->policies;
+	call->rights = frag->rights;
 	call->run_as = frag->run_as;
 	call->cache = true;
 	call->nparams = frag->nsent;

@@ -106,6 +106,7 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 	call->group_id = state->table->group_id;
 	call->command = CMD_INSERT;
 	call->run_as = state->insert->run_as;
+	call->rights = state->insert->rights;
 	call->writes = true;
 	shoal_values_fill(call, &state->values, batch->nrows, batch->values,
 					  batch->nulls);

@@ -91,6 +91,7 @@ typedef struct ShoalCall
 	bool		writes;			/* changes data there, or locks rows */
 	bool		partial;
 	int			policies;
+	int			rights;			/* as in ShoalScope */
 	Oid			run_as;			/* role to do it as; InvalidOid: as it is */
 	bool		cache;			/* prepare it on the connection */
 	bool		alone;			/* nothing is left to do that could fail once

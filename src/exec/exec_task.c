@@ -35,6 +35,7 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 		.shards = unconstify(Bitmapset *, shards),
 		.partial = call->partial,
 		.policies = call->policies,
+		.rights = call->rights,
 		.any_copy = call->any_copy,
 		.fired = call->fired,
 		.acted = call->acted,

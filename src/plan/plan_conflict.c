@@ -62,7 +62,7 @@ shoal_conflict_is_possible(Query *query, const ShoalTable *table, Relation rel)
 	ListCell   *lc;
 
 	if (OidIsValid(conflict->constraint) || conflict->arbiterWhere != NULL ||
-		table->kind == SHOAL_KIND_REFERENCE ||
+		table->kind == SHOAL_KIND_REFERENCE || rel->rd_rel->relrowsecurity ||
 		shoal_move_is_needed(query, conflict->onConflictSet, table) ||
 		shoal_assign_any(conflict->onConflictSet) ||
 		shoal_assign_is_multi(conflict->onConflictSet) ||

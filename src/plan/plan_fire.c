@@ -49,6 +49,7 @@
 #include "plan/plan_fire.h"
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
+#include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
 #include "plan/plan_text.h"
 #include "plan/plan_triggers.h"
@@ -84,9 +85,8 @@ has_triggers(Relation rel, int events)
 static bool
 is_possible_for_table(Relation rel)
 {
-	return !rel->rd_rel->relrowsecurity &&
-		(rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
-		 shoal_text_is_hashed(RelationGetRelid(rel)));
+	return rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
+		shoal_text_is_hashed(RelationGetRelid(rel));
 }
 
 /*
@@ -113,8 +113,11 @@ may_read_and_lock(Query *query, Relation rel)
 static bool
 is_possible(Query *query, const ShoalTable *table, Relation rel)
 {
+	const char *why;
+
 	if (query->commandType == CMD_MERGE || shoal_check_any(query) ||
-		shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel))
+		shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel) ||
+		!shoal_rights_fit_row(query, &why))
 		return false;
 	if (query->commandType != CMD_INSERT && !may_read_and_lock(query, rel))
 		return false;
@@ -125,7 +128,7 @@ is_possible(Query *query, const ShoalTable *table, Relation rel)
 
 /*
  * An UPDATE of the key that plan_move.c can't do, as its DELETE and INSERT would
- * fire triggers, or would not return all that is needed.
+ * fire triggers, have other policies, or would not return all that is needed.
  */
 static bool
 is_moved_by_row(Query *query, const ShoalTable *table, Relation rel)
@@ -136,6 +139,8 @@ is_moved_by_row(Query *query, const ShoalTable *table, Relation rel)
 		shoal_row_triggers != SHOAL_TRIGGERS_COORDINATOR ||
 		!shoal_move_is_needed(query, query->targetList, table))
 		return false;
+	if (rel->rd_rel->relrowsecurity)
+		return true;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		if (!triggers->triggers[i].tgisinternal)
@@ -330,6 +335,7 @@ describe_insertion(Query *query, Relation rel, ShoalInsert *insert)
 		whole->rtable = list_make1(copyObject(rt_fetch(query->resultRelation,
 													   query->rtable)));
 		((RangeTblEntry *) linitial(whole->rtable))->alias = NULL;
+		((RangeTblEntry *) linitial(whole->rtable))->securityQuals = NIL;
 		whole->resultRelation = 1;
 		whole->jointree = makeFromExpr(NIL, NULL);
 	}
@@ -601,6 +607,7 @@ split(ShoalRows *rows, Query **select, ShoalInsert *insert, List **columns,
 	insert->relid = RelationGetRelid(rows->rel);
 	/* the query that finds rows runs as the user */
 	insert->run_as = shoal_owner_to_write_as(query, query->commandType == CMD_INSERT);
+	insert->rights = shoal_rights_of_write(query);
 	insert->returns_rows = query->returningList != NIL;
 	insert->locked = query->commandType != CMD_INSERT;
 	insert->triggers = shoal_triggers_of_target(query);

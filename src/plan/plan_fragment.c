@@ -162,6 +162,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	numbers = lappend_int(numbers, frag->only_primary);
 	numbers = lappend_int(numbers, frag->policies);
 	numbers = lappend_int(numbers, frag->is_volatile);
+	numbers = lappend_int(numbers, frag->rights);
 
 	*exprs = list_concat(*exprs, frag->params);
 	result = list_make5(string_node(frag->text),
@@ -198,6 +199,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->only_primary = list_nth_int(numbers, 9);
 	frag->policies = list_nth_int(numbers, 10);
 	frag->is_volatile = list_nth_int(numbers, 11);
+	frag->rights = list_nth_int(numbers, 12);
 	if (*nexprs == 0 && nparams == list_length(exprs))
 		frag->params = exprs;
 	else
@@ -307,10 +309,11 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 	cscan->custom_private = list_make5(list_make2_oid(insert->relid,
 													  insert->run_as),
 									   insert->attnums,
-									   list_make4_int(insert->use_copy,
+									   list_make5_int(insert->use_copy,
 													  insert->returns_rows,
 													  insert->locked,
-													  insert->row_ctid),
+													  insert->row_ctid,
+													  insert->rights),
 									   string_node(insert->head),
 									   string_node(insert->tail));
 	cscan->custom_private = lappend(cscan->custom_private, insert->triggers);
@@ -332,6 +335,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->returns_rows = lsecond_int(flags);
 	insert->locked = lthird_int(flags);
 	insert->row_ctid = lfourth_int(flags);
+	insert->rights = list_nth_int(flags, 4);
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);

@@ -46,6 +46,7 @@ typedef struct ShoalFragment
 	bool		only_primary;	/* replicas will not do */
 	int			policies;		/* WITH queries at its start that are for the
 								 * node's policies, see plan_policy.c */
+	int			rights;			/* as in ShoalScope */
 	bool		is_volatile;	/* running it twice may not be the same */
 	Oid			run_as;			/* role whose rights count for its tables: the
 								 * owner of a view; InvalidOid: the current
@@ -127,6 +128,8 @@ typedef struct ShoalInsert
 	int			row_ctid;		/* the column of attnums that has their ctid, of
 								 * several with the same the first one counts; 0:
 								 * all do */
+	int			rights;			/* as in ShoalScope: of the statement, where nodes
+								 * are sent others */
 
 	/*
 	 * For rows sent by INSERT: text before and after VALUES.  head ends in

@@ -29,6 +29,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_policy.h"
 #include "plan/plan_rewrite.h"
+#include "plan/plan_rights.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_statistics.h"
@@ -390,6 +391,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	{
 		if (scope.fired)
 			shoal_query_clear_rights(query);
+		if (scope.rights > 0)
+			shoal_rights_apply(query, scope.rights);
 		if (scope.policies > 0)
 			shoal_policy_apply(query, scope.policies);
 		if (scope.local)

@@ -56,6 +56,7 @@
 #include "plan/plan_merge_apart.h"
 #include "plan/plan_merge_source.h"
 #include "plan/plan_place.h"
+#include "plan/plan_rights.h"
 #include "plan/plan_with.h"
 #include "scope/scope.h"
 
@@ -134,6 +135,9 @@ is_possible(MergeApart *apart, const char **why)
 		*why = "RETURNING of a MERGE that inserts has columns of the source";
 	else if (list_length(query->jointree->fromlist) != 1)
 		*why = "an unexpected source";
+	/* those of its actions tell of a row that they keep back, others leave it alone */
+	else if (shoal_rights_check_rows(query))
+		*why = "the table has policies";
 	return *why == NULL && check_actions(apart, why);
 }
 

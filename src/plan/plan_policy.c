@@ -400,6 +400,15 @@ policy_moves_walker(Node *node, List **moves)
 	return expression_tree_walker(node, policy_moves_walker, (void *) moves);
 }
 
+bool
+shoal_policy_reads_moved(Node *node)
+{
+	List	   *moves = NIL;
+
+	policy_moves_walker(node, &moves);
+	return moves != NIL;
+}
+
 static bool
 has_cte(Query *query, const char *name)
 {

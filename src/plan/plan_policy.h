@@ -21,6 +21,9 @@ extern bool shoal_policy_spread(Query *query);
  */
 extern Query *shoal_policy_tell(Query *query, int *count);
 
+/* Is there something in it that has been moved for policies? */
+extern bool shoal_policy_reads_moved(Node *node);
+
 /* On the node: takes these WITH queries off and lets the policies read them. */
 extern void shoal_policy_apply(Query *query, int count);
 

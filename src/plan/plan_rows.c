@@ -42,6 +42,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_returning.h"
+#include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
 #include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
@@ -52,7 +53,7 @@ can_split(Query *query, const char **why)
 {
 	if (query->commandType != CMD_UPDATE && query->commandType != CMD_DELETE)
 		return false;
-	if (shoal_check_any(query))
+	if (shoal_check_any(query) || !shoal_rights_fit_row(query, why))
 		return false;
 	if (shoal_assign_single(query->targetList) == NIL &&
 		query->targetList != NIL)
@@ -242,6 +243,7 @@ shoal_rows_select(ShoalRows *context, LockClauseStrength strength)
 	Query	   *select = copyObject(context->query);
 	RowMarkClause *mark = makeNode(RowMarkClause);
 
+	shoal_rights_note(select);
 	mark->rti = context->target;
 	mark->strength = strength;
 	mark->waitPolicy = LockWaitBlock;
@@ -329,6 +331,7 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 	insert->relid = relid;
 	insert->run_as = shoal_owner_to_write_as(context->query, false);
 	insert->attnums = context->attnums;
+	insert->rights = shoal_rights_of_write(context->query);
 	insert->returns_rows = columns != NIL;
 	insert->locked = true;
 	insert->row_ctid = row_ctid;

@@ -38,6 +38,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_policy.h"
+#include "plan/plan_rights.h"
 #include "plan/plan_share.h"
 #include "plan/plan_step.h"
 #include "plan/plan_text.h"
@@ -537,6 +538,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	Query	   *copy;
 
 	query = shoal_policy_tell(query, &frag->policies);
+	frag->rights = shoal_rights_of_locking(query);
 	copy = externalize_query(query, &params,
 							 shape->kind == SHOAL_SHAPE_SHARDED);
 	frag->nsent = list_length(params);

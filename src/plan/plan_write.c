@@ -47,6 +47,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_place.h"
 #include "plan/plan_returning.h"
+#include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
@@ -762,7 +763,9 @@ plan_upsert(Query *query, const ShoalTable *table, const char *query_string,
 										   table, &upsert, &why);
 	PlannedStmt *stmt = NULL;
 
-	if (merge != NULL)
+	if (shoal_rights_check_rows(query))
+		why = "the table has policies";
+	else if (merge != NULL)
 		stmt = shoal_merge_plan_apart(merge, table, &upsert, query_string,
 									  cursor_options, params, &why);
 	if (stmt == NULL)

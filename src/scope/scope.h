@@ -7,6 +7,8 @@
  *		/+shoal 1:0-7,12+/			(with * for +) group 1, those shards
  *		/+shoal 1:0-7 partial+/		the same; aggregates return transition states
  *		/+shoal 1:0-7 policies 2+/	the same; two WITH queries are read by policies
+ *		/+shoal 1:0-7 rights 6+/	the same; the policies that count are those of a
+ *									statement with these rights (plan_rights.c)
  *		/+shoal 1:0-7 any+/		the same; replicas will do, too
  *		/+shoal 1:0-7 fired+/		the same; a write whose triggers and
  *									rights are the coordinator's business
@@ -46,6 +48,8 @@ typedef struct ShoalScope
 	bool		text;			/* texts of rows do not depend on settings */
 	int			columns;		/* step of an ALTER TABLE, 0: all of it */
 	int			policies;		/* WITH queries that are for policies */
+	int			rights;			/* AclMode: policies are those of a statement that
+								 * needs these; 0: its own */
 	int			group_id;		/* else: this group ... */
 	Bitmapset  *shards;			/* ... and these shards of it */
 } ShoalScope;

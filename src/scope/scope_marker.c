@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " held" | " calm" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " rights " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " held" | " calm" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -34,6 +34,7 @@
 #define ACTED " acted"
 #define TEXT " text"
 #define POLICIES " policies "
+#define RIGHTS " rights "
 
 bool		shoal_scope_copies_here = false;
 uint32		shoal_scope_copies_placements = 0;
@@ -99,6 +100,11 @@ shoal_scope_full_marker(const ShoalScope *scope, ShoalSnapshotKind snapshot)
 	{
 		appendStringInfoString(&buf, POLICIES);
 		append_number(&buf, scope->policies);
+	}
+	if (scope->rights > 0)
+	{
+		appendStringInfoString(&buf, RIGHTS);
+		append_number(&buf, scope->rights);
 	}
 	if (scope->any_copy)
 		appendStringInfoString(&buf, ANY);
@@ -186,6 +192,8 @@ read_marker(const char *text, ShoalScope *scope)
 	}
 	scope->partial = skip(&text, " partial");
 	if (skip(&text, POLICIES) && !read_number(&text, &scope->policies))
+		return false;
+	if (skip(&text, RIGHTS) && !read_number(&text, &scope->rights))
 		return false;
 	scope->any_copy = skip(&text, ANY);
 	scope->fired = skip(&text, FIRED);

@@ -1,0 +1,191 @@
+/*
+ * plan_rights.c
+ *		Policies of statements that nodes are sent in another form.
+ *
+ * Which policies of a table count depends on the command and on whether the user's
+ * statement reads the table.  A write that is taken apart (plan_rows.c,
+ * plan_fire.c) reaches nodes as a SELECT FOR UPDATE and a statement that finds the
+ * rows by their places: a node would apply SELECT's policies to an UPDATE that
+ * reads nothing, and those of INSERT to a row that moves.  So the marker says which
+ * rights the user's statement needs, and the node asks core for the policies of a
+ * statement with these.
+ *
+ * Of a statement that finds its rows by their places just the checks of new
+ * rows count: the rows have been found, and locked, under the others before.
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
+#include "rewrite/rowsecurity.h"
+#include "utils/acl.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#include "base/base_compat.h"
+#include "plan/plan_policy.h"
+#include "plan/plan_rights.h"
+#include "plan/plan_shape.h"
+
+/* ---- on the coordinator ---- */
+
+static bool
+is_secured(Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+	bool		result = rel->rd_rel->relrowsecurity;
+
+	RelationClose(rel);
+	return result;
+}
+
+static AclMode
+right_of(CmdType command)
+{
+	return command == CMD_INSERT ? ACL_INSERT :
+		command == CMD_DELETE ? ACL_DELETE : ACL_UPDATE;
+}
+
+int
+shoal_rights_of_write(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+
+	if (!is_secured(target->relid))
+		return 0;
+	return right_of(query->commandType) |
+		(shoal_rte_required_perms(query, target) & ACL_SELECT);
+}
+
+void
+shoal_rights_note(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+
+	shoal_rte_require_perms(query, target, right_of(query->commandType) |
+							(shoal_rte_required_perms(query, target) & ACL_SELECT));
+}
+
+/* A user's query that locks rows needs the rights to read and to update them. */
+int
+shoal_rights_of_locking(Query *query)
+{
+	RangeTblEntry *rte;
+	AclMode		rights;
+
+	if (query->commandType != CMD_SELECT || list_length(query->rowMarks) != 1)
+		return 0;
+	rte = rt_fetch(linitial_node(RowMarkClause, query->rowMarks)->rti,
+				   query->rtable);
+	if (rte->rtekind != RTE_RELATION || !is_secured(rte->relid))
+		return 0;
+	rights = shoal_rte_required_perms(query, rte) &
+		(ACL_SELECT | ACL_UPDATE | ACL_DELETE);
+	return rights == (ACL_SELECT | ACL_UPDATE) ? 0 : (int) rights;
+}
+
+static List *
+checks_of_rows(Query *query)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		if (check->kind != WCO_VIEW_CHECK)
+			result = lappend(result, check);
+	}
+	return result;
+}
+
+bool
+shoal_rights_check_rows(Query *query)
+{
+	return checks_of_rows(query) != NIL;
+}
+
+bool
+shoal_rights_fit_row(Query *query, const char **why)
+{
+	List	   *checks = checks_of_rows(query);
+
+	if (!checkExprHasSubLink((Node *) checks))
+		return true;
+	if (!shoal_policy_reads_moved((Node *) checks) &&
+		shoal_shape_fits_row(query, (Node *) checks, why))
+		return true;
+	*why = "a policy of the table reads rows of other shards for a new row";
+	return false;
+}
+
+/* ---- on the node ---- */
+
+/* Conditions as core's rewriter leaves them: with the policies of what they read. */
+static List *
+rewrite(List *conditions, bool *has_policies)
+{
+	Query	   *query = makeNode(Query);
+	RangeTblEntry *idle = makeNode(RangeTblEntry);
+
+	if (!checkExprHasSubLink((Node *) conditions))
+		return conditions;
+	idle->rtekind = RTE_RESULT;
+	idle->eref = makeAlias("idle", NIL);
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(idle);
+	query->jointree = makeFromExpr(NIL, (Node *) conditions);
+	query->hasSubLinks = true;
+	AcquireRewriteLocks(query, true, false);
+	query = linitial_node(Query, QueryRewrite(query));
+	*has_policies |= query->hasRowSecurity;
+	return (List *) query->jointree->quals;
+}
+
+void
+shoal_rights_apply(Query *query, int rights)
+{
+	Query	   *write = makeNode(Query);
+	Index		varno = query->commandType != CMD_SELECT ? query->resultRelation :
+		linitial_node(RowMarkClause, query->rowMarks)->rti;
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	RangeTblEntry *copy = copyObject(rte);
+	List	   *conditions;
+	List	   *checks;
+	bool		secured;
+	bool		has_sublinks;
+	ListCell   *lc;
+
+	write->commandType = rights & ACL_INSERT ? CMD_INSERT :
+		rights & ACL_DELETE ? CMD_DELETE : CMD_UPDATE;
+	write->resultRelation = varno;
+	write->onConflict = query->onConflict;
+	shoal_query_copy_permissions(write, query, copy);
+	shoal_rte_require_perms(write, copy, rights);
+	get_row_security_policies(write, copy, varno, &conditions, &checks,
+							  &secured, &has_sublinks);
+	query->hasRowSecurity |= secured;
+	rte->securityQuals = query->commandType != CMD_SELECT ? NIL :
+		rewrite(conditions, &query->hasRowSecurity);
+	query->withCheckOptions = NIL;
+	foreach(lc, checks)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		if (query->commandType != CMD_INSERT && query->commandType != CMD_UPDATE)
+			continue;
+		check->kind = query->commandType == CMD_INSERT ? WCO_RLS_INSERT_CHECK :
+			WCO_RLS_UPDATE_CHECK;
+		check->qual = (Node *) rewrite(list_make1(check->qual),
+									   &query->hasRowSecurity);
+		check->qual = linitial((List *) check->qual);
+		query->withCheckOptions = lappend(query->withCheckOptions, check);
+	}
+	query->hasSubLinks |= has_sublinks;
+}
