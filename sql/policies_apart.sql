@@ -55,7 +55,17 @@ INSERT INTO statements (statement) VALUES
 	('UPDATE t SET k = k + 200 FROM (SELECT k AS w FROM other) x WHERE x.w = t.v'),
 	-- nothing of the row is read: those of SELECT do not count
 	('UPDATE t SET v = same(3)'), ('UPDATE t SET v = same(v)'), ('UPDATE t SET o = same(3)::text'), ('UPDATE t SET o = same(v)::text'),
-	('UPDATE t SET v = same(60)'), ('DELETE FROM t WHERE same(4) > 0'), ('DELETE FROM t WHERE same(k) > 0'), ('DELETE FROM t WHERE same(k) > 0 RETURNING k');
+	('UPDATE t SET v = same(60)'), ('DELETE FROM t WHERE same(4) > 0'), ('DELETE FROM t WHERE same(k) > 0'), ('DELETE FROM t WHERE same(k) > 0 RETURNING k'),
+	-- each action has its own; a row that may not be changed is an error
+	('MERGE INTO t USING (VALUES (3), (4)) s(k) ON t.k = s.k WHEN MATCHED THEN UPDATE SET k = t.k + 500'),
+	('MERGE INTO t USING (VALUES (3), (4)) s(k) ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = same(t.v) + 30'),
+	('MERGE INTO t USING (VALUES (3), (4)) s(k) ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = same(t.v) + 60'),
+	('MERGE INTO t USING (VALUES (6), (7)) s(k) ON t.k = s.k WHEN MATCHED THEN UPDATE SET v = same(t.v)'),
+	('MERGE INTO t USING (VALUES (11), (12)) s(k) ON t.k = s.k WHEN MATCHED AND same(1) = 1 THEN UPDATE SET v = 1'),
+	('MERGE INTO t USING (VALUES (17), (12)) s(k) ON t.k = s.k WHEN MATCHED AND same(1) = 1 THEN DELETE'),
+	('MERGE INTO t USING (VALUES (17), (3), (4)) s(k) ON t.k = s.k WHEN MATCHED AND t.v < 10 AND same(1) = 1 THEN UPDATE SET v = 8 WHEN MATCHED THEN DELETE'),
+	('MERGE INTO t USING (SELECT k + 17 AS k, w FROM other WHERE w > 3) s ON t.k = s.k WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.k, same(w))'),
+	('MERGE INTO t USING (SELECT k + 20 AS k, w FROM other WHERE w > 1) s ON t.k = s.k WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.k, same(w))');
 SELECT n, statement, try('shoal_apart_a', statement), try('shoal_apart_b', statement) FROM statements ORDER BY n;
 
 -- rows that others refer to, and of a table without policies for its owner
@@ -82,6 +92,7 @@ TRUNCATE statements RESTART IDENTITY;
 INSERT INTO statements (statement) VALUES
 	('UPDATE t SET v = same(v) + 1'), ('UPDATE t SET o = same(3)::text'), ('UPDATE t SET k = k + 100'), ('UPDATE t SET v = same(60)');
 SELECT n, statement, try('shoal_apart_a', statement), try('shoal_apart_b', statement) FROM statements ORDER BY n;
+SELECT left(try('shoal_apart_a', 'MERGE INTO t USING other s ON t.k = s.w AND s.k > 10 WHEN MATCHED THEN UPDATE SET k = t.k + 20'), 66);
 SELECT twice('ALTER POLICY u ON t USING (v < 10) WITH CHECK (EXISTS (SELECT FROM other WHERE other.k = t.k))');
 INSERT INTO statements (statement) VALUES ('UPDATE t SET k = k WHERE k < 10'), ('UPDATE t SET k = v + 1 WHERE v % 2 = 1 AND k <> 17'), ('UPDATE t SET k = 21 - k'), ('UPDATE t SET k = 20 + k');
 SELECT n, statement, try('shoal_apart_a', statement), try('shoal_apart_b', statement) FROM statements ORDER BY n;
@@ -89,7 +100,6 @@ ALTER POLICY u ON apart_d.t WITH CHECK (EXISTS (SELECT FROM apart_d.other WHERE 
 SET ROLE shoal_apart_a;
 UPDATE apart_d.t SET v = same(v);
 UPDATE apart_d.t SET k = k + 100;
--- a MERGE would have to tell of rows that it may not update
 MERGE INTO apart_d.t USING apart_d.other o ON t.k = o.k WHEN MATCHED THEN UPDATE SET v = same(t.v);
 INSERT INTO apart_d.t VALUES (1, 1) ON CONFLICT (k) DO UPDATE SET v = same(excluded.v);
 RESET ROLE;

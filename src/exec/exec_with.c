@@ -57,6 +57,7 @@ typedef struct ShoalWithState
 	int			nparts;
 	bool		merges;
 	bool		upserts;		/* ... for an INSERT with ON CONFLICT DO UPDATE */
+	List	   *errors;			/* String, of policies of a MERGE, by -1 - number */
 	bool		own_rows;		/* no part's, but copies of several parts' */
 	Oid			userid;			/* who runs it */
 	struct ShoalWithState *outer;	/* one in whose statement this one runs */
@@ -211,11 +212,15 @@ count_actions(ShoalWithState *state, WithPart *rows)
 	while (shoal_task_stored(rows->rows, slot))
 	{
 		bool		isnull;
-		WithPart   *part = part_of_action(state,
-										  DatumGetInt32(slot_getattr(slot, 1, &isnull)));
+		int			action = DatumGetInt32(slot_getattr(slot, 1, &isnull));
+		WithPart   *part = part_of_action(state, action);
 		Datum		place;
 
 		CHECK_FOR_INTERRUPTS();
+		if (action < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg_internal("%s", strVal(list_nth(state->errors, -action - 1)))));
 		if (part == NULL)
 			continue;
 		part->chosen++;
@@ -331,6 +336,7 @@ begin_with(CustomScanState *node, EState *estate, int eflags)
 	state->nparts = list_length(linitial(private));
 	state->merges = list_length(private) > 3;
 	state->upserts = state->merges && linitial_int(lfourth(private));
+	state->errors = state->merges ? (List *) list_nth(private, 4) : NIL;
 	state->parts = palloc0(sizeof(WithPart) * state->nparts);
 	foreach(lc, (List *) linitial(private))
 	{

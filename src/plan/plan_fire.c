@@ -19,7 +19,7 @@
  * Fast ways are given up for that, so it is not done for functions that are
  * built in, nor if the user says that triggers don't need it
  * (shoal.row_triggers). What is not done here, and is left to the nodes: MERGE,
- * views with CHECK OPTION, tables with policies, and some others.
+ * views with CHECK OPTION, and some others.
  */
 #include "postgres.h"
 

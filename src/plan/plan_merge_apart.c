@@ -56,6 +56,7 @@
 #include "plan/plan_merge_apart.h"
 #include "plan/plan_merge_source.h"
 #include "plan/plan_place.h"
+#include "plan/plan_policy.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_with.h"
 #include "scope/scope.h"
@@ -135,9 +136,8 @@ is_possible(MergeApart *apart, const char **why)
 		*why = "RETURNING of a MERGE that inserts has columns of the source";
 	else if (list_length(query->jointree->fromlist) != 1)
 		*why = "an unexpected source";
-	/* those of its actions tell of a row that they keep back, others leave it alone */
-	else if (shoal_rights_check_rows(query))
-		*why = "the table has policies";
+	else if (shoal_policy_reads_moved((Node *) query->withCheckOptions))
+		*why = "a policy of the table reads rows of other shards";
 	return *why == NULL && check_actions(apart, why);
 }
 
@@ -270,6 +270,71 @@ make_match(MergeApart *apart, MergeAction *action)
 	return make_and_qual((Node *) test, (Node *) other);
 }
 
+static Expr *
+make_number(int number)
+{
+	return (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+							  Int32GetDatum(number), false, true);
+}
+
+/*
+ * The number of an action; but where a policy does not let it change the row, that of
+ * the policy among query's withCheckOptions, below zero.  Then it is an error.
+ */
+static Expr *
+make_allowed(MergeApart *apart, MergeAction *action, int number)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	WCOKind		kind = action->commandType == CMD_UPDATE ? WCO_RLS_MERGE_UPDATE_CHECK :
+		WCO_RLS_MERGE_DELETE_CHECK;
+	ListCell   *lc;
+
+	foreach(lc, apart->query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+		BooleanTest *test = makeNode(BooleanTest);
+		CaseWhen   *when = makeNode(CaseWhen);
+
+		if (check->kind != kind || action->commandType == CMD_INSERT ||
+			action->commandType == CMD_NOTHING)
+			continue;
+		test->arg = copyObject((Expr *) check->qual);
+		test->booltesttype = IS_NOT_TRUE;
+		test->location = -1;
+		when->expr = (Expr *) test;
+		when->result = make_number(-foreach_current_index(lc) - 1);
+		when->location = -1;
+		result->args = lappend(result->args, when);
+	}
+	if (result->args == NIL)
+		return make_number(number);
+	result->casetype = INT4OID;
+	result->defresult = make_number(number);
+	result->location = -1;
+	return (Expr *) result;
+}
+
+/* What the policies' errors say, in the order of their numbers. */
+static List *
+policy_errors(Query *query)
+{
+	List	   *errors = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+		char	   *error = check->polname ?
+			psprintf(_("target row violates row-level security policy \"%s\" (USING expression) for table \"%s\""),
+					 check->polname, check->relname) :
+			psprintf(_("target row violates row-level security policy (USING expression) for table \"%s\""),
+					 check->relname);
+
+		errors = lappend(errors, makeString(error));
+	}
+	return errors;
+}
+
 /* "CASE WHEN t.ctid IS [NOT] NULL AND condition THEN number ... ELSE 0 END" */
 static Expr *
 make_action(MergeApart *apart)
@@ -286,14 +351,12 @@ make_action(MergeApart *apart)
 
 		when->expr = (Expr *) make_and_qual(make_match(apart, action),
 											copyObject(action->qual));
-		when->result = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-										  Int32GetDatum(number), false, true);
+		when->result = make_allowed(apart, action, number);
 		when->location = -1;
 		result->args = lappend(result->args, when);
 	}
 	result->casetype = INT4OID;
-	result->defresult = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-										   Int32GetDatum(0), false, true);
+	result->defresult = make_number(0);
 	result->location = -1;
 	return (Expr *) result;
 }
@@ -511,9 +574,7 @@ make_condition(MergeApart *apart, int number, bool matched)
 	quals = lappend(quals,
 					make_equal(Int4EqualOperator,
 							   (Expr *) rows_column(apart, ACTION_COLUMN),
-							   (Expr *) makeConst(INT4OID, -1, InvalidOid,
-												  sizeof(int32),
-												  Int32GetDatum(number), false, true),
+							   make_number(number),
 							   InvalidOid));
 	return (Node *) make_ands_explicit(quals);
 }
@@ -572,6 +633,7 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 		ref->rtindex = i;
 		query->jointree->fromlist = lappend(query->jointree->fromlist, ref);
 	}
+	shoal_rights_secure(query);
 	cte->ctename = psprintf("%s%d", SHOAL_MERGE_ACTION, number);
 	cte->ctequery = (Node *) query;
 	cte->location = -1;
@@ -683,6 +745,9 @@ shoal_merge_plan_apart(Query *query, const ShoalTable *table,
 	((CustomScan *) stmt->planTree)->custom_private =
 		lappend(((CustomScan *) stmt->planTree)->custom_private,
 				list_make1_int(upsert != NULL));
+	((CustomScan *) stmt->planTree)->custom_private =
+		lappend(((CustomScan *) stmt->planTree)->custom_private,
+				policy_errors(query));
 	stmt->commandType = upsert ? CMD_INSERT : CMD_MERGE;
 	stmt->hasReturning = (query->returningList != NIL);
 	stmt->canSetTag = query->canSetTag;

@@ -12,7 +12,8 @@
  *
  * It shows where something looks at single rows: triggers would fire for other
  * events, actions of foreign keys would think that the row is gone, and
- * policies have other conditions for each command.  Such tables are refused.
+ * policies have other conditions for each command.  Such tables are left to
+ * plan_fire.c, or else refused.
  */
 #include "postgres.h"
 

@@ -124,7 +124,7 @@ shoal_rights_fit_row(Query *query, const char **why)
 	return false;
 }
 
-/* ---- on the node ---- */
+/* ---- policies of another statement ---- */
 
 /* Conditions as core's rewriter leaves them: with the policies of what they read. */
 static List *
@@ -148,12 +148,14 @@ rewrite(List *conditions, bool *has_policies)
 	return (List *) query->jointree->quals;
 }
 
-void
-shoal_rights_apply(Query *query, int rights)
+/*
+ * The policies of a statement with these rights, for one that is sent instead: all
+ * of them, or just the checks of new rows.
+ */
+static void
+put_policies(Query *query, Index varno, int rights, bool all)
 {
 	Query	   *write = makeNode(Query);
-	Index		varno = query->commandType != CMD_SELECT ? query->resultRelation :
-		linitial_node(RowMarkClause, query->rowMarks)->rti;
 	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
 	RangeTblEntry *copy = copyObject(rte);
 	List	   *conditions;
@@ -171,21 +173,44 @@ shoal_rights_apply(Query *query, int rights)
 	get_row_security_policies(write, copy, varno, &conditions, &checks,
 							  &secured, &has_sublinks);
 	query->hasRowSecurity |= secured;
-	rte->securityQuals = query->commandType != CMD_SELECT ? NIL :
-		rewrite(conditions, &query->hasRowSecurity);
+	query->hasSubLinks |= has_sublinks;
+	rte->securityQuals = all ? rewrite(conditions, &query->hasRowSecurity) : NIL;
 	query->withCheckOptions = NIL;
+	if (query->commandType != CMD_INSERT && query->commandType != CMD_UPDATE)
+		return;
 	foreach(lc, checks)
 	{
 		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
 
-		if (query->commandType != CMD_INSERT && query->commandType != CMD_UPDATE)
-			continue;
 		check->kind = query->commandType == CMD_INSERT ? WCO_RLS_INSERT_CHECK :
 			WCO_RLS_UPDATE_CHECK;
-		check->qual = (Node *) rewrite(list_make1(check->qual),
-									   &query->hasRowSecurity);
-		check->qual = linitial((List *) check->qual);
+		check->qual = linitial(rewrite(list_make1(check->qual),
+									   &query->hasRowSecurity));
 		query->withCheckOptions = lappend(query->withCheckOptions, check);
 	}
-	query->hasSubLinks |= has_sublinks;
+}
+
+void
+shoal_rights_apply(Query *query, int rights)
+{
+	if (query->commandType == CMD_SELECT)
+		put_policies(query, linitial_node(RowMarkClause, query->rowMarks)->rti,
+					 rights, true);
+	else
+		put_policies(query, query->resultRelation, rights, false);
+}
+
+void
+shoal_rights_secure(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	AclMode		rights = right_of(query->commandType) |
+		(shoal_rte_required_perms(query, target) & ACL_SELECT);
+
+	if (!is_secured(target->relid))
+		return;
+	if (query->commandType == CMD_INSERT && query->returningList == NIL)
+		rights &= ~ACL_SELECT;
+	shoal_rte_require_perms(query, target, rights);
+	put_policies(query, query->resultRelation, rights, true);
 }

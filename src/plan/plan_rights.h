@@ -28,6 +28,12 @@ extern bool shoal_rights_fit_row(Query *query, const char **why);
 /* Are there policies that new rows of the query's table are checked by? */
 extern bool shoal_rights_check_rows(Query *query);
 
+/*
+ * For a write that is one action of a MERGE: what it needs of the MERGE's rights, and
+ * its policies as the rewriter would have put them there.
+ */
+extern void shoal_rights_secure(Query *query);
+
 /* On the node: puts the policies of a statement with these rights in place. */
 extern void shoal_rights_apply(Query *query, int rights);
 
