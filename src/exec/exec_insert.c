@@ -12,7 +12,8 @@
  * If reading the child may send fragments, all its rows are read before any is
  * sent (exec_source.c).
  *
- * Rows of RETURNING are collected in a tuplestore and handed out at the end.
+ * Rows of RETURNING are collected in a tuplestore and handed out at the end, in
+ * the order of the rows that they come of.
  * A statement that is just one message may commit by itself on its node.
  */
 #include "postgres.h"
@@ -62,6 +63,8 @@ typedef struct InsertBatch
 	int			maxrows;
 	Datum	   *values;			/* row by row */
 	bool	   *nulls;
+	int64	   *numbers;		/* of the rows, if RETURNING has to be in order */
+	int			nreturned;		/* rows that have come back */
 	Size		bytes;
 	Bitmapset  *shards;			/* of the rows */
 	ShoalCall	call;			/* once sent */
@@ -89,6 +92,8 @@ typedef struct ShoalInsertState
 	int			nbatches;
 	int			nsent;			/* batches sent so far */
 	uint64		affected;
+	ShoalOrder *order;			/* of what is returned; NULL: as it comes */
+	int64		nrows;			/* rows that have come */
 	MemoryContext cxt;
 	HTAB	   *ctids;			/* of rows that have been sent, if they count once */
 	ShoalReading reading;		/* if the statement is a part of another */
@@ -140,9 +145,21 @@ shards_of_node(const ShoalGroup *group, int node_id)
 	return shards;
 }
 
+/* A batch's statement returns its rows in their order, but it may leave some out. */
+static void
+keep_returned(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
+{
+	if (state->order == NULL)
+		tuplestore_puttupleslot(state->kept.rows, slot);
+	else
+		shoal_order_put(state->order, slot,
+						batch->numbers[Min(batch->nreturned, batch->nrows - 1)]);
+	batch->nreturned++;
+}
+
 /* Reads a task to its end; its rows are the statement's. */
 static void
-collect(ShoalInsertState *state, ShoalTask *task)
+collect(ShoalInsertState *state, InsertBatch *batch, ShoalTask *task)
 {
 	TupleTableSlot *slot = state->kept.css.ss.ss_ScanTupleSlot;
 	MemoryContext row_cxt;
@@ -158,7 +175,7 @@ collect(ShoalInsertState *state, ShoalTask *task)
 	old = MemoryContextSwitchTo(row_cxt);
 	while (shoal_task_next(task, slot))
 	{
-		tuplestore_puttupleslot(state->kept.rows, slot);
+		keep_returned(state, batch, slot);
 		MemoryContextReset(row_cxt);
 	}
 	MemoryContextSwitchTo(old);
@@ -173,6 +190,8 @@ reset_batch(InsertBatch *batch)
 	batch->maxrows = 0;
 	batch->values = NULL;
 	batch->nulls = NULL;
+	batch->numbers = NULL;
+	batch->nreturned = 0;
 	batch->bytes = 0;
 	batch->shards = NULL;
 	batch->in_flight = false;
@@ -184,7 +203,7 @@ finish_batch(ShoalInsertState *state, InsertBatch *batch)
 {
 	if (!batch->in_flight)
 		return;
-	collect(state, &batch->task);
+	collect(state, batch, &batch->task);
 	shoal_task_end(&batch->task);
 	state->affected += batch->task.affected;
 	reset_batch(batch);
@@ -211,7 +230,7 @@ send_everywhere(ShoalInsertState *state, InsertBatch *batch)
 	if (n > 1)
 		shoal_values_encode(&batch->call);
 	shoal_task_start(&tasks[0], n > 1);
-	collect(state, &tasks[0]);
+	collect(state, batch, &tasks[0]);
 	state->affected += tasks[0].affected;
 	shoal_task_start_all(tasks + 1, n - 1, true);
 	for (int i = 0; i < n; i++)
@@ -345,6 +364,7 @@ store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
 		int			max = batch->maxrows ? batch->maxrows * 2 : 8;
 		Datum	   *values;
 		bool	   *nulls;
+		int64	   *numbers = MemoryContextAllocHuge(batch->cxt, sizeof(int64) * max);
 
 		values = MemoryContextAllocHuge(batch->cxt, sizeof(Datum) * max * n);
 		nulls = MemoryContextAllocHuge(batch->cxt, sizeof(bool) * max * n);
@@ -352,11 +372,14 @@ store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
 		{
 			memcpy(values, batch->values, sizeof(Datum) * base);
 			memcpy(nulls, batch->nulls, sizeof(bool) * base);
+			memcpy(numbers, batch->numbers, sizeof(int64) * batch->nrows);
 			pfree(batch->values);
 			pfree(batch->nulls);
+			pfree(batch->numbers);
 		}
 		batch->values = values;
 		batch->nulls = nulls;
+		batch->numbers = numbers;
 		batch->maxrows = max;
 	}
 	for (int col = 0; col < n; col++)
@@ -378,7 +401,7 @@ store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
 		}
 		batch->values[base + col] = value;
 	}
-	batch->nrows++;
+	batch->numbers[batch->nrows++] = state->nrows++;
 	MemoryContextSwitchTo(old);
 }
 
@@ -552,6 +575,9 @@ insert_all(ShoalKept *kept)
 		(void) shoal_source_read(&source, 0);
 	if (state->insert->returns_rows)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
+	if (state->insert->returns_rows && !state->insert->locked &&
+		state->table->kind == SHOAL_KIND_DISTRIBUTED)
+		state->order = shoal_order_begin(state->kept.css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
 
 	if (state->insert->use_copy)
 	{
@@ -566,6 +592,9 @@ insert_all(ShoalKept *kept)
 		insert_by_copy(state, &source);
 
 	shoal_source_end(&source);
+	if (state->order)
+		shoal_order_end(state->order, state->kept.css.ss.ss_ScanTupleSlot,
+						state->kept.rows);
 	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
 		ps->state->es_processed += state->affected;

@@ -223,6 +223,19 @@ extern void shoal_kept_rescan(CustomScanState *node);
 /* Releases rows, for EndCustomScan. */
 extern void shoal_kept_end(ShoalKept *kept);
 
+/* ---- exec_order.c: rows of RETURNING in the order of the rows inserted ---- */
+
+typedef struct ShoalOrder ShoalOrder;
+
+/* For rows of this kind; NULL: they can't be kept in order. */
+extern ShoalOrder *shoal_order_begin(TupleDesc desc);
+extern void shoal_order_put(ShoalOrder *order, TupleTableSlot *row,
+							int64 number);
+
+/* Stores all in their order; row is a virtual slot for them. */
+extern void shoal_order_end(ShoalOrder *order, TupleTableSlot *row,
+							Tuplestorestate *rows);
+
 /* ---- exec_merge.c: sorted streams to one ---- */
 
 typedef struct ShoalMerge ShoalMerge;
