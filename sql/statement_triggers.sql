@@ -133,6 +133,6 @@ INSERT INTO r VALUES (2001, 1, 'x'), (2002, 1, 'x');
 UPDATE t SET v = 3;
 SELECT count(*) FROM t WHERE k >= 2000;
 INSERT INTO t VALUES (2000, 1, 'x'), (2010, 1, 'x') ON CONFLICT (k) DO UPDATE SET v = 0;
--- but not in a MERGE
+-- in a MERGE
 MERGE INTO t USING (VALUES (2000), (2001)) s (k) ON t.k = s.k WHEN NOT MATCHED THEN INSERT VALUES (s.k);
 DROP SCHEMA stmt CASCADE;

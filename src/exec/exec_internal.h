@@ -404,6 +404,9 @@ extern Index shoal_triggers_target(EState *estate, Oid relid);
  * statement ends, if it has been carried out.
  */
 extern ShoalTriggers *shoal_triggers_begin(EState *estate, List *fires);
+
+/* Fires those BEFORE of one table, ahead of the node that writes. */
+extern void shoal_triggers_before(EState *estate, Oid relid, int events);
 extern void shoal_triggers_capture(ShoalTriggers *triggers, CmdType command,
 								   struct TransitionCaptureState *capture);
 extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete);
@@ -545,7 +548,6 @@ extern char *shoal_moved_spec(const char *token, double rows,
  * the one that it is a part of.
  */
 extern EState *shoal_with_whole(EState *estate);
-
 /* ---- exec_current.c ---- */
 
 /* Has a statement the hidden columns of a cursor that may be written to? */

@@ -53,6 +53,42 @@ shoal_triggers_target(EState *estate, Oid relid)
 	return 0;
 }
 
+static TableTriggers *
+open_table(EState *estate, Oid relid, int events)
+{
+	TableTriggers *table = palloc(sizeof(TableTriggers));
+
+	table->rel = table_open(relid, RowExclusiveLock);
+	table->events = events;
+	table->relinfo = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->relinfo, table->rel,
+					  shoal_triggers_target(estate, relid), NULL,
+					  estate->es_instrument);
+	return table;
+}
+
+static void
+fire_before(EState *estate, TableTriggers *table)
+{
+	if (table->events & SHOAL_EVENT_INSERT)
+		ExecBSInsertTriggers(estate, table->relinfo);
+	if (table->events & SHOAL_EVENT_UPDATE)
+		ExecBSUpdateTriggers(estate, table->relinfo);
+	if (table->events & SHOAL_EVENT_DELETE)
+		ExecBSDeleteTriggers(estate, table->relinfo);
+}
+
+void
+shoal_triggers_before(EState *estate, Oid relid, int events)
+{
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	TableTriggers *table = open_table(estate, relid, events);
+
+	fire_before(estate, table);
+	table_close(table->rel, NoLock);
+	MemoryContextSwitchTo(old);
+}
+
 ShoalTriggers *
 shoal_triggers_begin(EState *estate, List *fires)
 {
@@ -67,21 +103,11 @@ shoal_triggers_begin(EState *estate, List *fires)
 	result->estate = estate;
 	for (lc = list_head(fires); lc; lc = lnext(fires, lnext(fires, lc)))
 	{
-		TableTriggers *table = palloc(sizeof(TableTriggers));
+		TableTriggers *table = open_table(estate, lfirst_oid(lc),
+										  (int) lfirst_oid(lnext(fires, lc)));
 
-		table->rel = table_open(lfirst_oid(lc), RowExclusiveLock);
-		table->events = (int) lfirst_oid(lnext(fires, lc));
-		table->relinfo = makeNode(ResultRelInfo);
-		InitResultRelInfo(table->relinfo, table->rel,
-						  shoal_triggers_target(estate, lfirst_oid(lc)), NULL,
-						  estate->es_instrument);
 		result->tables = lappend(result->tables, table);
-		if (table->events & SHOAL_EVENT_INSERT)
-			ExecBSInsertTriggers(estate, table->relinfo);
-		if (table->events & SHOAL_EVENT_UPDATE)
-			ExecBSUpdateTriggers(estate, table->relinfo);
-		if (table->events & SHOAL_EVENT_DELETE)
-			ExecBSDeleteTriggers(estate, table->relinfo);
+		fire_before(estate, table);
 	}
 	MemoryContextSwitchTo(old);
 	return result;

@@ -35,6 +35,7 @@
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
 #include "plan/plan_with.h"
+#include "scope/scope.h"
 
 PG_FUNCTION_INFO_V1(shoal_written_rows);
 
@@ -57,6 +58,7 @@ typedef struct ShoalWithState
 	int			nparts;
 	bool		merges;
 	bool		upserts;		/* ... for an INSERT with ON CONFLICT DO UPDATE */
+	Oid			target;			/* of a MERGE */
 	List	   *errors;			/* String, of policies of a MERGE, by -1 - number */
 	bool		own_rows;		/* no part's, but copies of several parts' */
 	Oid			userid;			/* who runs it */
@@ -302,6 +304,31 @@ shoal_with_whole(EState *estate)
 	return estate;
 }
 
+/*
+ * Statement triggers that are BEFORE see no row of a MERGE: they are fired ahead of
+ * all of its actions.  As for core it is one statement, it does not fire them again
+ * with each action, and those that are AFTER once for each kind, at the end of all.
+ */
+static void
+fire_before(ShoalWithState *state)
+{
+	static const CmdType order[] = {CMD_INSERT, CMD_UPDATE, CMD_DELETE};
+
+	for (int i = 0; i < lengthof(order); i++)
+	{
+		WithPart   *first = NULL;
+
+		for (int j = 0; j < state->nparts && first == NULL; j++)
+		{
+			if (state->parts[j].action > 0 && state->parts[j].desc->operation == order[i])
+				first = &state->parts[j];
+		}
+		if (first)
+			shoal_triggers_before(first->desc->estate, state->target,
+								  shoal_scope_events(order[i], false, NIL));
+	}
+}
+
 static void
 run_all(ShoalKept *kept)
 {
@@ -312,6 +339,8 @@ run_all(ShoalKept *kept)
 	running = state;
 	PG_TRY();
 	{
+		if (state->merges)
+			fire_before(state);
 		for (int i = 0; i < state->nparts; i++)
 			run_part(state, &state->parts[i]);
 	}
@@ -336,6 +365,7 @@ begin_with(CustomScanState *node, EState *estate, int eflags)
 	state->nparts = list_length(linitial(private));
 	state->merges = list_length(private) > 3;
 	state->upserts = state->merges && linitial_int(lfourth(private));
+	state->target = state->merges ? linitial_oid((List *) list_nth(private, 5)) : InvalidOid;
 	state->errors = state->merges ? (List *) list_nth(private, 4) : NIL;
 	state->parts = palloc0(sizeof(WithPart) * state->nparts);
 	foreach(lc, (List *) linitial(private))

@@ -170,6 +170,21 @@ shoal_fire_is_wanted(Query *query, const ShoalTable *table)
 }
 
 bool
+shoal_fire_fills_tables(Query *query, const ShoalTable *table, bool *possible)
+{
+	Relation	rel;
+	bool		result;
+
+	if (shoal_origin > 0)
+		return false;
+	rel = RelationIdGetRelation(table->relid);
+	result = shoal_scope_is_transitional(rel->trigdesc, shoal_triggers_events(query));
+	*possible = is_possible_for_table(rel) && may_read_and_lock(query, rel);
+	RelationClose(rel);
+	return result;
+}
+
+bool
 shoal_fire_is_wanted_for_copy(Relation rel)
 {
 	return shoal_origin <= 0 && has_triggers(rel, SHOAL_EVENT_INSERT) &&

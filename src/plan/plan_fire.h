@@ -18,7 +18,14 @@
  */
 extern bool shoal_fire_is_wanted(Query *query, const ShoalTable *table);
 
-/* The same for COPY FROM, which can become an INSERT then. */
+/*
+ * Has the table of a MERGE statement triggers with transition tables for what it does?
+ * Sets whether they could be filled here.
+ */
+extern bool shoal_fire_fills_tables(Query *query, const ShoalTable *table,
+									bool *possible);
+
+/* Is it wanted for COPY FROM, which can become an INSERT then. */
 extern bool shoal_fire_is_wanted_for_copy(Relation rel);
 
 /*

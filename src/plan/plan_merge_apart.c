@@ -84,27 +84,14 @@ typedef struct MergeApart
 /* ---- what can be done ---- */
 
 static bool
-has_statement_triggers(MergeApart *apart, CmdType command)
-{
-	return shoal_scope_has_triggers(apart->rel->trigdesc,
-									shoal_scope_events(command, false, NIL));
-}
-
-static bool
 check_actions(MergeApart *apart, const char **why)
 {
-	int			count[CMD_DELETE + 1] = {0};
 	ListCell   *lc;
 
 	foreach(lc, apart->query->mergeActionList)
 	{
 		MergeAction *action = (MergeAction *) lfirst(lc);
-		CmdType		command = action->commandType;
 
-		if (command == CMD_NOTHING)
-			continue;
-		if (++count[command] > 1 && has_statement_triggers(apart, command))
-			*why = "statement triggers would fire once for each of several actions of a kind";
 		if (shoal_assign_single(action->targetList) == NIL &&
 			action->targetList != NIL)
 			*why = "several columns are set by one subquery with volatile functions";
@@ -748,6 +735,9 @@ shoal_merge_plan_apart(Query *query, const ShoalTable *table,
 	((CustomScan *) stmt->planTree)->custom_private =
 		lappend(((CustomScan *) stmt->planTree)->custom_private,
 				policy_errors(query));
+	((CustomScan *) stmt->planTree)->custom_private =
+		lappend(((CustomScan *) stmt->planTree)->custom_private,
+				list_make1_oid(table->relid));
 	stmt->commandType = upsert ? CMD_INSERT : CMD_MERGE;
 	stmt->hasReturning = (query->returningList != NIL);
 	stmt->canSetTag = query->canSetTag;

@@ -842,6 +842,27 @@ plan_fired(Query *query, const ShoalTable *table, const char *query_string,
 					  query_string, cursor_options, params);
 }
 
+/*
+ * A MERGE is taken apart if rows move, or for transition tables, which have the rows
+ * of all nodes then; if need be the only node that writes fills them.
+ */
+static bool
+is_apart(Query *query, const ShoalTable *table)
+{
+	ShoalAnalysis analysis;
+	bool		possible;
+
+	if (shoal_merge_moves_rows(query, table))
+		return true;
+	if (table->kind == SHOAL_KIND_REFERENCE ||
+		!shoal_fire_fills_tables(query, table, &possible))
+		return false;
+	if (possible)
+		return true;
+	shoal_shape_analyze(query, &analysis);
+	return !(is_doable(table, &analysis) && analysis.whole.single);
+}
+
 static PlannedStmt *
 plan_write_command(Query *query, const ShoalTable *table,
 				   const char *query_string, int cursor_options,
@@ -862,7 +883,7 @@ plan_write_command(Query *query, const ShoalTable *table,
 			return plan_update_delete(query, "this DELETE", table,
 									  query_string, cursor_options, params);
 		case CMD_MERGE:
-			if (shoal_merge_moves_rows(query, table))
+			if (is_apart(query, table))
 				return plan_by_rows(query, "this MERGE", NULL, table,
 									query_string, cursor_options, params);
 			return plan_update_delete(query, "this MERGE", table,
