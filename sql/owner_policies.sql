@@ -35,7 +35,8 @@ BEGIN
 	CREATE VIEW v AS SELECT * FROM t WHERE leak(s);
 	CREATE VIEW w AS SELECT * FROM t WHERE k < 50 WITH CHECK OPTION;
 	CREATE VIEW o AS SELECT * FROM own WHERE leak(who);
-	GRANT ALL ON v, w, o TO op_carol, op_alice;
+	CREATE VIEW x AS SELECT * FROM t WHERE k < 50;
+	GRANT ALL ON v, w, o, x TO op_carol, op_alice;
 END $$;
 SELECT op_make('op');
 SELECT op_make('op_twin');
@@ -87,7 +88,12 @@ SELECT * FROM op_both('UPDATE w SET s = s || ''!'' WHERE k = 3');
 SELECT * FROM op_both('DELETE FROM w WHERE k > 40 RETURNING k');
 SELECT * FROM op_both('UPDATE w SET s = ''alice'' WHERE k < 30', 'op_alice');
 SELECT * FROM op_both('SELECT * FROM t', 'op_alice');
--- with rights of her own on the table, and policies for her
+-- her functions run as she, while rows are found and written for the owner
+CREATE FUNCTION public.op_me(int) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN current_user || $1; END';
+SELECT * FROM op_both('UPDATE x SET s = public.op_me(k) WHERE k < 12');
+SELECT * FROM op_both('UPDATE x SET s = public.op_me(k) WHERE public.op_me(k) = ''op_carol14'' RETURNING k, s, public.op_me(1)');
+SELECT * FROM op_both('DELETE FROM x WHERE public.op_me(k) IN (''op_carol16'', ''op_carol17'')');
+SELECT * FROM op_both('SELECT * FROM t', 'op_alice');
 GRANT ALL ON op.t, op_twin.t TO op_carol;
 SELECT * FROM op_both('SELECT k, s FROM v');
 SELECT * FROM op_both('SELECT k, s FROM t');
@@ -97,10 +103,12 @@ SELECT * FROM op_both('SELECT * FROM t', 'op_alice');
 -- another table that she reads herself has other policies for her
 GRANT ALL ON op.mine, op_twin.mine TO op_carol;
 SELECT result FROM op_both('UPDATE w SET s = mine.s FROM mine WHERE mine.k = w.k');
+SELECT * FROM op_both('INSERT INTO mine VALUES (4, ''for bob''), (34, ''too'')', 'op_alice');
+SELECT * FROM op_both('UPDATE x SET s = public.op_me(mine.k) FROM mine WHERE mine.k = x.k');
 -- a policy about the user would be one about the owner
 SELECT result FROM op_both('SELECT * FROM o');
 SET client_min_messages = warning;
 DROP SCHEMA op CASCADE;
 DROP SCHEMA op_twin CASCADE;
-DROP FUNCTION op_make, op_both;
+DROP FUNCTION op_make, op_both, op_me;
 DROP ROLE op_alice, op_bob, op_carol;

@@ -169,7 +169,7 @@ shoal_check_lower_barrier(Query *query)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("MERGE through a security_barrier view is not supported over several nodes"),
 				 errhint("Use UPDATE and INSERT.")));
-	if (OidIsValid(shoal_owner_to_write_as(query, true)) &&
+	if (OidIsValid(shoal_owner_to_write_as(query, true, false)) &&
 		(list_length(query->jointree->fromlist) > 1 ||
 		 !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
 		 contain_leaked_vars(query->jointree->quals)))

@@ -621,7 +621,7 @@ split(ShoalRows *rows, Query **select, ShoalInsert *insert, List **columns,
 	}
 	insert->relid = RelationGetRelid(rows->rel);
 	/* the query that finds rows runs as the user */
-	insert->run_as = shoal_owner_to_write_as(query, query->commandType == CMD_INSERT);
+	insert->run_as = shoal_owner_to_write_as(query, query->commandType == CMD_INSERT, false);
 	insert->rights = shoal_rights_of_write(query);
 	insert->returns_rows = query->returningList != NIL;
 	insert->locked = query->commandType != CMD_INSERT;

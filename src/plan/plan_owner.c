@@ -170,7 +170,7 @@ refuse(const char *why, const char *hint)
 }
 
 Oid
-shoal_owner_to_write_as(Query *query, bool fired)
+shoal_owner_to_write_as(Query *query, bool fired, bool found)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	Oid			owner = shoal_rte_check_as(query, target);
@@ -182,14 +182,15 @@ shoal_owner_to_write_as(Query *query, bool fired)
 	if (names_user_in_policies(query))
 		refuse("A policy of the view's table depends on who the user is.",
 			   "Write to the table itself, or through a view WITH (security_invoker).");
-	if (!has_rights(query, owner))
+	/* rows that have been found are written by their places, and that is all */
+	if (!found && !has_rights(query, owner))
 		refuse("The owner may not read the other tables.",
 			   "Grant rights on the view's table, or let a security-definer function write to it.");
 	if (has_triggers(target->relid, fired))
 		refuse("The view's table has triggers, which have to run as the user.",
 			   "Grant rights on the view's table, or let a security-definer function write to it.");
-	if (users_function_walker((Node *) query, NULL) ||
-		shoal_part_asks_for_user(query))
+	if (!found && (users_function_walker((Node *) query, NULL) ||
+				   shoal_part_asks_for_user(query)))
 		refuse("Functions and domains in the statement or the view have to run as the user.",
 			   "Leave the function out, grant rights on the view's table, or let a security-definer function write to it.");
 	return owner;

@@ -10,8 +10,9 @@
 /*
  * The role as which a write has to be done on nodes, because the current user
  * may do it through a view only; InvalidOid: as the current user.  fired: the
- * table's triggers are fired here (plan_fire.c).
+ * table's triggers are fired here (plan_fire.c).  found: nodes are just told which
+ * rows to write, and their new values (plan_rows.c).
  */
-extern Oid	shoal_owner_to_write_as(Query *query, bool fired);
+extern Oid	shoal_owner_to_write_as(Query *query, bool fired, bool found);
 
 #endif							/* PLAN_OWNER_H */

@@ -329,7 +329,7 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 		!shoal_rows_are_sendable(context->columns))
 		return false;
 	insert->relid = relid;
-	insert->run_as = shoal_owner_to_write_as(context->query, false);
+	insert->run_as = shoal_owner_to_write_as(context->query, false, true);
 	insert->attnums = context->attnums;
 	insert->rights = shoal_rights_of_write(context->query);
 	insert->returns_rows = columns != NIL;

@@ -238,7 +238,7 @@ compile_after_moves(Query *query, const ShoalTable *table,
 static PlannedStmt *
 plan_fragment(Query *query, ShoalFragment *frag, int cursor_options)
 {
-	frag->run_as = shoal_owner_to_write_as(query, false);
+	frag->run_as = shoal_owner_to_write_as(query, false, false);
 	return shoal_direct_plan(query, frag, cursor_options);
 }
 
@@ -633,7 +633,7 @@ describe_insert(Query *query, ShoalInsert *insert)
 	ListCell   *lc;
 
 	insert->relid = target->relid;
-	insert->run_as = shoal_owner_to_write_as(query, false);
+	insert->run_as = shoal_owner_to_write_as(query, false, false);
 	insert->use_copy = !query->onConflict && !query->returningList &&
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity && !has_row_triggers(rel);
