@@ -1,6 +1,6 @@
 /*
  * base_objects.c
- *		Names of objects as they stand in SQL, and who owns them.
+ *		Names of objects as they stand in SQL, who owns them, and who may see their rows.
  *
  * All of it comes from syscaches.  The caller holds locks that keep the objects
  * from being dropped or renamed, if that matters.
@@ -51,4 +51,17 @@ shoal_objects_owner(Oid relid)
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+bool
+shoal_objects_has_policies(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity;
+	ReleaseSysCache(tuple);
+	return result;
 }

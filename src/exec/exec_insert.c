@@ -63,7 +63,7 @@ typedef struct InsertBatch
 	int			maxrows;
 	Datum	   *values;			/* row by row */
 	bool	   *nulls;
-	int64	   *numbers;		/* of the rows, if RETURNING has to be in order */
+	int64	   *numbers;		/* of the rows, if they return in order */
 	int			nreturned;		/* rows that have come back */
 	Size		bytes;
 	Bitmapset  *shards;			/* of the rows */
@@ -92,8 +92,9 @@ typedef struct ShoalInsertState
 	int			nbatches;
 	int			nsent;			/* batches sent so far */
 	uint64		affected;
-	ShoalOrder *order;			/* of what is returned; NULL: as it comes */
-	int64		nrows;			/* rows that have come */
+	bool		in_order;		/* rows return in the order of those that come */
+	ShoalOrder *order;			/* puts them in order; NULL: they come so */
+	int64		nrows;			/* rows that have come, if in_order */
 	MemoryContext cxt;
 	HTAB	   *ctids;			/* of rows that have been sent, if they count once */
 	ShoalReading reading;		/* if the statement is a part of another */
@@ -255,6 +256,12 @@ send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
 
 	if (batch->next)
 		finish_batch(state, batch->next);
+	if (state->in_order && state->nsent == 0 && !last)
+	{
+		old = MemoryContextSwitchTo(state->cxt);
+		state->order = shoal_order_begin(ss->ss_ScanTupleSlot->tts_tupleDescriptor);
+		MemoryContextSwitchTo(old);
+	}
 	old = MemoryContextSwitchTo(batch->cxt);
 	make_call(state, batch);
 	state->nsent++;
@@ -364,17 +371,22 @@ store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
 		int			max = batch->maxrows ? batch->maxrows * 2 : 8;
 		Datum	   *values;
 		bool	   *nulls;
-		int64	   *numbers = MemoryContextAllocHuge(batch->cxt, sizeof(int64) * max);
+		int64	   *numbers = NULL;
 
 		values = MemoryContextAllocHuge(batch->cxt, sizeof(Datum) * max * n);
 		nulls = MemoryContextAllocHuge(batch->cxt, sizeof(bool) * max * n);
+		if (state->in_order)
+			numbers = MemoryContextAllocHuge(batch->cxt, sizeof(int64) * max);
 		if (base > 0)
 		{
 			memcpy(values, batch->values, sizeof(Datum) * base);
 			memcpy(nulls, batch->nulls, sizeof(bool) * base);
-			memcpy(numbers, batch->numbers, sizeof(int64) * batch->nrows);
 			pfree(batch->values);
 			pfree(batch->nulls);
+		}
+		if (numbers && batch->numbers)
+		{
+			memcpy(numbers, batch->numbers, sizeof(int64) * batch->nrows);
 			pfree(batch->numbers);
 		}
 		batch->values = values;
@@ -401,7 +413,9 @@ store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
 		}
 		batch->values[base + col] = value;
 	}
-	batch->numbers[batch->nrows++] = state->nrows++;
+	if (state->in_order)
+		batch->numbers[batch->nrows] = state->nrows++;
+	batch->nrows++;
 	MemoryContextSwitchTo(old);
 }
 
@@ -575,9 +589,8 @@ insert_all(ShoalKept *kept)
 		(void) shoal_source_read(&source, 0);
 	if (state->insert->returns_rows)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
-	if (state->insert->returns_rows && !state->insert->locked &&
-		state->table->kind == SHOAL_KIND_DISTRIBUTED)
-		state->order = shoal_order_begin(state->kept.css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+	state->in_order = state->insert->returns_rows && !state->insert->locked &&
+		state->table->kind == SHOAL_KIND_DISTRIBUTED;
 
 	if (state->insert->use_copy)
 	{

@@ -548,6 +548,7 @@ extern char *shoal_moved_spec(const char *token, double rows,
  * the one that it is a part of.
  */
 extern EState *shoal_with_whole(EState *estate);
+
 /* ---- exec_current.c ---- */
 
 /* Has a statement the hidden columns of a cursor that may be written to? */

@@ -23,7 +23,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -34,9 +33,9 @@
 #include "rewrite/rewriteManip.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "plan/plan_check.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
@@ -137,7 +136,6 @@ static List *
 barrier_conditions(Query *query)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
-	Relation	rel;
 	List	   *policies = NIL;
 	List	   *checks = NIL;
 	bool		secured;
@@ -145,11 +143,8 @@ barrier_conditions(Query *query)
 
 	if (target->securityQuals == NIL)
 		return NIL;
-	rel = table_open(target->relid, NoLock);
-	secured = rel->rd_rel->relrowsecurity;
-	table_close(rel, NoLock);
 	/* those of policies come first */
-	if (secured)
+	if (shoal_objects_has_policies(target->relid))
 		get_row_security_policies(query, target, query->resultRelation,
 								  &policies, &checks, &secured, &has_sublinks);
 	return list_copy_tail(target->securityQuals, list_length(policies));

@@ -730,14 +730,10 @@ shoal_merge_plan_apart(Query *query, const ShoalTable *table,
 	stmt = shoal_with_plan(whole, query_string, cursor_options, params,
 						   BASE_NUMBER);
 	((CustomScan *) stmt->planTree)->custom_private =
-		lappend(((CustomScan *) stmt->planTree)->custom_private,
-				list_make1_int(upsert != NULL));
-	((CustomScan *) stmt->planTree)->custom_private =
-		lappend(((CustomScan *) stmt->planTree)->custom_private,
-				policy_errors(query));
-	((CustomScan *) stmt->planTree)->custom_private =
-		lappend(((CustomScan *) stmt->planTree)->custom_private,
-				list_make1_oid(table->relid));
+		list_concat(((CustomScan *) stmt->planTree)->custom_private,
+					list_make3(list_make1_int(upsert != NULL),
+							   policy_errors(query),
+							   list_make1_oid(table->relid)));
 	stmt->commandType = upsert ? CMD_INSERT : CMD_MERGE;
 	stmt->hasReturning = (query->returningList != NIL);
 	stmt->canSetTag = query->canSetTag;

@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/pg_class.h"
@@ -37,16 +36,6 @@ typedef struct RightsContext
 	Oid			as;				/* whose rights */
 	bool		enough;
 } RightsContext;
-
-static bool
-has_policies(Oid relid)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	bool		result = rel->rd_rel->relrowsecurity;
-
-	relation_close(rel, NoLock);
-	return result;
-}
 
 /* Whose rights count for an entry. */
 static Oid
@@ -86,7 +75,7 @@ rights_walker(Node *node, RightsContext *context)
 				 !shoal_schema_is_usable(get_rel_namespace(rte->relid), context->as)))
 				context->enough = false;
 			/* the policies would be those for another role */
-			if (OidIsValid(context->as) && has_policies(rte->relid) &&
+			if (OidIsValid(context->as) && shoal_objects_has_policies(rte->relid) &&
 				role_of(query, rte) != context->as)
 				context->enough = false;
 		}

@@ -28,6 +28,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "plan/plan_expr.h"
@@ -504,16 +505,12 @@ check_policies(Query *query)
 {
 	RangeTblEntry *rte = linitial(query->rtable);
 	Oid			check_as = shoal_rte_check_as(query, rte);
-	Relation	rel;
-	bool		secured;
 
 	if (!OidIsValid(check_as) || check_as == GetUserId())
 		return;
-	rel = table_open(rte->relid, NoLock);
-	secured = rel->rd_rel->relrowsecurity;
-	table_close(rel, NoLock);
-	if (secured && (shoal_text_owner(query) != check_as ||
-					shoal_expr_names_user((Node *) rte->securityQuals)))
+	if (shoal_objects_has_policies(rte->relid) &&
+		(shoal_text_owner(query) != check_as ||
+		 shoal_expr_names_user((Node *) rte->securityQuals)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot apply the policies of table \"%s\" for the owner of a view",

@@ -23,25 +23,14 @@
 #include "rewrite/rewriteManip.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/acl.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
 
 #include "base/base_compat.h"
+#include "base/base_objects.h"
 #include "plan/plan_policy.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_shape.h"
 
 /* ---- on the coordinator ---- */
-
-static bool
-is_secured(Oid relid)
-{
-	Relation	rel = RelationIdGetRelation(relid);
-	bool		result = rel->rd_rel->relrowsecurity;
-
-	RelationClose(rel);
-	return result;
-}
 
 static AclMode
 right_of(CmdType command)
@@ -50,15 +39,21 @@ right_of(CmdType command)
 		command == CMD_DELETE ? ACL_DELETE : ACL_UPDATE;
 }
 
+/* What a write needs of its table: it may read it, too. */
+static AclMode
+rights_of_write(Query *query, RangeTblEntry *target)
+{
+	return right_of(query->commandType) |
+		(shoal_rte_required_perms(query, target) & ACL_SELECT);
+}
+
 int
 shoal_rights_of_write(Query *query)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 
-	if (!is_secured(target->relid))
-		return 0;
-	return right_of(query->commandType) |
-		(shoal_rte_required_perms(query, target) & ACL_SELECT);
+	return shoal_objects_has_policies(target->relid) ?
+		(int) rights_of_write(query, target) : 0;
 }
 
 void
@@ -66,8 +61,7 @@ shoal_rights_note(Query *query)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 
-	shoal_rte_require_perms(query, target, right_of(query->commandType) |
-							(shoal_rte_required_perms(query, target) & ACL_SELECT));
+	shoal_rte_require_perms(query, target, rights_of_write(query, target));
 }
 
 /* A user's query that locks rows needs the rights to read and to update them. */
@@ -81,7 +75,7 @@ shoal_rights_of_locking(Query *query)
 		return 0;
 	rte = rt_fetch(linitial_node(RowMarkClause, query->rowMarks)->rti,
 				   query->rtable);
-	if (rte->rtekind != RTE_RELATION || !is_secured(rte->relid))
+	if (rte->rtekind != RTE_RELATION || !shoal_objects_has_policies(rte->relid))
 		return 0;
 	rights = shoal_rte_required_perms(query, rte) &
 		(ACL_SELECT | ACL_UPDATE | ACL_DELETE);
@@ -204,10 +198,9 @@ void
 shoal_rights_secure(Query *query)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
-	AclMode		rights = right_of(query->commandType) |
-		(shoal_rte_required_perms(query, target) & ACL_SELECT);
+	AclMode		rights = rights_of_write(query, target);
 
-	if (!is_secured(target->relid))
+	if (!shoal_objects_has_policies(target->relid))
 		return;
 	if (query->commandType == CMD_INSERT && query->returningList == NIL)
 		rights &= ~ACL_SELECT;

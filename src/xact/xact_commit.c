@@ -115,12 +115,7 @@ commit_readers(List *conns)
 	ListCell   *lc;
 
 	foreach(lc, conns)
-	{
-		ShoalConn  *conn = lfirst(lc);
-
-		conn->xact_commits = false;
-		shoal_remote_post(conn, "COMMIT");
-	}
+		shoal_remote_post(lfirst(lc), "COMMIT");
 }
 
 /* An error here leaves open whether a writer has committed. */
