@@ -465,6 +465,96 @@ encode_params(ShoalRun *run)
 									   call->values, call->nulls);
 }
 
+/* ---- snapshots of a run with steps or moves ---- */
+
+static Snapshot
+take_own_snapshot(void *arg)
+{
+	ShoalRun   *run = arg;
+
+	if (run->own_snapshot)
+		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
+	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
+												run->call.owner);
+	return run->own_snapshot;
+}
+
+static void
+set_reading(ShoalRun *run, ShoalReading reading)
+{
+	run->call.reading = reading;
+	for (int i = 0; i < list_length(run->frag->moves); i++)
+		set_reading(run->moves[i], reading);
+	for (int i = 0; i < list_length(run->frag->steps); i++)
+		set_reading(run->steps[i], reading);
+}
+
+/* One moment for the run and for what is worked out or moved before it. */
+static void
+hold_moment(ShoalRun *run, ShoalHope *hope)
+{
+	ShoalReading reading = {0};
+
+	reading.moment = hope ? shoal_hope_moment(hope) :
+		shoal_moment_hold(take_own_snapshot, run);
+	reading.snapshot = run->own_snapshot;
+	run->hope = hope;
+	run->holds = true;
+	set_reading(run, reading);
+}
+
+/* Whether the first thing that a run does can as well be done twice. */
+static bool
+begins_harmlessly(const ShoalRun *run)
+{
+	const ShoalFragment *first = run->frag->steps ? run->steps[0]->frag : NULL;
+
+	return first && !run->stepped && first->command == CMD_SELECT &&
+		!first->is_volatile && !first->locks_rows && !OidIsValid(first->run_as) &&
+		shoal_xact_writers() == 0;
+}
+
+/*
+ * The same, before steps are worked out; the snapshots are taken along with the first
+ * one if possible.
+ */
+static void
+hold_ahead(ShoalRun *run)
+{
+	hold_moment(run, begins_harmlessly(run) ?
+				shoal_hope_begin(take_own_snapshot, run) : NULL);
+}
+
+static void
+drop_snapshots(ShoalRun *run)
+{
+	ShoalReading none = {0};
+
+	if (run->holds)
+	{
+		shoal_moment_drop(run->call.reading.moment);
+		set_reading(run, none);
+	}
+	run->holds = false;
+	if (run->own_snapshot)
+		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
+	run->own_snapshot = NULL;
+}
+
+/* When the first step is done: whether all snapshots agree.  If not there are new ones. */
+static bool
+confirm_moment(ShoalRun *run)
+{
+	ShoalHope  *hope = run->hope;
+
+	run->hope = NULL;
+	if (hope == NULL || shoal_hope_holds(hope))
+		return true;
+	drop_snapshots(run);
+	hold_moment(run, NULL);
+	return false;
+}
+
 /* ---- rows that are moved before ---- */
 
 /* Where rows go: a spec for those who send them. */
@@ -581,6 +671,29 @@ find_step(const ShoalRun *run, Node *param, Datum *value, bool *isnull)
 	return false;
 }
 
+static void
+run_step(ShoalRun *run, const ShoalFragmentStep *step, ShoalRun *source)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(source->call.desc, &TTSOpsVirtual);
+	Datum	   *value = &run->call.values[step->param];
+	bool	   *isnull = &run->call.nulls[step->param];
+
+	shoal_run_start(source);
+	if (!shoal_run_next(source, slot))
+		elog(ERROR, "a step returned no row");
+	*value = slot_getattr(slot, 1, isnull);
+	if (!*isnull)
+	{
+		Form_pg_attribute att = TupleDescAttr(source->call.desc, 0);
+		MemoryContext old = MemoryContextSwitchTo(run->parent->state->es_query_cxt);
+
+		*value = datumCopy(*value, att->attbyval, att->attlen);
+		MemoryContextSwitchTo(old);
+	}
+	shoal_run_end(source, false);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
 /* Their values hold as long as the run, whatever other parameters become. */
 static void
 run_steps(ShoalRun *run)
@@ -591,41 +704,15 @@ run_steps(ShoalRun *run)
 	{
 		ShoalFragmentStep *step = (ShoalFragmentStep *) lfirst(lc);
 		ShoalRun   *source = run->steps[foreach_current_index(lc)];
-		TupleTableSlot *slot;
-		Datum	   *value = &run->call.values[step->param];
-		bool	   *isnull = &run->call.nulls[step->param];
 
-		if (find_step(run, list_nth(run->frag->params, step->param), value, isnull))
+		if (find_step(run, list_nth(run->frag->params, step->param),
+					  &run->call.values[step->param], &run->call.nulls[step->param]))
 			continue;
-		slot = MakeSingleTupleTableSlot(source->call.desc, &TTSOpsVirtual);
-		shoal_run_start(source);
-		if (!shoal_run_next(source, slot))
-			elog(ERROR, "a step returned no row");
-		*value = slot_getattr(slot, 1, isnull);
-		if (!*isnull)
-		{
-			Form_pg_attribute att = TupleDescAttr(source->call.desc, 0);
-			MemoryContext old = MemoryContextSwitchTo(run->parent->state->es_query_cxt);
-
-			*value = datumCopy(*value, att->attbyval, att->attlen);
-			MemoryContextSwitchTo(old);
-		}
-		shoal_run_end(source, false);
-		ExecDropSingleTupleTableSlot(slot);
+		run_step(run, step, source);
+		if (!confirm_moment(run))
+			run_step(run, step, source);
 	}
 	run->stepped = true;
-}
-
-static Snapshot
-take_own_snapshot(void *arg)
-{
-	ShoalRun   *run = arg;
-
-	if (run->own_snapshot)
-		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
-	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
-												run->call.owner);
-	return run->own_snapshot;
 }
 
 /*
@@ -679,29 +766,7 @@ shoal_run_prepare(ShoalRun *run)
 	MemoryContextSwitchTo(old);
 }
 
-/* ---- snapshots ---- */
-
-static void
-set_reading(ShoalRun *run, ShoalReading reading)
-{
-	run->call.reading = reading;
-	for (int i = 0; i < list_length(run->frag->moves); i++)
-		set_reading(run->moves[i], reading);
-	for (int i = 0; i < list_length(run->frag->steps); i++)
-		set_reading(run->steps[i], reading);
-}
-
-/* One moment for the run and for what is worked out or moved before it. */
-static void
-hold_moment(ShoalRun *run)
-{
-	ShoalReading reading = {0};
-
-	reading.moment = shoal_moment_hold(take_own_snapshot, run);
-	reading.snapshot = run->own_snapshot;
-	run->holds = true;
-	set_reading(run, reading);
-}
+/* ---- starting with snapshots that agree ---- */
 
 /* Whether a node was lost and the run has to be started again. */
 static bool
@@ -830,22 +895,6 @@ start_at_moment(ShoalRun *run)
 	run->call.taking = false;
 }
 
-static void
-drop_snapshots(ShoalRun *run)
-{
-	ShoalReading none = {0};
-
-	if (run->holds)
-	{
-		shoal_moment_drop(run->call.reading.moment);
-		set_reading(run, none);
-	}
-	run->holds = false;
-	if (run->own_snapshot)
-		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
-	run->own_snapshot = NULL;
-}
-
 /* The first node's rows and count are the result, the others' are not. */
 static void
 start_every_node(ShoalRun *run)
@@ -871,7 +920,7 @@ launch(ShoalRun *run)
 	if (shoal_share_plan(run))
 	{
 		if (run->call.reading.moment == 0)
-			hold_moment(run);
+			hold_moment(run, NULL);
 		run->call.snapshot = run->call.reading.snapshot;
 		shoal_share_deal(run);
 	}
@@ -885,6 +934,8 @@ launch(ShoalRun *run)
 	}
 	else
 		shoal_task_start_all(run->tasks, run->ntasks, run->ntasks > 1);
+	if (run->call.reading.moment != 0 && nodes_of(run, true) != NIL)
+		shoal_hope_send_rest(run->call.reading.moment);
 	if (run->frag->sort != NIL && run->ntasks > 1)
 		run->merge = shoal_merge_start(run->tasks, run->ntasks,
 									   run->frag->sort, run->call.desc);
@@ -914,7 +965,7 @@ shoal_run_start(ShoalRun *run)
 	if ((run->frag->steps || run->frag->moves) &&
 		run->call.reading.moment == 0 && !OidIsValid(run->frag->run_as) &&
 		shoal_moment_wanted())
-		hold_moment(run);
+		hold_ahead(run);
 	shoal_run_prepare(run);
 	old = MemoryContextSwitchTo(run->cxt);
 	foreach(lc, run->frag->moves)

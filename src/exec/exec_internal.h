@@ -267,6 +267,8 @@ typedef struct ShoalRun
 	bool		stepped;		/* their values are known */
 	struct ShoalRun *outer;		/* the run that this one is a move or a step of */
 	bool		holds;			/* the moment of call.reading is the run's own */
+	struct ShoalHope *hope;		/* ... and the first step tells whether its snapshots
+								 * agree; NULL: they do */
 	Snapshot	own_snapshot;	/* registered for call.snapshot, or NULL */
 	ShoalAgain *again;			/* NULL: that was never possible */
 	uint64		affected;		/* once all rows are read */

@@ -544,7 +544,8 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
-	frag->is_volatile = contain_volatile_functions((Node *) query);
+	frag->is_volatile = contain_volatile_functions((Node *) query) ||
+		shoal_expr_is_stuck((Node *) query, false);
 	frag->returns_rows = returns_rows(query);
 	if (shape->kind == SHOAL_SHAPE_SHARDED)
 	{

@@ -122,6 +122,9 @@ extern void shoal_remote_queue_bytes(ShoalConn *conn, const char *sql,
 /* Drops what is queued and has not been sent. */
 extern void shoal_remote_unqueue(ShoalConn *conn);
 
+/* The same of a call only; true if there was one. */
+extern bool shoal_remote_unqueue_call(ShoalConn *conn);
+
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
  * may be NULL; they must stay valid until the first row or the end has been

@@ -48,6 +48,15 @@ shoal_remote_unqueue(ShoalConn *conn)
 	conn->priv->call = NULL;
 }
 
+bool
+shoal_remote_unqueue_call(ShoalConn *conn)
+{
+	bool		queued = conn->priv->call != NULL;
+
+	conn->priv->call = NULL;
+	return queued;
+}
+
 /*
  * The session's settings of their own: some commands (VACUUM) refuse to share
  * a group.

@@ -131,6 +131,19 @@ extern void shoal_moment_abandon(void);
 typedef Snapshot (*ShoalOwnSnapshot) (void *arg);
 extern uint64 shoal_moment_hold(ShoalOwnSnapshot own, void *arg);
 
+/*
+ * The same without waiting: the nodes' snapshots travel ahead of what is held by the
+ * moment and sent first; when that has been sent shoal_hope_send_rest sends them to
+ * the other nodes.  When its rows have been read, shoal_hope_holds says whether the
+ * snapshots agree.  If not, these rows are wrong, and the moment has to be dropped.
+ * NULL if that is not to be tried.  Lives in the current memory context.
+ */
+typedef struct ShoalHope ShoalHope;
+extern ShoalHope *shoal_hope_begin(ShoalOwnSnapshot own, void *arg);
+extern uint64 shoal_hope_moment(const ShoalHope *hope);
+extern void shoal_hope_send_rest(uint64 moment);
+extern bool shoal_hope_holds(ShoalHope *hope);
+
 /* The same without a moment: the snapshots are taken one after the other. */
 extern uint64 shoal_moment_hold_apart(void);
 extern void shoal_moment_use(ShoalConn *conn, uint64 moment);

@@ -43,6 +43,9 @@ PG_FUNCTION_INFO_V1(shoal_internal_gate_prepared);
 /* milliseconds between looks at a transaction in doubt */
 #define DOUBT_SLEEP		50
 
+/* of a moment; the oldest one that is needed */
+#define SNAPSHOT_CALL	XACT_INTERNAL_CALL "snapshot($1, $2)"
+
 /* the moment under way */
 static uint64 open_moment = 0;
 static int	open_level = 0;		/* nesting level of its (sub)transaction */
@@ -297,8 +300,8 @@ shoal_moment_take(ShoalConn *conn)
 {
 	MemoryContext old;
 
-	shoal_remote_queue_call(conn, XACT_INTERNAL_CALL "snapshot($1, $2)",
-							open_moment, oldest_needed(open_moment));
+	shoal_remote_queue_call(conn, SNAPSHOT_CALL, open_moment,
+							oldest_needed(open_moment));
 	conn->xact_moment = open_moment;
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	awaited = lappend(awaited, conn);
@@ -373,12 +376,9 @@ nodes_up(void)
 	return ids;
 }
 
-/*
- * Takes snapshots on nodes, each in a transaction that is open there; they are
- * called those of a moment.
- */
+/* Nodes that will have a snapshot called a moment's, in a transaction that is open there. */
 static List *
-take_on(List *ids, uint64 moment)
+join_nodes(List *ids, uint64 moment)
 {
 	List	   *conns = NIL;
 	ListCell   *lc;
@@ -393,6 +393,15 @@ take_on(List *ids, uint64 moment)
 		conn->xact_moment = moment;
 		conns = lappend(conns, conn);
 	}
+	return conns;
+}
+
+/* Takes snapshots on nodes. */
+static List *
+take_on(List *ids, uint64 moment)
+{
+	List	   *conns = join_nodes(ids, moment);
+
 	shoal_remote_exec_all(conns,
 						  psprintf(XACT_INTERNAL_CALL "snapshot(" UINT64_FORMAT ", " UINT64_FORMAT ")",
 								   moment, oldest_needed(moment)));
@@ -465,6 +474,100 @@ shoal_moment_hold(ShoalOwnSnapshot own, void *arg)
 		shoal_moment_close();
 	}
 	return moment;
+}
+
+/* ---- snapshots that travel with what reads first ---- */
+
+struct ShoalHope
+{
+	ShoalCalm  *calm;
+	uint64		moment;
+	Snapshot	own;
+	List	   *conns;			/* ShoalConn * of all other nodes */
+	MemoryContext cxt;			/* where this is */
+};
+
+/* the one whose snapshots have not been sent to all nodes, or NULL */
+static ShoalHope *unsent = NULL;
+
+ShoalHope *
+shoal_hope_begin(ShoalOwnSnapshot own, void *arg)
+{
+	List	   *ids = nodes_up();
+	ShoalCalm  *calm = xact_calm_begin(list_delete_int(list_copy(ids),
+													   shoal_meta_local_node_id()));
+	ShoalHope  *hope;
+	ListCell   *lc;
+
+	if (calm == NULL)
+		return NULL;
+	hope = palloc(sizeof(ShoalHope));
+	hope->calm = calm;
+	hope->cxt = CurrentMemoryContext;
+	hope->moment = next_number();
+	hope->conns = join_nodes(ids, hope->moment);
+	foreach(lc, hope->conns)
+		shoal_remote_queue_call(lfirst(lc), SNAPSHOT_CALL, hope->moment,
+								oldest_needed(hope->moment));
+	keep(hope->conns, hope->moment);
+	hope->own = own(arg);
+	unsent = hope;
+	return hope;
+}
+
+uint64
+shoal_hope_moment(const ShoalHope *hope)
+{
+	return hope->moment;
+}
+
+static void
+absorb_snapshot(ShoalRequest *req, void *arg)
+{
+	while (shoal_remote_next(req) != NULL)
+		 /* its one row says nothing */ ;
+}
+
+static void
+send_snapshot(ShoalConn *conn, uint64 moment)
+{
+	Oid		   *types = palloc(sizeof(Oid) * 2);
+	char	  **values = palloc(sizeof(char *) * 2);
+	ShoalParams *params = palloc(sizeof(ShoalParams));
+
+	*params = (ShoalParams) {2, types, values, NULL, palloc0(sizeof(int) * 2)};
+	types[0] = types[1] = INT8OID;
+	values[0] = psprintf(UINT64_FORMAT, moment);
+	values[1] = psprintf(UINT64_FORMAT, oldest_needed(moment));
+	shoal_remote_on_absorb(shoal_remote_send(conn, SNAPSHOT_CALL, params,
+											 SHOAL_SEND_CACHE),
+						   absorb_snapshot, NULL);
+}
+
+void
+shoal_hope_send_rest(uint64 moment)
+{
+	ShoalHope  *hope = unsent;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (hope == NULL || hope->moment != moment)
+		return;
+	unsent = NULL;
+	old = MemoryContextSwitchTo(hope->cxt);
+	foreach(lc, hope->conns)
+	{
+		if (shoal_remote_unqueue_call(lfirst(lc)))
+			send_snapshot(lfirst(lc), moment);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+bool
+shoal_hope_holds(ShoalHope *hope)
+{
+	shoal_hope_send_rest(hope->moment);
+	return shoal_calm_holds(hope->calm, hope->own);
 }
 
 uint64
@@ -558,6 +661,8 @@ xact_moment_end_sub(int level, bool commit)
 
 	if (!commit && open_moment != 0 && open_level >= level)
 		close_moment();
+	if (!commit)
+		unsent = NULL;
 	foreach(lc, held)
 	{
 		HeldMoment *entry = lfirst(lc);
@@ -576,5 +681,6 @@ xact_moment_reset(void)
 {
 	close_moment();
 	held = NIL;
+	unsent = NULL;
 	transaction_moment = false;
 }

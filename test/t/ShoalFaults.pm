@@ -114,7 +114,65 @@ sub probe
 			push @{ $self->{clients} }, { pid => $pid, file => $file, server => $server, key => $key };
 		}
 	}
+	$self->{watcher} = fork() // die "fork: $!";
+	if ($self->{watcher} == 0)
+	{
+		watch($self);
+		POSIX::_exit(0);
+	}
 	return $self;
+}
+
+# What a server is at, where clients wait for long.
+my @look = ("SELECT pid, now() - xact_start AS age, state, wait_event, pg_blocking_pids(pid), left(query, 150) FROM pg_stat_activity
+	WHERE pid <> pg_backend_pid() AND (state <> 'idle' OR backend_type LIKE '%shoal%') ORDER BY 2 DESC NULLS LAST LIMIT 30",
+	'SELECT pid, locktype, relation::regclass, transactionid, mode, granted FROM pg_locks l WHERE NOT granted',
+	'SELECT now() - prepared, gid FROM pg_prepared_xacts', 'SELECT * FROM shoal.health', 'SELECT * FROM shoal.node',
+	"SELECT * FROM shoal.placement WHERE state <> 'active'", 'SELECT * FROM shoal.activity', 'SELECT * FROM shoal.transactions_in_doubt');
+
+# Looks whether a shard could not be written to for longer than any failover takes, or a
+# server not be used for longer than any fault and what it takes to bring it back, and then
+# at all servers.
+sub watch
+{
+	my ($self) = @_;
+	my $cluster = $self->{cluster};
+	my ($patience_shard, $patience_server) = (7, 25);
+	local $ENV{PGCONNECT_TIMEOUT} = 3;
+	for (my $looks = 0; !-e $self->{stop} && $looks < 3; sleep 1)
+	{
+		my (%of_key, $stuck);
+		for my $client (@{ $self->{clients} })
+		{
+			my $last = last_write($client->{file});
+			$of_key{ $client->{key} } = max($last, $of_key{ $client->{key} } // 0);
+			$stuck = "by way of server $client->{server} nothing can be written to $client->{key}" if $last < now() - $patience_server;
+		}
+		my ($key) = grep { $of_key{$_} < now() - $patience_shard } keys %of_key;
+		$stuck = "nobody can write to $key" if defined $key;
+		next if !$stuck;
+		$looks++;
+		open(my $out, '>>', "$self->{stop}.stuck") or die;
+		printf $out "%.1f s: %s\n", now() - $self->{from}, $stuck;
+		for my $server (0 .. $cluster->{nodes})
+		{
+			for my $sql (@look)
+			{
+				my ($ok, $text, $error) = $cluster->try($server, "SET statement_timeout = '3s'; $sql");
+				print $out "server $server: $sql\n", $ok ? $text : $error, "\n";
+				last if !$ok && $error =~ /connect|startup/;
+			}
+		}
+		close $out;
+		sleep $patience_shard;
+	}
+}
+
+sub last_write
+{
+	my ($file) = @_;
+	my ($last) = grep { /^w/ } reverse split /\n/, -e $file ? `tail -n 1000 $file` : '';
+	return $last ? (split / /, $last)[2] : now();
 }
 
 # Lines: kind, start, end, and the count or what went wrong.
@@ -162,6 +220,12 @@ sub stop
 		open(my $in, '<', $client->{file}) or die;
 		$client->{ops} = [map { chomp; my ($kind, $start, $end, $what, $text) = split / /, $_, 5;
 			{ kind => $kind, start => $start, end => $end, what => $what, text => $text // '', by => "$client->{server}/$client->{key}" } } <$in>];
+	}
+	waitpid $self->{watcher}, 0;
+	if (open(my $in, '<', "$self->{stop}.stuck"))
+	{
+		note(<$in>);
+		unlink "$self->{stop}.stuck";
 	}
 	$self->{until} = now();
 	$self->judge;
