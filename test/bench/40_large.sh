@@ -24,6 +24,7 @@ figure join_other_key '>=0.77' large_query \
 	'SELECT a.rating, count(*), sum(b.kind) FROM big b JOIN account a ON a.customer = b.id GROUP BY a.rating'
 figure group_other '>=1.00' large_query 'SELECT count(*), max(n) FROM (SELECT id % 1000000, count(*) AS n FROM big GROUP BY 1) g'
 figure count_distinct '>=1.00' large_query 'SELECT count(DISTINCT id % 1000000) FROM big'
+figure count_distinct_limit - scan_limit 'SELECT count(DISTINCT id % 1000000) FROM big'
 
 customers=$((rows / 10))
 

@@ -2,6 +2,7 @@
 # client through the coordinator; and queries in steps, over small tables.
 
 figure insert_colocated '>=2.00' rows_insert sink_same
+figure insert_colocated_limit - rows_insert_limit
 figure insert_reshuffled '>=1.00' rows_insert sink_other
 figure rows_one_shard '>=0.75' rows_one_shard
 figure rows_all '>=0.70' large_query "SELECT customer, id, kind, filler FROM big WHERE id <= $rows / 5"
@@ -40,6 +41,35 @@ rows_insert()
 {
 	once large_filled && once rows_sinks &&
 		compare "insert_time plain $1" "insert_time coord $1" 3 && compare_tables "$1"
+}
+
+# Both nodes' servers at once, without Shoal, each with half of the rows and 16 partitions.
+alone_sinks()
+{
+	local node
+	for node in node1 node2; do
+		sql "$node:filled" "CREATE TABLE sink_same (customer bigint, id bigint, kind int, filler text)
+			PARTITION BY HASH (customer)" && partitions "$node:filled" sink_same 16 || return 1
+	done
+}
+
+alone_insert()
+{
+	local insert='INSERT INTO sink_same SELECT customer, id, kind, filler FROM big WHERE id'
+	sql node1:filled "$insert <= $rows / 5" &
+	local pid=$!
+	sql node2:filled "$insert BETWEEN $rows / 2 + 1 AND $rows / 2 + $rows / 5" && wait $pid
+}
+
+alone_insert_time()
+{
+	sql node1:filled 'TRUNCATE sink_same' && sql node2:filled 'TRUNCATE sink_same' && timed alone_insert
+}
+
+rows_insert_limit()
+{
+	once large_filled && once rows_sinks && once alone_filled && once alone_sinks &&
+		compare 'insert_time plain sink_same' alone_insert_time 3
 }
 
 # A million rows with one key: asked for by it, and from its node by the
