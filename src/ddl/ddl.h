@@ -68,6 +68,12 @@ extern void shoal_ddl_replace_heap(Oid relid, Oid heap);
  */
 extern void shoal_ddl_mirror_table(Oid relid, int group_id);
 
+/* The same for all tables of this node. */
+extern void shoal_ddl_mirror_all(void);
+
+/* Whether all of them have it.  Takes no lock on any. */
+extern bool shoal_ddl_is_mirrored(void);
+
 /* ---- ddl_copies.c: on this node only ---- */
 
 /* Empties a table without looking at foreign keys or firing triggers. */

@@ -5,12 +5,13 @@
  * Each local copy of a shard whose group has replicas has one, whether it is
  * the primary or may become it: a trigger of the partition, not of the parent,
  * so that it comes and goes with the partition.  It is marked as internal:
- * nobody can drop it by name, pg_dump leaves it out, and DISABLE TRIGGER USER
- * leaves it alone; after DISABLE TRIGGER ALL it is enabled again.  It always
+ * nobody can drop it by name, and DISABLE TRIGGER USER leaves it alone; after DISABLE TRIGGER ALL it is enabled again.  It always
  * fires, whatever session_replication_role is, and first of all row triggers,
  * as they fire in the order of their names.
  *
  * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER, where it is not there.
+ *
+ * As pg_dump leaves it out, it is not there after pg_upgrade; mirror_guard.c sees to that.
  */
 #include "postgres.h"
 
@@ -86,12 +87,17 @@ keep_mirror(Oid relid, Oid function, LOCKMODE lockmode)
 	return found;
 }
 
+static Oid
+mirror_function(void)
+{
+	return LookupFuncName(list_make2(makeString("shoal"), makeString("mirror_change")),
+						  0, NULL, false);
+}
+
 static void
 add_mirror(Oid relid)
 {
-	List	   *name = list_make2(makeString("shoal"),
-								  makeString("mirror_change"));
-	Oid			function = LookupFuncName(name, 0, NULL, false);
+	Oid			function = mirror_function();
 	CreateTrigStmt *stmt;
 
 	/* those who write to it are not to be kept waiting for nothing */
@@ -100,7 +106,6 @@ add_mirror(Oid relid)
 		return;
 	stmt = makeNode(CreateTrigStmt);
 	stmt->trigname = MIRROR_NAME;
-	stmt->funcname = name;
 	stmt->row = true;
 	stmt->timing = TRIGGER_TYPE_AFTER;
 	stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
@@ -111,30 +116,98 @@ add_mirror(Oid relid)
 	CommandCounterIncrement();
 }
 
+static bool
+has_replicas(int group_id)
+{
+	const ShoalGroup *group = shoal_meta_find_group(group_id);
+
+	return group && group->kind != SHOAL_KIND_REFERENCE &&
+		group->ncopies > group->shard_count;
+}
+
+/* What has rows of a table's shards here, or would have if it were a copy of one. */
+static List *
+copies_of_table(Oid relid)
+{
+	List	   *copies = NIL;
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) == RELKIND_RELATION)
+		return list_make1_oid(relid);
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		int			group_id;
+		int			shard;
+
+		if (shoal_meta_is_shard_schema(get_rel_namespace(lfirst_oid(lc)), &group_id,
+									   &shard))
+			copies = lappend_oid(copies, lfirst_oid(lc));
+		else
+			copies = list_concat(copies, copies_of_table(lfirst_oid(lc)));
+	}
+	return copies;
+}
+
 void
 shoal_ddl_mirror_table(Oid relid, int group_id)
 {
-	const ShoalGroup *group = shoal_meta_group(group_id);
 	ListCell   *lc;
 
-	if (group->kind == SHOAL_KIND_REFERENCE ||
-		group->ncopies <= group->shard_count)
-		return;
-	if (get_rel_relkind(relid) == RELKIND_RELATION)
-	{
-		add_mirror(relid);
-		return;
-	}
-	foreach(lc, find_inheritance_children(relid, NoLock))
-	{
-		Oid			child = lfirst_oid(lc);
-		int			of_group;
-		int			shard;
+	foreach(lc, has_replicas(group_id) ? copies_of_table(relid) : NIL)
+		add_mirror(lfirst_oid(lc));
+}
 
-		if (shoal_meta_is_shard_schema(get_rel_namespace(child), &of_group,
-									   &shard))
-			add_mirror(child);
-		else
-			shoal_ddl_mirror_table(child, group_id);
+/* As the catalog says: without a lock on the table. */
+static bool
+has_mirror(Relation triggers, Oid relid, Oid function)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found |= ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == function;
+	systable_endscan(scan);
+	return found;
+}
+
+bool
+shoal_ddl_is_mirrored(void)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = mirror_function();
+	bool		all = true;
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	foreach(lc, shoal_meta_group_ids())
+	{
+		if (!has_replicas(lfirst_int(lc)))
+			continue;
+		foreach(lc2, shoal_meta_table_oids(lfirst_int(lc)))
+		{
+			foreach(lc3, copies_of_table(lfirst_oid(lc2)))
+				all = all && has_mirror(triggers, lfirst_oid(lc3), function);
+		}
+	}
+	table_close(triggers, AccessShareLock);
+	return all;
+}
+
+void
+shoal_ddl_mirror_all(void)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, shoal_meta_group_ids())
+	{
+		foreach(lc2, shoal_meta_table_oids(lfirst_int(lc)))
+			shoal_ddl_mirror_table(lfirst_oid(lc2), lfirst_int(lc));
 	}
 }

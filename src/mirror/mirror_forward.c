@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -571,7 +572,7 @@ shoal_mirror_forward(void)
  * read here may be old.
  */
 static bool
-uses_shards(PlannedStmt *stmt)
+uses_shards(List *relids)
 {
 	static const char local[] = "/*shoal local*/";
 	ListCell   *lc;
@@ -580,7 +581,7 @@ uses_shards(PlannedStmt *stmt)
 	if (shoal_origin > 0 && debug_query_string != NULL &&
 		strncmp(debug_query_string, local, strlen(local)) == 0)
 		return false;
-	foreach(lc, stmt->relationOids)
+	foreach(lc, relids)
 	{
 		int			group_id;
 		int			shard;
@@ -594,16 +595,26 @@ uses_shards(PlannedStmt *stmt)
 	return false;
 }
 
+static List *
+copied_table(const CopyStmt *copy)
+{
+	return list_make1_oid(RangeVarGetRelid(copy->relation, NoLock, true));
+}
+
 static void
 run(QueryDesc *desc, ScanDirection direction, uint64 count
 	SHOAL_EXECUTE_ONCE_PARAM)
 {
 	if (npieces > 0 && shoal_xact_depth() == 0)
 		forward(false);
-	if (!shoal_health_may_act() && uses_shards(desc->plannedstmt))
+	if (!shoal_health_may_act() && uses_shards(desc->plannedstmt->relationOids))
 		shoal_health_require_lease(true);
 	if (shoal_xact_writes(desc))
+	{
+		if (!mirror_is_guarded() && uses_shards(desc->plannedstmt->relationOids))
+			mirror_refuse();
 		mirror_trigger_begin(desc->estate->es_output_cid);
+	}
 	if (next_run)
 		next_run(desc, direction, count SHOAL_EXECUTE_ONCE);
 	else
@@ -637,6 +648,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	utilities++;
 	if (write)
 	{
+		if (!mirror_is_guarded() && uses_shards(copied_table((CopyStmt *) pstmt->utilityStmt)))
+			mirror_refuse();
 		mirror_trigger_begin(GetCurrentCommandId(false));
 		shoal_xact_enter_copy();
 	}
@@ -778,4 +791,5 @@ shoal_mirror_init(void)
 	ProcessUtility_hook = run_utility;
 	RegisterXactCallback(on_xact, NULL);
 	RegisterSubXactCallback(on_subxact, NULL);
+	mirror_guard_init();
 }

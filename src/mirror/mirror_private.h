@@ -142,4 +142,14 @@ extern void mirror_take_segments(const char *data, int len);
 /* Encodes segments as text that has no zero bytes; palloc'd, len excludes the end. */
 extern char *mirror_encode(const char *data, int len, int *encoded_len);
 
+/* ---- mirror_guard.c ---- */
+
+/* Whether this node's copies of shards have their triggers. */
+extern bool mirror_is_guarded(void);
+
+/* The error for a write to shards if not: 57P03. */
+extern void mirror_refuse(void) __attribute__((noreturn));
+
+extern void mirror_guard_init(void);
+
 #endif							/* MIRROR_PRIVATE_H */

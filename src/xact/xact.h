@@ -246,6 +246,12 @@ extern Bitmapset *shoal_xact_gid_nodes(const char *gid);
  */
 extern void shoal_xact_note_sole(void);
 
+/*
+ * Called when the recovery worker visits the database, first as the server has started, in a
+ * transaction, as the owner of the extension.  Or NULL.
+ */
+extern void (*shoal_xact_on_visit) (void);
+
 /* Set while this backend calls such a function itself. */
 extern bool shoal_xact_calls_itself;
 

@@ -98,6 +98,8 @@ typedef struct Health
 {
 	bool		wanted;			/* it has replicas */
 	uint64		wants;			/* how often that was found */
+	bool		mirrored;		/* triggers repeat what is written to them
+								 * (mirror_guard.c) */
 	bool		fenced;			/* the others have given this node up */
 	int64		since;			/* when the monitor started, 0: it does not run */
 	bool		leased;			/* it has had a lease since then */
@@ -295,12 +297,24 @@ shoal_health_is_watched(void)
 	return watched;
 }
 
+bool
+shoal_health_is_mirrored(void)
+{
+	return my_health()->mirrored;
+}
+
+void
+shoal_health_set_mirrored(void)
+{
+	my_health()->mirrored = true;
+}
+
 void
 xact_health_forget(int gate)
 {
 	Health	   *health = &shared->health[gate];
 
-	health->wanted = health->fenced = health->leased = false;
+	health->wanted = health->fenced = health->leased = health->mirrored = false;
 	health->votes_read = false;
 	health->votes_changes = health->votes_saved = 0;
 	health->since = 0;

@@ -15,6 +15,10 @@ extern int64 shoal_health_now(void);
 /* Whether this database has replicas, and nodes are watched. */
 extern bool shoal_health_is_watched(void);
 
+/* Whether triggers repeat writes on replicas here, once that has been found. */
+extern bool shoal_health_is_mirrored(void);
+extern void shoal_health_set_mirrored(void);
+
 /* ---- for the monitor ---- */
 
 /*

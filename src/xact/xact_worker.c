@@ -75,6 +75,8 @@ typedef enum WorkerTask
 /* milliseconds between looks for deadlocks while somebody waits */
 #define CHECK_INTERVAL	400
 
+void		(*shoal_xact_on_visit) (void) = NULL;
+
 /* the workers that the launcher has started, by gate */
 static BackgroundWorkerHandle *handles[XACT_MAX_GATES][WORKER_TASKS];
 
@@ -270,6 +272,8 @@ do_task(WorkerTask task, bool *ours)
 		/* this tells whether there are replicas */
 		foreach(lc, shoal_meta_group_ids())
 			(void) shoal_meta_find_group(lfirst_int(lc));
+		if (task == WORKER_RECOVERY && shoal_xact_on_visit)
+			shoal_xact_on_visit();
 		if (task == WORKER_RECOVERY)
 			(void) xact_recover(&settled);
 		else

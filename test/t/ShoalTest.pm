@@ -7,6 +7,7 @@
 #   my $s = $cluster->session(0);                     # a session that stays
 #   $s->query('BEGIN'); $s->send('...'); ... $s->wait;
 #   $cluster->kill(2); $cluster->start(2);
+#   $cluster->stop(2); $cluster->upgrade(2);          # pg_upgrade to a new server
 #   $cluster->freeze(2); $cluster->thaw(2);           # SIGSTOP, SIGCONT
 #   $cluster->no_leaks('at the end');                 # an assertion
 #   done_testing();
@@ -72,6 +73,7 @@ sub command
 
 sub kill  { my ($self, $node) = @_; return $self->command('kill', $node); }
 sub start { my ($self, @node) = @_; return $self->command('start', @node); }
+sub upgrade { my ($self, $node) = @_; return $self->command('upgrade', $node); }
 sub stop  { my ($self, @node) = @_; return $self->command('stop', @node); }
 
 # The processes of a node's server.
