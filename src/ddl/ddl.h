@@ -218,4 +218,10 @@ extern void shoal_ddl_begin_internal(void);
 extern List *shoal_ddl_drop_foreign_keys(List *relids);
 extern void shoal_ddl_add_foreign_keys(List *saved);
 
+/* ---- ddl_refuse.c ---- */
+
+/* The error for an unlogged table of which there are to be several copies: 0A000. */
+extern void shoal_ddl_refuse_unlogged(const char *name, bool reference)
+			__attribute__((noreturn));
+
 #endif							/* DDL_H */

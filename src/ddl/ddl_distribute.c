@@ -847,6 +847,21 @@ needs_quiet(Oid relid, List **row_security)
 	return rows && watched;
 }
 
+static void
+check_persistence(Oid relid, const Distribution *dist)
+{
+	ListCell   *lc;
+
+	if (dist->kind != SHOAL_KIND_REFERENCE && dist->replicas == 0)
+		return;
+	foreach(lc, shoal_ddl_members(relid, NoLock))
+	{
+		if (get_rel_persistence(lfirst_oid(lc)) == RELPERSISTENCE_UNLOGGED)
+			shoal_ddl_refuse_unlogged(get_rel_name(lfirst_oid(lc)),
+									  dist->kind == SHOAL_KIND_REFERENCE);
+	}
+}
+
 /*
  * Checks the table, settles group and placements, and does it.  colocate is
  * NULL for a reference table.
@@ -880,6 +895,7 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 	else
 		join_group_of(rel, keyattrs, dist, colocate, count_given);
 
+	check_persistence(relid, dist);
 	shoal_ddl_check_foreign_keys(rel, dist->kind,
 								 dist->new_group ? 0 : dist->group_id,
 								 keyattrs);

@@ -48,6 +48,27 @@ is_shard(RangeVar *relation)
 		shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id, &shard);
 }
 
+void
+shoal_ddl_refuse_unlogged(const char *name, bool reference)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 reference ? errmsg("reference table \"%s\" cannot be unlogged", name) :
+			 errmsg("table \"%s\" cannot be unlogged, as its shards have replicas", name),
+			 errdetail("A node that crashes would lose the rows of its copies, and the others would keep theirs."),
+			 errhint("Use ALTER TABLE ... SET LOGGED.")));
+}
+
+/* Whether rows of a table of Shoal's, or of one that becomes its partition, are on several nodes. */
+static bool
+has_copies(Oid relid)
+{
+	const ShoalTable *table = shoal_meta_table(relid);
+
+	return table && (table->kind == SHOAL_KIND_REFERENCE ||
+					 shoal_meta_group(table->group_id)->replicas > 0);
+}
+
 static void
 check_create(CreateStmt *stmt, bool foreign)
 {
@@ -76,6 +97,9 @@ check_create(CreateStmt *stmt, bool foreign)
 					 errmsg("cannot make a partition of distributed table \"%s\"",
 							parent->relname),
 					 errhint("Shoal makes its partitions, one for each shard.")));
+		if (stmt->relation->relpersistence == RELPERSISTENCE_UNLOGGED &&
+			has_copies(shoal_ddl_relid(parent)))
+			shoal_ddl_refuse_unlogged(stmt->relation->relname, false);
 		if (foreign)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -110,6 +134,9 @@ check_attach(RangeVar *parent, RangeVar *child)
 				 errmsg("cannot attach table \"%s\", which Shoal distributes, as a partition",
 						child->relname),
 				 errhint("Undistribute it with shoal.undistribute_table() first.")));
+	if (table != NULL && has_copies(relid) && OidIsValid(shoal_ddl_relid(child)) &&
+		shoal_ddl_storage_of(shoal_ddl_relid(child))->persistence == RELPERSISTENCE_UNLOGGED)
+		shoal_ddl_refuse_unlogged(child->relname, false);
 }
 
 static void
@@ -137,6 +164,11 @@ check_alter(AlterTableStmt *stmt)
 							 errmsg("cannot detach a shard from distributed table \"%s\"",
 									stmt->relation->relname),
 							 errhint("Use shoal.undistribute_table() to get a plain table.")));
+				break;
+			case AT_SetUnLogged:
+				if (ours && has_copies(shoal_ddl_relid(stmt->relation)))
+					shoal_ddl_refuse_unlogged(stmt->relation->relname,
+											  shoal_meta_table(shoal_ddl_relid(stmt->relation))->kind == SHOAL_KIND_REFERENCE);
 				break;
 			case AT_AddInherit:
 				other = (RangeVar *) cmd->def;

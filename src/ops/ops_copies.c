@@ -580,6 +580,32 @@ check_enough_nodes(const ShoalGroup *group, int replicas)
 	}
 }
 
+/* As the node says that has the first shard: others need not have any of the partitions. */
+static void
+check_logged(int group_id)
+{
+	char	   *name = shoal_ops_call(ops_copies_find_group(group_id, 0)->primary[0],
+									  psprintf("(SELECT t.relname FROM shoal.distributed_table d"
+											   " JOIN pg_catalog.pg_class t ON t.oid = d.table_name"
+											   " WHERE d.group_id = %d AND EXISTS"
+											   " (SELECT FROM pg_catalog.pg_class c WHERE c.relpersistence = 'u'"
+											   " AND (c.oid = d.table_name OR c.oid IN"
+											   " (SELECT relid FROM pg_catalog.pg_partition_tree(d.table_name)))) LIMIT 1)",
+											   group_id));
+
+	if (name != NULL)
+		shoal_ddl_refuse_unlogged(name, false);
+}
+
+static void
+add_replica(int group_id, int shard, int node_id)
+{
+	ops_job_begin();
+	check_logged(group_id);
+	ops_job_commit();
+	make_copy(group_id, shard, 0, node_id);
+}
+
 static int
 set_replicas(int group_id, int replicas)
 {
@@ -590,6 +616,8 @@ set_replicas(int group_id, int replicas)
 	lock_cluster();
 	shard_count = ops_copies_find_group(group_id, 0)->shard_count;
 	check_enough_nodes(ops_copies_find_group(group_id, 0), replicas);
+	if (replicas > 0)
+		check_logged(group_id);
 	shoal_ops_run_everywhere(psprintf("UPDATE shoal.colocation_group SET replicas = %d WHERE group_id = %d",
 									  replicas, group_id));
 	ops_job_commit();
@@ -832,7 +860,7 @@ ops_copies_do(const OpsJobArgs *args)
 	switch (args->kind)
 	{
 		case OPS_JOB_ADD:
-			make_copy(args->group_id, args->shard, 0, args->to_node);
+			add_replica(args->group_id, args->shard, args->to_node);
 			return 1;
 		case OPS_JOB_MOVE:
 			make_copy(args->group_id, args->shard, args->from_node,
