@@ -60,6 +60,9 @@
 #define REJOIN_PAUSE 500
 #define REPAIR_PAUSE 5000
 
+/* milliseconds until a copy of a node looks again whether it has become the node */
+#define COPY_TIME 5000
+
 /* microseconds that a node leaves to each one before it */
 #define RANK_TIME INT64CONST(1000000)
 
@@ -550,6 +553,41 @@ look_for_work(int64 started)
 		restore.handle = ops_failover_start(true);
 }
 
+static bool
+is_copy(void)
+{
+	Oid			userid;
+	int			context;
+	bool		copy = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (shoal_meta_enabled())
+	{
+		GetUserIdAndSecContext(&userid, &context);
+		SetUserIdAndSecContext(shoal_meta_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+		copy = shoal_xact_is_copy();
+		SetUserIdAndSecContext(userid, context);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return copy;
+}
+
+/* A copy of the node must not tell others that the node is there. */
+static void
+await_identity(void)
+{
+	while (is_copy())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 COPY_TIME, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 void
 shoal_ops_monitor_main(Datum arg)
 {
@@ -562,6 +600,8 @@ shoal_ops_monitor_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	context = AllocSetContextCreate(TopMemoryContext, "Shoal monitor",
 									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	await_identity();
 	MemoryContextSwitchTo(context);
 	started = shoal_health_now();
 	shoal_health_begin();

@@ -58,6 +58,11 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_prepared';
 COMMENT ON FUNCTION shoal.internal_gate_prepared(text) IS
 'internal: what these coordinators have prepared here';
 
+CREATE FUNCTION shoal.internal_token() RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_token';
+COMMENT ON FUNCTION shoal.internal_token() IS
+'internal: a number that tells this database from copies of it';
+
 CREATE FUNCTION shoal.internal_gate_left(gids text) RETURNS bool
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_gate_left';
 COMMENT ON FUNCTION shoal.internal_gate_left(text) IS

@@ -247,6 +247,12 @@ extern Bitmapset *shoal_xact_gid_nodes(const char *gid);
 extern void shoal_xact_note_sole(void);
 
 /*
+ * Whether this database is just a copy of the node that it says it is: then it must not
+ * do anything on others.  For workers; connects to the node's address if that is not known.
+ */
+extern bool shoal_xact_is_copy(void);
+
+/*
  * Called when the recovery worker visits the database, first as the server has started, in a
  * transaction, as the owner of the extension.  Or NULL.
  */

@@ -172,6 +172,7 @@ shoal_xact_conn(int node_id, int flags)
 					 errmsg("node \"%s\" is down", node->server_name),
 					 errhint("Try the transaction again.")));
 	}
+	xact_check_identity();
 	conn = shoal_remote_conn(node_id);
 	xact_victim_begin();
 	xact_used_nodes = true;
@@ -241,6 +242,7 @@ shoal_xact_conn_outside(int node_id)
 {
 	ShoalConn  *conn;
 
+	xact_check_identity();
 	shoal_health_await_monitor(node_id);
 	conn = shoal_remote_conn(node_id);
 	/* an abort has to look after what runs on it */

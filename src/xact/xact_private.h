@@ -31,6 +31,9 @@ extern void xact_calm_count_commit(void);
 extern void xact_calm_tell(Snapshot snapshot);
 extern ShoalCalm *xact_calm_begin(List *node_ids);
 
+/* xact_identity.c */
+extern void xact_check_identity(void);
+
 /* xact_recover.c */
 extern int	xact_recover(bool *all);
 extern bool xact_any_left(const char *gids);

@@ -309,5 +309,6 @@ shoal_recover_prepared_transactions(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be superuser to settle prepared transactions")));
+	xact_check_identity();
 	PG_RETURN_INT32(xact_recover(&all));
 }

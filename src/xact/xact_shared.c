@@ -91,6 +91,8 @@ make_gate(Oid dbid)
 	if (gate && gate->dbid != dbid)
 	{
 		gate->dbid = dbid;
+		gate->token = 0;
+		gate->identity = XACT_IDENTITY_UNKNOWN;
 		gate->last_wave = gate->last_moment = 0;
 		gate->doubts = 1;
 		gate->settled = 0;

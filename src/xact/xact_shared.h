@@ -27,10 +27,20 @@ typedef struct XactMoments
 	uint64		ended;			/* all up to this one are over */
 } XactMoments;
 
+/* what is known of a database (xact_identity.c) */
+typedef enum XactIdentity
+{
+	XACT_IDENTITY_UNKNOWN,
+	XACT_IDENTITY_OWN,			/* it is the node */
+	XACT_IDENTITY_COPY			/* it is a copy of the node */
+} XactIdentity;
+
 typedef struct XactGate
 {
 	Oid			dbid;			/* InvalidOid: free */
 	int			attached;		/* backends whose slot refers to it */
+	uint64		token;			/* tells it from copies of it, 0: none yet */
+	XactIdentity identity;
 	uint64		last_wave;		/* number of the latest wave */
 	uint64		last_moment;	/* number of the latest moment */
 	uint64		doubts;			/* counts what may have left something prepared */

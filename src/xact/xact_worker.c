@@ -272,12 +272,16 @@ do_task(WorkerTask task, bool *ours)
 		/* this tells whether there are replicas */
 		foreach(lc, shoal_meta_group_ids())
 			(void) shoal_meta_find_group(lfirst_int(lc));
-		if (task == WORKER_RECOVERY && shoal_xact_on_visit)
-			shoal_xact_on_visit();
-		if (task == WORKER_RECOVERY)
-			(void) xact_recover(&settled);
-		else
+		if (shoal_xact_is_copy())
+			settled = false;
+		else if (task == WORKER_DEADLOCK)
 			xact_deadlock_check();
+		else
+		{
+			if (shoal_xact_on_visit)
+				shoal_xact_on_visit();
+			(void) xact_recover(&settled);
+		}
 		SetUserIdAndSecContext(userid, context);
 	}
 	PopActiveSnapshot();

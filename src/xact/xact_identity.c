@@ -1,0 +1,126 @@
+/*
+ * xact_identity.c
+ *		Is this database the node that its metadata say it is?
+ *
+ * Of a node there may be a copy: a backup that is tried out, a snapshot of its machine, a
+ * database made from it as a template.  If that reaches the other nodes it must not take
+ * what the node has prepared there for its own, nor ask for a lease.  So who acts by himself
+ * (recovery, the monitor) first asks whoever has the node's address for a number that only
+ * this server's memory has.  If it is another one, this is a copy, and it uses no other
+ * nodes, until the address leads here.
+ *
+ * If nobody answers that proves nothing: a node need not reach itself.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "base/base_compat.h"
+#include "meta/meta.h"
+#include "xact/xact.h"
+#include "xact/xact_private.h"
+#include "xact/xact_shared.h"
+
+PG_FUNCTION_INFO_V1(shoal_internal_token);
+
+/* This database's number, made when it is first asked for. */
+static uint64
+my_token(void)
+{
+	XactGate   *gate = xact_gate();
+	uint64		token = 0;
+
+	while (token == 0)
+	{
+		if (!pg_strong_random(&token, sizeof(token)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+	}
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	if (gate->token == 0)
+		gate->token = token;
+	token = gate->token;
+	LWLockRelease(xact_shared_lock);
+	return token;
+}
+
+/* shoal.internal_token() */
+Datum
+shoal_internal_token(PG_FUNCTION_ARGS)
+{
+	shoal_xact_check_internal();
+	PG_RETURN_INT64((int64) my_token());
+}
+
+static XactIdentity
+ask(void)
+{
+	ShoalConn  *conn = shoal_remote_conn_to_self();
+	PGresult   *res = shoal_remote_query(conn, XACT_INTERNAL_CALL "token()", NULL);
+	XactIdentity identity = strtoll(PQgetvalue(res, 0, 0), NULL, 10) == (int64) my_token() ?
+		XACT_IDENTITY_OWN : XACT_IDENTITY_COPY;
+
+	PQclear(res);
+	shoal_remote_close(conn);
+	return identity;
+}
+
+/* An error is as good as no answer. */
+static XactIdentity
+try_to_ask(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile XactIdentity identity = XACT_IDENTITY_UNKNOWN;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		identity = ask();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return identity;
+}
+
+bool
+shoal_xact_is_copy(void)
+{
+	XactGate   *gate = xact_gate();
+	XactIdentity before = gate->identity;
+
+	if (before == XACT_IDENTITY_OWN || shoal_meta_local_node_id() == 0)
+		return false;
+	gate->identity = try_to_ask();
+	if (gate->identity == XACT_IDENTITY_COPY && before != XACT_IDENTITY_COPY)
+		ereport(LOG,
+				(errmsg("database is a copy of node %d, and does nothing on other nodes",
+						shoal_meta_local_node_id()),
+				 errdetail("At the node's address another one answers.")));
+	return gate->identity == XACT_IDENTITY_COPY;
+}
+
+void
+xact_check_identity(void)
+{
+	if (xact_gate()->identity == XACT_IDENTITY_COPY)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this database is a copy of node %d, and cannot use other nodes",
+						shoal_meta_local_node_id()),
+				 errdetail("At the node's address another one answers."),
+				 errhint("Connect to that one.")));
+}
