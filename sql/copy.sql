@@ -186,6 +186,21 @@ no key
 COPY sliced FROM '/nonexistent/file';
 SELECT count(*) FROM sliced WHERE k >= 60;
 
+-- FREEZE is for tables that are made or emptied in the same transaction
+BEGIN;
+TRUNCATE sliced;
+COPY sliced (k, v) FROM STDIN (FREEZE);
+1	frozen
+2	frozen
+\.
+SELECT k, v FROM sliced ORDER BY k;
+SAVEPOINT s;
+\copy sliced FROM '/dev/null' (FREEZE)
+ROLLBACK TO s;
+DECLARE c CURSOR FOR SELECT 1;
+\copy sliced FROM '/dev/null' (FREEZE)
+ROLLBACK;
+
 -- in a transaction, and rolled back
 BEGIN;
 COPY sliced (k) FROM STDIN;

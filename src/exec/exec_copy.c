@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_inherits.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
 #include "commands/defrem.h"
@@ -45,13 +46,16 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/portal.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
 #include "plan/plan_fire.h"
+#include "plan/plan_text.h"
 #include "scope/scope.h"
 
 /* One COPY FROM. */
@@ -123,6 +127,50 @@ check_table_rights(CopyJob *job, ParseState *pstate,
 	PreventCommandIfReadOnly("COPY FROM");
 }
 
+static bool
+is_new(Relation rel)
+{
+	return rel->rd_createSubid == GetCurrentSubTransactionId() ||
+		rel->rd_newRelfilelocatorSubid == GetCurrentSubTransactionId();
+}
+
+/*
+ * FREEZE is taken where core takes it: for tables that nobody else has seen, as this
+ * node's shards tell.  It makes a later VACUUM cheaper and is of no consequence
+ * otherwise, so nodes are not told.
+ */
+static void
+check_freeze(CopyJob *job)
+{
+	bool		new = is_new(job->rel);
+	ListCell   *lc;
+
+	if (job->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		if (!shoal_text_is_hashed(RelationGetRelid(job->rel)))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot perform COPY FREEZE on a partitioned table")));
+		new = true;
+		foreach(lc, find_inheritance_children(RelationGetRelid(job->rel),
+											  AccessShareLock))
+		{
+			Relation	shard = table_open(lfirst_oid(lc), NoLock);
+
+			new &= is_new(shard);
+			table_close(shard, NoLock);
+		}
+	}
+	if (!ThereAreNoPriorRegisteredSnapshots() || !ThereAreNoReadyPortals())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot perform COPY FREEZE because of prior transaction activity")));
+	if (!new)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot perform COPY FREEZE because the table was not created or truncated in the current subtransaction")));
+}
+
 /* Refuses what can't be done; true if lines may be forwarded as they are. */
 static bool
 check_options(CopyJob *job, List *options)
@@ -146,12 +194,7 @@ check_options(CopyJob *job, List *options)
 					 errmsg("COPY option ON_ERROR is not supported for distributed tables"),
 					 errhint("COPY into a local table, then use INSERT ... SELECT.")));
 		if (strcmp(option->defname, "freeze") == 0 && defGetBoolean(option))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot perform COPY FREEZE on a partitioned table"),
-					 errdetail("Table \"%s\" is spread over nodes or copied to each of them.",
-							   RelationGetRelationName(job->rel)),
-					 errhint("Use VACUUM (FREEZE) after the COPY.")));
+			check_freeze(job);
 		for (int i = 0; i < lengthof(plain); i++)
 			known |= strcmp(option->defname, plain[i]) == 0;
 		forward &= known;
