@@ -963,7 +963,7 @@ write_all(ShoalKept *kept)
 						   shoal_rowtriggers_capture(state->triggers));
 	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
-		ps->state->es_processed += state->affected;
+		shoal_kept_count(&state->kept, state->affected);
 	MemoryContextSwitchTo(old);
 }
 

@@ -610,7 +610,7 @@ insert_all(ShoalKept *kept)
 						state->kept.rows);
 	shoal_triggers_end(triggers, true);
 	if (shoal_scan_is_top(ps))
-		ps->state->es_processed += state->affected;
+		shoal_kept_count(&state->kept, state->affected);
 	MemoryContextSwitchTo(old);
 }
 

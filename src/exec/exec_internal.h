@@ -214,11 +214,15 @@ typedef struct ShoalKept
 	bool		done;			/* it has been done */
 	Tuplestorestate *rows;		/* what is handed out; NULL: nothing */
 	TupleTableSlot *row;		/* one of them */
+	bool		counts;			/* each is a row that has been written */
 } ShoalKept;
 
 /* The methods ExecCustomScan and ReScanCustomScan. */
 extern TupleTableSlot *shoal_kept_exec(CustomScanState *node);
 extern void shoal_kept_rescan(CustomScanState *node);
+
+/* Tells how many rows the statement, which this scan is, has written. */
+extern void shoal_kept_count(ShoalKept *kept, uint64 affected);
 
 /* Releases rows, for EndCustomScan. */
 extern void shoal_kept_end(ShoalKept *kept);

@@ -7,6 +7,9 @@
  * by the client before all of it has been done.  They run once; who reads again
  * gets the same rows.  What is kept is released with the node, or on an error with
  * the query's memory and files.
+ *
+ * Rows of RETURNING count as written when they are handed out, as core's do: who
+ * wants just the first ones (INTO in PL/pgSQL) is told of no more.
  */
 #include "postgres.h"
 
@@ -38,6 +41,8 @@ kept_next(ScanState *ss)
 	}
 	if (!shoal_task_stored(kept->rows, kept->row))
 		return ExecClearTuple(slot);
+	if (kept->counts)
+		ss->ps.state->es_processed++;
 	shoal_task_borrow(slot, kept->row);
 	return slot;
 }
@@ -52,6 +57,15 @@ TupleTableSlot *
 shoal_kept_exec(CustomScanState *node)
 {
 	return ExecScan(&node->ss, kept_next, kept_recheck);
+}
+
+void
+shoal_kept_count(ShoalKept *kept, uint64 affected)
+{
+	if (kept->rows)
+		kept->counts = true;
+	else
+		kept->css.ss.ps.state->es_processed += affected;
 }
 
 void

@@ -28,6 +28,7 @@ typedef struct ShoalScanState
 	ShoalRun   *run;
 	bool		started;		/* the fragment runs or has run */
 	bool		finished;		/* all its rows are read */
+	bool		counts;			/* the rows that it writes are the statement's */
 	ShoalTriggers *triggers;	/* to be fired at its end, or NULL */
 	int			executions;
 	bool		keep;			/* keep rows for rescans */
@@ -77,6 +78,7 @@ scan_start(ShoalScanState *state)
 	run->call.alone = ss->ps.plan == ss->ps.state->es_plannedstmt->planTree &&
 		ss->ps.ps_ProjInfo == NULL && ss->ps.qual == NULL &&
 		run->frag->triggers == NIL;
+	state->counts = run->frag->command != CMD_SELECT && shoal_scan_is_top(&ss->ps);
 	state->triggers = shoal_triggers_begin(ss->ps.state, run->frag->triggers);
 	shoal_again_allow(run);
 	shoal_run_start(run);
@@ -92,7 +94,7 @@ scan_finish(ShoalScanState *state)
 	state->finished = true;
 	shoal_triggers_end(state->triggers, true);
 	state->triggers = NULL;
-	if (state->run->frag->command != CMD_SELECT && shoal_scan_is_top(ps))
+	if (state->counts && !state->run->frag->returns_rows)
 		ps->state->es_processed += state->run->affected;
 }
 
@@ -107,6 +109,9 @@ fetch_row(ShoalScanState *state, TupleTableSlot *slot)
 		scan_finish(state);
 		return false;
 	}
+	/* as in exec_kept.c */
+	if (state->counts && state->run->frag->returns_rows)
+		state->css.ss.ps.state->es_processed++;
 	if (state->store)
 		tuplestore_puttupleslot(state->store, slot);
 	return true;

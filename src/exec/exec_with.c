@@ -271,9 +271,9 @@ finish_action(ShoalWithState *state, WithPart *part)
 						   (unsigned long long) part->chosen,
 						   (unsigned long long) done),
 				 errhint("Run the transaction again.  It may also be that a trigger or policy leaves rows alone.")));
-	state->kept.css.ss.ps.state->es_processed += done;
 	if (part->rows)
 		add_rows(state, part);
+	shoal_kept_count(&state->kept, done);
 }
 
 static void
@@ -288,10 +288,10 @@ run_part(ShoalWithState *state, WithPart *part)
 		count_actions(state, part);
 	if (part->number != 0 || state->merges)
 		return;
+	state->kept.rows = part->rows;
 	/* of a write whose RETURNING is worked out by a SELECT, its rows */
 	if (state->kept.css.ss.ps.state->es_plannedstmt->commandType != CMD_SELECT)
-		state->kept.css.ss.ps.state->es_processed += part->desc->estate->es_processed;
-	state->kept.rows = part->rows;
+		shoal_kept_count(&state->kept, part->desc->estate->es_processed);
 }
 
 EState *

@@ -1,0 +1,102 @@
+--
+-- Writes in less usual forms, the same on distributed tables and on plain twins.
+--
+\set SHOW_CONTEXT never
+CREATE SCHEMA wf;
+CREATE SCHEMA wf_twin;
+CREATE FUNCTION public.wf_make(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('search_path', name, true);
+	CREATE TABLE t (k int PRIMARY KEY, a int, b text);
+	CREATE TABLE log (k int, what text);
+	IF name = 'wf' THEN
+		PERFORM shoal.create_distributed_table('t', 'k', shard_count => 6);
+		PERFORM shoal.create_distributed_table('log', 'k', colocate_with => 't');
+	END IF;
+	INSERT INTO t SELECT i, i % 7, 'b' || i FROM generate_series(1, 60) i;
+	CREATE FUNCTION twice(a int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN a * 2; END';
+	CREATE VIEW small AS SELECT * FROM t WHERE a < 20 WITH CHECK OPTION;
+END $$;
+SELECT wf_make('wf'), wf_make('wf_twin');
+CREATE FUNCTION public.wf_both(q text) RETURNS text LANGUAGE sql AS $$
+	SELECT CASE WHEN p IS NOT DISTINCT FROM d THEN left(p, 90) ELSE 'DIFFERENT: ' || concat_ws(' / ', p, d) END
+	FROM (SELECT split_part(public.run(q, 'wf_twin'), '; ', 1) AS p, split_part(public.run(q, 'wf'), '; ', 1) AS d) x
+$$;
+CREATE FUNCTION public.wf_differ() RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(*) FROM ((TABLE wf.t EXCEPT ALL TABLE wf_twin.t) UNION ALL (TABLE wf_twin.t EXCEPT ALL TABLE wf.t)) x
+$$;
+
+-- INTO takes the first rows of RETURNING only, and counts them
+CREATE FUNCTION public.wf_into(q text, strict bool, path text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	r text;
+	n bigint;
+BEGIN
+	PERFORM set_config('search_path', path, true);
+	IF strict THEN
+		EXECUTE q INTO STRICT r;
+	ELSE
+		EXECUTE q INTO r;
+	END IF;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n || ' rows';
+EXCEPTION WHEN OTHERS THEN
+	RETURN sqlstate || ' ' || sqlerrm;
+END $$;
+SELECT q, s, wf_into(q, s, 'wf') AS result, wf_into(q, s, 'wf') = wf_into(q, s, 'wf_twin') AS same FROM (VALUES
+	('UPDATE t SET b = b WHERE a = 3 RETURNING b'), ('UPDATE t SET b = b WHERE k = 3 RETURNING b'), ('UPDATE t SET b = b WHERE k = 0 RETURNING b'),
+	('UPDATE t SET a = twice(a) WHERE a = 0 RETURNING b'), ('DELETE FROM t WHERE twice(k) < 1 RETURNING b'),
+	('INSERT INTO t VALUES (1, 1), (2, 2) ON CONFLICT (k) DO UPDATE SET a = t.a RETURNING k'),
+	('INSERT INTO t VALUES (1, 1) ON CONFLICT (k) DO UPDATE SET a = twice(t.a) - t.a RETURNING k'),
+	('UPDATE t SET a = a WHERE k < 3 RETURNING (SELECT count(*) FROM log)'),
+	('UPDATE t SET k = k WHERE a = 3 RETURNING k')) q(q), (VALUES (false), (true)) s(s);
+CREATE FUNCTION public.wf_static() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	r text;
+BEGIN
+	UPDATE wf.t SET b = b WHERE a = 3 RETURNING b INTO r;
+	RETURN r;
+EXCEPTION WHEN too_many_rows THEN
+	RETURN 'too many';
+END $$;
+SELECT wf_static(), wf_differ();
+
+-- WITH CHECK OPTION where rows are worked out here, or move, or triggers are fired here
+SELECT q, wf_both(q), wf_differ() FROM (VALUES
+	('UPDATE small SET a = twice(a) WHERE k < 10'),
+	('UPDATE small SET a = twice(a) + 15'),
+	('UPDATE small SET a = twice(3) WHERE twice(k) = 8 RETURNING k, a, b'),
+	('UPDATE small SET a = twice(30) WHERE k = 4 RETURNING k, a, b'),
+	('DELETE FROM small WHERE twice(k) = 120 RETURNING *'),
+	('UPDATE small SET k = twice(k) + 1000, a = twice(a) WHERE k IN (5, 6) RETURNING *'),
+	('UPDATE small SET k = k + 2000, a = 99 WHERE k = 7')) q(q);
+CREATE FUNCTION public.wf_note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('INSERT INTO %I.log VALUES ($1, $2)', TG_TABLE_SCHEMA) USING coalesce(NEW.k, OLD.k), TG_WHEN || ' ' || TG_OP || ' ' || coalesce(NEW.a, OLD.a);
+	RETURN coalesce(NEW, OLD);
+END $$;
+CREATE TRIGGER before BEFORE INSERT OR UPDATE OR DELETE ON wf.t FOR EACH ROW EXECUTE FUNCTION wf_note();
+CREATE TRIGGER after AFTER INSERT OR UPDATE OR DELETE ON wf.t FOR EACH ROW EXECUTE FUNCTION wf_note();
+CREATE TRIGGER before BEFORE INSERT OR UPDATE OR DELETE ON wf_twin.t FOR EACH ROW EXECUTE FUNCTION wf_note();
+CREATE TRIGGER after AFTER INSERT OR UPDATE OR DELETE ON wf_twin.t FOR EACH ROW EXECUTE FUNCTION wf_note();
+SELECT q, wf_both(q), wf_differ() FROM (VALUES
+	('INSERT INTO small VALUES (100, 1, ''x''), (101, 2, ''y'')'),
+	('INSERT INTO small VALUES (102, 1, ''x''), (103, 20, ''y'')'),
+	('INSERT INTO small VALUES (102, 1, ''x''), (103, 19, ''y'') RETURNING b, k'),
+	('INSERT INTO small VALUES (102, 5, ''x'') ON CONFLICT (k) DO UPDATE SET a = small.a + excluded.a RETURNING a'),
+	('INSERT INTO small VALUES (102, 15, ''x'') ON CONFLICT (k) DO UPDATE SET a = small.a + excluded.a'),
+	('UPDATE small SET a = a + 1 WHERE k > 99'),
+	('UPDATE small SET a = a + 1 WHERE k > 99 RETURNING k, a, a < 20'),
+	('UPDATE small SET k = k + 100, a = a + 1 WHERE k = 100'),
+	('UPDATE small SET k = k + 100, a = a + 20 WHERE k = 101'),
+	('WITH u AS (UPDATE small SET a = 5 WHERE k = 101 RETURNING k) SELECT * FROM u'),
+	('DELETE FROM small WHERE k > 99 RETURNING k'),
+	('SELECT what, count(*) FROM log GROUP BY what')) q(q);
+DROP TRIGGER before ON wf.t;
+DROP TRIGGER after ON wf.t;
+DROP TRIGGER before ON wf_twin.t;
+DROP TRIGGER after ON wf_twin.t;
+
+SET client_min_messages = warning;
+DROP SCHEMA wf, wf_twin CASCADE;
+DROP FUNCTION wf_make, wf_both, wf_differ, wf_into, wf_static, wf_note;
