@@ -9,6 +9,7 @@
 #include "access/transam.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "commands/copyfrom_internal.h"
 #include "commands/vacuum.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -129,5 +130,21 @@ shoal_update_relstats(Relation rel, BlockNumber pages, double rows)
 #else
 	vac_update_relstats(rel, pages, rows, 0, rel->rd_rel->relhasindex,
 						InvalidTransactionId, InvalidMultiXactId, NULL, NULL, true);
+#endif
+}
+
+ExprState **
+shoal_copy_default(struct CopyFromStateData *cstate, int column)
+{
+#if PG_VERSION_NUM >= 160000
+	return &cstate->defexprs[column];
+#else
+	/* those of columns that are left out, in their order */
+	for (int i = 0; i < cstate->num_defaults; i++)
+	{
+		if (cstate->defmap[i] == column)
+			return &cstate->defexprs[i];
+	}
+	return NULL;
 #endif
 }

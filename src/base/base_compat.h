@@ -50,6 +50,13 @@ CppConcat(pg_finfo_, name) (void) \
 extern int	no_such_variable
 #endif
 
+/*
+ * Where COPY keeps the default of a column (counted from 0) that the input does not
+ * have; NULL: there is none.
+ */
+struct CopyFromStateData;
+extern ExprState **shoal_copy_default(struct CopyFromStateData *cstate, int column);
+
 /* the major version that this library was built for */
 #define SHOAL_PG_MAJOR	(PG_VERSION_NUM / 10000)
 

@@ -33,6 +33,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
+#include "plan/plan_sequence.h"
 #include "exec/exec.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
@@ -114,7 +115,9 @@ shoal_ddl_run_copy(ShoalUtility *call)
 		relid = shoal_ddl_relid(stmt->relation);
 	if (OidIsValid(relid))
 		table = shoal_meta_table(relid);
-	if (table == NULL)
+	/* a local table may have columns that take values of the cluster's sequences */
+	if (table == NULL && !(stmt->is_from && OidIsValid(relid) &&
+						   shoal_origin == 0 && shoal_sequence_is_elsewhere()))
 	{
 		shoal_ddl_core(call);
 		return;

@@ -59,8 +59,9 @@ extern uint64 shoal_sink_close(ShoalSink *sink);
 
 /*
  * COPY table FROM, for a Shoal table: checks rights as core does, reads the
- * source, sends lines or rows to a sink.  Returns the number of rows.  (COPY
- * table TO is turned into COPY (SELECT) TO by ddl.)
+ * source, sends lines or rows to a sink.  For any other one: the same, or lets core do
+ * it.  Returns the number of rows.  (COPY table TO is turned into COPY (SELECT) TO by
+ * ddl.)
  */
 extern uint64 shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
 								   int stmt_location, int stmt_len);

@@ -16,7 +16,8 @@
  * If the table has triggers that are fired here (plan_fire.c), all rows are read, and
  * inserted by an INSERT.
  *
- * A table that lies wholly on this node is left to core.
+ * A table that lies wholly on this node is left to core, unless its rows are to be
+ * given values of sequences that other nodes have: then they are inserted by an INSERT.
  */
 #include "postgres.h"
 
@@ -55,6 +56,7 @@
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
 #include "plan/plan_fire.h"
+#include "plan/plan_sequence.h"
 #include "plan/plan_text.h"
 #include "scope/scope.h"
 
@@ -63,6 +65,7 @@ typedef struct CopyJob
 {
 	Relation	rel;
 	const ShoalTable *table;
+	bool		here;			/* the table lies wholly on this node */
 	List	   *where;			/* implicitly ANDed, planned */
 	ShoalTriggers *triggers;	/* to be fired at the end, or NULL */
 	CopyFromState cstate;
@@ -293,6 +296,50 @@ columns_with_defaults(CopyJob *job, List *attnums, bool *constant)
 		all = lappend_int(all, att->attnum);
 	}
 	return all;
+}
+
+/* Does it give columns that the input does not have values of sequences? */
+static bool
+needs_sequences(Relation rel, List *attlist)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *attnums;
+
+	if (!shoal_sequence_is_elsewhere() || rel->rd_rules != NULL ||
+		(rel->rd_rel->relkind != RELKIND_RELATION &&
+		 rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) ||
+		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		return false;
+	attnums = CopyGetAttnums(desc, rel, attlist);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Node	   *expr = build_column_default(rel, i + 1);
+
+		if (expr && !TupleDescAttr(desc, i)->attisdropped &&
+			!list_member_int(attnums, i + 1) &&
+			!equal(expr, shoal_sequence_rewrite_expr(expr)))
+			return true;
+	}
+	return false;
+}
+
+/* Core's COPY would take values of this node's own sequences. */
+static void
+use_sequences(CopyJob *job)
+{
+	if (!shoal_sequence_is_elsewhere())
+		return;
+	for (int i = 0; i < RelationGetDescr(job->rel)->natts; i++)
+	{
+		ExprState **state = shoal_copy_default(job->cstate, i);
+		Node	   *expr;
+
+		if (state == NULL || *state == NULL)
+			continue;
+		expr = shoal_sequence_rewrite_expr(build_column_default(job->rel, i + 1));
+		*state = ExecInitExpr(expression_planner((Expr *) expr), NULL);
+		job->read_ahead |= may_run_queries(expr, NULL);
+	}
 }
 
 static void
@@ -833,19 +880,19 @@ run_copy(CopyJob *job, bool forward)
 	uint64		rows;
 
 	job->read_ahead = may_run_queries((Node *) job->where, NULL);
+	use_sequences(job);
 	all = columns_with_defaults(job, attnums, &constant);
-	forward = forward && constant && !job->cstate->opts.binary &&
-		job->where == NIL;
-	for (int key = 0; key < job->table->nkeys; key++)
-		forward = forward && list_member_int(attnums, job->table->keyattr[key]);
-
 	job->estate = CreateExecutorState();
-	if (shoal_fire_is_wanted_for_copy(job->rel))
+	if (job->here || shoal_fire_is_wanted_for_copy(job->rel))
 	{
 		rows = copy_by_insert(job, all);
 		FreeExecutorState(job->estate);
 		return rows;
 	}
+	forward = forward && constant && !job->cstate->opts.binary &&
+		job->where == NIL;
+	for (int key = 0; key < job->table->nkeys; key++)
+		forward = forward && list_member_int(attnums, job->table->keyattr[key]);
 	begin_triggers(job);
 	if (forward)
 		job->sink = shoal_sink_open(job->rel, attnums, forward_options(job),
@@ -907,14 +954,13 @@ shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
 	ParseNamespaceItem *nsitem;
 	uint64		rows;
 	bool		forward;
-	bool		here;
 
 	pstate->p_sourcetext = query_string;
 	job.rel = table_openrv(stmt->relation, RowExclusiveLock);
 	job.table = shoal_meta_table(RelationGetRelid(job.rel));
-	here = job.table == NULL ||
+	job.here = job.table == NULL ||
 		shoal_meta_group(job.table->group_id)->all_local;
-	if (here)
+	if (job.here && !needs_sequences(job.rel, stmt->attlist))
 	{
 		table_close(job.rel, NoLock);
 		DoCopy(pstate, stmt, stmt_location, stmt_len, &rows);

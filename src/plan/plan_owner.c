@@ -28,6 +28,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
+#include "plan/plan_sequence.h"
 #include "plan/plan_text.h"
 #include "scope/scope.h"
 
@@ -103,7 +104,7 @@ is_users_function(Oid funcid, void *context)
 static bool
 users_function_walker(Node *node, void *context)
 {
-	if (node == NULL || shoal_expr_is_of_row(node))
+	if (node == NULL || shoal_expr_is_of_row(node) || shoal_sequence_is_value(node))
 		return false;
 	if (IsA(node, CoerceToDomain) ||
 		check_functions_in_node(node, is_users_function, NULL))

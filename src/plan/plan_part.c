@@ -36,6 +36,7 @@
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
+#include "plan/plan_sequence.h"
 #include "plan/plan_statistics.h"
 #include "plan/plan_text.h"
 
@@ -523,7 +524,7 @@ asks_for_user(Oid funcid, void *context)
 static bool
 asks_for_user_walker(Node *node, void *context)
 {
-	if (node == NULL)
+	if (node == NULL || shoal_sequence_is_value(node))
 		return false;
 	if (check_functions_in_node(node, asks_for_user, context))
 		return true;

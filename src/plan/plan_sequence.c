@@ -7,10 +7,15 @@
  * has to tell them, nextval(), written by the user or added as a default,
  * becomes a call of shoal.cluster_nextval() (xact_sequence.c), and setval() one of
  * shoal.cluster_setval().
+ *
+ * The value of an identity column needs no right on the column's sequence.  What tells
+ * such a call, which core has no text for, from one that a user could write is its
+ * collation.
  */
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -36,15 +41,27 @@ shoal_sequence_is_elsewhere(void)
 	return !first->is_local;
 }
 
-static Node *
-cluster_nextval(Node *sequence)
+static Oid
+cluster_nextval_function(void)
 {
 	Oid			argtype = REGCLASSOID;
-	Oid			function;
 
-	function = shoal_expr_own_function("cluster_nextval", 1, &argtype);
-	return (Node *) makeFuncExpr(function, INT8OID, list_make1(sequence),
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	return shoal_expr_own_function("cluster_nextval", 1, &argtype);
+}
+
+bool
+shoal_sequence_is_value(Node *node)
+{
+	return IsA(node, FuncExpr) && shoal_sequence_is_elsewhere() &&
+		((FuncExpr *) node)->funcid == cluster_nextval_function();
+}
+
+static Node *
+cluster_nextval(Node *sequence, bool identity)
+{
+	return (Node *) makeFuncExpr(cluster_nextval_function(), INT8OID, list_make1(sequence),
+								 InvalidOid, identity ? C_COLLATION_OID : InvalidOid,
+								 COERCE_EXPLICIT_CALL);
 }
 
 /* With its third argument. */
@@ -82,7 +99,7 @@ rewrite_mutator(Node *node, void *context)
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL)
-		return cluster_nextval(copyObject(linitial(((FuncExpr *) node)->args)));
+		return cluster_nextval(copyObject(linitial(((FuncExpr *) node)->args)), false);
 	if (is_setval(node))
 		return cluster_setval((List *) expression_tree_mutator((Node *) ((FuncExpr *) node)->args,
 															   rewrite_mutator,
@@ -97,7 +114,8 @@ rewrite_mutator(Node *node, void *context)
 		value = cluster_nextval((Node *) makeConst(REGCLASSOID, -1, InvalidOid,
 												   sizeof(Oid),
 												   ObjectIdGetDatum(next->seqid),
-												   false, true));
+												   false, true),
+								true);
 		if (next->typeId == INT4OID)
 			value = (Node *) makeFuncExpr(F_INT4_INT8, INT4OID, list_make1(value),
 										  InvalidOid, InvalidOid,
@@ -112,6 +130,12 @@ rewrite_mutator(Node *node, void *context)
 		return (Node *) query_tree_mutator((Query *) node, rewrite_mutator,
 										   context, 0);
 	return expression_tree_mutator(node, rewrite_mutator, context);
+}
+
+Node *
+shoal_sequence_rewrite_expr(Node *node)
+{
+	return rewrite_mutator(node, NULL);
 }
 
 Query *

@@ -16,10 +16,16 @@ extern bool shoal_sequence_is_elsewhere(void);
 /* Whether the expression's own function is nextval() or setval(). */
 extern bool shoal_sequence_is_moved_by(Node *node);
 
+/* Whether it is a call of shoal.cluster_nextval(), which is evaluated here always. */
+extern bool shoal_sequence_is_value(Node *node);
+
 /*
  * Replaces nextval() by shoal.cluster_nextval(), and setval() by
  * shoal.cluster_setval(), at all levels of a query.
  */
 extern Query *shoal_sequence_rewrite(Query *query);
+
+/* The same for an expression: a copy. */
+extern Node *shoal_sequence_rewrite_expr(Node *node);
 
 #endif							/* PLAN_SEQUENCE_H */

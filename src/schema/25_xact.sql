@@ -33,6 +33,11 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_setval';
 COMMENT ON FUNCTION shoal.cluster_setval(regclass, bigint, bool) IS
 'sets a sequence, the same sequence for all nodes';
 
+CREATE FUNCTION shoal.internal_identity_value(schema_name text, sequence_name text) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_identity_value';
+COMMENT ON FUNCTION shoal.internal_identity_value(text, text) IS
+'internal: next value of an identity column''s sequence, which needs no right on that';
+
 CREATE FUNCTION shoal.internal_sequence_ahead(sequence regclass, value bigint) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_sequence_ahead';
 COMMENT ON FUNCTION shoal.internal_sequence_ahead(regclass, bigint) IS

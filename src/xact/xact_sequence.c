@@ -18,6 +18,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_sequence.h"
 #include "commands/extension.h"
@@ -49,6 +51,7 @@
 
 PG_FUNCTION_INFO_V1(shoal_cluster_nextval);
 PG_FUNCTION_INFO_V1(shoal_cluster_setval);
+PG_FUNCTION_INFO_V1(shoal_internal_identity_value);
 PG_FUNCTION_INFO_V1(shoal_internal_sequence_ahead);
 PG_FUNCTION_INFO_V1(shoal_internal_sequences);
 
@@ -185,14 +188,17 @@ set_limit(const FormData_pg_sequence *seq, int64 value)
 
 /* ---- values ---- */
 
-/* From this node's sequence; false if that is not to be given. */
+/*
+ * From this node's sequence; false if that is not to be given.  That of an identity
+ * column needs no right.
+ */
 static bool
-take_here(Oid relid, int64 *value)
+take_here(Oid relid, bool identity, int64 *value)
 {
 	Form_pg_sequence seq;
 	int64		last;
 
-	*value = nextval_internal(relid, true);
+	*value = nextval_internal(relid, !identity);
 	if (!shoal_health_is_watched() ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return true;
@@ -253,35 +259,63 @@ ask_for(int node_id, const char *call)
 	PGresult   *res;
 	int64		value;
 
-	res = shoal_remote_query(shoal_xact_conn_outside(node_id),
-							 psprintf("SELECT %s", call), NULL);
+	res = shoal_remote_query(shoal_xact_conn_outside(node_id), call, NULL);
 	value = strtoi64(PQgetvalue(res, 0, 0), NULL, 10);
 	PQclear(res);
 	return value;
 }
 
 /*
- * shoal.cluster_nextval(sequence)
- *
  * A sequence is never rolled back, so it does not matter whether its node is
  * part of the transaction.
  */
-Datum
-shoal_cluster_nextval(PG_FUNCTION_ARGS)
+static int64
+next_value(Oid relid, bool identity)
 {
-	Oid			relid = PG_GETARG_OID(0);
 	int			node_id;
 	int64		value;
 
 	while ((node_id = node_of_sequence(relid)) == 0)
 	{
-		if (take_here(relid, &value))
-			PG_RETURN_INT64(value);
+		if (take_here(relid, identity, &value))
+			return value;
 	}
 	PreventCommandIfReadOnly("nextval()");
-	PG_RETURN_INT64(ask_for(node_id,
-							psprintf("shoal.cluster_nextval(%s::pg_catalog.regclass)",
-									 quote_literal_cstr(shoal_objects_relation_name(relid)))));
+	if (identity)
+		return ask_for(node_id,
+					   psprintf(XACT_INTERNAL_CALL "identity_value(%s, %s)",
+								quote_literal_cstr(get_namespace_name(get_rel_namespace(relid))),
+								quote_literal_cstr(get_rel_name(relid))));
+	return ask_for(node_id,
+				   psprintf("SELECT shoal.cluster_nextval(%s::pg_catalog.regclass)",
+							quote_literal_cstr(shoal_objects_relation_name(relid))));
+}
+
+/* shoal.cluster_nextval(sequence): see plan_sequence.c for the collation. */
+Datum
+shoal_cluster_nextval(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(next_value(PG_GETARG_OID(0), PG_GET_COLLATION() == C_COLLATION_OID));
+}
+
+/*
+ * shoal.internal_identity_value(schema, sequence)
+ *
+ * Names without looking at rights: the user may have some just on a view.
+ */
+Datum
+shoal_internal_identity_value(PG_FUNCTION_ARGS)
+{
+	char	   *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			relid = get_relname_relid(name, get_namespace_oid(schema, false));
+
+	shoal_xact_check_internal();
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("sequence \"%s.%s\" does not exist", schema, name)));
+	PG_RETURN_INT64(next_value(relid, true));
 }
 
 /* shoal.cluster_setval(sequence, value, is_called) */
@@ -300,7 +334,7 @@ shoal_cluster_setval(PG_FUNCTION_ARGS)
 	}
 	PreventCommandIfReadOnly("setval()");
 	PG_RETURN_INT64(ask_for(node_id,
-							psprintf("shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
+							psprintf("SELECT shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
 									 quote_literal_cstr(shoal_objects_relation_name(relid)), value,
 									 is_called ? "true" : "false")));
 }
