@@ -89,7 +89,15 @@ BEGIN
             'UPDATE docs SET dlevel = 9 WHERE did = 12',
             'UPDATE "Team Docs" SET team = team WHERE did IN (SELECT did FROM docs)',
             'DELETE FROM docs WHERE did > 115 RETURNING did',
-            'INSERT INTO "Team Docs" SELECT ''copied'', did FROM docs WHERE did < 4'] LOOP
+            'INSERT INTO "Team Docs" SELECT ''copied'', did FROM docs WHERE did < 4',
+            'INSERT INTO docs VALUES (201, 1, current_user, ''x'') RETURNING did',
+            'INSERT INTO docs VALUES (202, 4, current_user, ''x'')',
+            'INSERT INTO docs VALUES (203, 0, current_user, ''x''), (204, 1, ''b'', ''x''), (205, 2, ''c'', NULL) RETURNING did, title',
+            'INSERT INTO docs SELECT did + 300, dlevel, author, title FROM docs WHERE did < 60',
+            'INSERT INTO docs SELECT i, i % 3, ''many'', ''m'' FROM generate_series(400, 420) i',
+            'INSERT INTO docs VALUES (4, 1, ''a'', ''x'') ON CONFLICT (did) DO UPDATE SET title = excluded.title || ''!'' RETURNING title',
+            'INSERT INTO docs VALUES (4, 1, ''a'', ''x'') ON CONFLICT (did) DO UPDATE SET dlevel = 9',
+            'WITH i AS (INSERT INTO docs VALUES (206, 1, ''w'', ''with'') RETURNING did) SELECT * FROM i'] LOOP
             role := who;
             query := q;
             result := public.pol_same(q);

@@ -358,27 +358,62 @@ move_table(RangeTblEntry *found, Query *level)
 	return result;
 }
 
-bool
-shoal_policy_spread(Query *query)
+/* All tables that have been found; NIL if one can't be moved, or there are none. */
+static List *
+move_tables(const FindContext *context)
 {
-	FindContext context = {NIL};
 	List	   *tables = NIL;
 	ListCell   *lc;
 	ListCell   *lcq;
 
-	find_walker((Node *) query, &context);
-	if (context.impossible || context.rtes == NIL)
-		return false;
-	forboth(lc, context.rtes, lcq, context.queries)
+	if (context->impossible)
+		return NIL;
+	forboth(lc, context->rtes, lcq, context->queries)
 	{
 		PolicyTable *table = move_table(lfirst(lc), lfirst(lcq));
 
 		if (table == NULL)
-			return false;
+			return NIL;
 		tables = lappend(tables, table);
 	}
+	return tables;
+}
+
+bool
+shoal_policy_spread(Query *query)
+{
+	FindContext context = {NIL};
+	List	   *tables;
+
+	find_walker((Node *) query, &context);
+	tables = move_tables(&context);
 	replace(query, tables);
-	return true;
+	return tables != NIL;
+}
+
+bool
+shoal_policy_spread_checks(Query *query)
+{
+	FindContext context = {NIL};
+	ReplaceContext replacing = {NIL, true};
+	ListCell   *lc;
+
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		if (check->kind != WCO_VIEW_CHECK)
+			find_reads_walker(check->qual, &context);
+	}
+	replacing.tables = move_tables(&context);
+	foreach(lc, query->withCheckOptions)
+	{
+		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
+
+		if (check->kind != WCO_VIEW_CHECK)
+			replace_walker(check->qual, &replacing);
+	}
+	return replacing.tables != NIL;
 }
 
 static bool

@@ -15,6 +15,9 @@
  */
 extern bool shoal_policy_spread(Query *query);
 
+/* The same of an INSERT, in so far as policies are checked for new rows. */
+extern bool shoal_policy_spread_checks(Query *query);
+
 /*
  * For a fragment's query: a copy that tells the node, by WITH queries in front of
  * the others, where the rows are that its policies read; and how many there are.

@@ -730,7 +730,7 @@ shoal_spread_query(Query *query, ParamListInfo params)
 
 bool
 shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
-				  ParamListInfo params)
+				  ParamListInfo params, bool always)
 {
 	ShoalLeaf	leaf = {0};
 	ShoalAnalysis analysis;
@@ -754,12 +754,12 @@ shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
 		return false;
 	(void) shoal_size_of_query(*rows, params, &leaf.size);
 	leaf.moved = leaf.size;
-	if (leaf.size.bytes < shoal_move_threshold * 1024.0)
+	if (!always && leaf.size.bytes < shoal_move_threshold * 1024.0)
 		return false;
 	move = shoal_leaf_move(&leaf, false);
 	(void) spread_source(move->source, params);
 	shoal_shape_analyze(move->source, &analysis);
-	if (analysis.whole.kind == SHOAL_SHAPE_SHARDED)
+	if (always || analysis.whole.kind == SHOAL_SHAPE_SHARDED)
 		return true;
 	shoal_leaf_put_back(&leaf);
 	shoal_planning->moves = list_truncate(shoal_planning->moves, nmoves);

@@ -27,9 +27,10 @@ extern bool shoal_spread_query(Query *query, ParamListInfo params);
  * Rows of a SELECT (without junk columns) that belong to the shards of a table by
  * one of its columns: if nodes can send them to each other, and they are not too
  * few for that, puts a query in its place that reads them where they have
- * arrived, and returns true.
+ * arrived, and returns true.  always: also if they are few, and if they have to be
+ * sent from here.
  */
 extern bool shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
-							  ParamListInfo params);
+							  ParamListInfo params, bool always);
 
 #endif							/* PLAN_SPREAD_H */

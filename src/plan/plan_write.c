@@ -46,9 +46,11 @@
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
 #include "plan/plan_place.h"
+#include "plan/plan_policy.h"
 #include "plan/plan_returning.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
+#include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_spread.h"
 #include "plan/plan_step.h"
@@ -509,10 +511,12 @@ with_targets_in_subquery(Query *query)
 
 /*
  * The fragment of an INSERT ... SELECT whose rows are sent to their shards by
- * the nodes that make them; NULL if that can't be, or isn't worth it.
+ * the nodes that make them; NULL if that can't be, or isn't worth it.  always: as
+ * for shoal_spread_rows().
  */
 static ShoalFragment *
-compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params)
+compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params,
+				   bool always)
 {
 	ShoalPlanning planning = {0};
 	ShoalAnalysis analysis;
@@ -536,7 +540,7 @@ compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params)
 	ref = linitial(copy->jointree->fromlist);
 	rte = rt_fetch(ref->rtindex, copy->rtable);
 	shoal_part_begin(&planning, params);
-	if (shoal_spread_rows(&rte->subquery, table, key, params))
+	if (shoal_spread_rows(&rte->subquery, table, key, params, always))
 	{
 		shoal_shape_analyze(rte->subquery, &analysis);
 		frag = shoal_text_compile(copy, &analysis.whole);
@@ -545,6 +549,27 @@ compile_reshuffled(Query *query, const ShoalTable *table, ParamListInfo params)
 	}
 	shoal_planning = planning.outer;
 	return frag;
+}
+
+/* Takes away what the deparser would print as the source of an INSERT. */
+static void
+hide_sources(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_VALUES)
+		{
+			RangeTblEntry *idle = makeNode(RangeTblEntry);
+
+			idle->rtekind = RTE_RESULT;
+			idle->eref = makeAlias("idle", NIL);
+			lfirst(lc) = idle;
+		}
+	}
 }
 
 void
@@ -578,20 +603,8 @@ shoal_write_cut_insert(Query *query, ShoalInsert *insert)
 	}
 	appendStringInfoChar(&values, ')');
 
-	/* the deparser would print the rows' source instead of the parameters */
-	foreach(lc, copy->rtable)
-	{
-		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
-
-		if (rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_VALUES)
-		{
-			RangeTblEntry *idle = makeNode(RangeTblEntry);
-
-			idle->rtekind = RTE_RESULT;
-			idle->eref = makeAlias("idle", NIL);
-			lfirst(lc) = idle;
-		}
-	}
+	/* parameters take the place of the rows' source */
+	hide_sources(copy);
 	copy->jointree = makeFromExpr(NIL, NULL);
 	copy->cteList = NIL;
 	copy->targetList = NIL;
@@ -711,6 +724,73 @@ shoal_write_rows_of_insert(Query *query)
 	return select;
 }
 
+/* An INSERT whose rows, however they are made, are those of a subquery. */
+static Query *
+with_rows_in_subquery(Query *query)
+{
+	Query	   *copy = copyObject(query);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	ListCell   *lc;
+
+	hide_sources(copy);
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = shoal_write_rows_of_insert(query);
+	rte->eref = makeAlias("rows", NIL);
+	rte->inFromCl = true;
+	copy->rtable = lappend(copy->rtable, rte);
+	ref->rtindex = list_length(copy->rtable);
+	copy->jointree = makeFromExpr(list_make1(ref), NULL);
+	copy->cteList = NIL;
+	/* the rewriter has seen to OVERRIDING USER VALUE */
+	copy->override = OVERRIDING_SYSTEM_VALUE;
+	foreach(lc, copy->targetList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		rte->eref->colnames = lappend(rte->eref->colnames,
+									  makeString(pstrdup(tle->resname)));
+		tle->expr = (Expr *) makeVar(ref->rtindex, foreach_current_index(lc) + 1,
+									 exprType((Node *) tle->expr),
+									 exprTypmod((Node *) tle->expr),
+									 exprCollation((Node *) tle->expr), 0);
+	}
+	return copy;
+}
+
+/* The value of an identity column needs no right on its sequence; its text does. */
+static bool
+lacks_sequence_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, NextValueExpr))
+		return pg_class_aclcheck(((NextValueExpr *) node)->seqid, GetUserId(),
+								 ACL_USAGE | ACL_UPDATE) != ACLCHECK_OK;
+	return expression_tree_walker(node, lacks_sequence_walker, context);
+}
+
+/*
+ * The fragment of an INSERT into a table whose policies read other shards for a new
+ * row: what they read is moved to the nodes, and so are the rows.  NULL if that can't
+ * be.
+ */
+static ShoalFragment *
+compile_checked(Query *query, const ShoalTable *table, ParamListInfo params)
+{
+	ShoalPlanning planning = {0};
+	ShoalFragment *frag = NULL;
+	Query	   *copy = with_rows_in_subquery(shoal_sequence_rewrite(query));
+
+	check_functions_of_row(query);
+	shoal_part_begin(&planning, params);
+	if (shoal_enable_move && !lacks_sequence_walker((Node *) query->targetList, NULL) &&
+		shoal_policy_spread_checks(copy))
+		frag = compile_reshuffled(copy, table, params, true);
+	shoal_planning = planning.outer;
+	return frag;
+}
+
 /* An INSERT of rows that are made here. */
 static PlannedStmt *
 plan_routed_insert(Query *query, const ShoalTable *table,
@@ -781,11 +861,15 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	ShoalFragment *frag;
 	ShoalShape	shape;
 	RangeTblEntry *rows;
+	const char *why;
 
 	if (returns_more_than_row(query))
 		return plan_returning_apart(query, query_string, cursor_options, params);
 	if (shoal_upsert_is_needed(query, table))
 		return plan_upsert(query, table, query_string, cursor_options, params);
+	if (!shoal_rights_fit_row(query, &why) &&
+		(frag = compile_checked(query, table, params)) != NULL)
+		return plan_fragment(query, frag, cursor_options);
 	check_subqueries_of_row(query);
 	if (is_single_row(query))
 	{
@@ -804,7 +888,7 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		frag->way = frag->single_shard ? "router" : "push";
 		return plan_fragment(query, frag, cursor_options);
 	}
-	if (rows && (frag = compile_reshuffled(query, table, params)) != NULL)
+	if (rows && (frag = compile_reshuffled(query, table, params, false)) != NULL)
 		return plan_fragment(query, frag, cursor_options);
 	return plan_routed_insert(query, table, query_string, cursor_options,
 							  params);
