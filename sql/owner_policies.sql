@@ -102,7 +102,7 @@ SELECT * FROM op_both('INSERT INTO w VALUES (3, ''x'', ''new'')');
 SELECT * FROM op_both('SELECT * FROM t', 'op_alice');
 -- another table that she reads herself has other policies for her
 GRANT ALL ON op.mine, op_twin.mine TO op_carol;
-SELECT result FROM op_both('UPDATE w SET s = mine.s FROM mine WHERE mine.k = w.k');
+SELECT * FROM op_both('UPDATE w SET s = mine.s FROM mine WHERE mine.k = w.k');
 SELECT * FROM op_both('INSERT INTO mine VALUES (4, ''for bob''), (34, ''too'')', 'op_alice');
 SELECT * FROM op_both('UPDATE x SET s = public.op_me(mine.k) FROM mine WHERE mine.k = x.k');
 -- a policy about the user would be one about the owner

@@ -19,7 +19,7 @@
  * Fast ways are given up for that, so it is not done for functions that are
  * built in, nor if the user says that triggers don't need it
  * (shoal.row_triggers). What is not done here, and is left to the nodes: MERGE,
- * views with CHECK OPTION, and some others.
+ * and some others.
  */
 #include "postgres.h"
 
@@ -115,8 +115,7 @@ is_possible(Query *query, const ShoalTable *table, Relation rel)
 {
 	const char *why;
 
-	if (query->commandType == CMD_MERGE || shoal_check_any(query) ||
-		shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel) ||
+	if (query->commandType == CMD_MERGE || shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel) ||
 		!shoal_rights_fit_row(query, &why))
 		return false;
 	if (query->commandType != CMD_INSERT && !may_read_and_lock(query, rel))
@@ -645,7 +644,7 @@ shoal_fire_split(Query *query, const ShoalTable *table, Query **select,
 
 	*columns = NIL;
 	*returned = NIL;
-	rows.query = copyObject(query);
+	rows.query = shoal_check_fold(copyObject(query));
 	rows.target = query->resultRelation;
 	rows.table = table;
 	rows.rel = RelationIdGetRelation(table->relid);

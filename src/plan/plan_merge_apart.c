@@ -584,6 +584,26 @@ null_for_column(MergeApart *apart)
 	return NIL;
 }
 
+/* The checks of a view that hold for rows that an action writes. */
+static List *
+checks_of_action(MergeApart *apart, MergeAction *action)
+{
+	List	   *checks = NIL;
+	ListCell   *lc;
+
+	if (action->commandType == CMD_DELETE)
+		return NIL;
+	foreach(lc, apart->query->withCheckOptions)
+	{
+		WithCheckOption *check = copyObject(lfirst_node(WithCheckOption, lc));
+
+		if (check->kind == WCO_VIEW_CHECK)
+			checks = lappend(checks, check);
+	}
+	ChangeVarNodes((Node *) checks, apart->target, 1, 0);
+	return checks;
+}
+
 static CommonTableExpr *
 make_statement(MergeApart *apart, MergeAction *action, int number)
 {
@@ -621,6 +641,8 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 		query->jointree->fromlist = lappend(query->jointree->fromlist, ref);
 	}
 	shoal_rights_secure(query);
+	query->withCheckOptions = list_concat(query->withCheckOptions,
+										  checks_of_action(apart, action));
 	cte->ctename = psprintf("%s%d", SHOAL_MERGE_ACTION, number);
 	cte->ctequery = (Node *) query;
 	cte->location = -1;

@@ -53,7 +53,7 @@ can_split(Query *query, const char **why)
 {
 	if (query->commandType != CMD_UPDATE && query->commandType != CMD_DELETE)
 		return false;
-	if (shoal_check_any(query) || !shoal_rights_fit_row(query, why))
+	if (!shoal_rights_fit_row(query, why))
 		return false;
 	if (shoal_assign_single(query->targetList) == NIL &&
 		query->targetList != NIL)
@@ -357,9 +357,9 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 	*returned = NIL;
 	if (!can_split(query, why))
 		return false;
-	context.query = copyObject(query);
+	context.query = shoal_check_fold(copyObject(query));
 	context.query->targetList = shoal_assign_single(context.query->targetList);
-	if (query->returningList &&
+	if (context.query->returningList &&
 		(*returned = shoal_returning_columns(context.query)) == NIL)
 		return false;
 	*columns = context.query->returningList;

@@ -280,7 +280,7 @@ plan_returning_apart(Query *query, const char *query_string,
 
 /* A write that has been split: a query for its rows, and what is done with them. */
 static PlannedStmt *
-plan_split(CmdType command, Query *select, Query *write, ShoalInsert *insert,
+plan_split(Query *query, Query *select, Query *write, ShoalInsert *insert,
 		   List *returned, const char *query_string, int cursor_options,
 		   ParamListInfo params)
 {
@@ -289,9 +289,11 @@ plan_split(CmdType command, Query *select, Query *write, ShoalInsert *insert,
 												   params);
 
 	stmt = put_insert_on_top(write, insert, stmt);
-	stmt->commandType = command;
+	stmt->commandType = query->commandType;
 	if (returned)
 		shoal_returning_put(stmt, returned);
+	/* what is returned for checks of a view alone nobody gets */
+	stmt->hasReturning = query->returningList != NIL;
 	return stmt;
 }
 
@@ -329,8 +331,8 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 		refuse(what, reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
 	write->canSetTag = query->canSetTag;
-	return plan_split(query->commandType, select, write, &insert, returned,
-					  query_string, cursor_options, params);
+	return plan_split(query, select, write, &insert, returned, query_string,
+					  cursor_options, params);
 }
 
 /* what: the statement as the user knows it */
@@ -347,9 +349,6 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	const char *reason = NULL;	/* why not on every node of a reference table */
 	ShoalPlanning planning = {0};
 
-	if (query->commandType == CMD_MERGE && shoal_check_any(query))
-		refuse("MERGE through a view with CHECK OPTION", NULL,
-			   "Use UPDATE and INSERT.");
 	if (shoal_current_is_used(query))
 		query = shoal_current_replace(query, table);
 	found = query;
@@ -922,13 +921,14 @@ plan_fired(Query *query, const ShoalTable *table, const char *query_string,
 						  &returned))
 		return NULL;
 	write->canSetTag = query->canSetTag;
-	return plan_split(query->commandType, select, write, &insert, returned,
-					  query_string, cursor_options, params);
+	return plan_split(query, select, write, &insert, returned, query_string,
+					  cursor_options, params);
 }
 
 /*
- * A MERGE is taken apart if rows move, or for transition tables, which have the rows
- * of all nodes then; if need be the only node that writes fills them.
+ * A MERGE is taken apart if rows move, if there are checks of a view, which have no
+ * text in a MERGE, or for transition tables, which have the rows of all nodes then; if
+ * need be the only node that writes fills them.
  */
 static bool
 is_apart(Query *query, const ShoalTable *table)
@@ -936,7 +936,7 @@ is_apart(Query *query, const ShoalTable *table)
 	ShoalAnalysis analysis;
 	bool		possible;
 
-	if (shoal_merge_moves_rows(query, table))
+	if (shoal_merge_moves_rows(query, table) || shoal_check_any(query))
 		return true;
 	if (table->kind == SHOAL_KIND_REFERENCE ||
 		!shoal_fire_fills_tables(query, table, &possible))
