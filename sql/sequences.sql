@@ -95,6 +95,24 @@ SELECT count(*), count(DISTINCT id) FROM ident;
 \c shoal_n2
 SET search_path = sequences;
 SELECT count(*), count(DISTINCT id), count(DISTINCT s) FROM here;
+-- what the session has got last
+SELECT currval('s');
+SELECT lastval();
+SELECT nextval('s') - currval('s'), lastval() - currval('s');
+INSERT INTO t (v) VALUES ('last') RETURNING id - currval('t_id_seq'), id - lastval();
+INSERT INTO ident (k) VALUES (12) RETURNING id - lastval();
+SELECT setval('s', 5000), currval('s'), currval('t_id_seq') > 50;
+SELECT setval('s', 6000, false), currval('s'), nextval('s'), currval('s'), lastval();
+INSERT INTO ident (k, v) VALUES (13, currval('s')) RETURNING v;
+UPDATE ident SET v = currval('s') - lastval() WHERE k = 13 RETURNING v - currval('s') + lastval();
+DO $$ BEGIN PERFORM nextval('s'); RAISE NOTICE '%', currval('s') - lastval(); END $$;
+SET ROLE sequences_reader;
+SELECT currval('s');
+SELECT currval('t_id_seq');
+RESET ROLE;
+DISCARD SEQUENCES;
+SELECT currval('s');
+SELECT lastval();
 -- one that is this session's own
 CREATE TEMP SEQUENCE own;
 SELECT setval('own', 5), nextval('own');

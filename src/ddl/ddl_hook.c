@@ -212,6 +212,16 @@ run_set_constraints(ShoalUtility *call)
 	shoal_xact_set_constraints(sql.data);
 }
 
+static void
+run_discard(ShoalUtility *call)
+{
+	DiscardMode target = ((DiscardStmt *) call->stmt)->target;
+
+	shoal_ddl_core(call);
+	if (target == DISCARD_ALL || target == DISCARD_SEQUENCES)
+		shoal_currval_discard();
+}
+
 /* ---- dispatch ---- */
 
 /* Who handles a kind of statement; NULL: nobody here. */
@@ -236,6 +246,8 @@ handler_of(NodeTag tag)
 			return shoal_ddl_run_explain;
 		case T_ConstraintsSetStmt:
 			return run_set_constraints;
+		case T_DiscardStmt:
+			return run_discard;
 
 			/* objects of this database */
 		case T_AlterCollationStmt:

@@ -15,7 +15,7 @@ typedef struct ShoalTables
 	bool		reference;		/* ... reference tables */
 	bool		writes_reference;	/* also in WITH */
 	bool		all_local;		/* all shards of all groups are on this node */
-	bool		nextval;		/* has a call of nextval() or setval() */
+	bool		nextval;		/* has a call of nextval() or the like */
 	bool		with;			/* has WITH */
 	bool		tableoid;		/* reads a table's tableoid */
 	bool		locks;			/* has FOR UPDATE or the like */

@@ -6,7 +6,7 @@
  * node with the lowest id are advanced.  On other nodes, and on that one if it
  * has to tell them, nextval(), written by the user or added as a default,
  * becomes a call of shoal.cluster_nextval() (xact_sequence.c), and setval() one of
- * shoal.cluster_setval().
+ * shoal.cluster_setval().  So do currval() and lastval() (xact_currval.c).
  *
  * The value of an identity column needs no right on the column's sequence.  What tells
  * such a call, which core has no text for, from one that a user could write is its
@@ -78,6 +78,16 @@ cluster_setval(List *args)
 								 InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
+static Node *
+own_call(const char *name, List *args)
+{
+	Oid			argtype = REGCLASSOID;
+
+	return (Node *) makeFuncExpr(shoal_expr_own_function(name, list_length(args), &argtype),
+								 INT8OID, copyObject(args), InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
 static bool
 is_setval(Node *node)
 {
@@ -89,8 +99,10 @@ is_setval(Node *node)
 bool
 shoal_sequence_is_moved_by(Node *node)
 {
-	return IsA(node, NextValueExpr) || is_setval(node) ||
-		(IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL);
+	Oid			function = IsA(node, FuncExpr) ? ((FuncExpr *) node)->funcid : InvalidOid;
+
+	return IsA(node, NextValueExpr) || is_setval(node) || function == F_NEXTVAL ||
+		function == F_CURRVAL || function == F_LASTVAL;
 }
 
 static Node *
@@ -100,6 +112,10 @@ rewrite_mutator(Node *node, void *context)
 		return NULL;
 	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL)
 		return cluster_nextval(copyObject(linitial(((FuncExpr *) node)->args)), false);
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_CURRVAL)
+		return own_call("cluster_currval", ((FuncExpr *) node)->args);
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_LASTVAL)
+		return own_call("cluster_lastval", NIL);
 	if (is_setval(node))
 		return cluster_setval((List *) expression_tree_mutator((Node *) ((FuncExpr *) node)->args,
 															   rewrite_mutator,

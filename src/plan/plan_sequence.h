@@ -13,15 +13,15 @@
  */
 extern bool shoal_sequence_is_elsewhere(void);
 
-/* Whether the expression's own function is nextval() or setval(). */
+/* Whether the expression's own function is nextval(), setval(), currval() or lastval(). */
 extern bool shoal_sequence_is_moved_by(Node *node);
 
 /* Whether it is a call of shoal.cluster_nextval(), which is evaluated here always. */
 extern bool shoal_sequence_is_value(Node *node);
 
 /*
- * Replaces nextval() by shoal.cluster_nextval(), and setval() by
- * shoal.cluster_setval(), at all levels of a query.
+ * Replaces nextval() by shoal.cluster_nextval(), setval() by shoal.cluster_setval(),
+ * and so on, at all levels of a query.
  */
 extern Query *shoal_sequence_rewrite(Query *query);
 

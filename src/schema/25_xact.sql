@@ -33,6 +33,16 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_setval';
 COMMENT ON FUNCTION shoal.cluster_setval(regclass, bigint, bool) IS
 'sets a sequence, the same sequence for all nodes';
 
+CREATE FUNCTION shoal.cluster_currval(sequence regclass) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_cluster_currval';
+COMMENT ON FUNCTION shoal.cluster_currval(regclass) IS
+'the value that this session has got last of a sequence, from whichever node';
+
+CREATE FUNCTION shoal.cluster_lastval() RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_cluster_lastval';
+COMMENT ON FUNCTION shoal.cluster_lastval() IS
+'the value that this session has got last of any sequence, from whichever node';
+
 CREATE FUNCTION shoal.internal_identity_value(schema_name text, sequence_name text) RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_identity_value';
 COMMENT ON FUNCTION shoal.internal_identity_value(text, text) IS

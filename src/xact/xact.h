@@ -190,6 +190,9 @@ extern void shoal_xact_leave_copy(void);
  */
 extern void shoal_xact_lock_cluster(void);
 
+/* DISCARD SEQUENCES: what currval() and lastval() would return is forgotten. */
+extern void shoal_currval_discard(void);
+
 /* How coordinators call the functions that are for them only. */
 #define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
 

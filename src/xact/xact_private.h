@@ -150,6 +150,13 @@ extern bool xact_sealed_write(Oid dbid, const XactSealed *votes, int n);
 extern bool xact_wrote_sole(void);
 extern void xact_sole_reset(void);
 
+/*
+ * xact_currval.c: a sequence has been advanced (is_next) or set, elsewhere or here, so
+ * that core knows.
+ */
+extern void shoal_currval_keep(Oid relid, int64 value, bool is_next);
+extern void shoal_currval_forget(Oid relid, bool is_next);
+
 /* xact_told.c */
 extern void xact_tell_xid(void);
 

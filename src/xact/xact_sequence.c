@@ -199,6 +199,7 @@ take_here(Oid relid, bool identity, int64 *value)
 	int64		last;
 
 	*value = nextval_internal(relid, !identity);
+	shoal_currval_forget(relid, true);
 	if (!shoal_health_is_watched() ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return true;
@@ -220,6 +221,8 @@ set_here(Oid relid, int64 value, bool is_called)
 
 	DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(relid),
 						Int64GetDatum(value), BoolGetDatum(is_called));
+	if (is_called)
+		shoal_currval_forget(relid, false);
 	if (!shoal_health_is_watched() ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return true;
@@ -281,14 +284,14 @@ next_value(Oid relid, bool identity)
 			return value;
 	}
 	PreventCommandIfReadOnly("nextval()");
-	if (identity)
-		return ask_for(node_id,
-					   psprintf(XACT_INTERNAL_CALL "identity_value(%s, %s)",
-								quote_literal_cstr(get_namespace_name(get_rel_namespace(relid))),
-								quote_literal_cstr(get_rel_name(relid))));
-	return ask_for(node_id,
-				   psprintf("SELECT shoal.cluster_nextval(%s::pg_catalog.regclass)",
-							quote_literal_cstr(shoal_objects_relation_name(relid))));
+	value = ask_for(node_id, identity ?
+					psprintf(XACT_INTERNAL_CALL "identity_value(%s, %s)",
+							 quote_literal_cstr(get_namespace_name(get_rel_namespace(relid))),
+							 quote_literal_cstr(get_rel_name(relid))) :
+					psprintf("SELECT shoal.cluster_nextval(%s::pg_catalog.regclass)",
+							 quote_literal_cstr(shoal_objects_relation_name(relid))));
+	shoal_currval_keep(relid, value, true);
+	return value;
 }
 
 /* shoal.cluster_nextval(sequence): see plan_sequence.c for the collation. */
@@ -333,10 +336,13 @@ shoal_cluster_setval(PG_FUNCTION_ARGS)
 			PG_RETURN_INT64(value);
 	}
 	PreventCommandIfReadOnly("setval()");
-	PG_RETURN_INT64(ask_for(node_id,
-							psprintf("SELECT shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
-									 quote_literal_cstr(shoal_objects_relation_name(relid)), value,
-									 is_called ? "true" : "false")));
+	(void) ask_for(node_id,
+				   psprintf("SELECT shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
+							quote_literal_cstr(shoal_objects_relation_name(relid)), value,
+							is_called ? "true" : "false"));
+	if (is_called)
+		shoal_currval_keep(relid, value, false);
+	PG_RETURN_INT64(value);
 }
 
 /* ---- moving them ---- */
