@@ -97,6 +97,51 @@ DROP TRIGGER after ON wf.t;
 DROP TRIGGER before ON wf_twin.t;
 DROP TRIGGER after ON wf_twin.t;
 
+-- an identity column that is always generated is set to DEFAULT
+CREATE FUNCTION public.wf_identity(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('search_path', name, true);
+	CREATE TABLE ident (k int PRIMARY KEY, id int GENERATED ALWAYS AS IDENTITY, v text);
+	CREATE TABLE ident_fired (LIKE ident INCLUDING ALL);
+	CREATE TABLE ident_ref (LIKE ident INCLUDING ALL);
+	CREATE TABLE ident_child (k int);
+	CREATE FUNCTION swap_id() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id := NEW.id + 1000; RETURN NEW; END';
+	CREATE TRIGGER swap BEFORE UPDATE ON ident_fired FOR EACH ROW WHEN (OLD.k < 5) EXECUTE FUNCTION swap_id();
+	CREATE TRIGGER swap BEFORE UPDATE ON ident_ref FOR EACH ROW WHEN (OLD.k < 5) EXECUTE FUNCTION swap_id();
+	IF name = 'wf' THEN
+		PERFORM shoal.create_distributed_table('ident', 'k', colocate_with => 't');
+		PERFORM shoal.create_distributed_table('ident_fired', 'k', colocate_with => 't');
+		PERFORM shoal.create_distributed_table('ident_child', 'k', colocate_with => 't');
+		PERFORM shoal.create_reference_table('ident_ref');
+	END IF;
+	ALTER TABLE ident_child ADD FOREIGN KEY (k) REFERENCES ident ON UPDATE CASCADE ON DELETE CASCADE;
+	INSERT INTO ident (k, v) SELECT i, 'v' || i FROM generate_series(1, 20) i;
+	INSERT INTO ident_fired (k, v) SELECT i, 'v' || i FROM generate_series(1, 20) i;
+	INSERT INTO ident_ref (k, v) SELECT i, 'v' || i FROM generate_series(1, 20) i;
+	INSERT INTO ident_child SELECT k FROM ident;
+END $$;
+SELECT wf_identity('wf'), wf_identity('wf_twin');
+SELECT q, wf_both(q) FROM (VALUES
+	('UPDATE ident SET id = DEFAULT WHERE k = 1 RETURNING k, id, v'),
+	('UPDATE ident SET id = DEFAULT, v = v || ''!'' WHERE k < 10'),
+	('UPDATE ident i SET id = DEFAULT, v = t.b FROM t WHERE t.k = i.k AND t.k = 12 RETURNING t.k, i.v'),
+	('UPDATE ident SET id = DEFAULT, k = k + 100 WHERE k = 2 RETURNING k, v'),
+	('INSERT INTO ident (k, v) VALUES (3, ''c'') ON CONFLICT (k) DO UPDATE SET id = DEFAULT, v = excluded.v || ident.v RETURNING k, v'),
+	('MERGE INTO ident USING t ON ident.k = t.k AND t.k < 5 WHEN MATCHED THEN UPDATE SET id = DEFAULT, v = t.b WHEN NOT MATCHED AND t.k > 50 THEN INSERT (k, v) VALUES (t.k, ''new'')'),
+	('UPDATE ident SET id = 7'),
+	('SELECT k, v FROM ident'),
+	('SELECT count(DISTINCT id), count(*) FROM ident'),
+	('UPDATE ident_fired SET v = v || ''.'' WHERE k < 8 RETURNING *'),
+	('UPDATE ident_fired SET id = DEFAULT WHERE k = 7 RETURNING *'),
+	('UPDATE ident_fired SET id = DEFAULT WHERE k > 8'),
+	('UPDATE ident_ref SET v = v || ''.'' WHERE k < 8 RETURNING *'),
+	('UPDATE ident_ref SET id = DEFAULT WHERE k = 7 RETURNING *'),
+	('UPDATE ident_ref SET id = DEFAULT WHERE k > 8'),
+	('SELECT count(DISTINCT id), count(*) FROM ident_fired'),
+	('SELECT count(DISTINCT id), count(*) FROM ident_ref'),
+	('SELECT count(*), sum(k) FROM ident_child')) q(q);
+SELECT count(DISTINCT result) FROM shoal.run_on_nodes('SELECT md5(string_agg(r::text, '' '' ORDER BY k)) FROM wf.ident_ref r');
+
 SET client_min_messages = warning;
 DROP SCHEMA wf, wf_twin CASCADE;
-DROP FUNCTION wf_make, wf_both, wf_differ, wf_into, wf_static, wf_note;
+DROP FUNCTION wf_make, wf_both, wf_differ, wf_into, wf_static, wf_note, wf_identity;

@@ -313,11 +313,12 @@ needs_sequences(Relation rel, List *attlist)
 	attnums = CopyGetAttnums(desc, rel, attlist);
 	for (int i = 0; i < desc->natts; i++)
 	{
-		Node	   *expr = build_column_default(rel, i + 1);
+		Node	   *expr;
 
-		if (expr && !TupleDescAttr(desc, i)->attisdropped &&
-			!list_member_int(attnums, i + 1) &&
-			!equal(expr, shoal_sequence_rewrite_expr(expr)))
+		if (TupleDescAttr(desc, i)->attisdropped || list_member_int(attnums, i + 1))
+			continue;
+		expr = build_column_default(rel, i + 1);
+		if (expr && !equal(expr, shoal_sequence_rewrite_expr(expr)))
 			return true;
 	}
 	return false;

@@ -138,7 +138,7 @@ is_moved_by_row(Query *query, const ShoalTable *table, Relation rel)
 		shoal_row_triggers != SHOAL_TRIGGERS_COORDINATOR ||
 		!shoal_move_is_needed(query, query->targetList, table))
 		return false;
-	if (rel->rd_rel->relrowsecurity)
+	if (rel->rd_rel->relrowsecurity || table->kind == SHOAL_KIND_REFERENCE)
 		return true;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
@@ -531,8 +531,7 @@ split_insert(ShoalRows *rows, Query **select, ShoalInsert *insert)
 	*select = shoal_write_rows_of_insert(query);
 }
 
-/* New values; false if nodes would not take them. */
-static bool
+static void
 add_new_values(ShoalRows *rows, ShoalFire *fire)
 {
 	ListCell   *lc;
@@ -543,12 +542,9 @@ add_new_values(ShoalRows *rows, ShoalFire *fire)
 
 		if (tle->resjunk)
 			continue;
-		if (attribute(rows->rel, tle->resno)->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
-			return false;
 		fire->set = lappend_int(fire->set, tle->resno);
 		shoal_rows_add(rows, copyObject(tle->expr), 0);
 	}
-	return true;
 }
 
 /* May a row of the target be joined with several others? */
@@ -581,8 +577,7 @@ split_update_delete(ShoalRows *rows, Query **select, ShoalInsert *insert,
 	describe_deletion(rows, fire, condition);
 	if (fire->command == CMD_UPDATE)
 	{
-		if (!add_new_values(rows, fire))
-			return false;
+		add_new_values(rows, fire);
 		moves = shoal_move_is_needed(rows->query, rows->query->targetList,
 									 rows->table);
 		fire->updated = updated_columns(rows, fire);

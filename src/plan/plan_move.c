@@ -8,6 +8,9 @@
  * connection gets its INSERT after its DELETE, so a key that is freed by the
  * statement can be taken by it.
  *
+ * The same is done for an identity column that is GENERATED ALWAYS and set to DEFAULT:
+ * the value is made here, and an UPDATE that is sent to a node can't set such a column.
+ *
  * Rows leave a mark where they were (exec_leave.c), for others who wait for them.
  *
  * It shows where something looks at single rows: triggers would fire for other
@@ -17,7 +20,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "nodes/makefuncs.h"
@@ -27,6 +32,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "plan/plan_assign.h"
@@ -43,6 +49,21 @@ refuse(const char *why)
 			 errhint("Delete the rows and insert them again.")));
 }
 
+/* Is it an identity column that takes generated values only? */
+static bool
+is_identity_always(Oid relid, AttrNumber attno)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attno));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for column %d of relation %u", attno, relid);
+	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 bool
 shoal_move_is_needed(Query *query, List *targetlist, const ShoalTable *table)
 {
@@ -55,6 +76,8 @@ shoal_move_is_needed(Query *query, List *targetlist, const ShoalTable *table)
 
 		if (tle->resjunk)
 			continue;
+		if (is_identity_always(table->relid, tle->resno))
+			return true;
 		for (int i = 0; i < table->nkeys; i++)
 		{
 			if (tle->resno == table->keyattr[i] &&

@@ -958,7 +958,8 @@ plan_write_command(Query *query, const ShoalTable *table,
 			return plan_insert(query, table, query_string, cursor_options,
 							   params);
 		case CMD_UPDATE:
-			if (shoal_move_is_needed(query, query->targetList, table))
+			if (table->kind != SHOAL_KIND_REFERENCE &&
+				shoal_move_is_needed(query, query->targetList, table))
 				return plan_key_update(query, table, query_string,
 									   cursor_options, params);
 			return plan_update_delete(query, "this UPDATE", table,
