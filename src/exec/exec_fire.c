@@ -11,7 +11,7 @@
  *
  * On one server a BEFORE trigger sees the rows that the statement has written
  * before its own.  So if there are such triggers, and they may look at tables
- * (exec_quiet.c), rows are written one by one.
+ * (plan_quiet.c), rows are written one by one.
  *
  * A row whose key has changed is deleted in its old shard and inserted into its
  * new one; that is an UPDATE for the triggers, as it is on one server.
@@ -862,7 +862,10 @@ add_row(FireState *state, TupleTableSlot *child)
 	if (slot)
 		take_new(state, child, row.old);
 	if (!shoal_rowtriggers_before(state->triggers, row.old, slot))
+	{
+		shoal_with_leave_alone(state->kept.css.ss.ps.state, 1);
 		return;
+	}
 	if (slot)
 	{
 		slot_getallattrs(slot);

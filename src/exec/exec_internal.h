@@ -417,10 +417,13 @@ extern void shoal_triggers_capture(ShoalTriggers *triggers, CmdType command,
 								   struct TransitionCaptureState *capture);
 extern void shoal_triggers_end(ShoalTriggers *triggers, bool complete);
 
-/* ---- exec_quiet.c: what triggers certainly don't do ---- */
+/* ---- exec_with.c: statements one after the other ---- */
 
-/* True if neither the trigger's function nor its condition runs a query. */
-extern bool shoal_quiet_is_trigger(const Trigger *trigger);
+/*
+ * Tells a MERGE whose part runs with this state how many of the rows that were to be
+ * changed have been left alone by triggers.
+ */
+extern void shoal_with_leave_alone(EState *estate, uint64 rows);
 
 /* ---- exec_rowtriggers.c: row triggers, fired here ---- */
 

@@ -22,6 +22,7 @@
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_quiet.h"
 #include "scope/scope.h"
 
 struct ShoalRowTriggers

@@ -47,7 +47,8 @@ typedef struct WithPart
 	Tuplestorestate *rows;		/* NULL: it returns none */
 	bool		finished;
 	int			action;			/* of a MERGE; 0: none */
-	uint64		chosen;			/* rows that it was chosen for */
+	uint64		chosen;			/* rows that it was chosen for ... */
+	uint64		left_alone;		/* ... and triggers did not let it change */
 } WithPart;
 
 typedef struct ShoalWithState
@@ -263,7 +264,7 @@ finish_action(ShoalWithState *state, WithPart *part)
 	uint64		done = part->desc->estate->es_processed;
 
 	if ((part->desc->operation != CMD_INSERT || state->upserts) &&
-		done != part->chosen)
+		done + part->left_alone != part->chosen)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not merge rows that are being changed by others"),
@@ -274,6 +275,16 @@ finish_action(ShoalWithState *state, WithPart *part)
 	if (part->rows)
 		add_rows(state, part);
 	shoal_kept_count(&state->kept, done);
+}
+
+void
+shoal_with_leave_alone(EState *estate, uint64 rows)
+{
+	for (int i = 0; running && i < running->nparts; i++)
+	{
+		if (running->parts[i].desc->estate == estate)
+			running->parts[i].left_alone += rows;
+	}
 }
 
 static void

@@ -18,8 +18,9 @@
  *
  * Fast ways are given up for that, so it is not done for functions that are
  * built in, nor if the user says that triggers don't need it
- * (shoal.row_triggers). What is not done here, and is left to the nodes: MERGE,
- * and some others.
+ * (shoal.row_triggers). What can't be done here is left to the nodes.  A MERGE has to
+ * be taken apart before (plan_merge_apart.c), which is done for triggers only that may
+ * look at tables.
  */
 #include "postgres.h"
 
@@ -49,6 +50,7 @@
 #include "plan/plan_fire.h"
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
+#include "plan/plan_quiet.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
 #include "plan/plan_text.h"
@@ -181,6 +183,24 @@ shoal_fire_fills_tables(Query *query, const ShoalTable *table, bool *possible)
 	*possible = is_possible_for_table(rel) && may_read_and_lock(query, rel);
 	RelationClose(rel);
 	return result;
+}
+
+bool
+shoal_fire_is_wanted_for_merge(Query *query, const ShoalTable *table)
+{
+	int			events = shoal_triggers_events(query);
+	Relation	rel;
+	bool		wanted = false;
+
+	if (shoal_origin > 0 || shoal_row_triggers != SHOAL_TRIGGERS_COORDINATOR)
+		return false;
+	rel = RelationIdGetRelation(table->relid);
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		wanted |= is_for_coordinator(&rel->trigdesc->triggers[i], events) &&
+			!shoal_quiet_is_trigger(&rel->trigdesc->triggers[i]);
+	wanted = wanted && is_possible_for_table(rel) && may_read_and_lock(query, rel);
+	RelationClose(rel);
+	return wanted;
 }
 
 bool

@@ -25,6 +25,12 @@ extern bool shoal_fire_is_wanted(Query *query, const ShoalTable *table);
 extern bool shoal_fire_fills_tables(Query *query, const ShoalTable *table,
 									bool *possible);
 
+/*
+ * Is a MERGE to be taken apart, if that can be, since there are row triggers that may
+ * look at tables?
+ */
+extern bool shoal_fire_is_wanted_for_merge(Query *query, const ShoalTable *table);
+
 /* Is it wanted for COPY FROM, which can become an INSERT then. */
 extern bool shoal_fire_is_wanted_for_copy(Relation rel);
 

@@ -952,6 +952,9 @@ plan_write_command(Query *query, const ShoalTable *table,
 				   const char *query_string, int cursor_options,
 				   ParamListInfo params)
 {
+	PlannedStmt *stmt;
+	const char *why;
+
 	switch (query->commandType)
 	{
 		case CMD_INSERT:
@@ -971,6 +974,10 @@ plan_write_command(Query *query, const ShoalTable *table,
 			if (is_apart(query, table))
 				return plan_by_rows(query, "this MERGE", NULL, table,
 									query_string, cursor_options, params);
+			if (shoal_fire_is_wanted_for_merge(query, table) &&
+				(stmt = shoal_merge_plan_apart(query, table, NULL, query_string,
+											   cursor_options, params, &why)) != NULL)
+				return stmt;
 			return plan_update_delete(query, "this MERGE", table,
 									  query_string, cursor_options, params);
 		default:

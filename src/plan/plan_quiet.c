@@ -1,10 +1,10 @@
 /*
- * exec_quiet.c
+ * plan_quiet.c
  *		Trigger functions that certainly run no queries.
  *
- * A BEFORE trigger that does not look at tables needs not wait for the rows
- * before its own to be written (exec_fire.c).  Most are like that: they set a
- * time, or check values.  Whether one is can only be told from its text, so
+ * A trigger that does not look at tables can fire on the row's node, and one that is
+ * BEFORE needs not wait for the rows before its own to be written (exec_fire.c).  Most
+ * are like that: they set a time, or check values.  Whether one is can only be told from its text, so
  * this errs on the side of caution: a function in PL/pgSQL is quiet if none of
  * its words, outside of literals and comments, begins a command of SQL, is
  * FROM, or is the name of a function, an operator or a type that is not built
@@ -25,7 +25,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
-#include "exec/exec_internal.h"
+#include "plan/plan_quiet.h"
 
 /* words with which commands begin, FROM, and PL/pgSQL's own that run queries */
 static const char *const commands[] = {

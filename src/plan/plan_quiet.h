@@ -1,0 +1,13 @@
+/*
+ * plan_quiet.h
+ *		Trigger functions that certainly run no queries.
+ */
+#ifndef PLAN_QUIET_H
+#define PLAN_QUIET_H
+
+#include "utils/reltrigger.h"
+
+/* True if neither the trigger's function nor its condition runs a query. */
+extern bool shoal_quiet_is_trigger(const Trigger *trigger);
+
+#endif							/* PLAN_QUIET_H */
