@@ -196,11 +196,13 @@ is_stuck_function(Oid funcid, void *context)
 	if (!HeapTupleIsValid(tuple))
 		return true;
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	stuck = proc->provolatile != PROVOLATILE_IMMUTABLE &&
-		proc->prokind != PROKIND_AGGREGATE &&
-		((proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId) ||
-		 (proc->pronamespace == get_namespace_oid("shoal", true) &&
-		  strcmp(NameStr(proc->proname), "is_row") != 0));
+	/* those in pg_temp are this session's only */
+	stuck = isTempNamespace(proc->pronamespace) ||
+		(proc->provolatile != PROVOLATILE_IMMUTABLE &&
+		 proc->prokind != PROKIND_AGGREGATE &&
+		 ((proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId) ||
+		  (proc->pronamespace == get_namespace_oid("shoal", true) &&
+		   strcmp(NameStr(proc->proname), "is_row") != 0)));
 	ReleaseSysCache(tuple);
 	return stuck;
 }
