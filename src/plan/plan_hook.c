@@ -174,7 +174,7 @@ plan_select(Query *query, const char *query_string, int cursor_options,
 		return plan_all_local(query, query_string, cursor_options, params);
 
 	shoal_shape_analyze(query, &analysis);
-	if (whole->kind == SHOAL_SHAPE_SHARDED)
+	if (whole->kind == SHOAL_SHAPE_SHARDED && shoal_text_is_for_user(query))
 	{
 		PlannedStmt *stmt;
 

@@ -159,14 +159,51 @@ refuse(const char *why, const char *hint)
 			 errhint("%s", hint)));
 }
 
+bool
+shoal_owner_is_needed(Query *query)
+{
+	Oid			owner = shoal_rte_check_as(query, rt_fetch(query->resultRelation,
+														   query->rtable));
+
+	return OidIsValid(owner) && owner != GetUserId() &&
+		!has_rights(query, GetUserId());
+}
+
+/* Functions that have to run as the user */
+static bool
+calls_for_user(Query *query)
+{
+	return users_function_walker((Node *) query, NULL) ||
+		shoal_part_asks_for_user(query);
+}
+
+/*
+ * Where rows are found before, that is done as the owner, too, as far as it can be, so
+ * functions are not called for the user then either.
+ */
+bool
+shoal_owner_is_hindered(Query *query)
+{
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+
+	bool		calls;
+
+	if (!shoal_owner_is_needed(query))
+		return false;
+	calls = calls_for_user(query);
+	/* an owner who makes no rows calls no functions */
+	if (query->commandType == CMD_INSERT && calls)
+		return true;
+	return !calls && !has_rights(query, shoal_rte_check_as(query, target));
+}
+
 Oid
 shoal_owner_to_write_as(Query *query, bool fired, bool found)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	Oid			owner = shoal_rte_check_as(query, target);
 
-	if (!OidIsValid(owner) || owner == GetUserId() ||
-		has_rights(query, GetUserId()) ||
+	if (!shoal_owner_is_needed(query) ||
 		!has_rights(query, InvalidOid))	/* core will say so */
 		return InvalidOid;
 	if (names_user_in_policies(query))
@@ -179,8 +216,7 @@ shoal_owner_to_write_as(Query *query, bool fired, bool found)
 	if (has_triggers(target->relid, fired))
 		refuse("The view's table has triggers, which have to run as the user.",
 			   "Grant rights on the view's table, or let a security-definer function write to it.");
-	if (!found && (users_function_walker((Node *) query, NULL) ||
-				   shoal_part_asks_for_user(query)))
+	if (!found && calls_for_user(query))
 		refuse("Functions and domains in the statement or the view have to run as the user.",
 			   "Leave the function out, grant rights on the view's table, or let a security-definer function write to it.");
 	return owner;

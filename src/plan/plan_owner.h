@@ -7,6 +7,15 @@
 
 #include "nodes/parsenodes.h"
 
+/* Is it a write that the current user may do through another role's view only? */
+extern bool shoal_owner_is_needed(Query *query);
+
+/*
+ * Is it one whose rows have to be made (INSERT) or found here, since the owner may not do
+ * that, and is that a way?
+ */
+extern bool shoal_owner_is_hindered(Query *query);
+
 /*
  * The role as which a write has to be done on nodes, because the current user
  * may do it through a view only; InvalidOid: as the current user.  fired: the

@@ -258,7 +258,9 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	size->rows = GUESS_ROWS;
 	size->bytes = (double) GUESS_ROWS * GUESS_WIDTH;
 	(void) find_group_walker((Node *) query, &context);
-	if (context.several || context.group_id == 0)
+	/* nodes would ask for rights of the user's */
+	if (context.several || context.group_id == 0 ||
+		OidIsValid(shoal_text_owner(query)))
 		return size_from_statistics(query, params, size);
 	group = shoal_meta_group(context.group_id);
 	node_id = node_to_ask(group, &shards);

@@ -269,12 +269,19 @@ owner_walker(Node *node, OwnerContext *context)
 			if (rte->rtekind == RTE_SUBQUERY &&
 				!(OidIsValid(view) && has_foreign_rights(view)))
 				owner_walker((Node *) rte->subquery, context);
-			/* what is left of an expanded view is not in FROM and not named */
-			if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW)
+			/*
+			 * What is left of an expanded view is not in FROM and not named, nor is
+			 * the target of an INSERT that the query makes rows for.
+			 */
+			if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW ||
+				(query->commandType == CMD_SELECT &&
+				 (shoal_rte_required_perms(query, rte) & ACL_INSERT)))
 				continue;
 			owner = shoal_rte_check_as(query, rte);
 			if (owner == GetUserId() ||
-				(OidIsValid(owner) && has_own_rights(query, rte->relid)))
+				(OidIsValid(owner) && has_own_rights(query, rte->relid) &&
+				 (query->commandType == CMD_SELECT ||
+				  shoal_rte_is_permitted(query, rte, GetUserId()))))
 				owner = InvalidOid;
 			if (context->found && owner != context->owner)
 				context->mixed = true;
@@ -294,6 +301,15 @@ shoal_text_owner(Query *query)
 
 	owner_walker((Node *) query, &context);
 	return context.mixed ? InvalidOid : context.owner;
+}
+
+bool
+shoal_text_is_for_user(Query *query)
+{
+	OwnerContext context = {false, false, InvalidOid};
+
+	owner_walker((Node *) query, &context);
+	return !context.mixed && !OidIsValid(context.owner);
 }
 
 static void

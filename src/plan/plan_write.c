@@ -352,6 +352,9 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	if (shoal_current_is_used(query))
 		query = shoal_current_replace(query, table);
 	found = query;
+	if (query->commandType != CMD_MERGE && shoal_owner_is_hindered(query))
+		return plan_by_rows(found, what, NULL, table, query_string, cursor_options,
+							params);
 	shoal_part_begin(&planning, params);
 	shoal_shape_analyze(query, &analysis);
 	if (!is_doable(table, &analysis))
@@ -571,10 +574,23 @@ hide_sources(Query *query)
 	}
 }
 
+/* What of an INSERT is done with its rows, whose source is left out: a copy. */
+static Query *
+without_rows(Query *query)
+{
+	Query	   *copy = copyObject(query);
+
+	hide_sources(copy);
+	copy->jointree = makeFromExpr(NIL, NULL);
+	copy->cteList = NIL;
+	copy->targetList = NIL;
+	return copy;
+}
+
 void
 shoal_write_cut_insert(Query *query, ShoalInsert *insert)
 {
-	Query	   *copy = copyObject(shoal_check_fold(query));
+	Query	   *copy = without_rows(shoal_check_fold(query));
 	StringInfoData values;
 	List	   *targets = NIL;
 	char	   *text;
@@ -603,10 +619,6 @@ shoal_write_cut_insert(Query *query, ShoalInsert *insert)
 	appendStringInfoChar(&values, ')');
 
 	/* parameters take the place of the rows' source */
-	hide_sources(copy);
-	copy->jointree = makeFromExpr(NIL, NULL);
-	copy->cteList = NIL;
-	copy->targetList = NIL;
 	copy = (Query *) shoal_text_externalize((Node *) copy, &insert->tail_params,
 											false);
 	copy->targetList = targets;
@@ -645,7 +657,7 @@ describe_insert(Query *query, ShoalInsert *insert)
 	ListCell   *lc;
 
 	insert->relid = target->relid;
-	insert->run_as = shoal_owner_to_write_as(query, false, false);
+	insert->run_as = shoal_owner_to_write_as(without_rows(query), false, false);
 	insert->use_copy = !query->onConflict && !query->returningList &&
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity && !has_row_triggers(rel);
@@ -870,6 +882,10 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		(frag = compile_checked(query, table, params)) != NULL)
 		return plan_fragment(query, frag, cursor_options);
 	check_subqueries_of_row(query);
+	/* an owner who may not make the rows may still write them */
+	if (shoal_owner_is_hindered(query))
+		return plan_routed_insert(query, table, query_string, cursor_options,
+								  params);
 	if (is_single_row(query))
 	{
 		check_functions_of_row(query);
