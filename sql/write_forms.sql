@@ -114,6 +114,14 @@ DROP TRIGGER after ON wf.t;
 DROP TRIGGER before ON wf_twin.t;
 DROP TRIGGER after ON wf_twin.t;
 
+-- functions that only this session has
+CREATE FUNCTION pg_temp.plus(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN a + 1; END';
+SELECT q, wf_both(q), wf_differ() FROM (VALUES
+	('UPDATE t SET a = pg_temp.plus(a) WHERE k < 40 AND pg_temp.plus(k) > 37 RETURNING k, a'),
+	('INSERT INTO t SELECT k + 3000, pg_temp.plus(a) FROM t WHERE k < 35 ON CONFLICT (k) DO NOTHING'),
+	('SELECT sum(pg_temp.plus(a)), count(*) FROM t WHERE pg_temp.plus(k) > 20'),
+	('DELETE FROM t WHERE pg_temp.plus(k) > 3000')) q(q);
+
 -- an identity column that is always generated is set to DEFAULT
 CREATE FUNCTION public.wf_identity(name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
