@@ -117,8 +117,8 @@ is_possible(Query *query, const ShoalTable *table, Relation rel)
 {
 	const char *why;
 
-	if (query->commandType == CMD_MERGE || shoal_assign_is_multi(query->targetList) || !is_possible_for_table(rel) ||
-		!shoal_rights_fit_row(query, &why))
+	if (query->commandType == CMD_MERGE || shoal_assign_is_multi(query->targetList) ||
+		!is_possible_for_table(rel) || !shoal_rights_fit_row(query, &why))
 		return false;
 	if (query->commandType != CMD_INSERT && !may_read_and_lock(query, rel))
 		return false;

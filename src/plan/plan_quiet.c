@@ -4,11 +4,11 @@
  *
  * A trigger that does not look at tables can fire on the row's node, and one that is
  * BEFORE needs not wait for the rows before its own to be written (exec_fire.c).  Most
- * are like that: they set a time, or check values.  Whether one is can only be told from its text, so
- * this errs on the side of caution: a function in PL/pgSQL is quiet if none of
- * its words, outside of literals and comments, begins a command of SQL, is
- * FROM, or is the name of a function, an operator or a type that is not built
- * in; and none of those that are built in and run queries.
+ * are like that: they set a time, or check values.  Whether one is can only be told
+ * from its text, so this errs on the side of caution: a function in PL/pgSQL is quiet
+ * if none of its words, outside of literals and comments, begins a command of SQL, is
+ * FROM, or is the name of a function, an operator or a type that is not built in; and
+ * none of those that are built in and run queries.
  */
 #include "postgres.h"
 
