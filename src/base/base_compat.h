@@ -51,8 +51,8 @@ extern int	no_such_variable
 #endif
 
 /*
- * Where COPY keeps the default of a column (counted from 0) that the input does not
- * have; NULL: there is none.
+ * Where COPY keeps the default of a column (counted from 0, not a dropped one) that the
+ * input does not have; NULL: there is none.
  */
 struct CopyFromStateData;
 extern ExprState **shoal_copy_default(struct CopyFromStateData *cstate, int column);

@@ -332,9 +332,12 @@ use_sequences(CopyJob *job)
 		return;
 	for (int i = 0; i < RelationGetDescr(job->rel)->natts; i++)
 	{
-		ExprState **state = shoal_copy_default(job->cstate, i);
+		ExprState **state;
 		Node	   *expr;
 
+		if (TupleDescAttr(RelationGetDescr(job->rel), i)->attisdropped)
+			continue;
+		state = shoal_copy_default(job->cstate, i);
 		if (state == NULL || *state == NULL)
 			continue;
 		expr = shoal_sequence_rewrite_expr(build_column_default(job->rel, i + 1));
