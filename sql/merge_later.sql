@@ -54,5 +54,26 @@ FROM (SELECT *, public.run(replace(statement, '@', 'ref_twin')) AS p, public.run
 SELECT count(DISTINCT result) FROM shoal.run_on_nodes('SELECT md5(string_agg(r::text, '' '' ORDER BY k)) FROM merge_later.ref r');
 -- what is inserted comes without the source's row
 MERGE INTO d USING s ON d.k = s.k + 1000 WHEN NOT MATCHED AND twice(s.v) <> '' THEN INSERT VALUES (s.k + 1000) RETURNING s.k;
+-- views WITH CHECK OPTION
+CREATE VIEW d_small AS SELECT * FROM d WHERE n < 2000 WITH CHECK OPTION;
+CREATE VIEW twin_small AS SELECT * FROM twin WHERE n < 2000 WITH CHECK OPTION;
+CREATE VIEW ref_small AS SELECT * FROM ref WHERE n < 2000 WITH CHECK OPTION;
+CREATE VIEW ref_twin_small AS SELECT * FROM ref_twin WHERE n < 2000 WITH CHECK OPTION;
+TRUNCATE statements RESTART IDENTITY;
+INSERT INTO statements (statement) VALUES
+	('MERGE INTO @_small t USING s ON t.k = s.k WHEN MATCHED AND s.k > 20 THEN DELETE WHEN MATCHED THEN UPDATE SET n = s.n, v = twice(s.v)
+		WHEN NOT MATCHED THEN INSERT VALUES (s.k, s.v, s.n) RETURNING merge_action(), t.*'),
+	('MERGE INTO @_small t USING s ON t.k = s.k WHEN MATCHED AND s.n = 2 THEN UPDATE SET n = 5000 WHEN NOT MATCHED THEN DO NOTHING'),
+	('MERGE INTO @_small t USING (VALUES (7000, 1999), (7001, 2000)) x(k, n) ON t.k = x.k WHEN NOT MATCHED THEN INSERT (k, n) VALUES (x.k, x.n)'),
+	('MERGE INTO @_small t USING (VALUES (7000, 1999), (7001, 2)) x(k, n) ON t.k = x.k WHEN NOT MATCHED THEN INSERT (k, n) VALUES (x.k, x.n)'),
+	('MERGE INTO @_small t USING s ON t.k = s.k WHEN MATCHED THEN DELETE WHEN NOT MATCHED BY SOURCE AND t.k > 6000 THEN UPDATE SET n = t.n - 1');
+SELECT n, CASE WHEN p = d THEN left(p, 100) ELSE 'DIFFERENT: ' || p || ' / ' || d END AS result
+FROM (SELECT *, replace(split_part(public.run(replace(statement, '@', 'twin')), ';', 1), 'twin', 'd') AS p, split_part(public.run(replace(statement, '@', 'd')), ';', 1) AS d
+	FROM statements ORDER BY n) x ORDER BY n;
+SELECT n, CASE WHEN p = d THEN left(p, 100) ELSE 'DIFFERENT: ' || p || ' / ' || d END AS result
+FROM (SELECT *, replace(split_part(public.run(replace(statement, '@', 'ref_twin')), ';', 1), '_twin', '') AS p, split_part(public.run(replace(statement, '@', 'ref')), ';', 1) AS d
+	FROM statements ORDER BY n) x ORDER BY n;
+(TABLE d EXCEPT TABLE twin) UNION ALL (TABLE twin EXCEPT TABLE d);
+(TABLE ref EXCEPT TABLE ref_twin) UNION ALL (TABLE ref_twin EXCEPT TABLE ref);
 SET client_min_messages = warning;
 DROP SCHEMA merge_later CASCADE;
