@@ -185,7 +185,6 @@ bool
 shoal_owner_is_hindered(Query *query)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
-
 	bool		calls;
 
 	if (!shoal_owner_is_needed(query))
