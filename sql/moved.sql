@@ -244,6 +244,23 @@ CREATE POLICY first_region ON customers USING (region = 1);
 SET ROLE regress_mover;
 SELECT count(*) FROM customers JOIN places USING (region);
 RESET ROLE;
+-- columns that depend on a primary key: what is moved has none
+DROP POLICY first_region ON customers;
+ALTER TABLE customers DISABLE ROW LEVEL SECURITY, ADD PRIMARY KEY (cid), ADD extra json;
+ALTER TABLE twin.customers ADD PRIMARY KEY (cid), ADD extra json;
+ALTER TABLE orders ADD PRIMARY KEY (id);
+ALTER TABLE twin.orders ADD PRIMARY KEY (id);
+UPDATE customers SET extra = to_json(cid);
+UPDATE twin.customers SET extra = to_json(cid);
+SELECT * FROM compare('SELECT id, item, cid, upper(name), count(*) FROM orders JOIN customers ON customer = cid GROUP BY id, cid HAVING length(name) > 3');
+SELECT * FROM compare('SELECT id, tags, name, sum(price) FROM orders LEFT JOIN customers ON customer = cid LEFT JOIN items USING (item)
+	GROUP BY cid, id ORDER BY name, feeling, id');
+SELECT * FROM compare('SELECT cid, name, count(id), (SELECT count(*) FROM places p WHERE p.region = c.region) FROM orders JOIN customers c ON customer = cid GROUP BY cid');
+SELECT * FROM compare('SELECT * FROM items WHERE item IN (SELECT item FROM orders JOIN customers ON customer = cid GROUP BY id, cid HAVING max(amount) > region)');
+SELECT * FROM compare('SELECT c, o, count(*) FROM orders o JOIN customers c ON customer = cid GROUP BY cid, id');
+SELECT * FROM compare('SELECT cid, name, extra, count(*) FROM orders JOIN customers ON customer = cid GROUP BY cid');
+SELECT * FROM compare('SELECT cid, name, item, count(*) FROM orders JOIN customers ON customer = cid GROUP BY GROUPING SETS ((cid, id), (id, cid, item))');
+
 SET client_min_messages = warning;
 DROP SCHEMA moved CASCADE;
 DROP SCHEMA twin CASCADE;

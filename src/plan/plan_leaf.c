@@ -27,6 +27,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_leaf.h"
 #include "plan/plan_text.h"
+#include "plan/plan_ungrouped.h"
 #include "plan/plan_with.h"
 
 /* ---- the tables ---- */
@@ -250,7 +251,9 @@ add_leaf(Query *query, int varno, List *above, ShoalLeaves *context)
 	leaf->is_local = (table == NULL);
 	leaf->in_set = list_member_ptr(context->sets, query);
 	leaf->is_target = (varno == query->resultRelation);
+	/* rows that are moved have no primary key that others depend on */
 	leaf->movable = (rte->tablesample == NULL && !leaf->is_target &&
+					 query->constraintDeps == NIL &&
 					 !(leaf->is_local && is_hidden_temporary(rte->relid)));
 	leaf->quals = own_quals(above, varno);
 	leaf->above = above;
@@ -650,6 +653,7 @@ void
 shoal_leaf_find(Query *query, ShoalLeaves *leaves)
 {
 	memset(leaves, 0, sizeof(ShoalLeaves));
+	shoal_ungrouped_group(query);
 	(void) look_at_sublinks_walker((Node *) query, leaves);
 	leaves->writes = (query->commandType != CMD_SELECT);
 	find_leaves(query, leaves);
