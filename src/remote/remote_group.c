@@ -480,6 +480,7 @@ throw_away(ShoalConn *conn)
 	ShoalConnPrivate *priv = conn->priv;
 	bool		may_cancel = shoal_remote_may_cancel(conn);
 	bool		cancelled = false;
+	bool		aborted;
 	TimestampTz deadline = 0;
 
 	if (may_cancel)
@@ -501,8 +502,10 @@ throw_away(ShoalConn *conn)
 			remote_raise_lost(conn);
 		cancelled = true;
 	}
+	/* an error that nobody wants either has ended the transaction as well */
+	aborted = cancelled || (may_cancel && priv->error != NULL);
 	remote_forget_group(conn);
-	if (cancelled && conn->xact_level > 0 && !priv->lost)
+	if (aborted && conn->xact_level > 0 && !priv->lost)
 	{
 		resetStringInfo(&priv->pending);
 		shoal_remote_exec(conn, "ROLLBACK");
@@ -514,7 +517,7 @@ throw_away(ShoalConn *conn)
 void
 remote_throw_away(ShoalConn *conn)
 {
-	if (conn->priv->busy)
+	if (conn->priv->busy || conn->priv->error)
 		throw_away(conn);
 	remote_forget_group(conn);
 }
