@@ -185,3 +185,19 @@ SELECT public.same('SELECT o.order_id, q.h FROM orders o JOIN (SELECT highest() 
 DROP FUNCTION dist.highest, plain.highest;
 -- a record can't be a parameter
 SELECT public.same('SELECT count(*) FROM customers WHERE pg_catalog.pg_stat_get_wal() IS NOT NULL');
+-- ordered by a column of the table whose name another one of the result has
+SET search_path = dist, public;
+SELECT -order_id AS order_id FROM orders WHERE customer_id = 5 ORDER BY orders.order_id LIMIT 3;
+SELECT -o.order_id AS order_id FROM orders o ORDER BY o.order_id LIMIT 3;
+SELECT -order_id AS order_id, order_id FROM orders ORDER BY orders.order_id DESC LIMIT 2;
+SELECT -order_id AS order_id, count(*) FROM orders GROUP BY orders.order_id ORDER BY orders.order_id LIMIT 2;
+SELECT DISTINCT ON (orders.order_id) -order_id AS order_id FROM orders WHERE customer_id = 5 ORDER BY orders.order_id LIMIT 2;
+-- an error with which a node does not even begin, in a transaction block
+\c -
+SET search_path = dist, public;
+SELECT count(*) FROM customers \g /dev/null
+\g /dev/null
+BEGIN;
+SELECT customer_id + 1 / 0 FROM customers;
+ROLLBACK;
+RESET search_path;

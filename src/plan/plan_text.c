@@ -508,6 +508,52 @@ fix_rtes_walker(Node *node, void *level)
 	return expression_tree_walker(node, fix_rtes_walker, level);
 }
 
+static bool
+is_other_column(TargetEntry *tle, const char *name, Expr *expr)
+{
+	return !tle->resjunk && tle->resname && strcmp(tle->resname, name) == 0 &&
+		!equal(tle->expr, expr);
+}
+
+/*
+ * Is a query ordered by a column of its table that has the name of another one of
+ * the result?  The name by itself would be that one's.
+ */
+static bool
+has_ambiguous_order(Query *query)
+{
+	ListCell   *lc;
+	ListCell   *lct;
+
+	foreach(lc, list_concat_copy(query->sortClause, query->distinctClause))
+	{
+		Var		   *var = (Var *) get_sortgroupclause_expr(lfirst(lc), query->targetList);
+		char	   *name;
+
+		if (!IsA(var, Var) || var->varlevelsup > 0 || var->varattno <= 0)
+			continue;
+		name = get_rte_attribute_name(rt_fetch(var->varno, query->rtable),
+									  var->varattno);
+		foreach(lct, query->targetList)
+		{
+			if (is_other_column(lfirst(lct), name, (Expr *) var))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The deparser puts the table before each column if there is another entry. */
+static void
+qualify_columns(Query *query)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	rte->rtekind = RTE_RESULT;
+	rte->eref = makeAlias("shoal", NIL);
+	query->rtable = lappend(query->rtable, rte);
+}
+
 char *
 shoal_text_deparse(Query *query)
 {
@@ -523,6 +569,9 @@ shoal_text_deparse(Query *query)
 	(void) set_config_option("extra_float_digits", "3", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	fix_rtes_walker((Node *) query, NULL);
+	if (query->commandType == CMD_SELECT && list_length(query->rtable) == 1 &&
+		has_ambiguous_order(query))
+		qualify_columns(query);
 	text = pg_get_querydef(query, false);
 	AtEOXact_GUC(true, nestlevel);
 	return text;
