@@ -201,3 +201,14 @@ BEGIN;
 SELECT customer_id + 1 / 0 FROM customers;
 ROLLBACK;
 RESET search_path;
+-- more constants than a statement may have parameters
+DO $$
+DECLARE
+	list text := (SELECT string_agg(i::text, ', ') FROM generate_series(3, 70000) i);
+	n int;
+BEGIN
+	EXECUTE 'SELECT count(*) FROM dist.orders WHERE order_id IN (' || list || ')' INTO n;
+	RAISE NOTICE 'in: %', n;
+	EXECUTE 'SELECT count(*) FROM dist.orders WHERE amount IS NOT NULL AND order_id NOT IN (' || list || ')' INTO n;
+	RAISE NOTICE 'not in: %', n;
+END $$;

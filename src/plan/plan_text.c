@@ -44,6 +44,12 @@
 #include "plan/plan_text.h"
 #include "plan/plan_triggers.h"
 
+/*
+ * With more parameters constants stay in the text: a long list of them is not the
+ * same the next time, and a statement can't have more than 65535.
+ */
+#define MAX_CONSTANTS	100
+
 typedef struct ExternalizeContext
 {
 	List	  **params;
@@ -106,7 +112,8 @@ externalize_mutator(Node *node, ExternalizeContext *context)
 	if (node == NULL)
 		return NULL;
 	if (shoal_expr_is_here(node, context->volatile_too) ||
-		(context->constants && is_liftable(node)))
+		(context->constants && is_liftable(node) &&
+		 list_length(*context->params) < MAX_CONSTANTS))
 		return shoal_text_make_param(param_index(context->params, node) + 1,
 									 exprType(node), exprTypmod(node),
 									 exprCollation(node));
