@@ -166,12 +166,16 @@ lock_group(int group_id, int shard, LOCKMODE mode)
 	lock_tables(shoal_ddl_group_leaves(group_id), group_id, shard, mode);
 }
 
-/* shoal.internal_lock_shard(group, shard): against writers, until the end */
+/*
+ * shoal.internal_lock_shard(group, shard): against writers, and those who lock rows
+ * to write them later, until the end.  Nobody would heed locks of rows where another
+ * copy becomes the primary.
+ */
 Datum
 shoal_internal_lock_shard(PG_FUNCTION_ARGS)
 {
 	shoal_xact_check_internal();
-	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), ShareRowExclusiveLock);
+	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), ExclusiveLock);
 	PG_RETURN_VOID();
 }
 
