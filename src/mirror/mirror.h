@@ -10,20 +10,23 @@
 /* What shoal_mirror_fill has done. */
 typedef struct ShoalFill
 {
-	uint64		blocks;			/* that the primary has now */
-	uint64		rows;			/* sent by this call */
+	uint64		blocks;			/* read by this call */
+	uint64		rows;			/* sent by it */
 	uint64		bytes;
-	bool		whole;			/* all has been sent at once */
+	bool		more;			/* there are blocks left, */
+	uint64		next;			/* from this one on */
+	Oid			file;			/* the table's */
 } ShoalFill;
 
 /*
  * On the primary's node: sends rows of a table's shard, as they are now, to a
  * copy on another node that is being made: those of some blocks, locked
- * against deletion until the end of the transaction.  A table without a key is
- * sent as a whole, and locked against writers.
+ * against deletion until the end of the transaction.  Begins again if the table's
+ * file is another one than that in which "block" was to be the next.  A table
+ * without a key is sent as a whole, and locked against writers.
  */
 extern ShoalFill shoal_mirror_fill(Oid relid, int shard, int node_id,
-								   uint64 block, uint64 nblocks);
+								   uint64 block, uint64 nblocks, Oid file);
 
 /* On the coordinator: sends what nodes have handed over to the replicas. */
 extern void shoal_mirror_forward(void);

@@ -6,8 +6,11 @@
  * there before, and that nobody has changed since.  Such a row is locked against
  * changes (a weaker lock would let an update and this store the same key in the
  * copy at the same time), and sent in the same transaction; so a change of it
- * comes either before, and then the copy has the row and keeps it, or after.  A row that moves to a block which has been read was changed, and
- * so sent.
+ * comes either before, and then the copy has the row and keeps it, or after.
+ *
+ * A row that moves to a block which has been read was changed, and so sent.  But where
+ * the table gets another file (VACUUM FULL), or another node becomes the primary, rows
+ * are in other blocks, and all have to be read again.
  *
  * Without a key the copy could not tell a row that it has from another that
  * looks the same.  Then the table is locked against writers, and the copy
@@ -175,24 +178,32 @@ mirror_open_primary(Oid relid, int shard)
 
 ShoalFill
 shoal_mirror_fill(Oid relid, int shard, int node_id, uint64 block,
-				  uint64 nblocks)
+				  uint64 nblocks, Oid file)
 {
 	MirrorSender sender;
 	ShoalFill	done = {0};
 	Relation	rel = mirror_open_primary(relid, shard);
-	uint64		end;
+	uint64		all;
+	bool		whole;
 
 	mirror_send_init(&sender, rel, node_id);
-	if (sender.target->nkeys == 0)
+	whole = sender.target->nkeys == 0;
+	done.file = rel->rd_rel->relfilenode;
+	if (whole || done.file != file)
+		block = 0;
+	if (whole)
 	{
 		LockRelationOid(RelationGetRelid(rel), ShareLock);
-		done.whole = true;
 		mirror_send(&sender, 'X', NULL);
 	}
-	done.blocks = RelationGetNumberOfBlocks(rel);
-	end = done.whole ? done.blocks : Min(block + nblocks, done.blocks);
-	if (block < end)
-		send_blocks(&sender, rel, block, end - block, !done.whole);
+	all = RelationGetNumberOfBlocks(rel);
+	done.blocks = all - Min(block, all);
+	if (!whole)
+		done.blocks = Min(done.blocks, nblocks);
+	done.next = block + done.blocks;
+	done.more = done.next < all;
+	if (done.blocks > 0)
+		send_blocks(&sender, rel, block, done.blocks, !whole);
 	mirror_send_end(&sender);
 	table_close(rel, NoLock);
 	done.rows = sender.rows;
@@ -200,7 +211,7 @@ shoal_mirror_fill(Oid relid, int shard, int node_id, uint64 block,
 	return done;
 }
 
-/* shoal.internal_fill(table, shard, node, block, nblocks) */
+/* shoal.internal_fill(table, shard, node, block, nblocks, file) */
 Datum
 shoal_internal_fill(PG_FUNCTION_ARGS)
 {
@@ -209,8 +220,9 @@ shoal_internal_fill(PG_FUNCTION_ARGS)
 	shoal_xact_check_internal();
 	done = shoal_mirror_fill(PG_GETARG_OID(0), PG_GETARG_INT32(1),
 							 PG_GETARG_INT32(2), PG_GETARG_INT64(3),
-							 PG_GETARG_INT64(4));
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf(UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d",
+							 PG_GETARG_INT64(4), PG_GETARG_OID(5));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf(UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d " UINT64_FORMAT " %u",
 											  done.blocks, done.rows,
-											  done.bytes, done.whole)));
+											  done.bytes, done.more,
+											  done.next, done.file)));
 }

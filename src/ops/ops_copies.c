@@ -226,15 +226,24 @@ ops_copies_check_filling(const ShoalGroup *group, int shard, int node_id)
 				 errhint("Its node was given up meanwhile; try again.")));
 }
 
+/* How far a table has been sent. */
+typedef struct FillPlace
+{
+	int			primary;		/* whose blocks these are */
+	Oid			file;
+	uint64		block;			/* the next one */
+} FillPlace;
+
 /* Sends some blocks of a table; false if there are no more. */
 static bool
-fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
+fill_some(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
 {
 	ShoalFill	done = {0};
 	const ShoalGroup *group;
 	char	   *name;
 	char	   *text;
-	int			whole;
+	int			more;
+	int			primary;
 
 	ops_job_begin();
 	CHECK_FOR_INTERRUPTS();
@@ -249,21 +258,24 @@ fill_some(Oid relid, int group_id, int shard, int node_id, uint64 block)
 	}
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
-	text = ops_copies_call(group->primary[shard],
-					 psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d)",
+	primary = group->primary[shard];
+	text = ops_copies_call(primary,
+					 psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d, %u)",
 							  quote_literal_cstr(name), shard, node_id,
-							  block, FILL_BLOCKS));
+							  place->block, FILL_BLOCKS,
+							  primary == place->primary ? place->file : InvalidOid));
 	if (text == NULL ||
-		sscanf(text, UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d",
-			   &done.blocks, &done.rows, &done.bytes, &whole) != 4)
+		sscanf(text, UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT " %d " UINT64_FORMAT " %u",
+			   &done.blocks, &done.rows, &done.bytes, &more, &done.next, &done.file) != 6)
 		elog(ERROR, "unexpected answer from a node: %s", text ? text : "nothing");
 	shoal_mirror_forward();
 	ops_job_pause("some rows sent");
 	ops_job_commit();
-	ops_job_progress(whole ? done.blocks * BLCKSZ :
-					 Min(done.blocks - Min(block, done.blocks), FILL_BLOCKS) * BLCKSZ,
-					 done.rows);
-	return !whole && block + FILL_BLOCKS < done.blocks;
+	ops_job_progress(done.blocks * BLCKSZ, done.rows);
+	place->primary = primary;
+	place->file = done.file;
+	place->block = done.next;
+	return more != 0;
 }
 
 /* repaired: if the copy has old rows, else NULL */
@@ -284,13 +296,13 @@ step_fill(int group_id, int shard, int node_id, OpsRepaired *repaired)
 	ops_job_commit();
 	foreach(lc, tables)
 	{
-		uint64		block = 0;
+		FillPlace	place = {0};
 
 		if (repaired && ops_repair_table(lfirst_oid(lc), group_id, shard,
 										 node_id, repaired))
 			continue;
-		while (fill_some(lfirst_oid(lc), group_id, shard, node_id, block))
-			block += FILL_BLOCKS;
+		while (fill_some(lfirst_oid(lc), group_id, shard, node_id, &place))
+			;
 	}
 	MemoryContextDelete(context);
 }

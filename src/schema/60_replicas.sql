@@ -11,9 +11,9 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_mirror';
 COMMENT ON FUNCTION shoal.internal_mirror(bytea) IS
 'internal: makes a primary''s changes in the replicas of this node';
 
-CREATE FUNCTION shoal.internal_fill(table_name regclass, shard int, node_id int, block bigint, blocks bigint) RETURNS text
+CREATE FUNCTION shoal.internal_fill(table_name regclass, shard int, node_id int, block bigint, blocks bigint, file oid) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_fill';
-COMMENT ON FUNCTION shoal.internal_fill(regclass, int, int, bigint, bigint) IS
+COMMENT ON FUNCTION shoal.internal_fill(regclass, int, int, bigint, bigint, oid) IS
 'internal: sends rows of a shard to a copy that is being made';
 
 CREATE FUNCTION shoal.internal_repair_key(table_name regclass, shard int) RETURNS text
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION shoal.internal_drop_copy(int, int) IS
 CREATE FUNCTION shoal.internal_lock_shard(group_id int, shard int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_lock_shard';
 COMMENT ON FUNCTION shoal.internal_lock_shard(int, int) IS
-'internal: locks this node''s copy of a shard against writers';
+'internal: locks this node''s copy of a shard against writers, and those who lock rows';
 
 CREATE FUNCTION shoal.internal_mirror_group(group_id int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_mirror_group';

@@ -445,8 +445,31 @@ sub progress_is_shown
 	reset_placements();
 }
 
+# ---- a table that is written anew while it is copied ----
+
+# Rows that have not been sent yet come to lie in blocks that have been read.
+sub written_anew
+{
+	my $deleted = 'k BETWEEN 100 AND 6000';
+	$cluster->sql(0, "DELETE FROM m.t WHERE $deleted");
+	my ($locker, $caller) = start_call("shoal.add_replica($group, $shard, $target)", 'some rows sent');
+	my $vacuum = $cluster->session(0);
+	$vacuum->send('VACUUM FULL m.t');
+	# it waits for those who read the blocks, and the next ones wait for it
+	ok($cluster->wait_for($source - 1, q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'}),
+		'VACUUM FULL comes between blocks that are sent');
+	$locker->close;
+	ok(defined $caller->wait(60) && defined $vacuum->wait(60), 'both are done');
+	$caller->close;
+	$vacuum->close;
+	is(join(', ', wrong()), '', 'the copy has all rows');
+	$cluster->sql(0, "INSERT INTO m.t SELECT i, repeat('x', 700) FROM generate_series(1, 12000) i WHERE i BETWEEN 100 AND 6000");
+	reset_placements();
+}
+
 eval { peace(); 1 } or fail("moves without faults: $@");
 eval { progress_is_shown(); 1 } or fail("progress: $@");
+eval { written_anew(); 1 } or fail("written anew: $@");
 my $n = 0;
 for my $verb (sort keys %verbs)
 {
