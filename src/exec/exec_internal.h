@@ -576,6 +576,7 @@ extern void shoal_explain_insert(const ShoalInsert *insert,
 extern const CustomScanMethods shoal_scan_methods;
 extern const CustomScanMethods shoal_insert_methods;
 extern const CustomScanMethods shoal_moved_methods;
+extern const CustomScanMethods shoal_moved_files_methods;
 extern const CustomScanMethods shoal_with_methods;
 
 /* The state of a Shoal Insert whose plan has a ShoalFire. */

@@ -5,7 +5,10 @@
  * It stands where a fragment says "FROM shoal.moved_rows(spec) AS x(columns)"
  * (plan_moved.c makes the path).  The spec, the value of a parameter, tells the
  * token of the rows and which nodes have sent some; each has left a file here.
- * The files are removed when the plan ends.
+ *
+ * The files are removed when the plan ends, even if the scan was never begun, or is not in
+ * the plan since a condition is never true: that is what "Shoal Moved Files" is
+ * for, a subplan which nobody runs.
  *
  * A scan that is begun again and again with another value for a column looks the
  * rows up: when it is begun first, all files are read and the places of the rows
@@ -106,13 +109,12 @@ bad_spec(void)
 			 errmsg("invalid specification of moved rows")));
 }
 
-static void
-read_spec(MovedState *state)
+/* The token of a spec, in the current context; *senders is what comes after it. */
+static char *
+read_token(ExprState *expr, PlanState *ps, char **senders)
 {
-	PlanState  *ps = &state->css.ss.ps;
-	MemoryContext old = MemoryContextSwitchTo(ps->state->es_query_cxt);
 	bool		isnull;
-	Datum		value = ExecEvalExpr(state->spec, ps->ps_ExprContext, &isnull);
+	Datum		value = ExecEvalExpr(expr, ps->ps_ExprContext, &isnull);
 	char	   *spec = isnull ? NULL : text_to_cstring(DatumGetTextPP(value));
 	char		token[SHOAL_TOKEN_LEN + 1];
 	double		rows;
@@ -123,7 +125,19 @@ read_spec(MovedState *state)
 		sscanf(spec, "%lf %d %32s%n", &rows, &layout, token, &len) != 3)
 		bad_spec();
 	shoal_scatter_check_layout(layout);
-	spec += len;
+	*senders = spec + len;
+	return pstrdup(token);
+}
+
+static void
+read_spec(MovedState *state)
+{
+	PlanState  *ps = &state->css.ss.ps;
+	MemoryContext old = MemoryContextSwitchTo(ps->state->es_query_cxt);
+	char	   *spec;
+	char	   *token = read_token(state->spec, ps, &spec);
+	int			len;
+
 	state->senders = palloc(sizeof(int) * (strlen(spec) / 2 + 1));
 	while (*spec != '\0')
 	{
@@ -132,10 +146,8 @@ read_spec(MovedState *state)
 		state->nsenders++;
 		spec += len;
 	}
-	state->token = pstrdup(token);
+	state->token = token;
 	MemoryContextSwitchTo(old);
-	/* removed in any case, even if this node has sent none */
-	shoal_rowfile_guard(state->token, shoal_meta_local_node_id());
 }
 
 /* ---- looking rows up ---- */
@@ -380,8 +392,6 @@ end_moved(CustomScanState *node)
 	shoal_rowfile_close(&state->reader);
 	end_lookup(state);
 	ExecDropSingleTupleTableSlot(state->row);
-	if (state->token)
-		shoal_rowfile_drop(state->token, shoal_meta_local_node_id());
 }
 
 static void
@@ -415,4 +425,76 @@ create_moved_state(CustomScan *cscan)
 const CustomScanMethods shoal_moved_methods = {
 	.CustomName = SHOAL_MOVED,
 	.CreateCustomScanState = create_moved_state,
+};
+
+/* ---- the end of the files ---- */
+
+typedef struct FilesState
+{
+	CustomScanState css;		/* must be first */
+	List	   *tokens;
+} FilesState;
+
+static void
+begin_files(CustomScanState *node, EState *estate, int eflags)
+{
+	FilesState *state = (FilesState *) node;
+	PlanState  *ps = &node->ss.ps;
+	ListCell   *lc;
+
+	/* rows are not read to the end yet when a row of the plan is tested again */
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) || estate->es_epq_active != NULL)
+		return;
+	foreach(lc, ((CustomScan *) ps->plan)->custom_exprs)
+	{
+		char	   *senders;
+		char	   *token = read_token(ExecInitExpr(lfirst(lc), ps), ps, &senders);
+
+		state->tokens = lappend(state->tokens, token);
+		/* removed in any case, even if this node has sent none */
+		shoal_rowfile_guard(token, shoal_meta_local_node_id());
+	}
+}
+
+static TupleTableSlot *
+exec_files(CustomScanState *node)
+{
+	return NULL;
+}
+
+static void
+rescan_files(CustomScanState *node)
+{
+}
+
+static void
+end_files(CustomScanState *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, ((FilesState *) node)->tokens)
+		shoal_rowfile_drop(lfirst(lc), shoal_meta_local_node_id());
+}
+
+static const CustomExecMethods files_exec_methods = {
+	.CustomName = SHOAL_MOVED_FILES,
+	.BeginCustomScan = begin_files,
+	.ExecCustomScan = exec_files,
+	.EndCustomScan = end_files,
+	.ReScanCustomScan = rescan_files,
+};
+
+static Node *
+create_files_state(CustomScan *cscan)
+{
+	FilesState *state = palloc0(sizeof(FilesState));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = &files_exec_methods;
+	return (Node *) state;
+}
+
+const CustomScanMethods shoal_moved_files_methods = {
+	.CustomName = SHOAL_MOVED_FILES,
+	.CreateCustomScanState = create_files_state,
 };

@@ -10,7 +10,7 @@
  *
  * Who reads the files removes them at the end of the query.  Should it not come
  * to that, those who have sent, stored or begun to read them do, when their own
- * transaction fails or at the end of their session.  After a crash the server
+ * transaction or subtransaction fails or at the end of their session.  After a crash the server
  * removes what is in pgsql_tmp.  Nothing is locked.
  */
 #include "postgres.h"
@@ -22,6 +22,7 @@
 #include "storage/fd.h"
 #include "storage/fileset.h"
 #include "storage/ipc.h"
+#include "tcop/pquery.h"
 #include "utils/wait_event.h"
 
 #include "base/base_compat.h"
@@ -35,6 +36,7 @@ typedef struct RowSet
 {
 	char		token[SHOAL_TOKEN_LEN + 1];
 	int			node_id;		/* 0: unused entry */
+	SubTransactionId sub;		/* whose end is that of the query, too */
 } RowSet;
 
 static RowSet row_sets[MAX_SETS];	/* a ring */
@@ -118,6 +120,22 @@ drop_after_abort(XactEvent event, void *arg)
 		drop_at_exit(0, (Datum) 0);
 }
 
+/* Subtransactions of past transactions have the same ids, but no sets of theirs are read. */
+static void
+drop_after_sub_abort(SubXactEvent event, SubTransactionId sub,
+					 SubTransactionId parent, void *arg)
+{
+	for (int i = 0; i < MAX_SETS; i++)
+	{
+		if (row_sets[i].sub != sub)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			drop_set(&row_sets[i]);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			row_sets[i].sub = parent;
+	}
+}
+
 void
 shoal_rowfile_guard(const char *token, int node_id)
 {
@@ -127,6 +145,7 @@ shoal_rowfile_guard(const char *token, int node_id)
 	if (!registered)
 	{
 		RegisterXactCallback(drop_after_abort, NULL);
+		RegisterSubXactCallback(drop_after_sub_abort, NULL);
 		before_shmem_exit(drop_at_exit, (Datum) 0);
 		registered = true;
 	}
@@ -138,6 +157,9 @@ shoal_rowfile_guard(const char *token, int node_id)
 	drop_set(set);
 	strlcpy(set->token, token, sizeof(set->token));
 	set->node_id = node_id;
+	/* a cursor outlives the savepoints that are set after it is declared */
+	set->sub = ActivePortal ? ActivePortal->createSubid :
+		GetCurrentSubTransactionId();
 }
 
 /*

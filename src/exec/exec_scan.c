@@ -271,5 +271,6 @@ shoal_exec_init(void)
 	RegisterCustomScanMethods(&shoal_scan_methods);
 	RegisterCustomScanMethods(&shoal_insert_methods);
 	RegisterCustomScanMethods(&shoal_moved_methods);
+	RegisterCustomScanMethods(&shoal_moved_files_methods);
 	RegisterCustomScanMethods(&shoal_with_methods);
 }

@@ -18,6 +18,7 @@
 #define SHOAL_INSERT	"Shoal Insert"	/* rows of the child plan to shards */
 #define SHOAL_WITH		"Shoal With"	/* statements one after the other */
 #define SHOAL_MOVED		"Shoal Moved Rows"	/* rows moved to this node */
+#define SHOAL_MOVED_FILES "Shoal Moved Files"	/* removes their files */
 
 typedef struct ShoalSortKey
 {

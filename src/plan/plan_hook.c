@@ -376,8 +376,8 @@ may_scroll(Query *query, int cursor_options)
 }
 
 static PlannedStmt *
-shoal_planner(Query *query, const char *query_string, int cursor_options,
-			  ParamListInfo params)
+plan_any(Query *query, const char *query_string, int cursor_options,
+		 ParamListInfo params)
 {
 	PlannedStmt *stmt;
 	ShoalScope	scope;
@@ -434,6 +434,18 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 
 	return plan_statement(query, query_string, cursor_options, params,
 						  &tables);
+}
+
+static PlannedStmt *
+shoal_planner(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params)
+{
+	List	   *specs = shoal_moved_are_read(query_string) ?
+		shoal_moved_specs(query) : NIL;
+	PlannedStmt *stmt = plan_any(query, query_string, cursor_options, params);
+
+	shoal_moved_add_end(stmt, specs);
+	return stmt;
 }
 
 /* A part of a query with WITH queries that write, of whichever tables. */

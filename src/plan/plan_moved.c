@@ -353,6 +353,52 @@ call_of_moved_rows(RangeTblEntry *rte)
 	return call;
 }
 
+bool
+shoal_moved_are_read(const char *query_string)
+{
+	return query_string && strstr(query_string, "shoal.moved_rows(") != NULL;
+}
+
+static bool
+specs_walker(Node *node, List **specs)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		FuncExpr   *call = call_of_moved_rows((RangeTblEntry *) node);
+
+		if (call)
+			*specs = list_append_unique(*specs, copyObject(linitial(call->args)));
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, specs_walker, specs,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, specs_walker, specs);
+}
+
+List *
+shoal_moved_specs(Query *query)
+{
+	List	   *specs = NIL;
+
+	(void) specs_walker((Node *) query, &specs);
+	return specs;
+}
+
+void
+shoal_moved_add_end(PlannedStmt *stmt, List *specs)
+{
+	CustomScan *cscan = makeNode(CustomScan);
+
+	if (specs == NIL)
+		return;
+	cscan->methods = GetCustomScanMethods(SHOAL_MOVED_FILES, false);
+	cscan->custom_exprs = specs;
+	stmt->subplans = lappend(stmt->subplans, cscan);
+}
+
 static bool
 contains_exec_param(Node *node, void *context)
 {

@@ -55,6 +55,14 @@ extern ShoalMove *shoal_moved_find(RangeTblEntry *rte);
 /* ShoalFragmentMoves of all moved rows that a query reads. */
 extern List *shoal_moved_compile(Query *query, List *params);
 
+/*
+ * On a node: whether a query that is planned from a text may read moved rows, the specs
+ * of those that it reads, and a subplan that removes their files at the plan's end.
+ */
+extern bool shoal_moved_are_read(const char *query_string);
+extern List *shoal_moved_specs(Query *query);
+extern void shoal_moved_add_end(PlannedStmt *stmt, List *specs);
+
 /* set_rel_pathlist_hook: on a node, scans of moved rows. */
 extern void shoal_moved_pathlist(PlannerInfo *root, RelOptInfo *rel,
 								 RangeTblEntry *rte);

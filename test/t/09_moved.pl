@@ -50,6 +50,21 @@ like($cluster->sql(0, "EXPLAIN (COSTS OFF) $slow_use"), qr/Move: (?!.*slow)/, '.
 # from each node as coordinator
 is($cluster->sql($_, $join), $expected, "the same asked of node $_") for 1, 2;
 
+# a transaction that goes on after an error has nothing of the query left
+my $session = $cluster->session(0);
+$session->query('BEGIN; SAVEPOINT s');
+like($session->query("$join GROUP BY 1 / (x - 5)"), qr/division by zero/, 'a query with moved rows fails in a subtransaction');
+$session->query('ROLLBACK TO s');
+no_files('after ROLLBACK TO');
+# a cursor that was declared before, and read in it, does
+$session->query("DECLARE c CURSOR FOR SELECT a.id FROM a JOIN b ON x = y ORDER BY 1; SAVEPOINT t; FETCH 1 FROM c; ROLLBACK TO t");
+is($session->query('MOVE ALL IN c; SELECT 1'), 1, 'a cursor goes on');
+$session->query("DECLARE d CURSOR FOR SELECT a.id FROM a JOIN b ON x = y; SAVEPOINT t; FETCH 1 FROM d; ROLLBACK TO t");
+is(scalar(split /\n/, $session->query('FETCH ALL FROM d')), 2996, 'a cursor without an order, too');
+$session->query('COMMIT');
+no_files('after COMMIT');
+$session->close;
+
 my %faults = (
 	'cancel' => sub { $_[0]->cancel },
 	'the session of a node is ended' => sub {
