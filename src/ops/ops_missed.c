@@ -5,8 +5,11 @@
  * A statement that is sent to all nodes is noted for those that are given up, in
  * shoal.missed_statement of all others, with the role and search_path that it
  * runs with; ops_rejoin.c tells them.  Schema changes run under the cluster lock,
- * so their numbers are in their order.  Rows are written without looking at the
- * rights of the user, who changes what is his.
+ * so their numbers are in their order.  TRUNCATE does not: several may be under way, also
+ * with a schema change, and nobody waits for anybody's notes.  A number tells which node
+ * has given it, so it is given once; the tables' locks see to it that it is the higher one
+ * where the order counts.  Rows are written without looking at the rights of the user,
+ * who changes what is his.
  *
  * A coordinator that may be given up notes its statements for itself, too: should
  * it be lost when all others have prepared, these commit, and it may have not.
@@ -17,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -24,11 +28,13 @@
 #include "catalog/namespace.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
@@ -36,6 +42,9 @@
 #include "xact/xact.h"
 
 PG_FUNCTION_INFO_V1(shoal_internal_note_missed);
+
+/* numbers are that far apart, so that there is one for each node in between */
+#define SEQ_STEP 1024
 
 enum
 {
@@ -81,14 +90,18 @@ insert_missed(int node_id, int64 seq, const char *role, const char *path,
 	CommandCounterIncrement();
 }
 
+/* Higher than all that are there, whether or not they are committed. */
 static int64
 next_seq(void)
 {
 	Relation	rel = open_missed();
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	SnapshotData dirty;
+	SysScanDesc scan;
 	HeapTuple	tuple;
 	int64		last = 0;
 
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(rel, InvalidOid, false, &dirty, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
@@ -100,10 +113,10 @@ next_seq(void)
 	}
 	systable_endscan(scan);
 	table_close(rel, NoLock);
-	return last + 1;
+	return (last / SEQ_STEP + 1) * SEQ_STEP + shoal_meta_local_node_id() % SEQ_STEP;
 }
 
-/* All that was noted for a node before. */
+/* All that was noted for a node before, but for what others are deleting. */
 static void
 delete_missed(int node_id)
 {
@@ -117,7 +130,12 @@ delete_missed(int node_id)
 	scan = systable_beginscan(rel, shoal_primary_key_index(rel), true, NULL,
 							  1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		CatalogTupleDelete(rel, &tuple->t_self);
+	{
+		TM_FailureData failure;
+
+		(void) heap_delete(rel, &tuple->t_self, GetCurrentCommandId(true),
+						   InvalidSnapshot, false, &failure, false);
+	}
 	systable_endscan(scan);
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
@@ -152,6 +170,8 @@ note_missed(int node_id, const char *sql)
 {
 	const char *role = GetUserNameFromId(GetUserId(), false);
 	const char *path = GetConfigOption("search_path", false, false);
+	Oid			relid = get_relname_relid("missed_statement",
+										  get_namespace_oid("shoal", false));
 	int64		seq;
 	List	   *others = NIL;
 	ListCell   *lc;
@@ -159,6 +179,8 @@ note_missed(int node_id, const char *sql)
 
 	if (is_never_missed(sql))
 		return;
+	/* until the number is taken */
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
 	seq = next_seq();
 	if (node_id == shoal_meta_local_node_id())
 	{
@@ -168,6 +190,7 @@ note_missed(int node_id, const char *sql)
 	if (first)
 		delete_missed(node_id);
 	insert_missed(node_id, seq, role, path, sql);
+	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
