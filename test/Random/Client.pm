@@ -33,9 +33,7 @@ sub read_bytes
 	my ($self, $n) = @_;
 	while (length $self->{buffer} < $n)
 	{
-		my $set = '';
-		vec($set, fileno($self->{socket}), 1) = 1;
-		die "timeout\n" if select($set, undef, undef, $self->{timeout} // 60) < 1;
+		die "timeout\n" if !$self->comes($self->{timeout} // 60);
 		sysread($self->{socket}, $self->{buffer}, 65536, length $self->{buffer})
 			or die "server closed the connection\n";
 	}
@@ -105,7 +103,8 @@ sub message
 	return $type . pack('N', 4 + length $body) . $body;
 }
 
-sub query
+# Starts a statement without waiting for it; finish() has its result.
+sub send
 {
 	my ($self, $sql, $params) = @_;
 	my $socket = $self->{socket};
@@ -120,7 +119,27 @@ sub query
 			message('B', "\0\0" . pack('n n', 0, scalar @$params) . $values . pack('n', 0)) .
 			message('D', "P\0") . message('E', "\0" . pack('N', 0)) . message('S', '');
 	}
+}
+
+sub query
+{
+	my ($self, @statement) = @_;
+	$self->send(@statement);
 	return $self->finish;
+}
+
+# Does something come within some seconds?
+sub comes
+{
+	my ($self, $seconds) = @_;
+	my ($set, $found) = ('');
+	# signals are no answer
+	do
+	{
+		vec($set, fileno($self->{socket}), 1) = 1;
+		$found = select($set, undef, undef, $seconds);
+	} while ($found < 0);
+	return $found > 0;
 }
 
 # A statement that must work; the rows of the last one.

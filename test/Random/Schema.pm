@@ -120,6 +120,17 @@ sub create
 	$client->must("SELECT shoal.$_") for @distribute;
 }
 
+# Has p2 refer to p1; fill() then fills both if one is named.
+my $foreign = 0;
+
+sub add_foreign_key
+{
+	my ($client) = @_;
+	$client->must("ALTER TABLE $_.p2 ADD CONSTRAINT p2_to_p1 FOREIGN KEY (id) REFERENCES $_.p1 ON UPDATE CASCADE ON DELETE CASCADE")
+		for qw(plain dist);
+	$foreign = 1;
+}
+
 # A generator of its own, so that the data is the same whatever the seed.
 my $state;
 
@@ -148,6 +159,8 @@ sub fill
 {
 	my ($client, $schema, @only) = @_;
 	my @names = @only ? @only : sort keys %tables;
+	@names = ('p1', 'p2', grep { !/^p[12]$/ } @names) if $foreign && grep { /^p[12]$/ } @names;
+	$client->must('TRUNCATE ' . join ', ', map { "$schema.$_" } @names);
 	for my $name (@names)
 	{
 		$state = 7 + unpack '%32C*', $name;
@@ -161,7 +174,6 @@ sub fill
 			$values[1] = number(4) if $name eq 'p2';
 			push @rows, '(' . join(', ', @values) . ')';
 		}
-		$client->must("TRUNCATE $schema.$name");
 		$client->must("SET search_path = $schema; INSERT INTO $schema.$name VALUES " . join(', ', @rows));
 		$client->must("ANALYZE $schema.$name") if $schema eq 'plain';
 	}

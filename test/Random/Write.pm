@@ -74,7 +74,7 @@ sub merge
 sub one_write
 {
 	my ($generator, $within) = @_;
-	my $table = pick(@targets);
+	my $table = pick(@{ $generator->{targets} // \@targets });
 	my $columns = $Random::Schema::tables{$table};
 	my $alias = $generator->alias('m');
 	my $scope = [map { ["$alias.$_->[0]", $_->[1]] } @$columns];
