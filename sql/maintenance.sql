@@ -166,6 +166,24 @@ CREATE INDEX CONCURRENTLY failing_b ON failing (slow_or_failing(b));
 SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query ~ 'INDEX.*failing_b' AND pid <> pg_backend_pid();
 DROP TABLE failing;
 
+-- tables of one shard, which is not here or is
+CREATE TABLE single1 (a int, b int);
+CREATE TABLE single2 (a int, b int);
+CREATE TABLE single3 (a int, b int);
+SELECT shoal.create_distributed_table('single1', 'a', 'none', 1);
+SELECT shoal.create_distributed_table('single2', 'a', 'none', 1);
+SELECT shoal.create_distributed_table('single3', 'a', 'none', 1);
+ANALYZE single1;
+ANALYZE single2;
+ANALYZE single3;
+CREATE INDEX CONCURRENTLY single1_b ON single1 (b);
+CREATE INDEX CONCURRENTLY single2_b ON single2 (b);
+CREATE INDEX CONCURRENTLY single3_b ON single3 (b);
+REINDEX TABLE CONCURRENTLY single1;
+REINDEX TABLE CONCURRENTLY single2;
+REINDEX TABLE CONCURRENTLY single3;
+DROP TABLE single1, single2, single3;
+
 -- the schema of temporary tables is the session's
 CREATE TEMP TABLE tmp (a int PRIMARY KEY);
 SELECT nspname AS temp_schema FROM pg_namespace WHERE oid = pg_my_temp_schema() \gset

@@ -107,6 +107,8 @@ run_separately(const char *sql, bool quiet)
 	List	   *conns = open_separately(quiet);
 	ListCell   *lc;
 
+	/* whoever builds an index here concurrently waits for old snapshots */
+	InvalidateCatalogSnapshot();
 	run_or_cancel(conns, shoal_ddl_marked(sql));
 	foreach(lc, conns)
 		shoal_remote_close((ShoalConn *) lfirst(lc));
@@ -132,6 +134,7 @@ run_beside(ShoalUtility *call, const char *sql)
 			reqs = lappend(reqs, shoal_remote_send((ShoalConn *) lfirst(lc), marked, NULL, 0));
 		MemoryContextSwitchTo(old);
 		shoal_ddl_core_local(call);
+		InvalidateCatalogSnapshot();
 		foreach(lc, reqs)
 			(void) shoal_remote_next((ShoalRequest *) lfirst(lc));
 	}
@@ -496,6 +499,10 @@ concurrent_name(Node *stmt)
  * Here first: what is wrong with the statement shows here, and nothing has
  * been left behind elsewhere.  Core commits on its way, so the text for the
  * others is made before, in the portal's memory.
+ *
+ * Core does not commit in the end, nor keep the table locked: somebody else may have
+ * locked it on all nodes by now, and wait for what is not committed, while the
+ * other nodes wait for him.
  */
 void
 shoal_ddl_run_concurrent(ShoalUtility *call, const ShoalTargets *targets)
@@ -508,8 +515,13 @@ shoal_ddl_run_concurrent(ShoalUtility *call, const ShoalTargets *targets)
 		PreventInTransactionBlock(is_top_level(call), concurrent_name(call->stmt));
 	sql = MemoryContextStrdup(PortalContext, shoal_ddl_text(call));
 	shoal_ddl_run_here(call, targets);
+	/* the portal has forgotten its own when core committed */
+	if (ActiveSnapshotSet())
+		PopActiveSnapshot();
 	if (others)
 	{
+		CommitTransactionCommand();
+		StartTransactionCommand();
 		run_separately(sql, true);
 		shoal_remote_forget_statements();
 	}

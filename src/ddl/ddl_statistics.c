@@ -693,6 +693,9 @@ shoal_ddl_gather_statistics(VacuumStmt *stmt, bool in_block)
 
 	if (!analyzes(stmt) || XactReadOnly)
 		return;
+	/* core keeps the portal's in one transaction if there is one table only */
+	if (!in_block && ActiveSnapshotSet())
+		PopActiveSnapshot();
 	/* what lasts longer than a transaction */
 	old = MemoryContextSwitchTo(in_block ? CurrentMemoryContext : PortalContext);
 	PushActiveSnapshot(GetTransactionSnapshot());

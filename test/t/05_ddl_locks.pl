@@ -31,6 +31,18 @@ is($cluster->sql(2, 'SELECT count(*) FROM item'), 100, 'so do others');
 $reader->query('COMMIT');
 is($changer->wait, '', 'done after the reader');
 
+# CREATE INDEX CONCURRENTLY waits for other nodes with nothing uncommitted, which those
+# who hold it up there could wait for
+$cluster->sql(0, "CREATE TABLE kind (id int, name text); SELECT shoal.create_reference_table('kind')");
+$reader = $cluster->session(2);
+$reader->query('SET shoal.forward_ddl = off; BEGIN; LOCK TABLE kind IN SHARE UPDATE EXCLUSIVE MODE');
+$changer->send('CREATE INDEX CONCURRENTLY kind_id ON kind (id)');
+ok($cluster->wait_for(2, q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'kind'::regclass}), 'another node has to wait');
+is($cluster->sql(0, q{SELECT count(*), count(backend_xid), count(backend_xmin) FROM pg_stat_activity
+	WHERE query LIKE 'CREATE INDEX%' AND pid <> pg_backend_pid()}), '1|0|0', 'all is committed here');
+$reader->query('COMMIT');
+is($changer->wait, '', 'the index is made');
+
 # everybody at once
 my (@clients, %sent);
 for my $node (0 .. 2)
