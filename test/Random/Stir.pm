@@ -153,7 +153,7 @@ sub step
 	{
 		my $kind = $sql =~ /(pg_\w+|shoal\.\w+)\(/ ? $1 : $sql =~ /^(?:BEGIN; )?(\w+ \w+)/ ? $1 : $sql;
 		# what a failed step has left is in the way of the next one
-		my $done = $self->try($node, $sql, qr/^(42703|42P07|42710|42704|42P01|55000|42809|22023)$/);
+		my $done = $self->try($node, $sql, qr/^(0A000|42703|42P07|42710|42704|42P01|55000|42809|22023)$/);
 		$self->{count}{ $kind =~ s/(ANALYZE|VACUUM) .*/$1/r }++ if $done;
 		print { $self->{out} } "stir: $sql: @$done\n" if $kind eq 'shoal.verify_table' && $done && @$done;
 	}
