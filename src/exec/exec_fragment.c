@@ -15,7 +15,10 @@
  *
  * A write to a reference table runs on every node, on the lowest first and
  * then, once that has succeeded, on the others: two sessions that write the
- * same row meet on the first node and cannot lock each other out.
+ * same row meet on the first node and cannot lock each other out.  If it looks for
+ * rows, all nodes do with snapshots of one moment.  Else those who come later would see
+ * what has been committed meanwhile, by somebody whom the first one may have
+ * waited for, and change other rows.
  */
 #include "postgres.h"
 
@@ -923,6 +926,12 @@ launch(ShoalRun *run)
 			hold_moment(run, NULL);
 		run->call.snapshot = run->call.reading.snapshot;
 		shoal_share_deal(run);
+	}
+	if (run->frag->sees_rows && run->call.reading.moment == 0 &&
+		!OidIsValid(run->frag->run_as) && shoal_moment_needed())
+	{
+		hold_moment(run, NULL);
+		run->call.snapshot = run->call.reading.snapshot;
 	}
 	if (run->frag->every_node)
 		start_every_node(run);

@@ -163,6 +163,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	numbers = lappend_int(numbers, frag->policies);
 	numbers = lappend_int(numbers, frag->is_volatile);
 	numbers = lappend_int(numbers, frag->rights);
+	numbers = lappend_int(numbers, frag->sees_rows);
 
 	*exprs = list_concat(*exprs, frag->params);
 	result = list_make5(string_node(frag->text),
@@ -200,6 +201,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->policies = list_nth_int(numbers, 10);
 	frag->is_volatile = list_nth_int(numbers, 11);
 	frag->rights = list_nth_int(numbers, 12);
+	frag->sees_rows = list_nth_int(numbers, 13);
 	if (*nexprs == 0 && nparams == list_length(exprs))
 		frag->params = exprs;
 	else

@@ -42,6 +42,8 @@ typedef struct ShoalFragment
 	bool		every_node;		/* write to a reference table: run on every
 								 * node, lowest id first; rows and count are
 								 * the first one's */
+	bool		sees_rows;		/* and what it does depends on which rows are
+								 * there */
 	bool		single_shard;	/* pins leave just one shard */
 	bool		locks_rows;		/* a SELECT with FOR UPDATE or the like */
 	bool		only_primary;	/* replicas will not do */

@@ -390,6 +390,7 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 	frag->group_id = table->group_id;
 	frag->pin_relid = table->relid;
 	frag->every_node = (table->kind == SHOAL_KIND_REFERENCE);
+	frag->sees_rows = frag->every_node;
 	frag->way = frag->single_shard ? "router" : "push";
 	shoal_planning = planning.outer;
 	return plan_fragment(whole, frag, cursor_options);

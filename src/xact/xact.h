@@ -103,6 +103,9 @@ extern bool shoal_calm_is(Snapshot snapshot);
 /* Whether a statement that reads several nodes has to take one now. */
 extern bool shoal_moment_wanted(void);
 
+/* Whether one that must see the same on all nodes has to, whatever the settings. */
+extern bool shoal_moment_needed(void);
+
 /*
  * Opens the moment: from now until it is closed no transaction becomes visible
  * on one node before another.  node_ids: the nodes that will be read.  Returns

@@ -634,7 +634,13 @@ xact_moment_snapshot_for(ShoalConn *conn)
 bool
 shoal_moment_wanted(void)
 {
-	return shoal_consistent_reads && XactIsoLevel <= XACT_READ_COMMITTED &&
+	return shoal_consistent_reads && shoal_moment_needed();
+}
+
+bool
+shoal_moment_needed(void)
+{
+	return XactIsoLevel <= XACT_READ_COMMITTED &&
 		open_moment == 0 && shoal_origin == 0 && !shoal_meta_is_alone();
 }
 
