@@ -24,6 +24,7 @@ sub run_random
 
 run_random('queries that have found bugs', '--file', "$FindBin::Bin/../Random/queries.sql");
 run_random('random queries', '--keep', '--seed', 1, '--queries', 500, '--writes', 60);
+run_random('transactions, cursors, prepared statements and functions', '--keep', '--seed', 1, '--queries', 0, '--sessions', 60);
 
 $cluster->no_leaks('at the end');
 done_testing();
