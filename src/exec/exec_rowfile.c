@@ -232,9 +232,10 @@ shoal_rowfile_open(ShoalRowReader *reader, const char *token, int node_id,
 	get_fileset(&set, token, node_id);
 	snprintf(name, sizeof(name), "%s.%d", token, sender);
 	reader->file = FileSetOpen(&set, name, O_RDONLY);
+	/* the session is gone that has stored them, and with it they are */
 	if (reader->file <= 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FILE),
+				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("rows that node %d moved to this node are missing",
 						sender)));
 	reader->filled = reader->used = 0;
