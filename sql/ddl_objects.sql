@@ -213,6 +213,16 @@ COMMENT ON FUNCTION of_row(passing) IS 'here only';
 DROP FUNCTION of_row(passing);
 DROP FUNCTION rows_of();
 DROP TABLE passing;
+-- things are made in the first schema that is named, wherever pg_catalog is
+SET search_path = ddl_objects, pg_catalog, public;
+CREATE TABLE path_first (k serial PRIMARY KEY, v text);
+CREATE VIEW path_view AS SELECT count(*) FROM path_first;
+CREATE FUNCTION path_function() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE TYPE path_type AS (a int);
+SELECT shoal.create_distributed_table('path_first', 'k', shard_count => 4);
+INSERT INTO path_first (v) SELECT 'x' FROM generate_series(1, 10);
+SELECT * FROM path_view;
+SET search_path = ddl_objects, public;
 SELECT * FROM differences('ddl_objects');
 DROP SCHEMA ddl_objects, made_again CASCADE;
 ALTER DATABASE shoal_n1 RESET DateStyle;

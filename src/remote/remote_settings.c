@@ -35,6 +35,7 @@
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
+#include "utils/varlena.h"
 #include "utils/xml.h"
 
 #include "base/base_compat.h"
@@ -177,19 +178,38 @@ append_setting(StringInfo buf, const char *name, const char *value)
 }
 
 /*
- * Value of a built-in setting.  pg_catalog comes first where the session names
- * it elsewhere in the path: texts that Shoal makes leave its names unqualified.
+ * A search_path in which pg_catalog comes first, as it does by itself if it is not named:
+ * texts that Shoal makes leave its names unqualified.  The first schema that is
+ * named stays the one in which things are made.
  */
+static const char *
+path_of_node(const char *path)
+{
+	List	   *schemas;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (strstr(path, "pg_catalog") == NULL ||
+		!SplitIdentifierString(pstrdup(path), ',', &schemas) ||
+		schemas == NIL || strcmp(linitial(schemas), "pg_catalog") == 0)
+		return path;
+	initStringInfo(&buf);
+	foreach(lc, schemas)
+	{
+		if (strcmp(lfirst(lc), "pg_catalog") != 0)
+			appendStringInfo(&buf, "%s%s", buf.len ? ", " : "",
+							 quote_identifier(lfirst(lc)));
+	}
+	return buf.data;
+}
+
+/* Value of a built-in setting. */
 static const char *
 builtin_value(const char *name)
 {
 	const char *value = GetConfigOption(name, false, false);
 
-	if (strcmp(name, "search_path") == 0 &&
-		strstr(value, "pg_catalog") != NULL &&
-		strncmp(value, "pg_catalog", 10) != 0)
-		return psprintf("pg_catalog, %s", value);
-	return value;
+	return strcmp(name, "search_path") == 0 ? path_of_node(value) : value;
 }
 
 /* An option of a startup packet, quoted for its "options". */
