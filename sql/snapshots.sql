@@ -112,5 +112,23 @@ SELECT shoal.internal_victim(1, 1, '');
 SELECT count(*) FROM shoal.transactions_in_doubt;
 SELECT count(*) FROM shoal.lock_waits;
 
+-- a cursor that is first read in a subtransaction which is rolled back has all its rows, or says so
+CREATE TABLE wide (k int, pad text);
+SELECT shoal.create_distributed_table('wide', 'k', shard_count => 6);
+INSERT INTO wide SELECT i, repeat('x', 200) FROM generate_series(1, 60000) i;
+BEGIN;
+DECLARE c CURSOR FOR SELECT k, pad FROM wide;
+DECLARE d CURSOR FOR SELECT k, pad FROM wide;
+SAVEPOINT s;
+MOVE 1 IN c;
+ROLLBACK TO s;
+MOVE ALL IN c;
+SAVEPOINT s;
+MOVE 1 IN d;
+SELECT 1 / 0;
+ROLLBACK TO s;
+MOVE ALL IN d;
+ROLLBACK;
+
 SET client_min_messages = warning;
 DROP SCHEMA snapshots CASCADE;

@@ -165,6 +165,12 @@ extern void shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb,
 								   void *arg);
 
 /*
+ * Does that on all connections whose transaction there is nested more deeply: it is
+ * about to be rolled back in part, and rows may be read from a cursor that lives on.
+ */
+extern void shoal_remote_absorb_above(int level);
+
+/*
  * Ends a statement whose owner is gone, if one still runs there; may end a
  * transaction that has only read, too (xact_level is 0 then).
  */

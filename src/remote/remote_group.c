@@ -431,11 +431,8 @@ remote_drain(ShoalConn *conn, TimestampTz deadline)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
-	if (priv->active)
-	{
-		priv->active->finished = true;
-		priv->active = NULL;
-	}
+	/* who asks for more rows is told that they are lost */
+	priv->active = NULL;
 	PQclear(priv->row);
 	priv->row = NULL;
 	while (!remote_step(conn))

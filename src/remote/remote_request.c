@@ -167,10 +167,15 @@ shoal_remote_next(ShoalRequest *req)
 	req->res = NULL;
 	if (req->finished)
 		return NULL;
-	if (req->conn == NULL || req->conn->priv->active != req)
+	if (req->conn == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
 				 errmsg("connection of a running statement was closed")));
+	if (req->conn->priv->active != req)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_CURSOR_STATE),
+				 errmsg("rows that were being read were lost when a subtransaction failed"),
+				 errhint("Fetch rows from the cursor before the subtransaction begins.")));
 	priv = req->conn->priv;
 
 	for (;;)
@@ -220,6 +225,21 @@ shoal_remote_on_absorb(ShoalRequest *req, ShoalAbsorb absorb, void *arg)
 {
 	req->absorb = absorb;
 	req->absorb_arg = arg;
+}
+
+void
+shoal_remote_absorb_above(int level)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_remote_all())
+	{
+		ShoalConn  *conn = lfirst(lc);
+		ShoalRequest *req = conn->priv->active;
+
+		if (req && req->absorb && conn->xact_level > level)
+			req->absorb(req, req->absorb_arg);
+	}
 }
 
 void

@@ -18,12 +18,17 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
+
+/* milliseconds until it is asked again where nobody has answered, and for a copy */
+#define SILENT_TIME		60000
+#define COPY_TIME		4000
 
 PG_FUNCTION_INFO_V1(shoal_internal_token);
 
@@ -104,6 +109,10 @@ shoal_xact_is_copy(void)
 
 	if (before == XACT_IDENTITY_OWN || shoal_meta_local_node_id() == 0)
 		return false;
+	if (!TimestampDifferenceExceeds(gate->asked, GetCurrentTimestamp(),
+									before == XACT_IDENTITY_COPY ? COPY_TIME : SILENT_TIME))
+		return before == XACT_IDENTITY_COPY;
+	gate->asked = GetCurrentTimestamp();
 	gate->identity = try_to_ask();
 	if (gate->identity == XACT_IDENTITY_COPY && before != XACT_IDENTITY_COPY)
 		ereport(LOG,

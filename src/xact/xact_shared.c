@@ -93,6 +93,7 @@ make_gate(Oid dbid)
 		gate->dbid = dbid;
 		gate->token = 0;
 		gate->identity = XACT_IDENTITY_UNKNOWN;
+		gate->asked = 0;
 		gate->last_wave = gate->last_moment = 0;
 		gate->doubts = 1;
 		gate->settled = 0;

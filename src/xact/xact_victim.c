@@ -253,6 +253,10 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		IsTransactionState() && !IsAbortedTransactionBlockState() &&
 		shoal_meta_enabled() && shoal_origin > 0)
 		before_end((TransactionStmt *) pstmt->utilityStmt);
+	if (IsA(pstmt->utilityStmt, TransactionStmt) &&
+		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_ROLLBACK_TO &&
+		IsTransactionState() && !IsAbortedTransactionBlockState())
+		shoal_remote_absorb_above(1);
 	PG_TRY();
 	{
 		bool		commits = IsA(pstmt->utilityStmt, TransactionStmt) &&
