@@ -112,8 +112,9 @@ shoal_xact_is_copy(void)
 	if (!TimestampDifferenceExceeds(gate->asked, GetCurrentTimestamp(),
 									before == XACT_IDENTITY_COPY ? COPY_TIME : SILENT_TIME))
 		return before == XACT_IDENTITY_COPY;
-	gate->asked = GetCurrentTimestamp();
 	gate->identity = try_to_ask();
+	/* not before: somebody else might take it that there was no answer */
+	gate->asked = GetCurrentTimestamp();
 	if (gate->identity == XACT_IDENTITY_COPY && before != XACT_IDENTITY_COPY)
 		ereport(LOG,
 				(errmsg("database is a copy of node %d, and does nothing on other nodes",

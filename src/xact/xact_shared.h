@@ -41,7 +41,7 @@ typedef struct XactGate
 	int			attached;		/* backends whose slot refers to it */
 	uint64		token;			/* tells it from copies of it, 0: none yet */
 	XactIdentity identity;
-	TimestampTz asked;			/* when that was last asked for, 0: never */
+	TimestampTz asked;			/* when that was last found, 0: never */
 	uint64		last_wave;		/* number of the latest wave */
 	uint64		last_moment;	/* number of the latest moment */
 	uint64		doubts;			/* counts what may have left something prepared */
