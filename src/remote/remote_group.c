@@ -431,8 +431,12 @@ remote_drain(ShoalConn *conn, TimestampTz deadline)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
-	/* who asks for more rows is told that they are lost */
-	priv->active = NULL;
+	if (priv->active)
+	{
+		priv->active->lost = true;
+		priv->active->conn = NULL;
+		priv->active = NULL;
+	}
 	PQclear(priv->row);
 	priv->row = NULL;
 	while (!remote_step(conn))

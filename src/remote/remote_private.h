@@ -125,6 +125,7 @@ struct ShoalRequest
 {
 	ShoalConn  *conn;			/* NULL once the connection is closed */
 	bool		finished;
+	bool		lost;			/* its rows were thrown away, and conn is NULL */
 	PGresult   *res;			/* handed out last */
 	const char *sql;
 	const ShoalParams *params;

@@ -167,15 +167,15 @@ shoal_remote_next(ShoalRequest *req)
 	req->res = NULL;
 	if (req->finished)
 		return NULL;
-	if (req->conn == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-				 errmsg("connection of a running statement was closed")));
-	if (req->conn->priv->active != req)
+	if (req->lost)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_CURSOR_STATE),
 				 errmsg("rows that were being read were lost when a subtransaction failed"),
 				 errhint("Fetch rows from the cursor before the subtransaction begins.")));
+	if (req->conn == NULL || req->conn->priv->active != req)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+				 errmsg("connection of a running statement was closed")));
 	priv = req->conn->priv;
 
 	for (;;)

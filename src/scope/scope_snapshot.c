@@ -82,9 +82,12 @@ shoal_scope_check_snapshot(const PlannedStmt *stmt, const char *text,
 {
 	ListCell   *lc;
 
-	foreach(lc, stmt->relationOids)
+	/* constants that name a table are among the plan's OIDs, but read nothing */
+	foreach(lc, stmt->rtable)
 	{
-		const ShoalTable *table = shoal_meta_table(lfirst_oid(lc));
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+		const ShoalTable *table = rte->rtekind == RTE_RELATION ?
+			shoal_meta_table(rte->relid) : NULL;
 		const ShoalGroup *group;
 
 		if (table == NULL || table->kind == SHOAL_KIND_REFERENCE)

@@ -419,6 +419,8 @@ sub concurrent
 	}
 	$_->close for @sessions;
 	is(join("\n", @wrong), '', "$name: all copies are equal");
+	# a replica that comes in the middle is not known to the deferred trigger of p
+	delete $errors{'0A000'} if !grep { !/\bp\b|COMMIT/ } keys %{ $errors{'0A000'} };
 	# those that a single server would raise, too, or that call for another try
 	my @odd = grep { !/^(22012|23503|23505|21000|25P02|3B001|42703|40001|40P01|55006|55P03)$/ } sort keys %errors;
 	is(join("\n", map { my $e = $_; map { "$e: $_" } (sort keys %{ $errors{$e} })[0] } @odd), '', "$name: errors that can happen");
