@@ -5,9 +5,10 @@
  * Each local copy of a shard whose group has replicas has one, whether it is
  * the primary or may become it: a trigger of the partition, not of the parent,
  * so that it comes and goes with the partition.  It is marked as internal:
- * nobody can drop it by name, and DISABLE TRIGGER USER leaves it alone; after DISABLE TRIGGER ALL it is enabled again.  It always
- * fires, whatever session_replication_role is, and first of all row triggers,
- * as they fire in the order of their names.
+ * nobody can drop it by name, and DISABLE TRIGGER USER leaves it alone; after
+ * DISABLE TRIGGER ALL it is enabled again.  It always fires, whatever
+ * session_replication_role is, and first of all row triggers, as they fire in the
+ * order of their names.
  *
  * Takes SHARE ROW EXCLUSIVE locks, like CREATE TRIGGER, where it is not there.
  *

@@ -452,17 +452,24 @@ evaluate_params(ShoalRun *run)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether some of it is done on other nodes. */
+static bool
+has_remote(const ShoalRun *run)
+{
+	for (int i = 0; i < run->ntasks; i++)
+		if (!run->tasks[i].local)
+			return true;
+	return false;
+}
+
 /* The parameters as they travel, if they have to. */
 static void
 encode_params(ShoalRun *run)
 {
 	ShoalCall  *call = &run->call;
-	bool		any_remote = false;
 
-	for (int i = 0; i < run->ntasks; i++)
-		any_remote |= !run->tasks[i].local;
 	call->wire = NULL;
-	if (any_remote && call->nparams > 0)
+	if (has_remote(run) && call->nparams > 0)
 		call->wire = shoal_wire_params(shoal_wire_encoder(call->nparams,
 														  call->types, false),
 									   call->values, call->nulls);
@@ -874,7 +881,7 @@ start_calmly(ShoalRun *run)
 	if (run->call.any_copy)
 		return false;
 	/* nothing has to be thrown away if all of it is done here */
-	if (nodes_of(run, true) != NIL && !shoal_again_is_harmless(run))
+	if (has_remote(run) && !shoal_again_is_harmless(run))
 		return false;
 	(void) shoal_again_try(&run->call, 0, take_calmly, &start);
 	run->call.calm = false;
@@ -943,7 +950,7 @@ launch(ShoalRun *run)
 	}
 	else
 		shoal_task_start_all(run->tasks, run->ntasks, run->ntasks > 1);
-	if (run->call.reading.moment != 0 && nodes_of(run, true) != NIL)
+	if (run->call.reading.moment != 0 && has_remote(run))
 		shoal_hope_send_rest(run->call.reading.moment);
 	if (run->frag->sort != NIL && run->ntasks > 1)
 		run->merge = shoal_merge_start(run->tasks, run->ntasks,

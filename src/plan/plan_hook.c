@@ -376,8 +376,8 @@ may_scroll(Query *query, int cursor_options)
 }
 
 static PlannedStmt *
-plan_any(Query *query, const char *query_string, int cursor_options,
-		 ParamListInfo params)
+shoal_planner(Query *query, const char *query_string, int cursor_options,
+			  ParamListInfo params)
 {
 	PlannedStmt *stmt;
 	ShoalScope	scope;
@@ -389,6 +389,9 @@ plan_any(Query *query, const char *query_string, int cursor_options,
 	shoal_health_note_metadata();
 	if (query_string && shoal_scope_parse(query_string, &scope))
 	{
+		List	   *specs = shoal_moved_are_read(query_string) ?
+			shoal_moved_specs(query) : NIL;
+
 		if (scope.fired)
 			shoal_query_clear_rights(query);
 		if (scope.rights > 0)
@@ -402,6 +405,7 @@ plan_any(Query *query, const char *query_string, int cursor_options,
 									params, &scope);
 		if (scope.text)
 			shoal_texts_of_rows(stmt);
+		shoal_moved_add_end(stmt, specs);
 		return stmt;
 	}
 	if (shoal_scope_is_foreign_key_check(query_string))
@@ -434,18 +438,6 @@ plan_any(Query *query, const char *query_string, int cursor_options,
 
 	return plan_statement(query, query_string, cursor_options, params,
 						  &tables);
-}
-
-static PlannedStmt *
-shoal_planner(Query *query, const char *query_string, int cursor_options,
-			  ParamListInfo params)
-{
-	List	   *specs = shoal_moved_are_read(query_string) ?
-		shoal_moved_specs(query) : NIL;
-	PlannedStmt *stmt = plan_any(query, query_string, cursor_options, params);
-
-	shoal_moved_add_end(stmt, specs);
-	return stmt;
 }
 
 /* A part of a query with WITH queries that write, of whichever tables. */

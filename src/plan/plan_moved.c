@@ -390,10 +390,11 @@ shoal_moved_specs(Query *query)
 void
 shoal_moved_add_end(PlannedStmt *stmt, List *specs)
 {
-	CustomScan *cscan = makeNode(CustomScan);
+	CustomScan *cscan;
 
 	if (specs == NIL)
 		return;
+	cscan = makeNode(CustomScan);
 	cscan->methods = GetCustomScanMethods(SHOAL_MOVED_FILES, false);
 	cscan->custom_exprs = specs;
 	stmt->subplans = lappend(stmt->subplans, cscan);
