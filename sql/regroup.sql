@@ -39,6 +39,13 @@ SELECT * FROM check_groups('SELECT count(DISTINCT region), count(*), count(regio
 SELECT * FROM check_groups('SELECT sum(DISTINCT region), avg(DISTINCT region), max(DISTINCT region), count(*) FILTER (WHERE region = 1) FROM customers HAVING count(*) > 5');
 SELECT * FROM check_groups('SELECT count(DISTINCT region), count(*), sum(customer_id), avg(customer_id), min(name) FROM customers WHERE name = ''nobody''');
 SELECT * FROM check_groups('SELECT count(DISTINCT region) + count(*) AS x FROM customers ORDER BY x');
+-- one small column: nodes leave out what they see twice, if they remember it
+SELECT * FROM check_groups('SELECT count(DISTINCT nullif(product % 3, 1)) FROM (SELECT product FROM items UNION ALL SELECT product FROM items) u');
+SELECT * FROM check_groups('SELECT nullif(product % 3, 1) AS g, count(*) FROM (SELECT nullif(product % 3, 1) AS product FROM items GROUP BY 1) i GROUP BY g');
+SET work_mem = 64;
+SELECT * FROM check_groups('SELECT count(*), sum(g), max(g) FROM (SELECT (product * 1000 + i) % 30001 AS g FROM items, generate_series(0, 900) i GROUP BY 1) x');
+SELECT * FROM check_groups('SELECT count(DISTINCT (product * 1000 + i) % 30001) FROM items, generate_series(0, 900) i');
+RESET work_mem;
 -- a query over groups, groups of groups
 SELECT * FROM check_groups('SELECT count(*), max(c), sum(s) FROM (SELECT product, count(*) AS c, sum(qty) AS s FROM items GROUP BY product) g');
 SELECT * FROM check_groups('SELECT c, count(*) FROM (SELECT product, count(*) AS c FROM items GROUP BY product) g GROUP BY c');

@@ -11,6 +11,11 @@
  * (exec_rowfile.c), or appended here if this node is the target.  Each stream
  * has one buffer on its way while the next is filled.
  *
+ * "shoal.scatter_distinct" leaves rows out that it has seen before.  It has room for
+ * some values, so that rows which are the same may still come twice.  The room is
+ * divided into buckets of one line of the processor's cache: one that is full
+ * forgets a value for each new one.
+ *
  * Rows travel as MinimalTuples: planner code moves only types whose values mean
  * the same on every node, and the spec tells the layout that the coordinator
  * counts on.
@@ -38,8 +43,12 @@
 #include "exec/exec_internal.h"
 #include "exec/exec_rowfile.h"
 #include "exec/exec_scatter.h"
+#include "plan/plan_moved.h"
 
 #define STORE_SQL	"SELECT shoal.store_rows($1, $2, $3, $4)"
+
+/* values of a bucket: it is 64 bytes, a line of the processor's cache */
+#define BUCKET_SIZE		(64 / sizeof(Datum))
 
 /* arguments of the aggregate's transition function ahead of the columns */
 #define FIRST_COLUMN	2
@@ -69,9 +78,15 @@ typedef struct Scatter
 	Datum	   *values;
 	bool	   *nulls;
 	int64		rows;
+	Datum	   *seen;			/* buckets of values; 0 is no value.  NULL: no row
+								 * is left out */
+	int			nbuckets;
+	bool		seen_null;
+	bool		seen_zero;
 } Scatter;
 
 PG_FUNCTION_INFO_V1(shoal_scatter_row);
+PG_FUNCTION_INFO_V1(shoal_scatter_new_row);
 PG_FUNCTION_INFO_V1(shoal_scatter_end);
 PG_FUNCTION_INFO_V1(shoal_store_rows);
 
@@ -149,6 +164,22 @@ stream_of_node(Scatter *scatter, int node_id)
 	stream->cxt = AllocSetContextCreate(CurrentMemoryContext, "Shoal row stream",
 										ALLOCSET_SMALL_SIZES);
 	return scatter->nstreams++;
+}
+
+/* Has it remember what it has seen. */
+static void
+open_seen(Scatter *scatter)
+{
+	Size		size;
+
+	if (scatter->desc->natts != 1 || !TupleDescAttr(scatter->desc, 0)->attbyval)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rows to be moved once have to be of one column, passed by value")));
+	scatter->nbuckets = Max(shoal_moved_values_seen() / BUCKET_SIZE, 1);
+	size = scatter->nbuckets * BUCKET_SIZE * sizeof(Datum);
+	scatter->seen = (Datum *) TYPEALIGN(64, palloc(size + 64));
+	memset(scatter->seen, 0, size);
 }
 
 static Scatter *
@@ -278,33 +309,45 @@ put_row(Scatter *scatter, RowStream *stream, MinimalTuple tuple)
 }
 
 /*
- * shoal.scatter's transition function: (state, spec, columns...) returns
- * state.
+ * Whether a value has not been seen, as far as is remembered.  The same bits, that
+ * is: if equal ones are not the same both are new.
  */
-Datum
-shoal_scatter_row(PG_FUNCTION_ARGS)
+static bool
+is_new(Scatter *scatter, Datum value, bool isnull)
 {
-	MemoryContext aggcontext;
-	MemoryContext old;
-	Scatter    *scatter;
-	MinimalTuple tuple;
+	uint64		hash;
+	Datum	   *bucket;
 
-	if (!AggCheckCallContext(fcinfo, &aggcontext))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("shoal.scatter_row can only be called as part of an aggregate")));
-	if (PG_ARGISNULL(0))
+	if (isnull || value == 0)
 	{
-		if (PG_ARGISNULL(1))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("rows to be moved need a specification")));
-		old = MemoryContextSwitchTo(aggcontext);
-		scatter = open_scatter(text_to_cstring(PG_GETARG_TEXT_PP(1)), fcinfo);
-		MemoryContextSwitchTo(old);
+		bool	   *seen = isnull ? &scatter->seen_null : &scatter->seen_zero;
+		bool		result = !*seen;
+
+		*seen = true;
+		return result;
 	}
-	else
-		scatter = (Scatter *) PG_GETARG_POINTER(0);
+	/* the high half of the product is as good as random */
+	hash = ((uint64) value * UINT64CONST(0x9E3779B97F4A7C15)) >> 32;
+	bucket = scatter->seen + BUCKET_SIZE * (hash * scatter->nbuckets >> 32);
+	for (int i = 0; i < BUCKET_SIZE; i++)
+	{
+		if (bucket[i] == value)
+			return false;
+		if (bucket[i] == 0)
+		{
+			bucket[i] = value;
+			return true;
+		}
+	}
+	bucket[hash % BUCKET_SIZE] = value;
+	return true;
+}
+
+/* Sends the row of a call to those who need it. */
+static void
+scatter_row(Scatter *scatter, FunctionCallInfo fcinfo)
+{
+	MinimalTuple tuple;
 
 	for (int i = 0; i < scatter->desc->natts; i++)
 	{
@@ -331,11 +374,62 @@ shoal_scatter_row(PG_FUNCTION_ARGS)
 			put_row(scatter, &scatter->streams[i], tuple);
 	}
 	scatter->rows++;
+}
+
+/* The state of a call, begun with the first. */
+static Scatter *
+get_scatter(FunctionCallInfo fcinfo, bool distinct)
+{
+	MemoryContext aggcontext;
+	MemoryContext old;
+	Scatter    *scatter;
+
+	if (!AggCheckCallContext(fcinfo, &aggcontext))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s can only be called as part of an aggregate",
+						distinct ? "shoal.scatter_new_row" : "shoal.scatter_row")));
+	if (!PG_ARGISNULL(0))
+		return (Scatter *) PG_GETARG_POINTER(0);
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("rows to be moved need a specification")));
+	old = MemoryContextSwitchTo(aggcontext);
+	scatter = open_scatter(text_to_cstring(PG_GETARG_TEXT_PP(1)), fcinfo);
+	if (distinct)
+		open_seen(scatter);
+	MemoryContextSwitchTo(old);
+	return scatter;
+}
+
+/*
+ * shoal.scatter's transition function: (state, spec, columns...) returns
+ * state.
+ */
+Datum
+shoal_scatter_row(PG_FUNCTION_ARGS)
+{
+	Scatter    *scatter = get_scatter(fcinfo, false);
+
+	scatter_row(scatter, fcinfo);
+	PG_RETURN_POINTER(scatter);
+}
+
+/* That of shoal.scatter_distinct. */
+Datum
+shoal_scatter_new_row(PG_FUNCTION_ARGS)
+{
+	Scatter    *scatter = get_scatter(fcinfo, true);
+
+	if (is_new(scatter, fcinfo->args[FIRST_COLUMN].value,
+			   fcinfo->args[FIRST_COLUMN].isnull))
+		scatter_row(scatter, fcinfo);
 	PG_RETURN_POINTER(scatter);
 }
 
 /*
- * Its final function: "node rows", once they are with their nodes, NULL if there
+ * The final function of both: "node rows", once they are with their nodes, NULL if there
  * are none.  Which node that is, those who asked may not know: the one that they
  * asked can have found that all of the query is to be run on another one.
  */

@@ -23,6 +23,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -42,6 +43,9 @@
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_text.h"
+
+/* bytes at most for values that a node has moved */
+#define MAX_SEEN	(64 * 1024 * 1024)
 
 static Plan *plan_moved_path(PlannerInfo *root, RelOptInfo *rel,
 							 CustomPath *best_path, List *tlist, List *clauses,
@@ -66,6 +70,12 @@ shoal_moved_is_movable(Oid type)
 {
 	return type != RECORDOID && type != RECORDARRAYOID &&
 		get_typtype(type) != TYPTYPE_PSEUDO && !shoal_types_names_object(type);
+}
+
+int
+shoal_moved_values_seen(void)
+{
+	return Min(get_hash_memory_limit(), MAX_SEEN) / sizeof(Datum);
 }
 
 /* Reads a text, as an explicit cast does. */
@@ -236,18 +246,18 @@ find_moves_walker(Node *node, List **moves)
 }
 
 static Oid
-scatter_aggregate(void)
+scatter_aggregate(const char *name)
 {
 	Oid			argtypes[2] = {TEXTOID, ANYOID};
 	Oid			result = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-										 CStringGetDatum("scatter"),
+										 CStringGetDatum(name),
 										 PointerGetDatum(buildoidvector(argtypes, 2)),
 										 ObjectIdGetDatum(get_namespace_oid("shoal", false)));
 
 	if (!OidIsValid(result))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("aggregate %s does not exist", "shoal.scatter(text, \"any\")"),
+				 errmsg("aggregate shoal.%s(text, \"any\") does not exist", name),
 				 errhint("Update the extension.")));
 	return result;
 }
@@ -260,7 +270,7 @@ make_scatter(ShoalMove *move, Node *slot)
 	Aggref	   *agg = makeNode(Aggref);
 	ListCell   *lc;
 
-	agg->aggfnoid = scatter_aggregate();
+	agg->aggfnoid = scatter_aggregate(move->distinct ? "scatter_distinct" : "scatter");
 	agg->aggtype = TEXTOID;
 	agg->aggcollid = DEFAULT_COLLATION_OID;
 	agg->args = list_make1(makeTargetEntry((Expr *) slot, 1, NULL, false));

@@ -24,6 +24,8 @@ typedef struct ShoalMove
 								 * and puts each row to its shard; InvalidOid:
 								 * every node gets all rows */
 	double		rows;			/* estimated */
+	bool		distinct;		/* rows that are the same may be moved once; the
+								 * source has one column, passed by value */
 	Query	   *policy_rows;	/* if policies read the rows: how they see them */
 	ShoalShape *shape;			/* where the source runs, if each node's rows are
 								 * wanted as they are; NULL: where that is right */
@@ -34,6 +36,9 @@ extern bool shoal_moved_is_movable(Oid type);
 
 /* True if they are moved as they are, not as text. */
 extern bool shoal_moved_is_plain(Oid type);
+
+/* Of how many values a node that moves distinct ones knows whether it has, at least. */
+extern int	shoal_moved_values_seen(void);
 
 /*
  * Registers a move with shoal_planning.  The query is put under it as its

@@ -20,7 +20,9 @@
  *		SELECT count(DISTINCT x), sum(y) FROM ...
  *
  * is taken as SELECT count(x), sum(s) FROM (SELECT x, sum(y) AS s FROM ... GROUP BY
- * x), to whose subquery the above applies.
+ * x), to whose subquery the above applies.  If nothing but one small column is moved,
+ * nodes don't group it before: they leave out what they see twice while they
+ * move it (shoal.scatter_distinct).
  */
 #include "postgres.h"
 
@@ -434,9 +436,31 @@ choose_key(Regroup *regroup, const ShoalTable *table)
 	return 0;
 }
 
+/*
+ * Whether nodes can tell by themselves, while they move values, which of them are the
+ * same.  Their own HashAggregate costs more, but it finds all of them.  So not if
+ * that matters: if there are more values than a node remembers, and they are there
+ * often.
+ */
+static bool
+can_be_seen(Query *parts, ParamListInfo params, double groups)
+{
+	Query	   *rows;
+	ShoalSize	size;
+
+	if (list_length(parts->targetList) != 1 || parts->hasAggs ||
+		!get_typbyval(exprType((Node *) ((TargetEntry *) linitial(parts->targetList))->expr)))
+		return false;
+	if (groups <= shoal_moved_values_seen())
+		return true;
+	rows = copyObject(parts);
+	rows->groupClause = NIL;
+	return shoal_size_of_query(rows, params, &size) && groups >= size.rows / 2;
+}
+
 /* The moved parts, as a query with the same columns. */
 static Query *
-move_parts(Query *parts, const ShoalShape *shape, int key, double rows)
+move_parts(Query *parts, const ShoalShape *shape, int key, double rows, bool distinct)
 {
 	Query	   *source = makeNode(Query);
 	RangeTblRef *ref = makeNode(RangeTblRef);
@@ -470,7 +494,13 @@ move_parts(Query *parts, const ShoalShape *shape, int key, double rows)
 									strVal(list_nth(names, lfirst_int(lc) - 1)),
 									false));
 	}
+	if (distinct)
+	{
+		parts->groupClause = NIL;
+		((TargetEntry *) linitial(parts->targetList))->ressortgroupref = 0;
+	}
 	move = shoal_moved_add(source, shape->relid, rows);
+	move->distinct = distinct;
 	move->shape = palloc(sizeof(ShoalShape));
 	*move->shape = *shape;
 	return shoal_moved_query(move, attnos, exprs, names);
@@ -602,7 +632,8 @@ regroup_level(Query *query, ParamListInfo params)
 		(size.rows < MANY_GROUPS && shoal_move_threshold > 0))
 		return false;
 	shoal_part_note_tables(parts);
-	below = move_parts(parts, &analysis.from, key, size.rows);
+	below = move_parts(parts, &analysis.from, key, size.rows,
+					   can_be_seen(parts, params, size.rows));
 	if (regroup.ngroups == 0)
 		below = join_parts(below, &regroup);
 	put_over(query, below, &regroup, regroup.ngroups == 0);

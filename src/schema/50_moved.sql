@@ -42,6 +42,11 @@ LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_row';
 COMMENT ON FUNCTION shoal.scatter_row(internal, text, "any") IS
 'internal: a row that is moved to other nodes';
 
+CREATE FUNCTION shoal.scatter_new_row(state internal, spec text, VARIADIC "any") RETURNS internal
+LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_new_row';
+COMMENT ON FUNCTION shoal.scatter_new_row(internal, text, "any") IS
+'internal: a row that is moved to other nodes unless the like of it has been';
+
 CREATE FUNCTION shoal.scatter_end(state internal) RETURNS text
 LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_scatter_end';
 COMMENT ON FUNCTION shoal.scatter_end(internal) IS
@@ -51,6 +56,11 @@ CREATE AGGREGATE shoal.scatter(spec text, VARIADIC "any")
 (SFUNC = shoal.scatter_row, STYPE = internal, FINALFUNC = shoal.scatter_end, PARALLEL = RESTRICTED);
 COMMENT ON AGGREGATE shoal.scatter(text, "any") IS
 'internal: moves rows to other nodes, returns the node that sent them, and their number';
+
+CREATE AGGREGATE shoal.scatter_distinct(spec text, VARIADIC "any")
+(SFUNC = shoal.scatter_new_row, STYPE = internal, FINALFUNC = shoal.scatter_end, PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE shoal.scatter_distinct(text, "any") IS
+'internal: like scatter, but leaves most rows out that are the same as another one';
 
 CREATE FUNCTION shoal.store_rows(token text, sender int, first bool, rows bytea) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_store_rows';
