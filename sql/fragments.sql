@@ -23,6 +23,25 @@ SELECT count(*), min(length(a.v)) FROM t a, t b WHERE a.k % 300 = b.k % 1000 AND
 RESET work_mem;
 RESET enable_mergejoin;
 
+-- rows come many at a time: short and long ones, NULLs, none, many columns, errors between them
+CREATE TABLE wide (k int PRIMARY KEY, v text, b bytea, n numeric);
+CREATE TABLE wide_here AS SELECT i AS k, CASE WHEN i % 7 > 0 THEN repeat(chr(33 + i % 90), i * i % 30011) END AS v,
+	CASE WHEN i % 5 > 0 THEN decode(repeat('00ff27', i % 50 * (i % 11)), 'hex') END AS b, i / 7.0 AS n FROM generate_series(1, 700) i;
+SELECT shoal.create_distributed_table('wide', 'k', colocate_with => 't');
+INSERT INTO wide SELECT * FROM wide_here;
+SELECT count(*) FROM (SELECT * FROM wide EXCEPT ALL SELECT * FROM wide_here) x;
+\pset format unaligned
+SELECT * FROM wide ORDER BY k \g |md5sum
+SELECT * FROM wide_here ORDER BY k \g |md5sum
+SELECT *, v, b, n, k, v IS NULL, n::float8, now() > '2020-01-01', v || k FROM wide WHERE k = 317 \g |md5sum
+SELECT *, v, b, n, k, v IS NULL, n::float8, now() > '2020-01-01', v || k FROM wide_here WHERE k = 317 \g |md5sum
+WITH gone AS (DELETE FROM wide WHERE k % 3 = 0 RETURNING *) SELECT * FROM gone ORDER BY k \g |md5sum
+WITH gone AS (DELETE FROM wide_here WHERE k % 3 = 0 RETURNING *) SELECT * FROM gone ORDER BY k \g |md5sum
+\pset format aligned
+SELECT FROM wide WHERE k < 4;
+SELECT k, 1 / (k - 400) FROM wide ORDER BY k;
+SELECT count(*), sum(length(v)) FROM wide;
+
 -- Where shards are depends on what other tests have made.
 CREATE FUNCTION plan(query text, options text = '') RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

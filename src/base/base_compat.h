@@ -624,10 +624,7 @@ shoal_plan_permissions(PlannedStmt *stmt, RangeTblEntry *rte)
 #include "common/file_utils.h"
 #endif
 
-/*
- * Has the client sent more than what was read so far?  From libpq/libpq.h,
- * which wants headers of the libraries that the server was built with.
- */
+/* Has the client sent more than what was read so far?  From libpq/libpq.h. */
 #if PG_VERSION_NUM >= 170000
 extern ssize_t pq_buffer_remaining_data(void);
 #define shoal_client_data_buffered() (pq_buffer_remaining_data() > 0)
@@ -635,18 +632,6 @@ extern ssize_t pq_buffer_remaining_data(void);
 extern bool pq_buffer_has_data(void);
 #define shoal_client_data_buffered() pq_buffer_has_data()
 #endif
-
-/*
- * Sends the client what is buffered for it.  From libpq/libpq.h, like the
- * above: the beginning of PQcommMethods.
- */
-struct ShoalCommMethods
-{
-	void		(*comm_reset) (void);
-	int			(*flush) (void);
-};
-extern PGDLLIMPORT const struct ShoalCommMethods *PqCommMethods;
-#define shoal_flush_client() ((void) PqCommMethods->flush())
 
 /*
  * From utils/pg_locale.h, which wants headers of ICU on some versions.

@@ -21,11 +21,11 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "libpq/pqformat.h"
 #include "tcop/pquery.h"
 #include "utils/portal.h"
 
 #include "base/base_compat.h"
+#include "base/base_messages.h"
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
 
@@ -34,41 +34,20 @@ typedef struct ForwardReceiver
 	DestReceiver pub;			/* must be first */
 	DestReceiver *client;		/* core's */
 	ShoalRun   *run;
-	StringInfoData buf;
 } ForwardReceiver;
 
 static ExecutorRun_hook_type previous_run = NULL;
-
-static void
-send_row(StringInfo buf, PGresult *res)
-{
-	int			n = PQnfields(res);
-
-	pq_beginmessage_reuse(buf, 'D');
-	pq_sendint16(buf, n);
-	for (int i = 0; i < n; i++)
-	{
-		if (PQgetisnull(res, 0, i))
-			pq_sendint32(buf, -1);
-		else
-		{
-			int			len = PQgetlength(res, 0, i);
-
-			pq_sendint32(buf, len);
-			pq_sendbytes(buf, PQgetvalue(res, 0, i), len);
-		}
-	}
-	pq_endmessage_reuse(buf);
-}
 
 static bool
 receive_slot(TupleTableSlot *slot, DestReceiver *self)
 {
 	ForwardReceiver *receiver = (ForwardReceiver *) self;
 
-	if (receiver->run->call.raw == NULL)
+	const ShoalWireRow *row = &receiver->run->call.raw;
+
+	if (row->body == NULL)
 		return receiver->client->receiveSlot(slot, receiver->client);
-	send_row(&receiver->buf, receiver->run->call.raw);
+	(void) pq_putmessage('D', row->body, row->len);
 	return true;
 }
 
@@ -166,7 +145,6 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 		receiver.pub.mydest = desc->dest->mydest;
 		receiver.client = desc->dest;
 		receiver.run = forward;
-		initStringInfo(&receiver.buf);
 		desc->dest = &receiver.pub;
 	}
 	if (previous_run)
@@ -174,10 +152,7 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 	else
 		standard_ExecutorRun(desc, direction, count SHOAL_EXECUTE_ONCE);
 	if (forward)
-	{
 		desc->dest = receiver.client;
-		pfree(receiver.buf.data);
-	}
 }
 
 void

@@ -105,7 +105,7 @@ typedef struct ShoalCall
 	ShoalDecoder *decoder;		/* NULL while rows are forwarded */
 	int			forward;		/* format in which rows of nodes are handed on
 								 * as they are; SHOAL_WIRE_BEST: decode them */
-	PGresult   *raw;			/* if so, the row that the last call of
+	ShoalWireRow raw;			/* if so, the row that the last call of
 								 * shoal_task_next was about; the slot has no
 								 * values then */
 	MemoryContext cxt;			/* lives as long as the tasks */
@@ -130,6 +130,7 @@ typedef struct ShoalTask
 	int			shares;			/* tasks that it is to be dealt to */
 	ShoalConn  *conn;			/* one beside the usual; NULL: that */
 	ShoalRequest *req;
+	ShoalPack	pack;			/* rows of it that are here */
 	ShoalLocal *run;
 	Tuplestorestate *store;		/* rows that had to be taken off the
 								 * connection */

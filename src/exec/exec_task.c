@@ -39,6 +39,7 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 		.any_copy = call->any_copy,
 		.fired = call->fired,
 		.acted = call->acted,
+		.packed = !local && call->desc && call->desc->natts > 0,
 		.text = !local && call->decoder &&
 		!shoal_wire_decoder_is_binary(call->decoder)
 	};
@@ -214,19 +215,41 @@ shoal_task_borrow(TupleTableSlot *dst, TupleTableSlot *src)
 	ExecStoreVirtualTuple(dst);
 }
 
-/* A row of a node in the slot, or as it is. */
 static void
-take_row(ShoalCall *call, PGresult *res, TupleTableSlot *slot)
+open_pack(ShoalTask *task, PGresult *res)
 {
+	ShoalCall  *call = task->call;
+	int			format = call->forward;
+
 	if (call->decoder)
-		shoal_wire_decode(call->decoder, res, slot);
+		format = shoal_wire_decoder_is_binary(call->decoder) ?
+			SHOAL_WIRE_BINARY : SHOAL_WIRE_TEXT;
+	shoal_wire_open(&task->pack, call->desc, format == SHOAL_WIRE_BINARY, res);
+}
+
+/* The next of the rows that are here: in the slot, or as it is. */
+static bool
+next_of_pack(ShoalTask *task, TupleTableSlot *slot)
+{
+	ShoalCall  *call = task->call;
+	ShoalWireRow row;
+
+	if (!shoal_wire_next(&task->pack, &row))
+		return false;
+	if (call->decoder)
+		shoal_wire_decode(call->decoder, &row, slot);
 	else
 	{
-		shoal_wire_check_columns(call->desc,
-								 call->forward == SHOAL_WIRE_BINARY, res);
-		call->raw = res;
+		call->raw = row;
 		ExecStoreAllNullTuple(slot);
 	}
+	return true;
+}
+
+static void
+forget_pack(ShoalTask *task)
+{
+	task->pack.next = task->pack.end = NULL;
 }
 
 /*
@@ -238,19 +261,32 @@ next_remote(ShoalTask *task, TupleTableSlot *slot)
 {
 	PGresult   *res;
 
+	if (slot && next_of_pack(task, slot))
+		return true;
+	forget_pack(task);
 	while ((res = shoal_remote_next(task->req)) != NULL)
 	{
 		if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
 		{
 			if (slot == NULL)
 				continue;
-			take_row(task->call, res, slot);
-			return true;
+			open_pack(task, res);
+			if (next_of_pack(task, slot))
+				return true;
 		}
-		task->affected = strtou64(PQcmdTuples(res), NULL, 10);
+		else
+			task->affected = strtou64(PQcmdTuples(res), NULL, 10);
 	}
 	task->req = NULL;
 	return false;
+}
+
+/* Whether a row or the end of a task on another node is at hand. */
+static bool
+is_at_hand(ShoalTask *task)
+{
+	return task->req == NULL || task->pack.next != task->pack.end ||
+		shoal_remote_ready(task->req);
 }
 
 typedef struct RemoteRow
@@ -306,7 +342,7 @@ shoal_task_await(ShoalTask *task)
 
 	if (task->done || req == NULL)
 		return;
-	if (!shoal_remote_ready(req) &&
+	if (!is_at_hand(task) &&
 		!shoal_again_try(task->call, task->node_id, do_await, &req))
 		return;
 	if (shoal_remote_has_failed(req))
@@ -329,7 +365,7 @@ shoal_task_next(ShoalTask *task, TupleTableSlot *slot)
 {
 	TupleTableSlot *row = NULL;
 
-	task->call->raw = NULL;
+	task->call->raw.body = NULL;
 	if (task->done)
 		return false;
 	if (task->store)
@@ -413,7 +449,7 @@ shoal_task_pick(ShoalTask *tasks, int n, int last)
 
 		if (task->done)
 			continue;
-		if (task->req == NULL || shoal_remote_ready(task->req))
+		if (is_at_hand(task))
 			return which;
 		waiting++;
 	}
@@ -439,6 +475,7 @@ shoal_task_end(ShoalTask *task)
 			shoal_task_drain(task);
 		task->req = NULL;
 	}
+	forget_pack(task);
 	if (task->run)
 		shoal_local_end(task->run);
 	task->run = NULL;

@@ -189,8 +189,8 @@ shoal_wire_decoder_is_binary(const ShoalDecoder *decoder)
 	return decoder->binary;
 }
 
-void
-shoal_wire_check_columns(TupleDesc desc, bool binary, PGresult *res)
+static void
+check_columns(TupleDesc desc, bool binary, PGresult *res)
 {
 	int			natts = desc->natts;
 
@@ -212,54 +212,111 @@ shoal_wire_check_columns(TupleDesc desc, bool binary, PGresult *res)
 	}
 }
 
+void
+shoal_wire_open(ShoalPack *pack, TupleDesc desc, bool binary, PGresult *res)
+{
+	/* there is no place for a pack in a row without columns, which is one itself */
+	static char no_columns[] = {0, 0, 0, 2, 0, 0};
+
+	check_columns(desc, binary, res);
+	pack->next = desc->natts > 0 ? PQgetvalue(res, 0, 0) : no_columns;
+	pack->end = pack->next +
+		(desc->natts > 0 ? PQgetlength(res, 0, 0) : (int) sizeof(no_columns));
+}
+
 static pg_noinline void
-decode_columns(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+malformed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("rows of a node are malformed")));
+}
+
+/* The number at *from, which is moved behind it. */
+static int
+take_int(char **from, const char *end)
+{
+	uint32		value;
+
+	if (end - *from < (ptrdiff_t) sizeof(value))
+		malformed();
+	memcpy(&value, *from, sizeof(value));
+	*from += sizeof(value);
+	return (int) pg_ntoh32(value);
+}
+
+bool
+shoal_wire_next(ShoalPack *pack, ShoalWireRow *row)
+{
+	if (pack->next == pack->end)
+		return false;
+	row->len = take_int(&pack->next, pack->end);
+	row->body = pack->next;
+	if (row->len < (int) sizeof(uint16) || row->len > pack->end - pack->next)
+		malformed();
+	pack->next += row->len;
+	return true;
+}
+
+/* A value of a row.  Both kinds of input functions want a zero behind it. */
+static Datum
+decode_value(ShoalDecoder *decoder, int i, char *value, int len)
+{
+	int32		typmod = TupleDescAttr(decoder->desc, i)->atttypmod;
+	char		behind = value[len];
+	StringInfoData buf;
+	Datum		result;
+
+	value[len] = '\0';
+	if (decoder->binary)
+	{
+		buf.data = value;
+		buf.len = len;
+		buf.maxlen = len + 1;
+		buf.cursor = 0;
+		result = ReceiveFunctionCall(&decoder->functions[i], &buf,
+									 decoder->ioparams[i], typmod);
+	}
+	else
+		result = InputFunctionCall(&decoder->functions[i], value,
+								   decoder->ioparams[i], typmod);
+	value[len] = behind;
+	return result;
+}
+
+static pg_noinline void
+decode_columns(ShoalDecoder *decoder, const ShoalWireRow *row, TupleTableSlot *slot)
 {
 	int			natts = decoder->desc->natts;
+	char	   *next = row->body + sizeof(uint16);
+	char	   *end = row->body + row->len;
 
 	for (int i = 0; i < natts; i++)
 	{
-		char	   *value = PQgetvalue(res, 0, i);
-		int			len = PQgetlength(res, 0, i);
-		int32		typmod = TupleDescAttr(decoder->desc, i)->atttypmod;
+		int			len = take_int(&next, end);
 
-		if (PQgetisnull(res, 0, i))
+		slot->tts_isnull[i] = len < 0;
+		if (len < 0)
 		{
 			slot->tts_values[i] = (Datum) 0;
-			slot->tts_isnull[i] = true;
 			continue;
 		}
-		slot->tts_isnull[i] = false;
-		if (decoder->binary)
-		{
-			StringInfoData buf;
-
-			buf.data = value;
-			buf.len = len;
-			buf.maxlen = len + 1;
-			buf.cursor = 0;
-			slot->tts_values[i] = ReceiveFunctionCall(&decoder->functions[i],
-													  &buf,
-													  decoder->ioparams[i],
-													  typmod);
-		}
-		else
-			slot->tts_values[i] = InputFunctionCall(&decoder->functions[i],
-													value,
-													decoder->ioparams[i],
-													typmod);
+		if (len > end - next)
+			malformed();
+		slot->tts_values[i] = decode_value(decoder, i, next, len);
+		next += len;
 	}
 }
 
 static pg_noinline void
-decode_fixed(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+decode_fixed(ShoalDecoder *decoder, const ShoalWireRow *row, TupleTableSlot *slot)
 {
 	TextStyle	style;
 
 	style_enter(&style, false);
 	PG_TRY();
 	{
-		decode_columns(decoder, res, slot);
+		decode_columns(decoder, row, slot);
 	}
 	PG_FINALLY();
 	{
@@ -269,14 +326,13 @@ decode_fixed(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
 }
 
 void
-shoal_wire_decode(ShoalDecoder *decoder, PGresult *res, TupleTableSlot *slot)
+shoal_wire_decode(ShoalDecoder *decoder, const ShoalWireRow *row, TupleTableSlot *slot)
 {
-	shoal_wire_check_columns(decoder->desc, decoder->binary, res);
 	ExecClearTuple(slot);
 	if (decoder->fixed)
-		decode_fixed(decoder, res, slot);
+		decode_fixed(decoder, row, slot);
 	else
-		decode_columns(decoder, res, slot);
+		decode_columns(decoder, row, slot);
 	ExecStoreVirtualTuple(slot);
 }
 

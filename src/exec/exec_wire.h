@@ -28,18 +28,35 @@ extern bool shoal_wire_same_encoding(void);
 extern ShoalDecoder *shoal_wire_decoder(TupleDesc desc, int format);
 extern bool shoal_wire_decoder_is_binary(const ShoalDecoder *decoder);
 
-/*
- * Raises 08P01 unless the result has the columns of desc: a node whose schema
- * differs must not be misread.
- */
-extern void shoal_wire_check_columns(TupleDesc desc, bool binary,
-									 PGresult *res);
+/* Rows that have come at once (scope_pack.c); they stay in the result. */
+typedef struct ShoalPack
+{
+	char	   *next;			/* row, unless it is ... */
+	char	   *end;
+} ShoalPack;
+
+/* A row as a DataRow message has it: number of columns, and each with its length. */
+typedef struct ShoalWireRow
+{
+	char	   *body;			/* NULL: none */
+	int			len;
+} ShoalWireRow;
 
 /*
- * Reads the one row of a result; by-reference values are palloc'd in the
- * current context.  The slot must be a virtual one.
+ * The rows of a result, packed if they have any columns.  Raises 08P01 unless it has
+ * the columns of desc: a node whose schema differs must not be misread.
  */
-extern void shoal_wire_decode(ShoalDecoder *decoder, PGresult *res,
+extern void shoal_wire_open(ShoalPack *pack, TupleDesc desc, bool binary,
+							PGresult *res);
+
+/* The next one, false at the end. */
+extern bool shoal_wire_next(ShoalPack *pack, ShoalWireRow *row);
+
+/*
+ * Reads a row; by-reference values are palloc'd in the current context.  The slot
+ * must be a virtual one.
+ */
+extern void shoal_wire_decode(ShoalDecoder *decoder, const ShoalWireRow *row,
 							  TupleTableSlot *slot);
 
 /*

@@ -15,6 +15,7 @@
  *		/+shoal 1:0-7 fired acted+/		so are actions of foreign keys that refer to the
  *									table
  *		/+shoal 1:0-7 text+/	the same; its rows are read as texts by the coordinator
+ *		/+shoal 1:0-7 packed+/	the same; its rows come in packs (scope_pack.c)
  *		/+shoal 1:0-7 held+/		the same; read with the snapshot that was asked for
  *		/+shoal local copies 2f+/	the same, for a COPY that the coordinator sends
  *									to each copy of a shard (see below)
@@ -46,6 +47,7 @@ typedef struct ShoalScope
 	bool		fired;			/* user's triggers are not to be fired here */
 	bool		acted;			/* nor those of foreign keys that refer to the table */
 	bool		text;			/* texts of rows do not depend on settings */
+	bool		packed;			/* rows are sent in packs */
 	int			columns;		/* step of an ALTER TABLE, 0: all of it */
 	int			policies;		/* WITH queries that are for policies */
 	int			rights;			/* AclMode: policies are those of a statement that

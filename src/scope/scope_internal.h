@@ -19,6 +19,15 @@ extern bool shoal_scope_is_trusted(const char *query_string);
 
 extern void shoal_scope_local_init(void);
 
+/* ---- scope_marker.c ---- */
+
+/* Whether a trusted marker that the text begins with asks for packs of rows.  Cheap. */
+extern bool shoal_scope_is_packed(const char *query_string);
+
+/* ---- scope_pack.c ---- */
+
+extern void shoal_scope_pack_init(void);
+
 /* ---- scope_rules.c ---- */
 
 extern void shoal_scope_rules_init(void);

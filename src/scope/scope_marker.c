@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " rights " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " held" | " calm" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " rights " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " packed" ] [ " held" | " calm" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -33,6 +33,7 @@
 #define FIRED " fired"
 #define ACTED " acted"
 #define TEXT " text"
+#define PACKED " packed"
 #define POLICIES " policies "
 #define RIGHTS " rights "
 
@@ -114,6 +115,8 @@ shoal_scope_full_marker(const ShoalScope *scope, ShoalSnapshotKind snapshot)
 		appendStringInfoString(&buf, ACTED);
 	if (scope->text)
 		appendStringInfoString(&buf, TEXT);
+	if (scope->packed)
+		appendStringInfoString(&buf, PACKED);
 	if (snapshot == SHOAL_SNAPSHOT_HELD)
 		appendStringInfoString(&buf, HELD);
 	if (snapshot == SHOAL_SNAPSHOT_CALM)
@@ -199,6 +202,7 @@ read_marker(const char *text, ShoalScope *scope)
 	scope->fired = skip(&text, FIRED);
 	scope->acted = scope->fired && skip(&text, ACTED);
 	scope->text = skip(&text, TEXT);
+	scope->packed = skip(&text, PACKED);
 	/* for the executor: shoal_scope_snapshot */
 	(void) (skip(&text, HELD) || skip(&text, CALM));
 	return skip(&text, MARKER_END);
@@ -212,27 +216,46 @@ shoal_scope_is_fragment(const char *query_string)
 		shoal_scope_is_trusted(query_string);
 }
 
+/* The end of a marker, if a text begins with one, without its last word; and what that says. */
+static const char *
+end_of_marker(const char *query_string, ShoalSnapshotKind *kind)
+{
+	const char *end;
+
+	*kind = SHOAL_SNAPSHOT_OWN;
+	if (query_string == NULL ||
+		strncmp(query_string, MARKER_START, strlen(MARKER_START)) != 0 ||
+		(end = strstr(query_string, MARKER_END)) == NULL)
+		return NULL;
+	/* both words are of the same length, and shorter than the marker */
+	if (strncmp(end - strlen(HELD), HELD, strlen(HELD)) == 0)
+		*kind = SHOAL_SNAPSHOT_HELD;
+	else if (strncmp(end - strlen(CALM), CALM, strlen(CALM)) == 0)
+		*kind = SHOAL_SNAPSHOT_CALM;
+	else
+		return end;
+	return end - strlen(HELD);
+}
+
 ShoalSnapshotKind
 shoal_scope_snapshot(const char *query_string)
 {
 	ShoalSnapshotKind kind;
-	const char *end;
 
-	/* both words are of the same length */
-	if (query_string == NULL ||
-		strncmp(query_string, MARKER_START, strlen(MARKER_START)) != 0 ||
-		(end = strstr(query_string, MARKER_END)) == NULL)
-		return SHOAL_SNAPSHOT_OWN;
-	end -= strlen(HELD);
-	if (end <= query_string)
-		return SHOAL_SNAPSHOT_OWN;
-	if (strncmp(end, HELD, strlen(HELD)) == 0)
-		kind = SHOAL_SNAPSHOT_HELD;
-	else if (strncmp(end, CALM, strlen(CALM)) == 0)
-		kind = SHOAL_SNAPSHOT_CALM;
-	else
-		return SHOAL_SNAPSHOT_OWN;
-	return shoal_scope_is_trusted(query_string) ? kind : SHOAL_SNAPSHOT_OWN;
+	(void) end_of_marker(query_string, &kind);
+	return kind != SHOAL_SNAPSHOT_OWN && shoal_scope_is_trusted(query_string) ?
+		kind : SHOAL_SNAPSHOT_OWN;
+}
+
+bool
+shoal_scope_is_packed(const char *query_string)
+{
+	ShoalSnapshotKind kind;
+	const char *end = end_of_marker(query_string, &kind);
+
+	return end != NULL &&
+		strncmp(end - strlen(PACKED), PACKED, strlen(PACKED)) == 0 &&
+		shoal_scope_is_trusted(query_string);
 }
 
 char *

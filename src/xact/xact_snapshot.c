@@ -30,6 +30,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_messages.h"
 #include "base/base_settings.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
@@ -67,7 +68,7 @@ tell_moment(uint64 moment)
 	pq_sendstring(&buf, SHOAL_MOMENT_STATUS);
 	pq_sendstring(&buf, number);
 	pq_endmessage(&buf);
-	shoal_flush_client();
+	(void) pq_flush();
 }
 
 static void
@@ -259,7 +260,7 @@ shoal_snapshot_for_fragment(QueryDesc *desc)
 		xact_calm_tell(desc->snapshot);
 		/* the coordinator is not to wait long for what may be in vain */
 		if (desc->plannedstmt->planTree->total_cost > LONG_PLAN)
-			shoal_flush_client();
+			(void) pq_flush();
 	}
 	if (kind != SHOAL_SNAPSHOT_HELD)
 		return false;
