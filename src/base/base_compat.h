@@ -670,6 +670,23 @@ shoal_schema_is_usable(Oid schema, Oid role)
 	ExecCheckIndexConstraints(rel, slot, estate, tid, indexes)
 #endif
 
+/*
+ * Puts a row that was stored into the indexes; true if a constraint that is checked at
+ * once may not allow it.
+ */
+static inline bool
+shoal_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+	bool		conflict = false;
+
+#if PG_VERSION_NUM >= 160000
+	(void) ExecInsertIndexTuples(result, slot, estate, false, true, &conflict, NIL, false);
+#else
+	(void) ExecInsertIndexTuples(result, slot, estate, false, true, &conflict, NIL);
+#endif
+	return conflict;
+}
+
 /* a new, empty file for a relation */
 #if PG_VERSION_NUM >= 160000
 #define shoal_set_new_relfile RelationSetNewRelfilenumber

@@ -258,28 +258,30 @@ shoal_wire_next(ShoalPack *pack, ShoalWireRow *row)
 	return true;
 }
 
-/* A value of a row.  Both kinds of input functions want a zero behind it. */
-static Datum
-decode_value(ShoalDecoder *decoder, int i, char *value, int len)
+Datum
+shoal_wire_decode_value(FmgrInfo *function, bool binary, Oid ioparam, int32 typmod,
+						char *value, int len)
 {
-	int32		typmod = TupleDescAttr(decoder->desc, i)->atttypmod;
-	char		behind = value[len];
 	StringInfoData buf;
+	char		behind;
 	Datum		result;
 
+	if (len < 0)
+		return binary ? ReceiveFunctionCall(function, NULL, ioparam, typmod) :
+			InputFunctionCall(function, NULL, ioparam, typmod);
+	/* both kinds of functions want a zero at the end */
+	behind = value[len];
 	value[len] = '\0';
-	if (decoder->binary)
+	if (binary)
 	{
 		buf.data = value;
 		buf.len = len;
 		buf.maxlen = len + 1;
 		buf.cursor = 0;
-		result = ReceiveFunctionCall(&decoder->functions[i], &buf,
-									 decoder->ioparams[i], typmod);
+		result = ReceiveFunctionCall(function, &buf, ioparam, typmod);
 	}
 	else
-		result = InputFunctionCall(&decoder->functions[i], value,
-								   decoder->ioparams[i], typmod);
+		result = InputFunctionCall(function, value, ioparam, typmod);
 	value[len] = behind;
 	return result;
 }
@@ -295,16 +297,15 @@ decode_columns(ShoalDecoder *decoder, const ShoalWireRow *row, TupleTableSlot *s
 	{
 		int			len = take_int(&next, end);
 
-		slot->tts_isnull[i] = len < 0;
-		if (len < 0)
-		{
-			slot->tts_values[i] = (Datum) 0;
-			continue;
-		}
 		if (len > end - next)
 			malformed();
-		slot->tts_values[i] = decode_value(decoder, i, next, len);
-		next += len;
+		slot->tts_isnull[i] = len < 0;
+		slot->tts_values[i] = len < 0 ? (Datum) 0 :
+			shoal_wire_decode_value(&decoder->functions[i], decoder->binary,
+									decoder->ioparams[i],
+									TupleDescAttr(decoder->desc, i)->atttypmod,
+									next, len);
+		next += Max(len, 0);
 	}
 }
 

@@ -6,6 +6,7 @@
 #define EXEC_WIRE_H
 
 #include "executor/tuptable.h"
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 
 #include "remote/remote.h"
@@ -51,6 +52,13 @@ extern void shoal_wire_open(ShoalPack *pack, TupleDesc desc, bool binary,
 
 /* The next one, false at the end. */
 extern bool shoal_wire_next(ShoalPack *pack, ShoalWireRow *row);
+
+/*
+ * Reads a value (length -1: NULL); there has to be a byte behind it that can be
+ * written to.
+ */
+extern Datum shoal_wire_decode_value(FmgrInfo *function, bool binary, Oid ioparam,
+									 int32 typmod, char *value, int len);
 
 /*
  * Reads a row; by-reference values are palloc'd in the current context.  The slot

@@ -82,6 +82,7 @@ typedef struct Target
 	TupleTableSlot *row;		/* the new row */
 	HTAB	   *wanted;			/* without a key: WantedRow */
 	bool		changed;		/* since the command counter was incremented */
+	bool		occupied;		/* a row of the segment was there already */
 } Target;
 
 /* Rows without a key that are to be deleted or updated. */
@@ -160,23 +161,9 @@ put_value(Target *target, int i, Reader *reader, TupleTableSlot *slot)
 	char	   *bytes = len >= 0 ? take(reader, len) : NULL;
 
 	slot->tts_isnull[att] = len < 0;
-	if (target->binary[i])
-	{
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		if (len >= 0)
-			appendBinaryStringInfo(&buf, bytes, len);
-		slot->tts_values[att] = ReceiveFunctionCall(&target->functions[i],
-													len >= 0 ? &buf : NULL,
-													target->ioparams[i],
-													target->typmods[i]);
-	}
-	else
-		slot->tts_values[att] = InputFunctionCall(&target->functions[i],
-												  len >= 0 ? pnstrdup(bytes, len) : NULL,
-												  target->ioparams[i],
-												  target->typmods[i]);
+	slot->tts_values[att] =
+		shoal_wire_decode_value(&target->functions[i], target->binary[i],
+								target->ioparams[i], target->typmods[i], bytes, len);
 }
 
 static void
@@ -604,6 +591,33 @@ delete_conflicting(Target *target, Reader row)
 }
 
 /*
+ * Stores a row of a copy that is being filled, without looking whether there is one with
+ * its key: mostly there is none.  If a constraint does not allow it, it is taken
+ * back.
+ */
+static bool
+try_to_insert(Target *target, Reader row)
+{
+	TupleTableSlot *slot = target->row;
+	TupleConstr *constr = RelationGetDescr(target->rel)->constr;
+
+	fill_row(target, row, slot);
+	if (constr && constr->has_generated_stored)
+		ExecComputeStoredGenerated(target->result, target->estate, slot, CMD_INSERT);
+	if (constr)
+		ExecConstraints(target->result, slot, target->estate);
+	simple_table_tuple_insert(target->rel, slot);
+	if (target->result->ri_NumIndices == 0 ||
+		!shoal_insert_index_tuples(target->result, slot, target->estate))
+		return true;
+	target->changed = true;
+	see_changes(target);
+	simple_table_tuple_delete(target->rel, &slot->tts_tid, target->estate->es_snapshot);
+	target->changed = true;
+	return false;
+}
+
+/*
  * A row that a copy which is being filled or repaired may have already.  One
  * that comes from filling may be older than that, any other is newer.
  */
@@ -686,8 +700,16 @@ change_leniently(Target *target, char op, Reader old, Reader row)
 	/* the new key may be an old row's, too */
 	if (found)
 		delete_row(target);
+	/* where some rows are there, there will be more */
+	if (op == 'F' && target->nkeys > 0 && !target->occupied)
+	{
+		if (try_to_insert(target, row))
+			return;
+		target->occupied = true;
+	}
 	if (op != 'D')
 		put_row(target, row, op != 'F');
+	target->changed = true;
 }
 
 static void
@@ -764,7 +786,8 @@ apply_segment(Reader *reader, int group_id, int shard)
 			change_leniently(target, op, old, row);
 		else
 			change(target, op, old, row);
-		target->changed = true;
+		if (op != 'F')
+			target->changed = true;
 		MemoryContextSwitchTo(caller);
 		ExecClearTuple(target->row);
 		ExecClearTuple(target->search);
@@ -775,6 +798,7 @@ apply_segment(Reader *reader, int group_id, int shard)
 	close_target(target);
 }
 
+/* The byte behind the data is written to. */
 void
 mirror_apply(char *data, int data_len)
 {
@@ -806,9 +830,16 @@ Datum
 shoal_internal_mirror(PG_FUNCTION_ARGS)
 {
 	bytea	   *changes;
+	char	   *data;
+	int			len;
 
 	shoal_xact_check_internal();
 	changes = PG_GETARG_BYTEA_PP(0);
-	mirror_apply(VARDATA_ANY(changes), VARSIZE_ANY_EXHDR(changes));
+	len = VARSIZE_ANY_EXHDR(changes);
+	/* with a byte behind the last value */
+	data = MemoryContextAllocHuge(CurrentMemoryContext, (Size) len + 1);
+	memcpy(data, VARDATA_ANY(changes), len);
+	mirror_apply(data, len);
+	pfree(data);
 	PG_RETURN_VOID();
 }
