@@ -23,7 +23,7 @@ bench_up()
 	trap 'exit 1' INT TERM
 	echo "# coordinator (no shards), 2 nodes, 1 plain server; $rounds rounds of $seconds s, $clients clients"
 	"$SHOAL_TOP/test/cluster" up --dir "$dir" --port "$base" --nodes 2 --plain \
-		--conf max_connections=100 --conf checkpoint_timeout=1h --conf max_wal_size=8GB \
+		--conf max_connections=100 --conf checkpoint_timeout=1h --conf max_wal_size=8GB --conf wal_init_zero=off \
 		${BENCH_CONF:+--conf "$BENCH_CONF"} >/dev/null || exit 1
 	sql coord 'SELECT shoal.alter_node(1, holds_shards => false)' >/dev/null || exit 1
 }
