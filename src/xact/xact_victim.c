@@ -6,7 +6,8 @@
  * wait loop raises the error.  If it waits for a lock on this node it is
  * cancelled like a statement, and that error is replaced on its way out; it
  * is cancelled only while it waits, as a cancel that comes too late would hit
- * the next statement.
+ * the next statement.  Where that error passes nothing of ours (a statement that is
+ * parsed or planned, triggers in COMMIT) it is replaced when it is told to the client.
  *
  * The same file keeps in the slots of sessions that coordinators have opened
  * whose sessions they are.
@@ -38,6 +39,7 @@ PG_FUNCTION_INFO_V1(shoal_internal_victim);
 PG_FUNCTION_INFO_V1(shoal_session_origins);
 
 static ProcessUtility_hook_type previous_utility = NULL;
+static emit_log_hook_type previous_emit = NULL;
 
 /* ---- telling ---- */
 
@@ -111,6 +113,25 @@ xact_victim_check(void)
 				 errdetail_internal("%s", detail)));
 }
 
+static bool
+is_victim(void)
+{
+	XactSlot   *slot = xact_slot_if_any();
+
+	return slot != NULL && slot->is_victim;
+}
+
+/* What a victim's cancelled statement is. */
+static void
+make_deadlock(ErrorData *error)
+{
+	char	   *detail = take_verdict();
+
+	error->sqlerrcode = ERRCODE_T_R_DEADLOCK_DETECTED;
+	error->message = pstrdup("deadlock detected");
+	error->detail = detail ? pstrdup(detail) : NULL;
+}
+
 /*
  * An error is on its way.  If a cancel request is its cause, the request may
  * still arrive a second time; if that was for a victim, say so.
@@ -118,22 +139,27 @@ xact_victim_check(void)
 void
 xact_victim_rethrow(MemoryContext context)
 {
-	char	   *detail;
 	ErrorData  *error;
 
 	if (geterrcode() == ERRCODE_QUERY_CANCELED)
 		shoal_remote_note_cancel();
-	if (geterrcode() != ERRCODE_QUERY_CANCELED ||
-		xact_slot_if_any() == NULL || !xact_slot_if_any()->is_victim)
+	if (geterrcode() != ERRCODE_QUERY_CANCELED || !is_victim())
 		PG_RE_THROW();
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	detail = take_verdict();
-	error->sqlerrcode = ERRCODE_T_R_DEADLOCK_DETECTED;
-	error->message = pstrdup("deadlock detected");
-	error->detail = detail ? pstrdup(detail) : NULL;
+	make_deadlock(error);
 	ReThrowError(error);
+}
+
+static void
+before_emit(ErrorData *error)
+{
+	if (previous_emit)
+		previous_emit(error);
+	if (error->elevel == ERROR && error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		is_victim())
+		make_deadlock(error);
 }
 
 /* ---- transactions and sessions ---- */
@@ -286,4 +312,6 @@ xact_victim_init(void)
 	shoal_remote_on_interrupt = xact_victim_check;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = run_utility;
+	previous_emit = emit_log_hook;
+	emit_log_hook = before_emit;
 }

@@ -86,6 +86,14 @@ circle('rows and tables', sub { $_[0] ? "SELECT FROM t WHERE a = $row[1] FOR UPD
 circle('reference table', sub { $_[0] ? "UPDATE r SET c = 1 WHERE a = 1" : "UPDATE t SET c = 1 WHERE a = $row[2]" },
 	sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]" : "UPDATE r SET c = 2 WHERE a = 1" }, 0, 1);
 
+# a statement that waits before it is planned, and one that waits when it is over
+$cluster->sql(0, "CREATE TABLE l (a int); CREATE FUNCTION look_up() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM FROM l; RETURN NULL; END'");
+$cluster->sql(0, "CREATE TABLE c (a int); CREATE CONSTRAINT TRIGGER late AFTER INSERT ON c DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION look_up()");
+circle('table', sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]" : "LOCK TABLE l" },
+	sub { $_[0] ? "SELECT count(*) FROM l" : "UPDATE t SET c = 1 WHERE a = $row[2]" }, 0, 0);
+circle('in COMMIT', sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]; INSERT INTO c VALUES (1)" : "LOCK TABLE l" },
+	sub { $_[0] ? "COMMIT" : "UPDATE t SET c = 1 WHERE a = $row[2]" }, 0, 0);
+
 is($cluster->sql(0, 'SELECT count(*) FROM shoal.lock_waits'), '0', 'no waits are left');
 my $a = $cluster->session(1);
 $a->query('BEGIN');
