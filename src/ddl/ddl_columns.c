@@ -120,7 +120,7 @@ shoal_columns_have_copies(const ShoalTable *table)
 	const ShoalGroup *group = shoal_meta_group(table->group_id);
 
 	return table->kind == SHOAL_KIND_REFERENCE ||
-		group->ncopies > group->shard_count;
+		shoal_meta_has_replicas(group);
 }
 
 bool

@@ -122,8 +122,7 @@ has_replicas(int group_id)
 {
 	const ShoalGroup *group = shoal_meta_find_group(group_id);
 
-	return group && group->kind != SHOAL_KIND_REFERENCE &&
-		group->ncopies > group->shard_count;
+	return group && shoal_meta_has_replicas(group);
 }
 
 /* What has rows of a table's shards here, or would have if it were a copy of one. */

@@ -58,7 +58,7 @@ shoal_again_allow(ShoalRun *run)
 	if (!shoal_again_is_harmless(run) || !shoal_xact_is_single())
 		return;
 	group = shoal_meta_group(run->frag->group_id);
-	if (group->ncopies <= group->shard_count)
+	if (!shoal_meta_has_replicas(group))
 		return;
 	if (run->again == NULL)
 		run->again = MemoryContextAllocZero(run->parent->state->es_query_cxt,

@@ -118,6 +118,9 @@ extern const ShoalGroup *shoal_meta_group(int group_id);
 /* The same, but NULL if it does not exist. */
 extern const ShoalGroup *shoal_meta_find_group(int group_id);
 
+/* A shard of the group has more than one copy. */
+extern bool shoal_meta_has_replicas(const ShoalGroup *group);
+
 /* All groups (int list).  Opens no table but the metadata's. */
 extern List *shoal_meta_group_ids(void);
 

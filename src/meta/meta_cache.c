@@ -847,6 +847,12 @@ shoal_meta_group_ids(void)
 	return result;
 }
 
+bool
+shoal_meta_has_replicas(const ShoalGroup *group)
+{
+	return group->ncopies > group->shard_count;
+}
+
 const ShoalCopy *
 shoal_meta_copy(const ShoalGroup *group, int shard, int node_id)
 {
@@ -904,7 +910,7 @@ shoal_meta_find_group(int group_id)
 		for (int i = 0; i < group->shard_count; i++)
 			if (group->primary[i] != local_id)
 				group->all_local = false;
-		if (group->ncopies > group->shard_count && shoal_meta_on_replicas)
+		if (shoal_meta_has_replicas(group) && shoal_meta_on_replicas)
 			shoal_meta_on_replicas();
 	}
 	if (before == changes)

@@ -491,7 +491,7 @@ is_mirrored(const ShoalGroup *group, int shard)
 				 errmsg("this node does not have the primary of shard %d of group %d",
 						shard, group->group_id),
 				 errhint("The placement may have just changed; try the statement again.")));
-	if (group->ncopies > group->shard_count)
+	if (shoal_meta_has_replicas(group))
 	{
 		/* somebody else may have been made the primary, who can't tell us */
 		shoal_health_require_lease(true);

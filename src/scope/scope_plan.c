@@ -100,7 +100,7 @@ hide_replica(Oid relid, RelOptInfo *rel)
 		return;
 	group = shoal_meta_find_group(group_id);
 	if (group != NULL && shard < group->shard_count &&
-		group->ncopies > group->shard_count &&
+		shoal_meta_has_replicas(group) &&
 		group->primary[shard] != shoal_meta_local_node_id())
 		mark_dummy_rel(rel);
 }

@@ -82,7 +82,7 @@ check_primaries(const ShoalScope *scope)
 	int			local = shoal_meta_local_node_id();
 	int			shard = -1;
 
-	if (group->ncopies <= group->shard_count)
+	if (!shoal_meta_has_replicas(group))
 		return;
 	while ((shard = bms_next_member(scope->shards, shard)) >= 0)
 	{
