@@ -68,10 +68,9 @@ open_missed(void)
 }
 
 static void
-insert_missed(int node_id, int64 seq, const char *role, const char *path,
-			  const char *statement)
+insert_missed(Relation rel, int node_id, int64 seq, const char *role,
+			  const char *path, const char *statement)
 {
-	Relation	rel = open_missed();
 	Datum		values[MISSED_NATTS];
 	bool		nulls[MISSED_NATTS] = {false};
 	NameData	name;
@@ -86,15 +85,13 @@ insert_missed(int node_id, int64 seq, const char *role, const char *path,
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	CatalogTupleInsert(rel, tuple);
 	heap_freetuple(tuple);
-	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
 
 /* Higher than all that are there, whether or not they are committed. */
 static int64
-next_seq(void)
+next_seq(Relation rel)
 {
-	Relation	rel = open_missed();
 	SnapshotData dirty;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -112,15 +109,13 @@ next_seq(void)
 		last = Max(last, seq);
 	}
 	systable_endscan(scan);
-	table_close(rel, NoLock);
 	return (last / SEQ_STEP + 1) * SEQ_STEP + shoal_meta_local_node_id() % SEQ_STEP;
 }
 
 /* All that was noted for a node before, but for what others are deleting. */
 static void
-delete_missed(int node_id)
+delete_missed(Relation rel, int node_id)
 {
-	Relation	rel = open_missed();
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -137,7 +132,6 @@ delete_missed(int node_id)
 						   InvalidSnapshot, false, &failure, false);
 	}
 	systable_endscan(scan);
-	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -145,13 +139,17 @@ delete_missed(int node_id)
 Datum
 shoal_internal_note_missed(PG_FUNCTION_ARGS)
 {
+	Relation	rel;
+
 	shoal_xact_check_internal();
+	rel = open_missed();
 	if (PG_GETARG_BOOL(5))
-		delete_missed(PG_GETARG_INT32(0));
-	insert_missed(PG_GETARG_INT32(0), PG_GETARG_INT64(1),
+		delete_missed(rel, PG_GETARG_INT32(0));
+	insert_missed(rel, PG_GETARG_INT32(0), PG_GETARG_INT64(1),
 				  NameStr(*PG_GETARG_NAME(2)),
 				  text_to_cstring(PG_GETARG_TEXT_PP(3)),
 				  text_to_cstring(PG_GETARG_TEXT_PP(4)));
+	table_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
 
@@ -170,8 +168,7 @@ note_missed(int node_id, const char *sql)
 {
 	const char *role = GetUserNameFromId(GetUserId(), false);
 	const char *path = GetConfigOption("search_path", false, false);
-	Oid			relid = get_relname_relid("missed_statement",
-										  get_namespace_oid("shoal", false));
+	Relation	rel;
 	int64		seq;
 	List	   *others = NIL;
 	ListCell   *lc;
@@ -179,18 +176,20 @@ note_missed(int node_id, const char *sql)
 
 	if (is_never_missed(sql))
 		return;
+	rel = open_missed();
 	/* until the number is taken */
-	LockRelationOid(relid, ShareUpdateExclusiveLock);
-	seq = next_seq();
+	LockRelation(rel, ShareUpdateExclusiveLock);
+	seq = next_seq(rel);
 	if (node_id == shoal_meta_local_node_id())
 	{
 		first = noting != GetTopTransactionId();
 		noting = GetTopTransactionId();
 	}
 	if (first)
-		delete_missed(node_id);
-	insert_missed(node_id, seq, role, path, sql);
-	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
+		delete_missed(rel, node_id);
+	insert_missed(rel, node_id, seq, role, path, sql);
+	UnlockRelation(rel, ShareUpdateExclusiveLock);
+	table_close(rel, NoLock);
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
