@@ -1,16 +1,23 @@
 /*
  * base_server.c
- *		What modules have of the server: shared memory, background workers.
+ *		What modules have of the server: shared memory, background workers,
+ *		pauses, and errors that don't end a transaction.
  *
  * Modules describe the shared memory that they want when the library is
  * preloaded; all of it is requested and set up in one place.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 
+#include "base/base_compat.h"
 #include "base/base_server.h"
 
 #define MAX_SHARED	8
@@ -100,4 +107,40 @@ shoal_server_start_worker(const char *name, const char *function, Datum arg)
 	shoal_server_describe_worker(&worker, name, function, arg);
 	worker.bgw_notify_pid = MyProcPid;
 	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+}
+
+void
+shoal_server_pause(long milliseconds)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 milliseconds, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+ErrorData *
+shoal_server_try(void (*what) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		what(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
 }

@@ -1,6 +1,7 @@
 /*
  * base_server.h
- *		What modules have of the server: shared memory, background workers.
+ *		What modules have of the server: shared memory, background workers,
+ *		pauses, and errors that don't end a transaction.
  */
 #ifndef BASE_SERVER_H
 #define BASE_SERVER_H
@@ -41,5 +42,14 @@ extern void shoal_server_describe_worker(BackgroundWorker *worker,
 extern BackgroundWorkerHandle *shoal_server_start_worker(const char *name,
 														 const char *function,
 														 Datum arg);
+
+/* Sleeps, or less if this process is woken; it can be interrupted. */
+extern void shoal_server_pause(long milliseconds);
+
+/*
+ * Calls what(arg) in a subtransaction, in the current memory context.  If it fails,
+ * that is rolled back, and its error returned, palloc'd; else NULL.
+ */
+extern ErrorData *shoal_server_try(void (*what) (void *arg), void *arg);
 
 #endif							/* BASE_SERVER_H */

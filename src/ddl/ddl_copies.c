@@ -21,9 +21,7 @@
 #include "catalog/pg_constraint.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/bufmgr.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -33,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 #include "meta/meta.h"
@@ -136,10 +135,7 @@ try_locks(WantedLocks *wanted, int group_id, int wait, TimestampTz until)
 					 errmsg("could not lock the tables of colocation group %d: there is always somebody who uses them",
 							group_id),
 					 errhint("End long transactions, and try again.")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCK_PAUSE, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		shoal_server_pause(LOCK_PAUSE);
 	}
 }
 

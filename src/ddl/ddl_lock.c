@@ -24,19 +24,16 @@
 #include "common/pg_prng.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "base/base_compat.h"
 #include "base/base_objects.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
@@ -62,19 +59,22 @@ shoal_ddl_lock_mode_name(LOCKMODE mode)
 	return names[mode];
 }
 
-/* One attempt; raises 55P03 if it takes longer than that. */
-static void
-lock_all(List *relids, const char *sql, LOCKMODE mode, int milliseconds)
+typedef struct WantedTables
 {
-	int			nestlevel = NewGUCNestLevel();
+	List	   *relids;
+	LOCKMODE	mode;
+	const char *sql;			/* what the other nodes are sent */
+} WantedTables;
+
+static void
+lock_all(void *arg)
+{
+	const WantedTables *wanted = arg;
 	List	   *conns = NIL;
 	ListCell   *lc;
 
-	(void) set_config_option("lock_timeout", psprintf("%d", milliseconds),
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	foreach(lc, relids)
-		LockRelationOid(lfirst_oid(lc), mode);
+	foreach(lc, wanted->relids)
+		LockRelationOid(lfirst_oid(lc), wanted->mode);
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
@@ -83,55 +83,7 @@ lock_all(List *relids, const char *sql, LOCKMODE mode, int milliseconds)
 			conns = lappend(conns, shoal_xact_conn(node->node_id,
 												   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK));
 	}
-	shoal_remote_exec_all(conns, sql);
-	AtEOXact_GUC(true, nestlevel);
-}
-
-/* The same in a subtransaction; false if time was up. */
-static bool
-try_lock_all(List *relids, const char *sql, LOCKMODE mode, int milliseconds)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		lock_all(relids, sql, mode, milliseconds);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-			ReThrowError(error);
-		FreeErrorData(error);
-		done = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
-}
-
-static void
-pause_a_moment(void)
-{
-	long		milliseconds = pg_prng_uint64_range(&pg_global_prng_state, 2, 20);
-
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 milliseconds, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	shoal_remote_exec_all(conns, wanted->sql);
 }
 
 void
@@ -140,6 +92,7 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 	TimestampTz start = GetCurrentTimestamp();
 	int			patience = LockTimeout;
 	int			milliseconds = FIRST_WAIT;
+	WantedTables wanted = {relids, mode};
 	StringInfoData sql;
 	ListCell   *lc;
 
@@ -150,12 +103,13 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 		appendStringInfo(&sql, "%s%s", sql.len ? ", ONLY " : "LOCK TABLE ONLY ",
 						 shoal_objects_relation_name(lfirst_oid(lc)));
 	appendStringInfo(&sql, " IN %s MODE", shoal_ddl_lock_mode_name(mode));
+	wanted.sql = shoal_ddl_marked(sql.data);
 
 	/* another like us may wait for what this transaction has already */
 	if (patience == 0 && IsTransactionBlock())
 		patience = PATIENCE;
-	while (!try_lock_all(relids, shoal_ddl_marked(sql.data), mode,
-						 patience > 0 ? Min(patience, milliseconds) : milliseconds))
+	while (!shoal_xact_try_locks(lock_all, &wanted,
+								 patience > 0 ? Min(patience, milliseconds) : milliseconds))
 	{
 		if (patience > 0 &&
 			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), patience))
@@ -164,7 +118,7 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 					 errmsg("could not lock table \"%s\" on all nodes in time",
 							get_rel_name(linitial_oid(relids))),
 					 errhint("Other transactions use the table; try again.")));
-		pause_a_moment();
+		shoal_server_pause(pg_prng_uint64_range(&pg_global_prng_state, 2, 20));
 		milliseconds = milliseconds < LONGEST_WAIT ? milliseconds * 2 : FIRST_WAIT;
 	}
 }

@@ -26,13 +26,12 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
 #include "meta/meta.h"
@@ -202,10 +201,7 @@ ops_copies_call(int node_id, const char *call)
 	while (!shoal_remote_ready(req))
 	{
 		shoal_mirror_forward_some();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 1, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		shoal_server_pause(1);
 	}
 	while ((res = shoal_remote_next(req)) != NULL)
 		if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)

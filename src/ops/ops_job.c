@@ -33,6 +33,7 @@
 #include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
+#include "xact/xact.h"
 #include "ops/ops.h"
 #include "ops/ops_job.h"
 
@@ -102,20 +103,11 @@ shoal_ops_init(void)
 void
 ops_job_begin(void)
 {
-	Oid			userid;
-	int			context;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!shoal_meta_enabled())
+	if (!shoal_xact_begin_work())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension \"%s\" is not created in this database",
 						"shoal")));
-	GetUserIdAndSecContext(&userid, &context);
-	SetUserIdAndSecContext(shoal_meta_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
 	/* names of tables are for other nodes */
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
@@ -127,8 +119,7 @@ void
 ops_job_commit(void)
 {
 	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	shoal_xact_end_work();
 }
 
 void

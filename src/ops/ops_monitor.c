@@ -25,11 +25,9 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -38,6 +36,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "ops/ops.h"
@@ -59,9 +58,6 @@
 #define FAILOVER_PAUSE 150
 #define REJOIN_PAUSE 500
 #define REPAIR_PAUSE 5000
-
-/* milliseconds until a copy of a node looks again whether it has become the node */
-#define COPY_TIME 5000
 
 /* microseconds that a node leaves to each one before it */
 #define RANK_TIME INT64CONST(1000000)
@@ -182,10 +178,7 @@ read_metadata(void)
 	int			times_down = local_times_down;
 
 	wants = shoal_health_wants();
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	local_id = shoal_meta_enabled() ? shoal_meta_local_node_id() : 0;
+	local_id = shoal_xact_begin_work() ? shoal_meta_local_node_id() : 0;
 	local_down = false;
 	foreach(lc, local_id ? shoal_meta_all_nodes() : NIL)
 	{
@@ -231,8 +224,7 @@ read_metadata(void)
 
 		if (group == NULL || group->kind == SHOAL_KIND_REFERENCE)
 			continue;
-		if (group->ncopies > group->shard_count)
-			found = true;
+		found |= shoal_meta_has_replicas(group);
 		for (int i = 0; i < group->ncopies; i++)
 		{
 			const ShoalNode *node = shoal_meta_node(group->copies[i].node_id);
@@ -246,8 +238,7 @@ read_metadata(void)
 	any_broken = broken;
 	if (local_times_down != times_down)
 		ping_at_once();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	shoal_xact_end_work();
 }
 
 /* Begins to connect; an error (no rights, say) is as good as no answer. */
@@ -258,19 +249,9 @@ begin_connection(Peer *peer)
 
 	PG_TRY();
 	{
-		Oid			userid;
-		int			sec_context;
-
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		GetUserIdAndSecContext(&userid, &sec_context);
-		SetUserIdAndSecContext(shoal_meta_owner(),
-							   sec_context | SECURITY_LOCAL_USERID_CHANGE);
-		peer->pg = shoal_remote_start(peer->node_id);
-		SetUserIdAndSecContext(userid, sec_context);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+		if (shoal_xact_begin_work())
+			peer->pg = shoal_remote_start(peer->node_id);
+		shoal_xact_end_work();
 		MemoryContextSwitchTo(context);
 	}
 	PG_CATCH();
@@ -556,22 +537,9 @@ look_for_work(int64 started)
 static bool
 is_copy(void)
 {
-	Oid			userid;
-	int			context;
-	bool		copy = false;
+	bool		copy = shoal_xact_begin_work() && shoal_xact_is_copy();
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (shoal_meta_enabled())
-	{
-		GetUserIdAndSecContext(&userid, &context);
-		SetUserIdAndSecContext(shoal_meta_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
-		copy = shoal_xact_is_copy();
-		SetUserIdAndSecContext(userid, context);
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	shoal_xact_end_work();
 	return copy;
 }
 
@@ -581,10 +549,7 @@ await_identity(void)
 {
 	while (is_copy())
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 COPY_TIME, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		shoal_server_pause(SHOAL_COPY_TIME);
 	}
 }
 

@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
@@ -598,46 +599,26 @@ reset_node(ShoalConn *conn, const ShoalNode *removed)
 	}
 }
 
-/*
- * Resets the node if it can be reached.  In a subtransaction, since a node
- * that is gone for good must be removable.
- */
+static void
+reset_if_reached(void *node)
+{
+	reset_node(shoal_xact_conn(((const ShoalNode *) node)->node_id,
+							   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK), node);
+}
+
+/* A node that is gone for good must be removable. */
 static void
 try_reset_node(const ShoalNode *node)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = shoal_server_try(reset_if_reached, (void *) node);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		ShoalConn  *conn = shoal_xact_conn(node->node_id,
-										   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
-
-		reset_node(conn, node);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
+	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	if (error)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("removed node could not be reset: %s", error->message),
 				 errhint("Drop its database before it is used again.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 }
 
 Datum

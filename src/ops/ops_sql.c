@@ -10,13 +10,12 @@
 
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "remote/remote.h"
@@ -132,10 +131,7 @@ shoal_ops_call_together(int n, const int *nodes, char *const *calls)
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("could not lock the copies of a shard on all nodes in time"),
 					 errhint("Other transactions use its tables; try again.")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 PAUSE, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		shoal_server_pause(PAUSE);
 		milliseconds = Min(milliseconds * 2, LONGEST_WAIT);
 	}
 }

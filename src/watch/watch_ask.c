@@ -12,9 +12,9 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/resowner.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "remote/remote.h"
 #include "scope/scope.h"
@@ -61,43 +61,29 @@ read_answer(ReturnSetInfo *rsinfo, ShoalRequest *req, int ncolumns,
 	}
 }
 
+/* Just the connection: the statement is not part of the subtransaction. */
+static void
+connect_node(void *node_id)
+{
+	shoal_xact_conn_outside(*(int *) node_id);
+}
+
 /* Sends the query to a node; NULL, with a warning, if it can't be reached. */
 static ShoalRequest *
 ask_node(int node_id, const char *query, int join)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = shoal_server_try(connect_node, &node_id);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+	if (error && error->sqlerrcode != ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
+		ReThrowError(error);
+	if (error)
 	{
-		/* just the connection: the statement is not part of the subtransaction */
-		shoal_xact_conn_outside(node_id);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		MemoryContextSwitchTo(context);
-		if (error->sqlerrcode != ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
-			ReThrowError(error);
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg_internal("%s", error->message),
 				 error->detail ? errdetail_internal("%s", error->detail) : 0));
 		return NULL;
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
 	return shoal_remote_send(join < 0 ? shoal_xact_conn_outside(node_id) :
 							 shoal_xact_conn(node_id, join),
 							 query, NULL, SHOAL_SEND_CACHE);

@@ -258,6 +258,9 @@ extern void shoal_xact_note_sole(void);
  */
 extern bool shoal_xact_is_copy(void);
 
+/* milliseconds until a copy is to look whether it has become the node */
+#define SHOAL_COPY_TIME	4000
+
 /*
  * Called when the recovery worker visits the database, first as the server has started, in a
  * transaction, as the owner of the extension.  Or NULL.
@@ -275,5 +278,12 @@ extern void (*shoal_xact_before_end) (void);
 extern void (*shoal_xact_when_prepared) (void);
 
 extern void shoal_xact_init(void);
+
+/*
+ * Of a background worker: a transaction with a snapshot, run as the owner of the
+ * extension; false if it is not created in this database, where nobody owns it.
+ */
+extern bool shoal_xact_begin_work(void);
+extern void shoal_xact_end_work(void);
 
 #endif							/* SHOAL_XACT_H */

@@ -39,7 +39,6 @@
 #include <time.h>
 
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -602,10 +601,7 @@ shoal_health_is_suspect(int node_id)
 static void
 pause_a_little(void)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 LOOK_PAUSE, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	shoal_server_pause(LOOK_PAUSE);
 }
 
 /*

@@ -13,22 +13,19 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
 
-/* milliseconds until it is asked again where nobody has answered, and for a copy */
+/* milliseconds until it is asked again where nobody has answered */
 #define SILENT_TIME		60000
-#define COPY_TIME		4000
 
 PG_FUNCTION_INFO_V1(shoal_internal_token);
 
@@ -62,43 +59,16 @@ shoal_internal_token(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) my_token());
 }
 
-static XactIdentity
-ask(void)
+static void
+ask(void *identity)
 {
 	ShoalConn  *conn = shoal_remote_conn_to_self();
 	PGresult   *res = shoal_remote_query(conn, XACT_INTERNAL_CALL "token()", NULL);
-	XactIdentity identity = strtoll(PQgetvalue(res, 0, 0), NULL, 10) == (int64) my_token() ?
-		XACT_IDENTITY_OWN : XACT_IDENTITY_COPY;
 
+	*(XactIdentity *) identity = strtoll(PQgetvalue(res, 0, 0), NULL, 10) == (int64) my_token() ?
+		XACT_IDENTITY_OWN : XACT_IDENTITY_COPY;
 	PQclear(res);
 	shoal_remote_close(conn);
-	return identity;
-}
-
-/* An error is as good as no answer. */
-static XactIdentity
-try_to_ask(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile XactIdentity identity = XACT_IDENTITY_UNKNOWN;
-
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		identity = ask();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return identity;
 }
 
 bool
@@ -106,13 +76,16 @@ shoal_xact_is_copy(void)
 {
 	XactGate   *gate = xact_gate();
 	XactIdentity before = gate->identity;
+	XactIdentity identity = XACT_IDENTITY_UNKNOWN;
 
 	if (before == XACT_IDENTITY_OWN || shoal_meta_local_node_id() == 0)
 		return false;
 	if (!TimestampDifferenceExceeds(gate->asked, GetCurrentTimestamp(),
-									before == XACT_IDENTITY_COPY ? COPY_TIME : SILENT_TIME))
+									before == XACT_IDENTITY_COPY ? SHOAL_COPY_TIME : SILENT_TIME))
 		return before == XACT_IDENTITY_COPY;
-	gate->identity = try_to_ask();
+	/* an error is as good as no answer */
+	(void) shoal_server_try(ask, &identity);
+	gate->identity = identity;
 	/* not before: somebody else might take it that there was no answer */
 	gate->asked = GetCurrentTimestamp();
 	if (gate->identity == XACT_IDENTITY_COPY && before != XACT_IDENTITY_COPY)

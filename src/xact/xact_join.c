@@ -14,8 +14,6 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
@@ -25,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
@@ -494,10 +493,7 @@ shoal_internal_take_cluster_lock(PG_FUNCTION_ARGS)
 				PG_RETURN_BOOL(false);
 			end_lock_holders(extension);
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TAKE_PAUSE, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		shoal_server_pause(TAKE_PAUSE);
 	}
 	PG_RETURN_BOOL(true);
 }

@@ -24,14 +24,13 @@
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
@@ -169,10 +168,7 @@ sleep_in_doubt(int node_id, TimestampTz deadline)
 				 errmsg("a transaction is in doubt on node %d", node_id),
 				 errdetail("It is prepared there, and whether it is committed elsewhere is not known."),
 				 errhint("It is settled when its coordinator runs and reaches that node; look at the view shoal.transactions_in_doubt.")));
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 DOUBT_SLEEP, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	shoal_server_pause(DOUBT_SLEEP);
 }
 
 /* ---- opening and closing ---- */

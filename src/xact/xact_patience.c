@@ -10,44 +10,38 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "xact/xact.h"
+
+typedef struct Attempt
+{
+	void		(*take) (void *arg);
+	void	   *arg;
+	int			milliseconds;
+} Attempt;
+
+static void
+take_in_time(void *arg)
+{
+	const Attempt *attempt = arg;
+	int			nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("lock_timeout", psprintf("%d", attempt->milliseconds),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	attempt->take(attempt->arg);
+	AtEOXact_GUC(true, nest_level);
+}
 
 bool
 shoal_xact_try_locks(void (*take) (void *arg), void *arg, int milliseconds)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Attempt		attempt = {take, arg, milliseconds};
+	ErrorData  *error = shoal_server_try(take_in_time, &attempt);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		int			nest_level = NewGUCNestLevel();
-
-		(void) set_config_option("lock_timeout", psprintf("%d", milliseconds),
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-								 true, 0, false);
-		take(arg);
-		AtEOXact_GUC(true, nest_level);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);
 	return error == NULL;

@@ -20,10 +20,10 @@
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
@@ -169,14 +169,22 @@ without_parts_here(List *names)
 	return names;
 }
 
-/*
- * Settles what is on a node; returns how many.  What is prepared there, by
- * whomever, is taken off the list.
- */
-static int
-settle_on(int node_id, List **seen)
+typedef struct Visit
 {
-	ShoalConn  *conn = shoal_remote_conn_separate(node_id);
+	int			node_id;
+	List	   *seen;			/* names that may not be prepared anywhere */
+	int			settled;		/* -1: the node can't be asked */
+} Visit;
+
+/*
+ * Settles what is on a node.  What is prepared there, by whomever, is taken off
+ * the list.
+ */
+static void
+settle_on(void *arg)
+{
+	Visit	   *visit = arg;
+	ShoalConn  *conn = shoal_remote_conn_separate(visit->node_id);
 	PGresult   *res;
 	List	   *gids = NIL;
 	ListCell   *lc;
@@ -190,47 +198,29 @@ settle_on(int node_id, List **seen)
 	PQclear(res);
 	foreach(lc, gids)
 	{
-		*seen = without_part(*seen, lfirst(lc));
+		visit->seen = without_part(visit->seen, lfirst(lc));
 		settled += settle(conn, lfirst(lc)) ? 1 : 0;
 	}
 	shoal_remote_close(conn);
-	return settled;
+	visit->settled = settled;
 }
 
-/* The same; a node that gives an error is left alone (-1). */
-static int
-try_settle_on(int node_id, List **seen)
+/* The same; a node that gives an error is left alone. */
+static void
+try_settle_on(Visit *visit)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int settled = -1;
+	ErrorData  *error;
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		settled = settle_on(node_id, seen);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
+	visit->settled = -1;
+	error = shoal_server_try(settle_on, visit);
+	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	if (error)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("could not settle prepared transactions on node %d",
-						node_id),
+						visit->node_id),
 				 errdetail_internal("%s", error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return settled;
 }
 
 /*
@@ -241,7 +231,7 @@ int
 xact_recover(bool *all)
 {
 	List	   *records = NIL;
-	List	   *seen;
+	Visit		visit;
 	ListCell   *lc;
 	int			settled = 0;
 
@@ -270,19 +260,19 @@ xact_recover(bool *all)
 			records = lappend(records, lfirst(lc));
 	}
 	/* so it is with what was committed here, if all nodes can be asked */
-	seen = xact_seen_list_left();
+	visit.seen = xact_seen_list_left();
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
-		int			n;
 
 		if (node->is_local)
 			continue;
-		n = try_settle_on(node->node_id, &seen);
-		if (n < 0)
+		visit.node_id = node->node_id;
+		try_settle_on(&visit);
+		if (visit.settled < 0)
 			*all = false;
 		else
-			settled += n;
+			settled += visit.settled;
 	}
 	foreach(lc, records)
 	{
@@ -293,9 +283,9 @@ xact_recover(bool *all)
 			records = foreach_delete_current(records, lc);
 	}
 	xact_record_delete(records);
-	if (seen != NIL && *all &&
+	if (visit.seen != NIL && *all &&
 		list_length(shoal_meta_nodes()) == list_length(shoal_meta_all_nodes()))
-		xact_seen_delete(without_parts_here(seen));
+		xact_seen_delete(without_parts_here(visit.seen));
 	return settled;
 }
 

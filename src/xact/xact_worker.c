@@ -233,10 +233,7 @@ shoal_xact_launcher_main(Datum arg)
 	while (!ShutdownRequestPending)
 	{
 		start_due();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOOK_INTERVAL, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		shoal_server_pause(LOOK_INTERVAL);
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
@@ -248,44 +245,48 @@ shoal_xact_launcher_main(Datum arg)
 
 /* ---- a worker ---- */
 
-/*
- * Returns true if nothing of this database's is in doubt any more.  *ours is
- * false if it is not a node.
- */
-static bool
-do_task(WorkerTask task, bool *ours)
+bool
+shoal_xact_begin_work(void)
 {
-	Oid			userid;
-	int			context;
-	bool		settled = true;
-	ListCell   *lc;
+	bool		enabled;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	*ours = shoal_meta_enabled() && shoal_meta_local_node_id() != 0;
-	if (*ours)
-	{
-		GetUserIdAndSecContext(&userid, &context);
-		SetUserIdAndSecContext(shoal_meta_owner(),
-							   context | SECURITY_LOCAL_USERID_CHANGE);
-		/* this tells whether there are replicas */
-		foreach(lc, shoal_meta_group_ids())
-			(void) shoal_meta_find_group(lfirst_int(lc));
-		if (shoal_xact_is_copy())
-			settled = false;
-		else if (task == WORKER_DEADLOCK)
-			xact_deadlock_check();
-		else
-		{
-			if (shoal_xact_on_visit)
-				shoal_xact_on_visit();
-			(void) xact_recover(&settled);
-		}
-		SetUserIdAndSecContext(userid, context);
-	}
+	enabled = shoal_meta_enabled();
+	if (enabled)
+		SetUserIdAndSecContext(shoal_meta_owner(), SECURITY_LOCAL_USERID_CHANGE);
+	return enabled;
+}
+
+void
+shoal_xact_end_work(void)
+{
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	SetUserIdAndSecContext(GetSessionUserId(), 0);
+}
+
+/* Returns true if nothing of this database's is in doubt any more. */
+static bool
+do_task(WorkerTask task)
+{
+	bool		settled = true;
+	ListCell   *lc;
+
+	/* this tells whether there are replicas */
+	foreach(lc, shoal_meta_group_ids())
+		(void) shoal_meta_find_group(lfirst_int(lc));
+	if (shoal_xact_is_copy())
+		return false;
+	if (task == WORKER_DEADLOCK)
+		xact_deadlock_check();
+	else
+	{
+		if (shoal_xact_on_visit)
+			shoal_xact_on_visit();
+		(void) xact_recover(&settled);
+	}
 	return settled;
 }
 
@@ -297,6 +298,7 @@ shoal_xact_worker_main(Datum arg)
 	uint64		doubts;
 	Oid			dbid;
 	bool		ours;
+	bool		settled;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
@@ -308,7 +310,10 @@ shoal_xact_worker_main(Datum arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 
-	if (do_task(task, &ours) && task == WORKER_RECOVERY)
+	ours = shoal_xact_begin_work() && shoal_meta_local_node_id() != 0;
+	settled = !ours || do_task(task);
+	shoal_xact_end_work();
+	if (settled && task == WORKER_RECOVERY)
 	{
 		LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 		gate->settled = Max(gate->settled, doubts);
