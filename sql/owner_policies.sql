@@ -36,7 +36,11 @@ BEGIN
 	CREATE VIEW w AS SELECT * FROM t WHERE k < 50 WITH CHECK OPTION;
 	CREATE VIEW o AS SELECT * FROM own WHERE leak(who);
 	CREATE VIEW x AS SELECT * FROM t WHERE k < 50;
-	GRANT ALL ON v, w, o, x TO op_carol, op_alice;
+	CREATE VIEW y AS SELECT * FROM t WHERE EXISTS (SELECT FROM own WHERE own.k = t.k);
+	GRANT ALL ON v, w, o, x, y TO op_carol, op_alice;
+	RESET ROLE;
+	EXECUTE format('CREATE VIEW %I.super AS SELECT * FROM %I.t', name, name);
+	EXECUTE format('GRANT ALL ON %I.super TO op_carol', name);
 END $$;
 SELECT op_make('op');
 SELECT op_make('op_twin');
@@ -93,6 +97,13 @@ CREATE FUNCTION public.op_me(int) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN
 SELECT * FROM op_both('UPDATE x SET s = public.op_me(k) WHERE k < 12');
 SELECT * FROM op_both('UPDATE x SET s = public.op_me(k) WHERE public.op_me(k) = ''op_carol14'' RETURNING k, s, public.op_me(1)');
 SELECT * FROM op_both('DELETE FROM x WHERE public.op_me(k) IN (''op_carol16'', ''op_carol17'')');
+-- nor do functions that are built in do for her what only the view's owner may
+SELECT * FROM op_both('UPDATE super SET s = s || ''!'' WHERE k = 60');
+SELECT result FROM op_both('UPDATE super SET s = pg_read_file(''PG_VERSION'' || left(s, 0))');
+SELECT result FROM op_both('UPDATE super SET s = ''x'' WHERE k = 5 RETURNING pg_read_file(''PG_VERSION'' || left(s, 0))');
+SELECT result FROM op_both('DELETE FROM super WHERE pg_read_file(''PG_VERSION'' || left(s, 0)) > ''''');
+SELECT result FROM op_both('INSERT INTO super VALUES (7, ''x'') RETURNING pg_read_file(''PG_VERSION'')');
+SELECT result FROM op_both('UPDATE super SET s = pg_cancel_backend(k) WHERE k = 500');
 SELECT * FROM op_both('SELECT * FROM t', 'op_alice');
 GRANT ALL ON op.t, op_twin.t TO op_carol;
 SELECT * FROM op_both('SELECT k, s FROM v');
@@ -107,6 +118,7 @@ SELECT * FROM op_both('INSERT INTO mine VALUES (4, ''for bob''), (34, ''too'')',
 SELECT * FROM op_both('UPDATE x SET s = public.op_me(mine.k) FROM mine WHERE mine.k = x.k');
 -- a policy about the user would be one about the owner
 SELECT result FROM op_both('SELECT * FROM o');
+SELECT result FROM op_both('UPDATE y SET s = ''y''');
 SET client_min_messages = warning;
 DROP SCHEMA op CASCADE;
 DROP SCHEMA op_twin CASCADE;

@@ -22,6 +22,7 @@
 #endif
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "parser/parse_relation.h"
 #endif
 
@@ -649,6 +650,17 @@ shoal_schema_is_usable(Oid schema, Oid role)
 						   ACL_USAGE) == ACLCHECK_OK;
 #else
 	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+shoal_function_is_usable(Oid function, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, role,
+						   ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
 #endif
 }
 

@@ -6,8 +6,8 @@
  * written with the rights of the view's owner.  Nodes see a write to a table;
  * if the user may not do it himself, it is sent as the owner.  What is
  * evaluated with it would run as the owner, too, which must not be a user's
- * function: then the write is refused.  (current_user and the like are worked
- * out before, here.)  The policies that count are the owner's, so a table that
+ * function, nor one that does other things for the owner: then the write is refused.
+ * (current_user and the like are worked out before, here.)  The policies that count are the owner's, so a table that
  * has some is written as the owner in any case.  That the user may write through
  * the view and read the rest is core's to check, here.
  */
@@ -114,24 +114,22 @@ users_function_walker(Node *node, void *context)
 	return expression_tree_walker(node, users_function_walker, context);
 }
 
+/* A policy of whichever table that the query reads or writes. */
 static bool
-names_user_in_policies(Query *query)
+policy_names_user_walker(Node *node, void *context)
 {
-	ListCell   *lc;
-
-	foreach(lc, query->rtable)
-	{
-		if (shoal_expr_names_user((Node *) ((RangeTblEntry *) lfirst(lc))->securityQuals))
-			return true;
-	}
-	foreach(lc, query->withCheckOptions)
-	{
-		WithCheckOption *check = (WithCheckOption *) lfirst(lc);
-
-		if (check->kind != WCO_VIEW_CHECK && shoal_expr_names_user(check->qual))
-			return true;
-	}
-	return false;
+	if (node == NULL)
+		return false;
+	if (IsA(node, WithCheckOption) &&
+		((WithCheckOption *) node)->kind != WCO_VIEW_CHECK &&
+		shoal_expr_names_user(((WithCheckOption *) node)->qual))
+		return true;
+	if (IsA(node, RangeTblEntry))
+		return shoal_expr_names_user((Node *) ((RangeTblEntry *) node)->securityQuals);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, policy_names_user_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, policy_names_user_walker, context);
 }
 
 /* Triggers that would fire on nodes; here they run as the user. */
@@ -205,7 +203,7 @@ shoal_owner_to_write_as(Query *query, bool fired, bool found)
 	if (!shoal_owner_is_needed(query) ||
 		!has_rights(query, InvalidOid))	/* core will say so */
 		return InvalidOid;
-	if (names_user_in_policies(query))
+	if (policy_names_user_walker((Node *) query, NULL))
 		refuse("A policy of the view's table depends on who the user is.",
 			   "Write to the table itself, or through a view WITH (security_invoker).");
 	/* rows that have been found are written by their places, and that is all */

@@ -19,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -505,18 +506,32 @@ is_harmless(Node *clause)
 		!has_foreign_function_walker(clause, NULL);
 }
 
-/* Could a function's result depend on who calls it? */
+/*
+ * May the user not call a function that somebody else may, or could it do something else
+ * for that one?  Volatile ones read files, run queries, send signals.
+ */
 static bool
 asks_for_user(Oid funcid, void *context)
 {
+	static const char *const harmless[] = {"random", "gen_random_uuid", "clock_timestamp",
+	"timeofday"};
+	char		kind = func_volatile(funcid);
 	char	   *name;
 
-	if (func_volatile(funcid) == PROVOLATILE_IMMUTABLE)
+	if (!shoal_function_is_usable(funcid, GetUserId()))
+		return true;
+	if (kind == PROVOLATILE_IMMUTABLE)
 		return false;
 	if (funcid >= FirstNormalObjectId)
 		return true;
 	name = get_func_name(funcid);
-	return strncmp(name, "has_", 4) == 0 || strcmp(name, "pg_has_role") == 0 ||
+	for (int i = 0; i < lengthof(harmless); i++)
+	{
+		if (strcmp(name, harmless[i]) == 0)
+			return false;
+	}
+	return kind == PROVOLATILE_VOLATILE || strncmp(name, "pg_", 3) == 0 ||
+		strncmp(name, "has_", 4) == 0 || strstr(name, "_to_xml") != NULL ||
 		strcmp(name, "row_security_active") == 0 ||
 		strcmp(name, "current_setting") == 0;
 }
