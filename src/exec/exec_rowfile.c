@@ -10,8 +10,9 @@
  *
  * Who reads the files removes them at the end of the query.  Should it not come
  * to that, those who have sent, stored or begun to read them do, when their own
- * transaction or subtransaction fails or at the end of their session.  After a crash the server
- * removes what is in pgsql_tmp.  Nothing is locked.
+ * transaction or subtransaction fails or at the end of their session: of a session
+ * that stores them that is when the sender's transaction fails (remote_pool.c).  After
+ * a crash the server removes what is in pgsql_tmp.  Nothing is locked.
  */
 #include "postgres.h"
 

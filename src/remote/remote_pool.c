@@ -311,7 +311,10 @@ shoal_remote_is_down(int node_id)
 ShoalConn *
 shoal_remote_conn_for_rows(int node_id)
 {
-	return pooled_conn(node_id, true, 0);
+	ShoalConn  *conn = pooled_conn(node_id, true, 0);
+
+	conn->priv->opened_in = GetCurrentSubTransactionId();
+	return conn;
 }
 
 ShoalConn *
@@ -401,7 +404,9 @@ mark_stale(Datum arg, int cacheid, uint32 hash)
 
 /*
  * Ends the separate connections of a subtransaction and those within it, and
- * those for rows, which nobody may be reading from now on.
+ * those for rows on which some are on their way.  What others have stored, nobody may
+ * read any more; the node removes that when the connection ends, which has to wait
+ * for the transaction's end, as a cursor may still read what came before.
  */
 static void
 close_after_abort(SubTransactionId subid)
@@ -416,10 +421,12 @@ close_after_abort(SubTransactionId subid)
 		if ((priv->separate && !priv->kept && priv->opened_in >= subid) ||
 			(priv->for_rows && (priv->busy || priv->active)))
 			shoal_remote_close(&priv->pub);
+		else if (priv->for_rows && priv->opened_in >= subid)
+			priv->unread = true;
 	}
 }
 
-/* Gives back connections that other sessions wait for, and the further ones. */
+/* Gives back connections that are of no more use, or that other sessions wait for. */
 static void
 give_back(void)
 {
@@ -432,8 +439,11 @@ give_back(void)
 
 		if (!priv->separate && priv->pub.xact_level == 0 && !priv->busy &&
 			priv->active == NULL &&
-			(priv->pub.share > 0 || remote_limit_is_wanted(priv->count)))
+			(priv->pub.share > 0 || priv->unread ||
+			 remote_limit_is_wanted(priv->count)))
 			shoal_remote_close(&priv->pub);
+		else if (priv->for_rows)
+			priv->opened_in = InvalidSubTransactionId;
 	}
 }
 

@@ -72,7 +72,9 @@ typedef struct ShoalConnPrivate
 	bool		separate;		/* not in the pool */
 	bool		kept;			/* separate: an error does not close it */
 	bool		for_rows;		/* carries moved rows, outside transactions */
-	SubTransactionId opened_in; /* for separate ones */
+	SubTransactionId opened_in; /* for separate ones; of one for rows: in which
+								 * it was used last */
+	bool		unread;			/* for rows: nobody may have read some of them */
 	bool		lost;			/* the socket is of no use any more */
 	bool		stale;			/* server or mapping changed: close when idle */
 	uint32		server_hash;	/* syscache hash values, for that */

@@ -188,7 +188,7 @@ SELECT coalesce(string_agg(leak, '; ' ORDER BY leak), '') FROM (
 	UNION ALL SELECT format('%s is not the extension''s', c.oid::regclass) FROM pg_class c
 		WHERE relnamespace = to_regnamespace('shoal') AND relkind <> 'i' AND NOT EXISTS (
 			SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
-	UNION ALL SELECT format('temporary file %s', name) FROM pg_ls_tmpdir()) l};
+	UNION ALL SELECT format('temporary file %s', name) FROM pg_ls_dir('base/pgsql_tmp', true, false) name) l};
 
 # leaks(timeout, run): what is left on the nodes, '' if all of it goes away
 # within that many seconds (default 15).  "run" runs a query on a node in some
