@@ -209,6 +209,15 @@ SELECT count(*) FROM shoal.commit_record;
 SELECT result FROM shoal.run_on_nodes('SELECT string_agg(a::text, '','' ORDER BY a) FROM xact_t WHERE a >= 100', '{2}');
 \c shoal_n2
 ROLLBACK PREPARED 'shoal_2_4_1_1_2';
+-- what looks so is not made by users
+CREATE ROLE xact_user;
+SET ROLE xact_user;
+BEGIN; PREPARE TRANSACTION 'shoal_1_3_1_1_2';
+ROLLBACK;
+BEGIN; PREPARE TRANSACTION 'shoal';
+ROLLBACK PREPARED 'shoal';
+RESET ROLE;
+DROP ROLE xact_user;
 \c shoal_n1
 
 -- a session leaves no records behind

@@ -185,7 +185,7 @@ find_parts(List *survivors, List *lost)
 	List	   *parts = NIL;
 	char	   *call = psprintf("(SELECT pg_catalog.string_agg(gid, ',') FROM pg_catalog.pg_prepared_xacts"
 								" WHERE database = pg_catalog.current_database() AND gid LIKE 'shoal\\_%%'"
-								" AND pg_catalog.split_part(gid, '_', 2)::int IN (%s))",
+								" AND pg_catalog.split_part(gid, '_', 2) = ANY (ARRAY[%s]::text[]))",
 								int_list(lost));
 	ListCell   *lc;
 

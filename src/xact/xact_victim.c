@@ -254,6 +254,20 @@ xact_has_session(int origin_node, int origin_pid)
 	return found;
 }
 
+/*
+ * Names of what coordinators prepare are taken at their word, when a fault has left it
+ * or a node is given up: nobody else may give such a name.
+ */
+static void
+check_gid(const char *gid)
+{
+	if (strncmp(gid, "shoal_", strlen("shoal_")) == 0 && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("transaction identifier \"%s\" is reserved", gid),
+				 errdetail("Names that begin with \"shoal_\" are for distributed transactions.")));
+}
+
 /* A coordinator begins or ends its session's transaction, or prepares it. */
 static void
 before_end(TransactionStmt *stmt)
@@ -262,6 +276,17 @@ before_end(TransactionStmt *stmt)
 	shoal_health_check_origin();
 	if (stmt->kind == TRANS_STMT_PREPARE)
 		xact_seen_prepare(stmt->gid);
+}
+
+static void
+before_command(TransactionStmt *stmt)
+{
+	if (shoal_claimed_origin > 0 && shoal_meta_enabled() && shoal_origin > 0)
+		before_end(stmt);
+	else if (stmt->kind == TRANS_STMT_PREPARE && shoal_meta_enabled())
+		check_gid(stmt->gid);
+	if (stmt->kind == TRANS_STMT_ROLLBACK_TO)
+		shoal_remote_absorb_above(1);
 }
 
 /*
@@ -275,14 +300,9 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	MemoryContext caller = CurrentMemoryContext;
 
-	if (shoal_claimed_origin > 0 && IsA(pstmt->utilityStmt, TransactionStmt) &&
-		IsTransactionState() && !IsAbortedTransactionBlockState() &&
-		shoal_meta_enabled() && shoal_origin > 0)
-		before_end((TransactionStmt *) pstmt->utilityStmt);
-	if (IsA(pstmt->utilityStmt, TransactionStmt) &&
-		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_ROLLBACK_TO &&
-		IsTransactionState() && !IsAbortedTransactionBlockState())
-		shoal_remote_absorb_above(1);
+	if (IsA(pstmt->utilityStmt, TransactionStmt) && IsTransactionState() &&
+		!IsAbortedTransactionBlockState())
+		before_command((TransactionStmt *) pstmt->utilityStmt);
 	PG_TRY();
 	{
 		bool		commits = IsA(pstmt->utilityStmt, TransactionStmt) &&
