@@ -125,9 +125,27 @@ UPDATE acts_d.parent SET k = 3001 WHERE k = 3000;
 DELETE FROM acts_d.later;
 UPDATE acts_d.parent SET k = 3001 WHERE k = 3000;
 UPDATE acts_p.parent SET k = 3001 WHERE k = 3000;
+-- an owner whom policies hold for, too, would leave rows as they are
+CREATE ROLE acts_owner LOGIN;
+GRANT ALL ON SCHEMA acts_d TO acts_owner;
+SET ROLE acts_owner;
+CREATE TABLE acts_d.own (k int PRIMARY KEY);
+CREATE TABLE acts_d.forced (k int, n int);
+SELECT shoal.create_distributed_table('acts_d.own', 'k'), shoal.create_distributed_table('acts_d.forced', 'k', colocate_with => 'acts_d.own');
+ALTER TABLE acts_d.forced ADD FOREIGN KEY (k) REFERENCES acts_d.own ON UPDATE CASCADE;
+ALTER TABLE acts_d.forced ENABLE ROW LEVEL SECURITY;
+ALTER TABLE acts_d.forced FORCE ROW LEVEL SECURITY;
+CREATE POLICY few ON acts_d.forced USING (n > 1) WITH CHECK (true);
+INSERT INTO acts_d.own SELECT generate_series(1, 10);
+INSERT INTO acts_d.forced SELECT i, i FROM generate_series(1, 10) i;
+UPDATE acts_d.own SET k = k + 10 WHERE k < 3;
+ALTER TABLE acts_d.forced NO FORCE ROW LEVEL SECURITY;
+UPDATE acts_d.own SET k = k + 10 WHERE k < 3;
+SELECT * FROM acts_d.forced WHERE n < 4 ORDER BY n;
+RESET ROLE;
 -- copies
 SELECT shoal.set_replicas('acts_d.parent', 1);
 SELECT twice('DROP TRIGGER a ON parent'), twice('UPDATE parent SET k = -k WHERE k BETWEEN 1030 AND 1043'), twice('UPDATE ref SET id = 500 WHERE id = 108'), same();
 SELECT table_name, v.* FROM shoal.tables, shoal.verify_table(table_name) v WHERE table_name::text LIKE 'acts_d.%';
 DROP SCHEMA acts_p, acts_d, acts CASCADE;
-DROP ROLE acts_user;
+DROP ROLE acts_user, acts_owner;

@@ -336,6 +336,20 @@ take(const ShoalActions *actions, const ActionRows *rows)
 	}
 }
 
+/* An owner who sees no more than his policies let him would leave rows as they are. */
+static void
+check_policies(const ShoalAction *action, Oid relid, Oid role)
+{
+	if (check_enable_rls(relid, role, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("changing keys that foreign key \"%s\" refers to is not supported over several nodes",
+						get_constraint_name(action->constraint)),
+				 errdetail("Policies of table \"%s\" hold for \"%s\", who does what the foreign key says.",
+						   get_rel_name(relid), GetUserNameFromId(role, false)),
+				 errhint("Use ALTER TABLE ... NO FORCE ROW LEVEL SECURITY.")));
+}
+
 /* May the user do all that actions do? */
 static bool
 is_permitted(Oid relid)
@@ -348,6 +362,7 @@ is_permitted(Oid relid)
 void
 shoal_actions_take(ShoalActions *actions)
 {
+	Oid			relid = RelationGetRelid(actions->rel);
 	Oid			userid;
 	int			context;
 	ListCell   *lc;
@@ -365,10 +380,14 @@ shoal_actions_take(ShoalActions *actions)
 					 errmsg("changing keys that foreign key \"%s\" refers to is not supported over several nodes in REPEATABLE READ transactions",
 							get_constraint_name(rows->action->constraint)),
 					 errhint("Use READ COMMITTED.")));
-		if (!is_permitted(rows->action->child) ||
-			!is_permitted(RelationGetRelid(actions->rel)))
-			SetUserIdAndSecContext(shoal_objects_owner(rows->action->child),
-								   context | SECURITY_LOCAL_USERID_CHANGE);
+		if (!is_permitted(rows->action->child) || !is_permitted(relid))
+		{
+			Oid			owner = shoal_objects_owner(rows->action->child);
+
+			check_policies(rows->action, rows->action->child, owner);
+			check_policies(rows->action, relid, owner);
+			SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
+		}
 		complete(actions, rows);
 		SPI_connect();
 		take(actions, rows);
