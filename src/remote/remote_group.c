@@ -274,10 +274,7 @@ end_group(ShoalConn *conn)
 		RemoteStatement *stmt = llast(priv->preparing_ahead);
 
 		priv->preparing_ahead = list_delete_last(priv->preparing_ahead);
-		if (priv->error)
-			remote_statement_drop(conn, stmt);
-		else
-			stmt->prepared = true;
+		remote_statement_drop(conn, stmt);
 	}
 	remote_finish_group(conn);
 }
@@ -297,6 +294,22 @@ remote_finish_group(ShoalConn *conn)
 	}
 }
 
+/* A Parse has succeeded, whatever comes of the rest: they come in order. */
+static void
+note_prepared(ShoalConnPrivate *priv)
+{
+	if (priv->preparing_ahead != NIL)
+	{
+		((RemoteStatement *) linitial(priv->preparing_ahead))->prepared = true;
+		priv->preparing_ahead = list_delete_first(priv->preparing_ahead);
+	}
+	else if (priv->preparing)
+	{
+		priv->preparing->prepared = true;
+		priv->preparing = NULL;
+	}
+}
+
 /* One answer to a command that goes ahead of the statement; NULL ends it. */
 static void
 step_ahead(ShoalConn *conn, PGresult *res)
@@ -305,13 +318,9 @@ step_ahead(ShoalConn *conn, PGresult *res)
 
 	if (res != NULL)
 	{
-		/* Parse is the last of them */
-		if (priv->ahead == 1 && priv->preparing &&
-			PQresultStatus(res) == PGRES_COMMAND_OK)
-		{
-			priv->preparing->prepared = true;
-			priv->preparing = NULL;
-		}
+		/* commands have tags */
+		if (PQresultStatus(res) == PGRES_COMMAND_OK && *PQcmdStatus(res) == '\0')
+			note_prepared(priv);
 		remote_note_result(conn, res);
 	}
 	else if (--priv->ahead == 0)
