@@ -20,6 +20,7 @@
 #include "rewrite/rewriteManip.h"
 
 #include "plan/plan_assign.h"
+#include "plan/plan_query.h"
 
 /* What a single assignment starts from: the column, or NULL. */
 static Expr *
@@ -124,9 +125,8 @@ one_column(SubLink *sublink, int column)
 {
 	SubLink    *result = makeNode(SubLink);
 	Query	   *inner = copyObject((Query *) sublink->subselect);
-	Query	   *query = makeNode(Query);
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = shoal_query_from(rte);
 	TargetEntry *target = list_nth_node(TargetEntry, inner->targetList, column - 1);
 	Node	   *expr = (Node *) target->expr;
 	Var		   *var = makeVar(1, column, exprType(expr), exprTypmod(expr),
@@ -147,11 +147,6 @@ one_column(SubLink *sublink, int column)
 										  makeString(psprintf("c%d", tle->resno)));
 	}
 	rte->alias = copyObject(rte->eref);
-	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	query->targetList = list_make1(makeTargetEntry((Expr *) var, 1, "value", false));
 	result->subLinkType = EXPR_SUBLINK;
 	result->subselect = (Node *) query;

@@ -21,6 +21,7 @@
 #include "base/base_settings.h"
 #include "plan/plan_distinct.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
 
@@ -98,35 +99,22 @@ shoal_distinct_leaves(ShoalLeaves *leaves, ParamListInfo params)
 void
 shoal_distinct_move(ShoalMove *move)
 {
-	Query	   *query = makeNode(Query);
 	Query	   *source = copyObject(move->source);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
 	ShoalAnalysis analysis;
 	ListCell   *lc;
 
 	shoal_shape_analyze(source, &analysis);
 	if (analysis.whole.kind != SHOAL_SHAPE_SHARDED || !group_by_all(source))
 		return;
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = source;
-	rte->eref = makeAlias("source", NIL);
-	rte->inFromCl = true;
-	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	move->source = shoal_query_from(shoal_query_entry(source, "source"));
 	foreach(lc, source->targetList)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
-		rte->eref->colnames = lappend(rte->eref->colnames, makeString(tle->resname));
-		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) makeVarFromTargetEntry(1, tle),
-													tle->resno, tle->resname, false));
+		move->source->targetList = lappend(move->source->targetList,
+										   makeTargetEntry((Expr *) makeVarFromTargetEntry(1, tle),
+														   tle->resno, tle->resname, false));
 	}
-	rte->alias = copyObject(rte->eref);
-	move->source = query;
 	move->shape = palloc(sizeof(ShoalShape));
 	*move->shape = analysis.whole;
 }

@@ -26,6 +26,7 @@
 #include "meta/meta.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_leaf.h"
+#include "plan/plan_query.h"
 #include "plan/plan_text.h"
 #include "plan/plan_ungrouped.h"
 #include "plan/plan_with.h"
@@ -528,25 +529,21 @@ source_rte(ShoalLeaf *leaf)
 Query *
 shoal_leaf_source(ShoalLeaf *leaf)
 {
-	Query	   *query = makeNode(Query);
 	RangeTblEntry *rte = source_rte(leaf);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = shoal_query_from(rte);
 	List	   *quals = copyObject(leaf->quals);
 	ListCell   *lc;
 
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(rte);
 	if (leaf->rte)
 		shoal_query_copy_permissions(query, leaf->level, rte);
-	ref->rtindex = 1;
 	if (leaf->reducer)
 	{
 		quals = lappend(quals, copyObject(leaf->reducer));
 		query->hasSubLinks = true;
 	}
 	ChangeVarNodes((Node *) quals, leaf->varno, 1, 0);
-	query->jointree = makeFromExpr(list_make1(ref), quals ?
-								   (Node *) make_ands_explicit(quals) : NULL);
+	if (quals)
+		query->jointree->quals = (Node *) make_ands_explicit(quals);
 	foreach(lc, columns_in_order(leaf))
 		query->targetList = lappend(query->targetList,
 									makeTargetEntry((Expr *) shoal_leaf_column(leaf, lfirst_int(lc)),

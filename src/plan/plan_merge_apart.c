@@ -57,6 +57,7 @@
 #include "plan/plan_merge_source.h"
 #include "plan/plan_place.h"
 #include "plan/plan_policy.h"
+#include "plan/plan_query.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_with.h"
 #include "scope/scope.h"
@@ -656,19 +657,14 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 static Query *
 make_whole(MergeApart *apart)
 {
-	Query	   *whole = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *whole = shoal_query_from(shoal_with_entry(apart->cte, 0));
 	ListCell   *lc;
 
-	ref->rtindex = 1;
-	whole->commandType = CMD_SELECT;
-	whole->canSetTag = true;
 	whole->hasModifyingCTE = true;
 	whole->queryId = apart->query->queryId;
 	whole->stmt_location = apart->query->stmt_location;
 	whole->stmt_len = apart->query->stmt_len;
-	whole->rtable = list_make1(shoal_with_entry(apart->cte, 0));
-	whole->jointree = makeFromExpr(list_make1(ref), makeBoolConst(false, false));
+	whole->jointree->quals = makeBoolConst(false, false);
 	foreach(lc, apart->query->returningList)
 	{
 		TargetEntry *tle = flatCopyTargetEntry(lfirst_node(TargetEntry, lc));

@@ -42,6 +42,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_text.h"
 
 /* bytes at most for values that a node has moved */
@@ -157,15 +158,9 @@ make_rows_rte(ShoalMove *move)
 Query *
 shoal_moved_query(ShoalMove *move, List *attnos, List *exprs, List *names)
 {
-	Query	   *query = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = shoal_query_from(make_rows_rte(move));
 	ListCell   *lc;
 
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = list_make1(make_rows_rte(move));
-	ref->rtindex = 1;
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, names)
 	{
 		int			attno = foreach_current_index(lc) + 1;

@@ -37,6 +37,7 @@
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_statistics.h"
 #include "plan/plan_text.h"
@@ -197,8 +198,7 @@ shoal_part_keep_apart(Query *query)
 Query *
 shoal_part_wrap(ShoalPart *part)
 {
-	Query	   *wrap = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *wrap;
 	List	   *names;
 	List	   *types;
 	List	   *typmods;
@@ -208,13 +208,9 @@ shoal_part_wrap(ShoalPart *part)
 
 	shoal_part_columns(part->query->targetList, &names, &types, &typmods,
 					   &collations);
-	wrap->commandType = CMD_SELECT;
-	wrap->canSetTag = true;
+	wrap = shoal_query_from(shoal_part_make_rte(part, names, types, typmods,
+												collations));
 	shoal_part_keep_apart(wrap);
-	wrap->rtable = list_make1(shoal_part_make_rte(part, names, types, typmods,
-												  collations));
-	ref->rtindex = 1;
-	wrap->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, part->query->targetList)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
@@ -312,7 +308,6 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 	else
 	{
 		RangeTblEntry *rte = makeNode(RangeTblEntry);
-		RangeTblRef *ref = makeNode(RangeTblRef);
 		Query	   *inner = copyObject(part->query);
 		int			attno = 0;
 
@@ -341,11 +336,7 @@ compose_query(ShoalPart *part, Index varno, List *vars, List *quals)
 										attno, tle->resname, false));
 		}
 		rte->alias = copyObject(rte->eref);
-		query = makeNode(Query);
-		query->commandType = CMD_SELECT;
-		query->rtable = list_make1(rte);
-		ref->rtindex = 1;
-		query->jointree = makeFromExpr(list_make1(ref), NULL);
+		query = shoal_query_from(rte);
 		query->hasSubLinks = inner->hasSubLinks;
 	}
 

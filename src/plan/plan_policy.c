@@ -40,6 +40,7 @@
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_policy.h"
+#include "plan/plan_query.h"
 #include "plan/plan_shape.h"
 
 /* rows of a table that a policy reads, as a guess */
@@ -77,18 +78,13 @@ conditions_of(Query *query, int varno)
 static bool
 is_testable(Query *level, int varno)
 {
-	Query	   *query = makeNode(Query);
 	RangeTblEntry *rte = copyObject(rt_fetch(varno, level->rtable));
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = shoal_query_from(rte);
 	ShoalAnalysis analysis;
 
 	rte->securityQuals = copyObject(conditions_of(level, varno));
 	ChangeVarNodes((Node *) rte->securityQuals, varno, 1, 0);
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(rte);
 	shoal_query_copy_permissions(query, level, rte);
-	ref->rtindex = 1;
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	shoal_shape_analyze(query, &analysis);
 	return analysis.whole.kind != SHOAL_SHAPE_NONE;
 }
@@ -295,9 +291,8 @@ static PolicyTable *
 move_table(RangeTblEntry *found, Query *level)
 {
 	PolicyTable *result = palloc0(sizeof(PolicyTable));
-	Query	   *source = makeNode(Query);
 	RangeTblEntry *rte = copyObject(found);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *source = shoal_query_from(rte);
 	Relation	rel = table_open(rte->relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
 	List	   *attnos = NIL;
@@ -338,11 +333,7 @@ move_table(RangeTblEntry *found, Query *level)
 			ChangeVarNodes((Node *) rte->securityQuals, varno, 1, 0);
 	}
 	rte->inFromCl = true;
-	source->commandType = CMD_SELECT;
-	source->rtable = list_make1(rte);
 	shoal_query_copy_permissions(source, level, rte);
-	ref->rtindex = 1;
-	source->jointree = makeFromExpr(list_make1(ref), NULL);
 	move = shoal_moved_add(source, InvalidOid, GUESS_ROWS);
 	shoal_part_note_tables(source);
 

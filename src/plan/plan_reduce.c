@@ -21,6 +21,7 @@
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_query.h"
 #include "plan/plan_reduce.h"
 #include "plan/plan_text.h"
 
@@ -54,9 +55,8 @@ table_of(ShoalLeaves *leaves, ShoalLeaf *leaf, Node *expr)
 static Query *
 make_subselect(ShoalLeaf *other, Node *expr)
 {
-	Query	   *query = makeNode(Query);
 	RangeTblEntry *rte = copyObject(&other->saved);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = shoal_query_from(rte);
 	List	   *quals = copyObject(other->quals);
 
 	expr = copyObject(expr);
@@ -64,13 +64,8 @@ make_subselect(ShoalLeaf *other, Node *expr)
 	ChangeVarNodes(expr, other->varno, 1, 0);
 	ChangeVarNodes((Node *) quals, other->varno, 1, 0);
 	rte->inFromCl = true;
-	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = list_make1(rte);
 	shoal_query_copy_permissions(query, other->level, rte);
-	query->jointree = makeFromExpr(list_make1(ref),
-								   (Node *) make_ands_explicit(quals));
+	query->jointree->quals = (Node *) make_ands_explicit(quals);
 	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, "key", false));
 	return query;
 }

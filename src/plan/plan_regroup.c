@@ -46,6 +46,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_regroup.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_size.h"
@@ -342,23 +343,6 @@ replace_mutator(Node *node, ReplaceContext *context)
 	return node;
 }
 
-static RangeTblEntry *
-subquery_rte(Query *query, char *alias)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	List	   *names = NIL;
-	ListCell   *lc;
-
-	foreach(lc, query->targetList)
-		names = lappend(names, makeString(((TargetEntry *) lfirst(lc))->resname));
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = query;
-	rte->eref = makeAlias(alias, names);
-	rte->alias = makeAlias(alias, NIL);
-	rte->inFromCl = true;
-	return rte;
-}
-
 /* Makes a query one over another, whose columns replace what it had. */
 static void
 put_over(Query *query, Query *below, Regroup *regroup, bool counted)
@@ -370,7 +354,7 @@ put_over(Query *query, Query *below, Regroup *regroup, bool counted)
 	query->windowClause = (List *) replace_mutator((Node *) query->windowClause,
 												   &context);
 	query->hasSubLinks = false;
-	shoal_split_put_over(query, subquery_rte(below, "groups"));
+	shoal_split_put_over(query, shoal_query_entry(below, "groups"));
 }
 
 /* ---- parts of groups ---- */
@@ -462,8 +446,7 @@ can_be_seen(Query *parts, ParamListInfo params, double groups)
 static Query *
 move_parts(Query *parts, const ShoalShape *shape, int key, double rows, bool distinct)
 {
-	Query	   *source = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *source = shoal_query_from(shoal_query_entry(parts, "parts"));
 	List	   *attnos = list_make1_int(key);
 	List	   *exprs = NIL;
 	List	   *names = NIL;
@@ -478,10 +461,6 @@ move_parts(Query *parts, const ShoalShape *shape, int key, double rows, bool dis
 		if (tle->resno != key)
 			attnos = lappend_int(attnos, tle->resno);
 	}
-	ref->rtindex = 1;
-	source->commandType = CMD_SELECT;
-	source->rtable = list_make1(subquery_rte(parts, "parts"));
-	source->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, attnos)
 	{
 		Var		   *var = makeVarFromTargetEntry(1, list_nth(parts->targetList,

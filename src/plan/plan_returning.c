@@ -17,6 +17,7 @@
 
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_query.h"
 #include "plan/plan_returning.h"
 #include "plan/plan_with.h"
 
@@ -231,19 +232,18 @@ Query *
 shoal_returning_apart(Query *query)
 {
 	ApartContext context = {NIL, 0};
-	Query	   *result = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *result;
 	CommonTableExpr *cte;
+	List	   *columns = (List *) apart_mutator((Node *) query->returningList,
+												 &context);
 
-	result->targetList = (List *) apart_mutator((Node *) query->returningList,
-												&context);
 	/* nodes have to return a row all the same */
 	if (context.columns == NIL)
 		context.columns = list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 											   Int32GetDatum(1), false, true));
 	cte = make_written(query, context.columns);
-	ref->rtindex = 1;
-	result->commandType = CMD_SELECT;
+	result = shoal_query_from(shoal_with_entry(cte, 0));
+	result->targetList = columns;
 	result->canSetTag = query->canSetTag;
 	result->hasModifyingCTE = true;
 	result->hasSubLinks = true;
@@ -253,7 +253,5 @@ shoal_returning_apart(Query *query)
 	result->stmt_location = query->stmt_location;
 	result->stmt_len = query->stmt_len;
 	result->cteList = lappend(copyObject(query->cteList), cte);
-	result->rtable = list_make1(shoal_with_entry(cte, 0));
-	result->jointree = makeFromExpr(list_make1(ref), NULL);
 	return result;
 }

@@ -34,6 +34,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_regroup.h"
 #include "plan/plan_rewrite.h"
 #include "plan/plan_sequence.h"
@@ -385,19 +386,14 @@ static Query *
 table_query(Query *outer, int varno, List *system_attnos)
 {
 	RangeTblEntry *rte = copyObject(rt_fetch(varno, outer->rtable));
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	Query	   *query = makeNode(Query);
+	Query	   *query = shoal_query_from(rte);
 	Relation	rel = table_open(rte->relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
 	ListCell   *lc;
 
-	query->commandType = CMD_SELECT;
 	/* the node adds them again; here they are to be analyzed */
 	ChangeVarNodes((Node *) rte->securityQuals, varno, 1, 0);
-	query->rtable = list_make1(rte);
 	shoal_query_copy_permissions(query, outer, rte);
-	ref->rtindex = 1;
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -455,18 +451,13 @@ static bool
 pull_view(RangeTblEntry *rte, const char *reason)
 {
 	RangeTblEntry *view = copyObject(rte);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	Query	   *query = makeNode(Query);
+	Query	   *query = shoal_query_from(view);
 	ShoalPart  *part;
 	ShoalAnalysis analysis;
 	ListCell   *lc;
 
 	view->lateral = false;
 	view->inFromCl = true;
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(view);
-	ref->rtindex = 1;
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, view->subquery->targetList)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);

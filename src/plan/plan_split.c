@@ -38,6 +38,7 @@
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_split.h"
 
 /* guesses, used where nothing better is known */
@@ -88,11 +89,10 @@ shoal_split_bare_copy(Query *query)
 void
 shoal_split_put_over(Query *query, RangeTblEntry *rte)
 {
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *from = shoal_query_from(rte);
 
-	ref->rtindex = 1;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	query->rtable = from->rtable;
+	query->jointree = from->jointree;
 	query->cteList = NIL;
 	query->hasRecursive = false;
 	query->rowMarks = NIL;

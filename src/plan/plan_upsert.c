@@ -32,6 +32,7 @@
 #include "plan/plan_check.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_move.h"
+#include "plan/plan_query.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_upsert.h"
 #include "plan/plan_with.h"
@@ -247,23 +248,6 @@ make_condition(Upsert *upsert, List *attnos, List **keys)
 	return (Node *) make_ands_explicit(quals);
 }
 
-static RangeTblEntry *
-make_source(Query *rows)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	ListCell   *lc;
-
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = rows;
-	rte->inFromCl = true;
-	rte->eref = makeAlias("excluded", NIL);
-	foreach(lc, rows->targetList)
-		rte->eref->colnames = lappend(rte->eref->colnames,
-									  makeString(pstrdup(lfirst_node(TargetEntry, lc)->resname)));
-	rte->alias = copyObject(rte->eref);
-	return rte;
-}
-
 static Query *
 make_merge(Upsert *upsert, Query *rows, List *attnos, List **keys)
 {
@@ -287,7 +271,7 @@ make_merge(Upsert *upsert, Query *rows, List *attnos, List **keys)
 	rows->hasRecursive = false;
 	shoal_with_lift((Node *) rows, -1);
 	ChangeVarNodes((Node *) target->securityQuals, query->resultRelation, 1, 0);
-	merge->rtable = list_make2(target, make_source(rows));
+	merge->rtable = list_make2(target, shoal_query_entry(rows, "excluded"));
 	shoal_query_copy_permissions(merge, query, target);
 	merge->resultRelation = 1;
 	ref->rtindex = 2;

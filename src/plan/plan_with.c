@@ -31,6 +31,7 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_fragment.h"
 #include "plan/plan_part.h"
+#include "plan/plan_query.h"
 #include "plan/plan_with.h"
 
 ShoalWithPlanner shoal_with_part_planner = NULL;
@@ -241,10 +242,9 @@ shoal_with_lift(Node *node, int depth)
 static Query *
 make_rows_query(CommonTableExpr *cte, int number)
 {
-	Query	   *query = makeNode(Query);
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Query	   *query = shoal_query_from(rte);
 	RangeTblFunction *function = makeNode(RangeTblFunction);
-	RangeTblRef *ref = makeNode(RangeTblRef);
 	Oid			argtypes[1] = {INT4OID};
 	FuncExpr   *call;
 	ListCell   *lc;
@@ -273,11 +273,6 @@ make_rows_query(CommonTableExpr *cte, int number)
 	rte->alias = makeAlias(cte->ctename, NIL);
 	rte->functions = list_make1(function);
 
-	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, cte->ctecolnames)
 	{
 		int			i = foreach_current_index(lc);
@@ -412,9 +407,8 @@ add_needed(Apart *apart, Query *query, Bitmapset *needed, int base)
 static Query *
 make_cte_query(CommonTableExpr *cte)
 {
-	Query	   *query = makeNode(Query);
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *query = shoal_query_from(rte);
 	ListCell   *lc;
 
 	rte->rtekind = RTE_CTE;
@@ -424,10 +418,6 @@ make_cte_query(CommonTableExpr *cte)
 	rte->coltypes = list_copy(cte->ctecoltypes);
 	rte->coltypmods = list_copy(cte->ctecoltypmods);
 	rte->colcollations = list_copy(cte->ctecolcollations);
-	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	foreach(lc, cte->ctecolnames)
 	{
 		int			i = foreach_current_index(lc);

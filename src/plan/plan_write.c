@@ -47,6 +47,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_place.h"
 #include "plan/plan_policy.h"
+#include "plan/plan_query.h"
 #include "plan/plan_returning.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
@@ -480,17 +481,12 @@ with_targets_in_subquery(Query *query)
 	RangeTblRef *ref = linitial(copy->jointree->fromlist);
 	RangeTblEntry *rte = rt_fetch(ref->rtindex, copy->rtable);
 	RangeTblEntry *inner = copyObject(rte);
-	RangeTblRef *inner_ref = makeNode(RangeTblRef);
-	Query	   *outer = makeNode(Query);
+	Query	   *outer = shoal_query_from(inner);
 	List	   *names = NIL;
 	ListCell   *lc;
 	int			resno = 0;
 
 	inner->inFromCl = true;
-	inner_ref->rtindex = 1;
-	outer->commandType = CMD_SELECT;
-	outer->rtable = list_make1(inner);
-	outer->jointree = makeFromExpr(list_make1(inner_ref), NULL);
 	foreach(lc, copy->targetList)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
@@ -741,16 +737,12 @@ static Query *
 with_rows_in_subquery(Query *query)
 {
 	Query	   *copy = copyObject(query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	ListCell   *lc;
 
 	hide_sources(copy);
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = shoal_write_rows_of_insert(query);
-	rte->eref = makeAlias("rows", NIL);
-	rte->inFromCl = true;
-	copy->rtable = lappend(copy->rtable, rte);
+	copy->rtable = lappend(copy->rtable,
+						   shoal_query_entry(shoal_write_rows_of_insert(query), "rows"));
 	ref->rtindex = list_length(copy->rtable);
 	copy->jointree = makeFromExpr(list_make1(ref), NULL);
 	copy->cteList = NIL;
@@ -760,8 +752,6 @@ with_rows_in_subquery(Query *query)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
-		rte->eref->colnames = lappend(rte->eref->colnames,
-									  makeString(pstrdup(tle->resname)));
 		tle->expr = (Expr *) makeVar(ref->rtindex, foreach_current_index(lc) + 1,
 									 exprType((Node *) tle->expr),
 									 exprTypmod((Node *) tle->expr),

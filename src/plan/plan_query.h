@@ -1,0 +1,16 @@
+/*
+ * plan_query.h
+ *		Queries that are made up.
+ */
+#ifndef PLAN_QUERY_H
+#define PLAN_QUERY_H
+
+#include "nodes/parsenodes.h"
+
+/* "SELECT ... FROM entry", which has the number 1; the columns are to be added. */
+extern Query *shoal_query_from(RangeTblEntry *rte);
+
+/* "(query) alias" in FROM, with the names of the query's columns. */
+extern RangeTblEntry *shoal_query_entry(Query *query, char *alias);
+
+#endif							/* PLAN_QUERY_H */
