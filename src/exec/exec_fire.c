@@ -233,7 +233,7 @@ init_statements(FireState *state)
 
 /* Has the row a part in the step?  If so, in which shard. */
 static bool
-takes_part(FireState *state, FireRow *row, FireStep step, int *shard)
+takes_part(FireRow *row, FireStep step, int *shard)
 {
 	bool		moves = row->new_shard >= 0;
 
@@ -478,7 +478,7 @@ run_step(FireState *state, FireStep step)
 
 	for (int i = 0; i < state->nrows; i++)
 	{
-		if (!takes_part(state, &state->rows[i], step, &places[nplaces].shard))
+		if (!takes_part(&state->rows[i], step, &places[nplaces].shard))
 			continue;
 		/* until it is written there */
 		state->rows[i].done = false;

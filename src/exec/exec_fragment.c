@@ -225,8 +225,7 @@ shoal_run_shard_node(const ShoalGroup *group, int shard)
 }
 
 static Bitmapset *
-shards_of_array(const ShoalTable *table, Datum array, Oid array_type,
-				Bitmapset *shards)
+shards_of_array(const ShoalTable *table, Datum array, Bitmapset *shards)
 {
 	ArrayType  *arr = DatumGetArrayTypeP(array);
 	Oid			type = ARR_ELEMTYPE(arr);
@@ -288,7 +287,7 @@ shards_of_pins(ShoalRun *run)
 		if (any_null && (frag->command != CMD_INSERT || lfirst_int(array_cell)))
 			continue;
 		if (lfirst_int(array_cell))
-			shards = shards_of_array(table, values[0], types[0], shards);
+			shards = shards_of_array(table, values[0], shards);
 		else
 			shards = bms_add_member(shards,
 									shoal_meta_shard_of(table, values, nulls,

@@ -459,7 +459,7 @@ shoal_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 {
 	if (next_pathlist)
 		next_pathlist(root, rel, rti, rte);
-	shoal_part_pathlist(root, rel, rti, rte);
+	shoal_part_pathlist(root, rel, rte);
 	shoal_moved_pathlist(root, rel, rte);
 }
 

@@ -629,8 +629,7 @@ shoal_part_scan_tlist(List *vars)
 }
 
 void
-shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
-					RangeTblEntry *rte)
+shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 {
 	ShoalPart  *part = shoal_part_of_rte(rte);
 

@@ -112,7 +112,7 @@ extern List *shoal_part_vars(Index varno, List *types, List *typmods,
 extern List *shoal_part_scan_tlist(List *vars);
 
 /* set_rel_pathlist_hook */
-extern void shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+extern void shoal_part_pathlist(PlannerInfo *root, RelOptInfo *rel,
 								RangeTblEntry *rte);
 
 /* Names, types, ... of the columns of a query's result, junk left out. */

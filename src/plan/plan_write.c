@@ -795,9 +795,8 @@ compile_checked(Query *query, const ShoalTable *table, ParamListInfo params)
 
 /* An INSERT of rows that are made here. */
 static PlannedStmt *
-plan_routed_insert(Query *query, const ShoalTable *table,
-				   const char *query_string, int cursor_options,
-				   ParamListInfo params)
+plan_routed_insert(Query *query, const char *query_string,
+				   int cursor_options, ParamListInfo params)
 {
 	ShoalInsert insert = {0};
 	Query	   *select;
@@ -875,8 +874,7 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	check_subqueries_of_row(query);
 	/* an owner who may not make the rows may still write them */
 	if (shoal_owner_is_hindered(query))
-		return plan_routed_insert(query, table, query_string, cursor_options,
-								  params);
+		return plan_routed_insert(query, query_string, cursor_options, params);
 	if (is_single_row(query))
 	{
 		check_functions_of_row(query);
@@ -896,8 +894,7 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 	}
 	if (rows && (frag = compile_reshuffled(query, table, params, false)) != NULL)
 		return plan_fragment(query, frag, cursor_options);
-	return plan_routed_insert(query, table, query_string, cursor_options,
-							  params);
+	return plan_routed_insert(query, query_string, cursor_options, params);
 }
 
 /* A write whose triggers are fired here (plan_fire.c); NULL if that can't be. */
