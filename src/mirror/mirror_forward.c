@@ -349,6 +349,20 @@ join_node(int node_id)
 	return conn;
 }
 
+/* Checks of rows may call functions, with statements and subtransactions of their own. */
+static void
+apply_here(char *data, int len)
+{
+	List	   *outer = streams;
+	MemoryContext outer_cxt = streams_cxt;
+
+	streams = NIL;
+	streams_cxt = NULL;
+	mirror_apply(data, len);
+	streams = outer;
+	streams_cxt = outer_cxt;
+}
+
 static void
 send_buffer(MirrorBuffer *buffer)
 {
@@ -362,7 +376,7 @@ send_buffer(MirrorBuffer *buffer)
 		return;
 	if (buffer->node_id == shoal_meta_local_node_id())
 	{
-		mirror_apply(swap.data, swap.len);
+		apply_here(swap.data, swap.len);
 		resetStringInfo(&buffer->buf);
 		return;
 	}
