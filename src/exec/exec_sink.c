@@ -477,7 +477,7 @@ load_local(ShoalSink *sink, SinkStream *stream)
 	shoal_scope_copies_placements = sink->group->placements;
 	PG_TRY();
 	{
-		shoal_scope_copies_here = sink->copies;
+		shoal_scope_copies_here = sink->copies ? GetCurrentTransactionNestLevel() : 0;
 		stream->cstate = BeginCopyFrom(pstate, sink->rel, NULL, NULL, false,
 									   load_callback, column_names(sink),
 									   parse_options(sink->options));
@@ -489,7 +489,7 @@ load_local(ShoalSink *sink, SinkStream *stream)
 	PG_FINALLY();
 	{
 		loading = outer;
-		shoal_scope_copies_here = false;
+		shoal_scope_copies_here = 0;
 		if (muted)
 			shoal_scope_unmute_relation(sink->rel, &saved);
 	}

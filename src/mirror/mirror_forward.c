@@ -668,7 +668,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		shoal_xact_enter_copy();
 	}
 	if (copy && shoal_scope_says_copies(pstmt, query_string))
-		shoal_scope_copies_here = true;
+		shoal_scope_copies_here = GetCurrentTransactionNestLevel();
 	if (next_utility)
 		next_utility(pstmt, query_string, read_only_tree, context, params, env,
 					 dest, qc);
@@ -678,7 +678,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	if (write)
 		shoal_xact_leave_copy();
 	if (copy)
-		shoal_scope_copies_here = false;
+		shoal_scope_copies_here = 0;
 	/* an error, or a COMMIT in a procedure, has set it to 0 */
 	utilities = Max(utilities - 1, 0);
 	if (!IsTransactionState())
@@ -757,7 +757,8 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 	if (!commit)
 	{
 		drop_pieces(level);
-		shoal_scope_copies_here = false;
+		if (shoal_scope_copies_here >= level)
+			shoal_scope_copies_here = 0;
 		/* an error has come in between */
 		if (streams_cxt)
 			MemoryContextDelete(streams_cxt);
@@ -787,7 +788,7 @@ on_xact(XactEvent event, void *arg)
 	streams_cxt = NULL;
 	spool = NULL;
 	drop_pieces(0);
-	shoal_scope_copies_here = false;
+	shoal_scope_copies_here = 0;
 }
 
 void

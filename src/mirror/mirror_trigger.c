@@ -510,7 +510,7 @@ is_copy_of_all(Relation rel)
 	MirrorRel  *target;
 	const ShoalGroup *group;
 
-	if (!shoal_scope_copies_here)
+	if (shoal_scope_copies_here == 0)
 		return false;
 	/* placements don't change while the table is locked */
 	if (checked_relid == RelationGetRelid(rel))

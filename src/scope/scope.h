@@ -168,10 +168,11 @@ extern bool shoal_scope_says_copies(const PlannedStmt *stmt,
 									const char *query_string);
 
 /*
- * Such a COPY is under way: what it writes is not to be repeated elsewhere.
- * Whoever sets it unsets it, on error, too.
+ * In which subtransaction (by its nesting level, 0: none) such a COPY is under way:
+ * what it writes is not to be repeated elsewhere.  Whoever sets it unsets it, on
+ * error, too; functions that COPY calls may have errors that they catch.
  */
-extern bool shoal_scope_copies_here;
+extern int	shoal_scope_copies_here;
 extern uint32 shoal_scope_copies_placements;
 
 /*

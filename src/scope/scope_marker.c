@@ -37,7 +37,7 @@
 #define POLICIES " policies "
 #define RIGHTS " rights "
 
-bool		shoal_scope_copies_here = false;
+int			shoal_scope_copies_here = 0;
 uint32		shoal_scope_copies_placements = 0;
 
 /* more shards than any group may have; keeps a bad marker from eating memory */
