@@ -14,6 +14,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
@@ -376,12 +377,23 @@ take_cluster_lock(void)
 					   1, ExclusiveLock);
 }
 
+/* By a function of a user's, which the statement may have called on its way. */
+static bool
+is_called_inside(void)
+{
+	for (ErrorContextCallback *callback = error_context_stack; callback; callback = callback->previous)
+	{
+		if (callback->callback != ParamsErrorCallback)
+			return true;
+	}
+	return false;
+}
+
 void
 shoal_xact_check_call(const char *start, const char *hint)
 {
-	/* what the coordinator has sent, not what a function of a user's does */
 	if (shoal_origin == 0 || debug_query_string == NULL ||
-		strncmp(debug_query_string, start, strlen(start)) != 0)
+		strncmp(debug_query_string, start, strlen(start)) != 0 || is_called_inside())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("this function is called by Shoal itself"),
@@ -391,7 +403,10 @@ shoal_xact_check_call(const char *start, const char *hint)
 void
 shoal_xact_check_internal(void)
 {
-	if (!shoal_xact_calls_itself)
+	/* once: what is called by what it calls is not of Shoal's making */
+	if (shoal_xact_calls_itself)
+		shoal_xact_calls_itself = false;
+	else
 		shoal_xact_check_call(XACT_INTERNAL_CALL, NULL);
 }
 
