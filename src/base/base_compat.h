@@ -699,6 +699,13 @@ shoal_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *e
 	return conflict;
 }
 
+/* a relation's CHECK constraints, once they are prepared: ExprState *[] */
+#if PG_VERSION_NUM >= 180000
+#define shoal_result_checks(result) ((result)->ri_CheckConstraintExprs)
+#else
+#define shoal_result_checks(result) ((result)->ri_ConstraintExprs)
+#endif
+
 /* a new, empty file for a relation */
 #if PG_VERSION_NUM >= 160000
 #define shoal_set_new_relfile RelationSetNewRelfilenumber

@@ -349,6 +349,10 @@ open_target(Reader *reader, int group_id, int shard)
 	/* the primary has looked whether rows belong here */
 	target->result->ri_PartitionCheckExpr =
 		ExecPrepareCheck(list_make1(makeBoolConst(true, false)), target->estate);
+	/* and what constraints say, for whoever has written them; none is tested again */
+	if (RelationGetDescr(target->rel)->constr)
+		shoal_result_checks(target->result) =
+			palloc0(sizeof(ExprState *) * (RelationGetDescr(target->rel)->constr->num_check + 1));
 	ExecOpenIndices(target->result, target->lenient);
 	if (target->lenient)
 		find_constraints(target);
@@ -759,7 +763,13 @@ apply_segment(Reader *reader, int group_id, int shard)
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
 											  "Shoal change",
 											  ALLOCSET_DEFAULT_SIZES);
+	Oid			userid;
+	int			context;
 
+	/* functions of indexes and generated columns must not get a superuser's rights */
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(target->rel->rd_rel->relowner,
+						   context | SECURITY_RESTRICTED_OPERATION);
 	if (target->nkeys == 0)
 		find_rows_without_key(target, *reader);
 	while (reader->data < reader->end)
@@ -794,6 +804,7 @@ apply_segment(Reader *reader, int group_id, int shard)
 		MemoryContextReset(cxt);
 		ResetPerTupleExprContext(target->estate);
 	}
+	SetUserIdAndSecContext(userid, context);
 	MemoryContextDelete(cxt);
 	close_target(target);
 }
