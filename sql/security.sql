@@ -143,6 +143,12 @@ SELECT 1;
 /*shoal local*/ SELECT count(*) FROM sec.doc;
 \c -reuse-previous=on "user=sec_joe options='-c shoal.origin=1 -c shoal.origin_proof=00'"
 SELECT shoal.internal_undistribute('sec.doc');
+-- nor does a function on a node see what would prove it
+\c -reuse-previous=on "user=postgres options=''"
+CREATE FUNCTION sec.proof(int) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN current_setting('shoal.origin_proof'); END $$;
+GRANT pg_read_all_settings TO sec_joe;
+\c -reuse-previous=on "user=sec_joe"
+SELECT DISTINCT sec.proof(id) FROM sec.plain;
 \c -reuse-previous=on "user=postgres options=''"
 SET client_min_messages = warning;
 DROP SCHEMA sec CASCADE;

@@ -62,6 +62,13 @@ define_switch(const char *name, const char *short_desc, bool *variable)
 							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 }
 
+/* The proof is nobody's business, not even of those who may read all settings. */
+static const char *
+show_nothing(void)
+{
+	return "";
+}
+
 void
 shoal_settings_init(void)
 {
@@ -92,7 +99,7 @@ shoal_settings_init(void)
 							   "Shows that a node of the cluster opened this session.",
 							   NULL, &shoal_origin_proof, "", PGC_BACKEND,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
+							   NULL, NULL, show_nothing);
 	DefineCustomIntVariable("shoal.max_cached_statements",
 							"Number of prepared statements kept on each connection to a node.",
 							NULL, &shoal_max_cached_statements, 1000, 0, 100000,

@@ -3,7 +3,8 @@
  *		The replica's side: making the changes that a primary tells of.
  *
  * Rows are stored by the functions that core has for logical replication,
- * without any trigger or foreign-key check: those had their say on the primary.
+ * without any trigger, constraint or foreign-key check: those had their say on the
+ * primary.
  * Rows are found by the key's index; without a key all rows of the partition
  * are compared, in the form in which they were sent, once per segment.
  *
