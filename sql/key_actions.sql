@@ -142,7 +142,23 @@ UPDATE acts_d.own SET k = k + 10 WHERE k < 3;
 ALTER TABLE acts_d.forced NO FORCE ROW LEVEL SECURITY;
 UPDATE acts_d.own SET k = k + 10 WHERE k < 3;
 SELECT * FROM acts_d.forced WHERE n < 4 ORDER BY n;
+-- whose triggers do not run as somebody else
+CREATE FUNCTION acts_d.who() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.n = CASE WHEN current_user = ''acts_owner'' THEN new.n ELSE 0 END; RETURN new; END';
+CREATE TRIGGER who BEFORE UPDATE ON acts_d.forced FOR EACH ROW EXECUTE FUNCTION acts_d.who();
+UPDATE acts_d.own SET k = k + 10 WHERE k = 3;
 RESET ROLE;
+-- (it can't be done where the user has written on the same node)
+DO $$
+BEGIN
+	FOR i IN 4..10 LOOP
+		BEGIN
+			UPDATE acts_d.own SET k = k + 10 WHERE k = i;
+		EXCEPTION WHEN feature_not_supported THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+SELECT count(*) FROM acts_d.forced WHERE n = 0;
 -- copies
 SELECT shoal.set_replicas('acts_d.parent', 1);
 SELECT twice('DROP TRIGGER a ON parent'), twice('UPDATE parent SET k = -k WHERE k BETWEEN 1030 AND 1043'), twice('UPDATE ref SET id = 500 WHERE id = 108'), same();
