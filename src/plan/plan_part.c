@@ -505,7 +505,7 @@ static bool
 asks_for_user(Oid funcid, void *context)
 {
 	static const char *const harmless[] = {"random", "gen_random_uuid", "clock_timestamp",
-	"timeofday"};
+	"timeofday", "pg_typeof", "pg_column_size"};
 	char		kind = func_volatile(funcid);
 	char	   *name;
 
