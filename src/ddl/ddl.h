@@ -59,6 +59,13 @@ extern Oid	shoal_ddl_make_heap(Oid relid, char persistence);
 extern void shoal_ddl_convert_back(Oid relid, Oid heap);
 extern void shoal_ddl_replace_heap(Oid relid, Oid heap);
 
+/*
+ * Gives a hash-partitioned table another partition key: no columns (NIL), or
+ * ones by which its rows are where they belong.  The caller has locked it ACCESS
+ * EXCLUSIVE.
+ */
+extern void shoal_ddl_replace_key(Oid relid, List *keyattrs);
+
 /* ---- ddl_mirror.c: on this node only ---- */
 
 /*
@@ -157,6 +164,9 @@ extern void shoal_ddl_check_relation(Relation rel);
  */
 extern void shoal_ddl_check_table(Relation rel, char kind, List *keyattrs);
 
+/* The same for the indexes of a table that has shards, or a leaf of one. */
+extern void shoal_ddl_check_indexes(Relation rel, List *keyattrs);
+
 /*
  * Raises an error for foreign keys that could not be enforced if the table
  * were of that kind, in that group (0: a new one).
@@ -217,6 +227,12 @@ extern void shoal_ddl_begin_internal(void);
  */
 extern List *shoal_ddl_drop_foreign_keys(List *relids);
 extern void shoal_ddl_add_foreign_keys(List *saved);
+
+/* What the functions for users do: on all nodes, with the rows. */
+extern void shoal_ddl_undistribute(Oid relid);
+extern void shoal_ddl_distribute(Oid relid, const char *columns,
+								 const char *colocate_with, int shard_count,
+								 int replicas);
 
 /* ---- ddl_refuse.c ---- */
 

@@ -324,8 +324,8 @@ is_key_column(Relation index, int column, Form_pg_attribute key)
  * A unique index can be enforced shard by shard only if rows with equal
  * values are in the same shard.
  */
-static void
-check_indexes(Relation rel, List *keyattrs)
+void
+shoal_ddl_check_indexes(Relation rel, List *keyattrs)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *lc;
@@ -466,7 +466,7 @@ shoal_ddl_check_new_partition(Relation rel, List *keyattrs)
 				 errmsg("partition \"%s\" of a distributed table has to be partitioned by hash of the distribution column",
 						RelationGetRelationName(rel)),
 				 errhint("Use CREATE TABLE ... PARTITION OF, and insert the rows then.")));
-	check_indexes(rel, keyattrs);
+	shoal_ddl_check_indexes(rel, keyattrs);
 	check_triggers(rel);
 	if (RelationGetPartitionKey(rel)->strategy == PARTITION_STRATEGY_HASH)
 		check_partitioning(rel, keyattrs);
@@ -497,7 +497,7 @@ shoal_ddl_check_table(Relation rel, char kind, List *keyattrs)
 
 		if (member->rd_rel->relispartition)
 			check_partition(member);
-		check_indexes(member, attnums);
+		shoal_ddl_check_indexes(member, attnums);
 		check_triggers(member);
 		if (member->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 			check_partitioning(member, attnums);

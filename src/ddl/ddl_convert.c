@@ -36,6 +36,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_shdepend.h"
@@ -494,6 +495,25 @@ drop_key(Oid relid)
 	rel->rd_partkey = NULL;
 	CacheInvalidateRelcache(rel);
 	table_close(rel, NoLock);
+}
+
+/* The partitions' constraints follow from the key, and are kept with them. */
+static void
+invalidate_partitions(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(relid, NoLock))
+		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+}
+
+void
+shoal_ddl_replace_key(Oid relid, List *keyattrs)
+{
+	drop_key(relid);
+	store_key(relid, keyattrs);
+	invalidate_partitions(relid);
+	CommandCounterIncrement();
 }
 
 /* A new and empty file; removed again if the transaction aborts. */

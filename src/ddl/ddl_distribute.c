@@ -909,6 +909,18 @@ distribute(Oid relid, Distribution *dist, const char *key_names,
 	distribute_everywhere(relid, dist, row_security);
 }
 
+void
+shoal_ddl_distribute(Oid relid, const char *columns, const char *colocate_with,
+					 int shard_count, int replicas)
+{
+	Distribution dist = {0};
+
+	dist.kind = SHOAL_KIND_DISTRIBUTED;
+	dist.shard_count = shard_count;
+	dist.replicas = replicas;
+	distribute(relid, &dist, columns, colocate_with, false);
+}
+
 Datum
 shoal_create_distributed_table(PG_FUNCTION_ARGS)
 {

@@ -772,9 +772,12 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	bool		others_first = others && has_event_triggers();
 	Node	   *stmt = copyObject(call->stmt);
 	List	   *likes = NIL;
+	ShoalKeyMove *move = NULL;
 	char	   *sql;
 
 	shoal_ddl_check_before(stmt, targets);
+	if (IsA(stmt, AlterTableStmt))
+		move = shoal_keytype_begin_move((AlterTableStmt *) stmt);
 	sql = text_before(call, targets);
 	if (IsA(stmt, CreateTableAsStmt) &&
 		((CreateTableAsStmt *) stmt)->objtype == OBJECT_TABLE)
@@ -805,6 +808,8 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 		!turned_out_temporary(shoal_ddl_created_relation(stmt)))
 		forward_all(stmt, likes ? shoal_like_statements(call, (CreateStmt *) stmt, likes) :
 					list_make1(sql), reach);
+	if (move)
+		shoal_keytype_end_move(move);
 }
 
 void

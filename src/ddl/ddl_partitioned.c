@@ -527,7 +527,7 @@ alter_table(ShoalUtility *call, Oid relid)
 
 	if (not_valid)
 		keys_before = foreign_key_oids(relid);
-	if (stmt->cmds != NIL)
+	if (stmt->cmds != NIL && !shoal_keytype_alter(call, relid))
 		shoal_ddl_core_here(call);
 	if (not_valid)
 	{

@@ -2,9 +2,9 @@
  * ddl_refuse.c
  *		What may not be done to Shoal tables by ordinary statements.
  *
- * Core refuses by itself what does not go with a partitioned table (altering
- * the key's type, unique keys without it).  Here is what core would do and
- * what would leave the nodes with something else than the metadata say.
+ * Here is what core would do and what would leave the nodes with something else
+ * than the metadata say, and what core refuses in words that don't make sense to
+ * somebody who did not ask for a partitioned table.
  * Foreign keys are looked at when they have been made, since only then it is
  * clear what the statement meant; the error takes them back.
  */
@@ -140,6 +140,23 @@ check_attach(RangeVar *parent, RangeVar *child)
 }
 
 static void
+check_drop_column(Oid relid, const char *name)
+{
+	const ShoalTable *table = OidIsValid(relid) ? shoal_meta_table(relid) : NULL;
+	AttrNumber	attnum = table ? get_attnum(relid, name) : InvalidAttrNumber;
+
+	for (int i = 0; attnum != InvalidAttrNumber && i < table->nkeys; i++)
+	{
+		if (table->keyattr[i] == attnum && !get_rel_relispartition(relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot drop distribution column \"%s\" of table \"%s\"",
+							name, get_rel_name(relid)),
+					 errhint("Undistribute the table with shoal.undistribute_table() first; it can be distributed by another column then.")));
+	}
+}
+
+static void
 check_alter(AlterTableStmt *stmt)
 {
 	bool		ours = is_shoal_table(stmt->relation);
@@ -165,6 +182,9 @@ check_alter(AlterTableStmt *stmt)
 									stmt->relation->relname),
 							 errhint("Use shoal.undistribute_table() to get a plain table.")));
 				break;
+			case AT_DropColumn:
+				check_drop_column(shoal_ddl_relid(stmt->relation), cmd->name);
+				break;
 			case AT_SetUnLogged:
 				if (ours && has_copies(shoal_ddl_relid(stmt->relation)))
 					shoal_ddl_refuse_unlogged(stmt->relation->relname,
@@ -181,6 +201,135 @@ check_alter(AlterTableStmt *stmt)
 				break;
 			default:
 				break;
+		}
+	}
+}
+
+/* ---- unique without the distribution column ---- */
+
+static bool
+has_primary_key(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		result;
+
+	(void) RelationGetIndexList(rel);
+	result = OidIsValid(rel->rd_pkindex);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+static bool
+has_name(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (lfirst(lc) != NULL && strcmp(lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Columns (char *; NULL for an expression) that are to be unique together.  If
+ * there is none of that name, core has the right words.
+ */
+static void
+check_unique(const ShoalTable *table, const char *index, List *names, bool primary)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (lfirst(lc) != NULL && get_attnum(table->relid, lfirst(lc)) == InvalidAttrNumber)
+			return;
+	}
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		char	   *key = get_attname(table->relid, table->keyattr[i], true);
+
+		if (key != NULL && !has_name(names, key))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 index ?
+					 errmsg("unique index \"%s\" does not include distribution column \"%s\"",
+							index, key) :
+					 errmsg("unique index on table \"%s\" does not include distribution column \"%s\"",
+							get_rel_name(table->relid), key),
+					 errdetail("Uniqueness is enforced within a shard only."),
+					 errhint("Add the column to the %s, or make the table a reference table with shoal.undistribute_table() and shoal.create_reference_table().",
+							 primary ? "primary key" : "unique constraint or index")));
+	}
+}
+
+static List *
+names_of_keys(List *keys)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, keys)
+		names = lappend(names, strVal(lfirst(lc)));
+	return names;
+}
+
+static void
+check_constraint(const ShoalTable *table, const Constraint *con, List *names)
+{
+	if (con->indexname != NULL)
+		return;
+	if (con->contype == CONSTR_UNIQUE ||
+		(con->contype == CONSTR_PRIMARY && !has_primary_key(table->relid)))
+		check_unique(table, con->conname, names, con->contype == CONSTR_PRIMARY);
+	if (con->contype == CONSTR_EXCLUSION && SHOAL_PG_MAJOR < 17)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("exclusion constraints are not supported on a distributed table"),
+				 errhint("Make the table a reference table with shoal.undistribute_table() and shoal.create_reference_table().")));
+}
+
+static void
+check_uniqueness(Node *stmt)
+{
+	RangeVar   *relation = IsA(stmt, IndexStmt) ? ((IndexStmt *) stmt)->relation :
+		((AlterTableStmt *) stmt)->relation;
+	Oid			relid = shoal_ddl_relid(relation);
+	const ShoalTable *table = OidIsValid(relid) ? shoal_meta_table(relid) : NULL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (table == NULL || table->nkeys == 0)
+		return;
+	if (IsA(stmt, IndexStmt))
+	{
+		IndexStmt  *index = (IndexStmt *) stmt;
+		List	   *names = NIL;
+
+		if (!index->unique ||
+			(index->idxname != NULL && OidIsValid(get_relname_relid(index->idxname, get_rel_namespace(relid)))))
+			return;
+		foreach(lc, index->indexParams)
+			names = lappend(names, lfirst_node(IndexElem, lc)->name);
+		check_unique(table, index->idxname, names, false);
+		return;
+	}
+	foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AddConstraint)
+			check_constraint(table, (Constraint *) cmd->def,
+							 names_of_keys(((Constraint *) cmd->def)->keys));
+		else if (cmd->subtype == AT_AddColumn)
+		{
+			ColumnDef  *column = (ColumnDef *) cmd->def;
+
+			if (get_attnum(relid, column->colname) != InvalidAttrNumber)
+				continue;
+			foreach(lc2, column->constraints)
+				check_constraint(table, lfirst_node(Constraint, lc2), NIL);
 		}
 	}
 }
@@ -300,7 +449,10 @@ shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets)
 	{
 		check_alter((AlterTableStmt *) stmt);
 		check_using((AlterTableStmt *) stmt);
+		check_uniqueness(stmt);
 	}
+	else if (IsA(stmt, IndexStmt))
+		check_uniqueness(stmt);
 }
 
 void

@@ -289,10 +289,9 @@ check_member(Oid relid)
 	table_close(rel, NoLock);
 }
 
-Datum
-shoal_undistribute_table(PG_FUNCTION_ARGS)
+void
+shoal_ddl_undistribute(Oid relid)
 {
-	Oid			relid = PG_GETARG_OID(0);
 	const char *name;
 	Relation	rel;
 	const ShoalTable *table;
@@ -350,6 +349,12 @@ shoal_undistribute_table(PG_FUNCTION_ARGS)
 								quote_literal_cstr(name)), NIL);
 		shoal_remote_forget_statements();
 	}
+}
+
+Datum
+shoal_undistribute_table(PG_FUNCTION_ARGS)
+{
+	shoal_ddl_undistribute(PG_GETARG_OID(0));
 	PG_RETURN_VOID();
 }
 

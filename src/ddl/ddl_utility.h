@@ -162,6 +162,23 @@ extern bool shoal_ddl_is_distributed(Oid relid);
 /* True if it is hash-partitioned into shards itself (not by way of ranges). */
 extern bool shoal_ddl_has_shards(Oid relid);
 
+/* ---- ddl_keytype.c: other types for distribution columns ---- */
+
+/*
+ * On each node, if the statement is an ALTER TABLE of a distributed table that
+ * does that: has core do it, and returns true.  Rows stay in their shards.
+ */
+extern bool shoal_keytype_alter(ShoalUtility *call, Oid relid);
+
+/*
+ * On the coordinator, before and after all nodes run the statement, where rows
+ * don't stay: makes the table a local one, and distributes it again.  begin
+ * returns NULL if that isn't so.
+ */
+typedef struct ShoalKeyMove ShoalKeyMove;
+extern ShoalKeyMove *shoal_keytype_begin_move(const AlterTableStmt *stmt);
+extern void shoal_keytype_end_move(const ShoalKeyMove *move);
+
 /* ---- ddl_columns.c: new columns whose values the coordinator works out ---- */
 
 /* What a node is told to do of an ALTER TABLE that is done in steps. */
