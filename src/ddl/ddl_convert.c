@@ -46,6 +46,7 @@
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
@@ -312,6 +313,8 @@ convert_index(Oid indexid)
 	Form_pg_index form;
 
 	RelationDropStorage(index);
+	/* a partitioned index is not counted: core would forget that it points here */
+	pgstat_unlink_relation(index);
 	index_close(index, NoLock);
 	class_without_storage(indexid, RELKIND_PARTITIONED_INDEX);
 	RemoveStatistics(indexid, 0);

@@ -464,15 +464,6 @@ text_before(ShoalUtility *call, const ShoalTargets *targets)
 	return sql;
 }
 
-/* The namesake that a CREATE ... IF NOT EXISTS would find. */
-static Oid
-existing_relation(RangeVar *relation)
-{
-	Oid			nspid = RangeVarGetCreationNamespace(relation);
-
-	return get_relname_relid(relation->relname, nspid);
-}
-
 /*
  * Functions that a fragment calls run on one node only, which is not where
  * the schema is changed.  Core's own and Shoal's work is either marked or
@@ -545,7 +536,7 @@ create_partition(ShoalUtility *call)
 	options = shoal_ddl_prepare_partition(stmt);
 	shoal_ddl_core_local(call);
 	CommandCounterIncrement();
-	shoal_ddl_adopt_partition(shoal_ddl_relid(stmt->relation), options);
+	shoal_ddl_adopt_partition(shoal_ddl_created_relid((Node *) stmt), options);
 }
 
 static void
@@ -590,8 +581,8 @@ keep_mirrors(AlterTableStmt *stmt, const ShoalTargets *targets)
 	}
 }
 
-void
-shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
+static void
+run_here(ShoalUtility *call, const ShoalTargets *targets)
 {
 	ListCell   *lc;
 
@@ -634,6 +625,16 @@ shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
 		follow_parent(call->stmt, lfirst_oid(lc));
 }
 
+void
+shoal_ddl_run_here(ShoalUtility *call, const ShoalTargets *targets)
+{
+	int			nestlevel = shoal_ddl_forget_tablespace(call);
+
+	run_here(call, targets);
+	if (nestlevel > 0)
+		AtEOXact_GUC(true, nestlevel);
+}
+
 /* ---- schema statements ---- */
 
 /* Runs it here; statements issued meanwhile are forwarded by themselves. */
@@ -669,9 +670,9 @@ has_event_triggers(void)
 
 /* True if the object made is temporary without the statement saying so. */
 static bool
-turned_out_temporary(RangeVar *created)
+turned_out_temporary(Node *stmt)
 {
-	Oid			relid = created ? shoal_ddl_relid(created) : InvalidOid;
+	Oid			relid = shoal_ddl_created_relid(stmt);
 
 	return OidIsValid(relid) && shoal_ddl_is_temporary(relid);
 }
@@ -684,17 +685,16 @@ static void
 create_table_as(ShoalUtility *call, CreateTableAsStmt *stmt,
 				const ShoalTargets *targets, bool others)
 {
-	RangeVar   *rel = stmt->into->rel;
-
-	if (stmt->if_not_exists && OidIsValid(existing_relation(rel)))
+	if (stmt->if_not_exists && OidIsValid(shoal_ddl_created_relid((Node *) stmt)))
 	{
 		shoal_ddl_core(call);
 		return;
 	}
 	shoal_ddl_run_here(call, targets);
 	shoal_ddl_check_after((Node *) stmt);
-	if (others && !turned_out_temporary(rel))
-		forward((Node *) stmt, shoal_ddl_table_definition(shoal_ddl_relid(rel)),
+	if (others && !turned_out_temporary((Node *) stmt))
+		forward((Node *) stmt,
+				shoal_ddl_table_definition(shoal_ddl_created_relid((Node *) stmt)),
 				SHOAL_REACH_NODES);
 }
 
@@ -797,7 +797,7 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	/* what LIKE has copied is known only afterwards */
 	if (others && IsA(stmt, CreateStmt) &&
 		!(((CreateStmt *) stmt)->if_not_exists &&
-		  OidIsValid(existing_relation(((CreateStmt *) stmt)->relation))))
+		  OidIsValid(shoal_ddl_created_relid(stmt))))
 		likes = shoal_like_temporary((CreateStmt *) stmt);
 	others_first &= likes == NIL;
 	if (others_first)
@@ -805,7 +805,7 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	run_forwarded_here(call, targets);
 	shoal_ddl_check_after(stmt);
 	if (others && !others_first &&
-		!turned_out_temporary(shoal_ddl_created_relation(stmt)))
+		!turned_out_temporary(stmt))
 		forward_all(stmt, likes ? shoal_like_statements(call, (CreateStmt *) stmt, likes) :
 					list_make1(sql), reach);
 	if (move)

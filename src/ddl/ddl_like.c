@@ -347,7 +347,7 @@ makes_indexes(CreateStmt *stmt)
 List *
 shoal_like_statements(ShoalUtility *call, CreateStmt *stmt, List *likes)
 {
-	Relation	rel = table_open(shoal_ddl_relid(stmt->relation), NoLock);
+	Relation	rel = table_open(shoal_ddl_created_relid((Node *) stmt), NoLock);
 	List	   *statements = list_make1(replace_clauses(call, likes, rel));
 	bits32		options = 0;
 	ListCell   *lc;

@@ -24,7 +24,12 @@
  *
  *	ALTER INDEX SET and RESET: on the partitions' indexes;
  *
- *	DROP INDEX CONCURRENTLY: not concurrently.
+ *	DROP INDEX CONCURRENTLY: not concurrently;
+ *
+ *	TABLESPACE pg_default, or whichever is the database's: left out, which is the
+ *	same;
+ *
+ *	CHECK ... NO INHERIT: on the partitions, too.
  *
  *	ONLY means the table with its shards, as without them there is no table.
  *
@@ -48,11 +53,13 @@
 #include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
+#include "commands/tablespace.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -119,6 +126,41 @@ require_owner(Oid relid)
 					   get_rel_name(relid));
 }
 
+/*
+ * Commands for a partition: it has an index for the one that they name, mostly of
+ * the same name.
+ */
+static List *
+commands_for(Oid relid, List *cmds)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	ListCell   *lc;
+
+	cmds = copyObject(cmds);
+	foreach(lc, cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		char	  **name = NULL;
+		Oid			index;
+
+		if (!rel->rd_rel->relispartition)
+			break;
+		if (cmd->subtype == AT_ClusterOn)
+			name = &cmd->name;
+		else if (cmd->subtype == AT_ReplicaIdentity)
+			name = &((ReplicaIdentityStmt *) cmd->def)->name;
+		if (name == NULL || *name == NULL)
+			continue;
+		index = get_relname_relid(*name, get_rel_namespace(get_partition_parent(relid, false)));
+		if (OidIsValid(index) && get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX)
+			index = index_get_partition(rel, index);
+		if (OidIsValid(index))
+			*name = get_rel_name(index);
+	}
+	relation_close(rel, NoLock);
+	return cmds;
+}
+
 static void
 alter_each(List *relids, List *cmds)
 {
@@ -129,7 +171,7 @@ alter_each(List *relids, List *cmds)
 	{
 		CHECK_FOR_INTERRUPTS();
 		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
-		AlterTableInternal(lfirst_oid(lc), copyObject(cmds), false);
+		AlterTableInternal(lfirst_oid(lc), commands_for(lfirst_oid(lc), cmds), false);
 		CommandCounterIncrement();
 	}
 	shoal_scope_leave_local();
@@ -467,7 +509,7 @@ share_of(AlterTableCmd *cmd)
 
 /* The parts that core has to do; returns those for the partitions. */
 static List *
-split_commands(AlterTableStmt *stmt)
+split_commands(AlterTableStmt *stmt, bool shards)
 {
 	List	   *core = NIL;
 	List	   *partitions = NIL;
@@ -478,6 +520,9 @@ split_commands(AlterTableStmt *stmt)
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 		Share		share = share_of(cmd);
 
+		/* partitions by range or list have their own */
+		if (cmd->subtype == AT_ReplicaIdentity && !shards)
+			share = SHARE_CORE;
 		if (share != SHARE_PARTITIONS)
 			core = lappend(core, cmd);
 		if (share != SHARE_CORE)
@@ -485,6 +530,24 @@ split_commands(AlterTableStmt *stmt)
 	}
 	stmt->cmds = core;
 	return partitions;
+}
+
+/* A table is not one without its shards. */
+static void
+let_inherit(AlterTableCmd *cmd)
+{
+	List	   *constraints = NIL;
+	ListCell   *lc;
+
+	if (cmd->subtype == AT_AddConstraint)
+		constraints = list_make1(cmd->def);
+	else if (cmd->subtype == AT_AddColumn)
+		constraints = ((ColumnDef *) cmd->def)->constraints;
+	foreach(lc, constraints)
+	{
+		if (IsA(lfirst(lc), Constraint))
+			lfirst_node(Constraint, lc)->is_no_inherit = false;
+	}
 }
 
 static void
@@ -505,7 +568,7 @@ alter_table(ShoalUtility *call, Oid relid)
 		require_owner(relid);
 		shown = show_all_persistence(stmt, relid);
 	}
-	for_partitions = split_commands(stmt);
+	for_partitions = split_commands(stmt, shoal_ddl_has_shards(relid));
 	if (for_partitions != NIL)
 		require_owner(relid);
 	foreach(lc, stmt->cmds)
@@ -513,6 +576,8 @@ alter_table(ShoalUtility *call, Oid relid)
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 		Constraint *con = (Constraint *) cmd->def;
 
+		if (shoal_ddl_has_shards(relid))
+			let_inherit(cmd);
 		if (is_not_valid_foreign_key(cmd))
 		{
 			con->initially_valid = true;
@@ -635,7 +700,105 @@ shoal_ddl_forget_only(ShoalUtility *call)
 	}
 }
 
+/* ---- the database's own tablespace ---- */
+
+static bool
+is_database_tablespace(const char *name)
+{
+	return name != NULL && name[0] != '\0' &&
+		get_tablespace_oid(name, true) == MyDatabaseTableSpace;
+}
+
+static void
+forget_if_database(char **name, bool *any)
+{
+	if (is_database_tablespace(*name))
+	{
+		*name = NULL;
+		*any = true;
+	}
+}
+
+static void
+forget_of_constraints(List *constraints, bool *any)
+{
+	ListCell   *lc;
+
+	foreach(lc, constraints)
+	{
+		if (IsA(lfirst(lc), Constraint))
+			forget_if_database(&lfirst_node(Constraint, lc)->indexspace, any);
+	}
+}
+
+/* Those that the statement names; it is the caller's to change. */
+static bool
+forget_tablespaces(Node *stmt)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	if (IsA(stmt, IndexStmt))
+		forget_if_database(&((IndexStmt *) stmt)->tableSpace, &any);
+	else if (IsA(stmt, CreateStmt))
+	{
+		forget_if_database(&((CreateStmt *) stmt)->tablespacename, &any);
+		forget_of_constraints(((CreateStmt *) stmt)->tableElts, &any);
+	}
+	else if (IsA(stmt, AlterTableStmt))
+	{
+		foreach(lc, ((AlterTableStmt *) stmt)->cmds)
+		{
+			AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+			if (cmd->subtype == AT_AddConstraint)
+				forget_of_constraints(list_make1(cmd->def), &any);
+			else if (cmd->subtype == AT_AddColumn)
+				forget_of_constraints(((ColumnDef *) cmd->def)->constraints, &any);
+		}
+	}
+	return any;
+}
+
+int
+shoal_ddl_forget_tablespace(ShoalUtility *call)
+{
+	RangeVar   *relation = NULL;
+	int			nestlevel;
+
+	if (IsA(call->stmt, IndexStmt))
+		relation = ((IndexStmt *) call->stmt)->relation;
+	else if (IsA(call->stmt, AlterTableStmt))
+		relation = ((AlterTableStmt *) call->stmt)->relation;
+	else if (IsA(call->stmt, CreateStmt) && ((CreateStmt *) call->stmt)->partbound)
+		relation = linitial(((CreateStmt *) call->stmt)->inhRelations);
+	if (relation == NULL || !OidIsValid(shoal_ddl_relid(relation)) ||
+		!shoal_ddl_is_distributed(shoal_ddl_relid(relation)))
+		return 0;
+	shoal_ddl_own_statement(call);
+	if (!forget_tablespaces(call->stmt) && 
+		!is_database_tablespace(GetConfigOption("default_tablespace", true, false)))
+		return 0;
+	nestlevel = NewGUCNestLevel();
+	(void) set_config_option("default_tablespace", "", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nestlevel;
+}
+
 /* ---- all of it ---- */
+
+/* CREATE UNIQUE INDEX IF NOT EXISTS with one that exists: core looks at it too late. */
+static bool
+index_exists(const IndexStmt *stmt, Oid relid)
+{
+	if (!stmt->if_not_exists || !stmt->unique ||
+		!OidIsValid(get_relname_relid(stmt->idxname, get_rel_namespace(relid))))
+		return false;
+	ereport(NOTICE,
+			(errcode(ERRCODE_DUPLICATE_TABLE),
+			 errmsg("relation \"%s\" already exists, skipping", stmt->idxname)));
+	return true;
+}
 
 /* Whether a plain partitioned table is being given such a foreign key. */
 static bool
@@ -673,12 +836,15 @@ shoal_ddl_partitioned(ShoalUtility *call, const ShoalTargets *targets)
 			return true;
 		}
 	}
-	else if (IsA(call->stmt, IndexStmt) &&
-			 ((IndexStmt *) call->stmt)->concurrent &&
-			 shoal_ddl_is_distributed(relid))
+	else if (IsA(call->stmt, IndexStmt) && shoal_ddl_is_distributed(relid))
 	{
-		shoal_ddl_index_concurrently(call, relid);
-		return true;
+		if (index_exists((IndexStmt *) call->stmt, relid))
+			return true;
+		if (((IndexStmt *) call->stmt)->concurrent)
+		{
+			shoal_ddl_index_concurrently(call, relid);
+			return true;
+		}
 	}
 	else if (IsA(call->stmt, DropStmt) &&
 			 ((DropStmt *) call->stmt)->concurrent &&

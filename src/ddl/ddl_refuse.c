@@ -334,6 +334,22 @@ check_uniqueness(Node *stmt)
 	}
 }
 
+/* ---- triggers ---- */
+
+static void
+check_trigger(CreateTrigStmt *stmt)
+{
+	Oid			relid = shoal_ddl_relid(stmt->relation);
+
+	if (stmt->row && stmt->transitionRels != NIL && OidIsValid(relid) &&
+		shoal_ddl_is_distributed(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("row trigger \"%s\" with transition tables is not supported on a distributed table",
+						stmt->trigname),
+				 errhint("Make it a statement trigger, or a row trigger without REFERENCING.")));
+}
+
 /* ---- what a statement has made ---- */
 
 static void
@@ -453,19 +469,20 @@ shoal_ddl_check_before(Node *stmt, const ShoalTargets *targets)
 	}
 	else if (IsA(stmt, IndexStmt))
 		check_uniqueness(stmt);
+	else if (IsA(stmt, CreateTrigStmt))
+		check_trigger((CreateTrigStmt *) stmt);
 }
 
 void
 shoal_ddl_check_after(Node *stmt)
 {
-	RangeVar   *created = shoal_ddl_created_relation(stmt);
-	Oid			relid = InvalidOid;
+	Oid			relid;
 	int			group_id;
 	int			shard;
 
-	if (created != NULL)
+	if (shoal_ddl_created_relation(stmt) != NULL)
 	{
-		relid = shoal_ddl_relid(created);
+		relid = shoal_ddl_created_relid(stmt);
 		if (!OidIsValid(relid))
 			return;
 		if (shoal_meta_is_shard_schema(get_rel_namespace(relid), &group_id, &shard))

@@ -237,6 +237,22 @@ shoal_ddl_created_relation(Node *stmt)
 	}
 }
 
+Oid
+shoal_ddl_created_relid(Node *stmt)
+{
+	RangeVar   *created = shoal_ddl_created_relation(stmt);
+	Oid			relid;
+
+	if (created == NULL)
+		return InvalidOid;
+	/* a view is temporary if what it reads is */
+	relid = shoal_ddl_relid(created);
+	if (IsA(stmt, ViewStmt) && OidIsValid(relid) && shoal_ddl_is_temporary(relid) &&
+		get_rel_relkind(relid) == RELKIND_VIEW)
+		return relid;
+	return get_relname_relid(created->relname, RangeVarGetCreationNamespace(created));
+}
+
 /* Statements that make an object with a name of its own. */
 static bool
 add_creation(ShoalTargets *targets, Node *stmt)

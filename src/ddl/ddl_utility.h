@@ -76,6 +76,12 @@ extern void shoal_ddl_targets(Node *stmt, ShoalTargets *targets);
 /* The relation that a CREATE statement makes; NULL for other statements. */
 extern RangeVar *shoal_ddl_created_relation(Node *stmt);
 
+/*
+ * What such a statement has made, or finds with IF NOT EXISTS: not a temporary
+ * namesake, as which the name is read otherwise.  InvalidOid if there is none.
+ */
+extern Oid	shoal_ddl_created_relid(Node *stmt);
+
 /* OID of a relation by its name, without a lock; InvalidOid if missing. */
 extern Oid	shoal_ddl_relid(RangeVar *relation);
 
@@ -150,6 +156,13 @@ extern void shoal_ddl_check_after(Node *stmt);
  * of the statement (the call has its own copy).
  */
 extern bool shoal_ddl_partitioned(ShoalUtility *call, const ShoalTargets *targets);
+
+/*
+ * Core takes no word of the database's own tablespace for a partitioned table.
+ * Leaves it out of a statement about a distributed one, for as long as a nest level
+ * of settings, which is returned, lasts; 0 if that is not needed.
+ */
+extern int	shoal_ddl_forget_tablespace(ShoalUtility *call);
 
 /* Lets the statement include the shards of tables of which it says ONLY. */
 extern void shoal_ddl_forget_only(ShoalUtility *call);

@@ -12,12 +12,17 @@
  * ahead.  A node that takes over begins there; up to as many values are left out
  * then.  The limits are in shared memory, so a restart costs no more than a new one.
  *
+ * A transaction that has made or altered a sequence keeps others from using it. Then
+ * the lowest node can't reach it on the other nodes, and leaves that to the one where
+ * the transaction was begun.
+ *
  * Setting limits and taking a node back exclude each other, by a lock on the
  * lowest node: the one that comes back, and may be the lowest then, begins
  * beyond any limit that the other one can have set.
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
@@ -145,6 +150,39 @@ is_within_limit(const FormData_pg_sequence *seq, int64 value)
 	return within;
 }
 
+static char *
+ahead_call(const FormData_pg_sequence *seq, int64 limit)
+{
+	return psprintf(XACT_INTERNAL_CALL "sequence_ahead(%s, " INT64_FORMAT ")",
+					quote_literal_cstr(shoal_objects_relation_name(seq->seqrelid)), limit);
+}
+
+/* This node's sequence; never back. */
+static void
+move_ahead(Oid relid, int64 value)
+{
+	char		comparison = get_sequence(relid)->seqincrement > 0 ? '<' : '>';
+	bool		behind;
+	Oid			userid;
+	int			context;
+
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(shoal_meta_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute(psprintf("SELECT 1 WHERE pg_catalog.pg_sequence_last_value(%u) IS NULL"
+							 " OR pg_catalog.pg_sequence_last_value(%u) %c " INT64_FORMAT,
+							 relid, relid, comparison, value),
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not move a sequence");
+	behind = SPI_processed > 0;
+	SPI_finish();
+	if (behind)
+		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(relid),
+							Int64GetDatum(value));
+	SetUserIdAndSecContext(userid, context);
+}
+
 /*
  * Moves the other nodes' sequences to a new limit.  False if this node is not the
  * lowest any more.
@@ -162,8 +200,7 @@ set_limit(const FormData_pg_sequence *seq, int64 value)
 	LockDatabaseObject(ExtensionRelationId, extension, 2, ShareLock);
 	slot = find_limit(seq->seqrelid, &key);
 	key.limit = limit;
-	call = psprintf(XACT_INTERNAL_CALL "sequence_ahead(%s, " INT64_FORMAT ")",
-					quote_literal_cstr(shoal_objects_relation_name(seq->seqrelid)), limit);
+	call = ahead_call(seq, limit);
 	foreach(lc, shoal_meta_nodes())
 	{
 		const ShoalNode *node = lfirst(lc);
@@ -184,6 +221,60 @@ set_limit(const FormData_pg_sequence *seq, int64 value)
 	LWLockRelease(shared_lock);
 	UnlockDatabaseObject(ExtensionRelationId, extension, 2, ShareLock);
 	return true;
+}
+
+/* ---- sequences that the transaction has made or altered ---- */
+
+static bool
+is_locked_by_transaction(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	bool		result = CheckRelationLockedByMe(rel, ShareRowExclusiveLock, true);
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/* Does another node, which the transaction is of, set the limits? */
+static bool
+is_for_coordinator(Oid relid)
+{
+	return shoal_origin > 0 && is_locked_by_transaction(relid);
+}
+
+/*
+ * On that node, when the lowest one has given a value: sets a limit for it on the
+ * other nodes, and here.
+ */
+static void
+set_limit_for_lowest(Oid relid, int64 value)
+{
+	static SequenceLimit known;
+	SequenceLimit key;
+	Form_pg_sequence seq;
+	char	   *call;
+	ListCell   *lc;
+
+	if (!shoal_health_is_watched() || !is_locked_by_transaction(relid))
+		return;
+	seq = get_sequence(relid);
+	(void) find_limit(relid, &key);
+	value = step_ahead(seq, value, seq->seqcache - 1);
+	if (seq->seqcycle ||
+		(known.dbid == key.dbid && known.file == key.file && known.nodes == key.nodes &&
+		 (seq->seqincrement > 0 ? value <= known.limit : value >= known.limit)))
+		return;
+	key.limit = limit_for(seq, value);
+	call = ahead_call(seq, key.limit);
+	move_ahead(relid, key.limit);
+	foreach(lc, shoal_meta_nodes())
+	{
+		const ShoalNode *node = lfirst(lc);
+
+		if (!node->is_local && foreach_current_index(lc) > 0)
+			shoal_remote_exec(shoal_xact_conn_outside(node->node_id), call);
+	}
+	known = key;
 }
 
 /* ---- values ---- */
@@ -207,7 +298,7 @@ take_here(Oid relid, bool identity, int64 *value)
 	/* the session has taken these, too, and gives them without asking */
 	last = step_ahead(seq, *value, seq->seqcache - 1);
 	return seq->seqcycle || is_within_limit(seq, last) ||
-		set_limit(seq, last);
+		is_for_coordinator(relid) || set_limit(seq, last);
 }
 
 /*
@@ -228,7 +319,7 @@ set_here(Oid relid, int64 value, bool is_called)
 		return true;
 	seq = get_sequence(relid);
 	return seq->seqcycle || is_within_limit(seq, value) ||
-		set_limit(seq, value);
+		is_for_coordinator(relid) || set_limit(seq, value);
 }
 
 /*
@@ -290,6 +381,7 @@ next_value(Oid relid, bool identity)
 							 quote_literal_cstr(get_rel_name(relid))) :
 					psprintf("SELECT shoal.cluster_nextval(%s::pg_catalog.regclass)",
 							 quote_literal_cstr(shoal_objects_relation_name(relid))));
+	set_limit_for_lowest(relid, value);
 	shoal_currval_keep(relid, value, true);
 	return value;
 }
@@ -340,6 +432,7 @@ shoal_cluster_setval(PG_FUNCTION_ARGS)
 				   psprintf("SELECT shoal.cluster_setval(%s::pg_catalog.regclass, " INT64_FORMAT ", %s)",
 							quote_literal_cstr(shoal_objects_relation_name(relid)), value,
 							is_called ? "true" : "false"));
+	set_limit_for_lowest(relid, value);
 	if (is_called)
 		shoal_currval_keep(relid, value, false);
 	PG_RETURN_INT64(value);
@@ -351,30 +444,9 @@ shoal_cluster_setval(PG_FUNCTION_ARGS)
 Datum
 shoal_internal_sequence_ahead(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	int64		value = PG_GETARG_INT64(1);
-	char		comparison = get_sequence(relid)->seqincrement > 0 ? '<' : '>';
-	bool		behind;
-	Oid			userid;
-	int			context;
-
 	shoal_xact_check_internal();
 	shoal_health_check_origin();
-	GetUserIdAndSecContext(&userid, &context);
-	SetUserIdAndSecContext(shoal_meta_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT ||
-		SPI_execute(psprintf("SELECT 1 WHERE pg_catalog.pg_sequence_last_value(%u) IS NULL"
-							 " OR pg_catalog.pg_sequence_last_value(%u) %c " INT64_FORMAT,
-							 relid, relid, comparison, value),
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not move a sequence");
-	behind = SPI_processed > 0;
-	SPI_finish();
-	if (behind)
-		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(relid),
-							Int64GetDatum(value));
-	SetUserIdAndSecContext(userid, context);
+	move_ahead(PG_GETARG_OID(0), PG_GETARG_INT64(1));
 	PG_RETURN_VOID();
 }
 

@@ -109,7 +109,7 @@ sub draw_values
 	my ($cluster, @servers) = @_;
 	for my $server (@servers)
 	{
-		for my $sql ('SELECT nextval(\'seq\')', 'SELECT nextval(\'seq\') FROM generate_series(1, 1500) i',
+		for my $sql ('SELECT nextval(\'seq\')', 'SELECT nextval(\'made\')', 'SELECT nextval(\'seq\') FROM generate_series(1, 1500) i',
 			"INSERT INTO numbered (t) SELECT 'x' FROM generate_series(1, 30) RETURNING id + 1000000000")
 		{
 			my ($ok, $out, $err) = $cluster->try($server, $sql);
@@ -140,6 +140,11 @@ for my $n (split /,/, $ENV{NODES} // ($ENV{ALL} ? '2,3,4' : '3'))
 		SELECT shoal.create_distributed_table('numbered', 'id')");
 	$cluster->sql(0, "SELECT shoal.set_replicas('numbered', 1)");
 	%given = ();
+	# one that is used where it is made, not by the server that gives its values
+	my ($ok, $out, $err) = $cluster->try(1, q(BEGIN; CREATE SEQUENCE made START 3000000000; SELECT nextval('made');
+		SELECT setval('made', 3000005000); SELECT nextval('made') FROM generate_series(1, 3); COMMIT));
+	is($err, '', "$n nodes: a sequence is used where it is made");
+	$given{$_} .= ' 1' for grep { !/000$/ } split /\n/, $out;
 	draw_values($cluster, 0 .. $n - 1);
 	# of two nodes the lowest goes on alone, the other one does not
 	my @servers = $n == 2 ? 1 : 0 .. $n - 1;
