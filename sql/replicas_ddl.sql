@@ -146,3 +146,35 @@ DROP TABLE rp;
 DROP TABLE m, dd, twin.dd, dd2, twin.dd2, s1, twin.s1;
 DROP SCHEMA repl2;
 DROP FUNCTION public.change_row;
+
+-- sequences that are used where they were made or altered, not by the node that gives their values
+\c shoal_n2
+\set SHOW_CONTEXT never
+SET search_path = repl, public;
+SET client_min_messages = warning;
+BEGIN;
+CREATE TABLE sq (k int, v serial, w int GENERATED ALWAYS AS IDENTITY);
+INSERT INTO sq VALUES (1), (2);
+SELECT setval('sq_v_seq', 50);
+SELECT shoal.create_distributed_table('sq', 'k', shard_count => 2, replicas => 1);
+INSERT INTO sq VALUES (3);
+ALTER TABLE sq ADD COLUMN x bigserial;
+SELECT count(DISTINCT x) FROM sq;
+COMMIT;
+INSERT INTO sq VALUES (4);
+BEGIN;
+ALTER SEQUENCE sq_v_seq RESTART 10;
+INSERT INTO sq VALUES (5);
+SAVEPOINT a;
+TRUNCATE sq RESTART IDENTITY;
+INSERT INTO sq VALUES (6);
+SELECT k, v, w FROM sq;
+ROLLBACK TO a;
+INSERT INTO sq VALUES (7);
+COMMIT;
+INSERT INTO sq VALUES (8);
+SELECT k, v, w FROM sq ORDER BY k;
+-- no other node would give any of them again
+SELECT every(result::bigint >= 12) FROM shoal.run_on_nodes('SELECT last_value FROM repl.sq_v_seq');
+DROP TABLE sq;
+\c shoal_n1

@@ -776,7 +776,7 @@ shoal_ddl_forget_tablespace(ShoalUtility *call)
 		!shoal_ddl_is_distributed(shoal_ddl_relid(relation)))
 		return 0;
 	shoal_ddl_own_statement(call);
-	if (!forget_tablespaces(call->stmt) && 
+	if (!forget_tablespaces(call->stmt) &&
 		!is_database_tablespace(GetConfigOption("default_tablespace", true, false)))
 		return 0;
 	nestlevel = NewGUCNestLevel();
