@@ -122,6 +122,19 @@ ALTER TABLE chi ALTER pid TYPE int, ADD COLUMN y int, ADD UNIQUE (y);
 ALTER TABLE chi ALTER pid TYPE int, ADD COLUMN y int UNIQUE;
 \set VERBOSITY default
 
+-- core makes foreign keys anew, if they are valid
+CREATE TABLE nv (a int, b int);
+SELECT shoal.create_distributed_table('nv', 'a', colocate_with => 'par');
+ALTER TABLE nv ADD CONSTRAINT nv_fk FOREIGN KEY (a) REFERENCES par NOT VALID;
+DO $$ BEGIN
+	ALTER TABLE nv ALTER a TYPE bigint;
+	ALTER TABLE par ALTER id TYPE int;
+	RAISE EXCEPTION 'later versions can';
+EXCEPTION WHEN OTHERS THEN RAISE NOTICE '%', sqlerrm ~ '"nv_fk", which is not valid|later versions can'; END $$;
+ALTER TABLE nv VALIDATE CONSTRAINT nv_fk;
+ALTER TABLE nv ALTER a TYPE bigint;
+DROP TABLE nv;
+
 -- rows move
 ALTER TABLE par ALTER id TYPE text;
 CALL twice($$ALTER TABLE chi DROP CONSTRAINT chi_fk$$);

@@ -148,6 +148,10 @@ typedef struct ShoalForeignKey
 /* All of them, List of ShoalForeignKey *, ordered by name. */
 extern List *shoal_ddl_foreign_keys(Oid relid);
 
+/* Is the column of a table one that refers, or is referred to? */
+extern bool shoal_ddl_foreign_key_has(const ShoalForeignKey *fk, Oid relid,
+									  AttrNumber attnum);
+
 /* The columns named in a comma-separated list, as an int list of attnums. */
 extern List *shoal_ddl_key_columns(Relation rel, const char *names);
 

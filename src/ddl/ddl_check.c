@@ -568,6 +568,18 @@ shoal_ddl_foreign_keys(Oid relid)
 	return result;
 }
 
+bool
+shoal_ddl_foreign_key_has(const ShoalForeignKey *fk, Oid relid, AttrNumber attnum)
+{
+	for (int i = 0; i < fk->nkeys; i++)
+	{
+		if ((fk->from == relid && fk->fromatt[i] == attnum) ||
+			(fk->to == relid && fk->toatt[i] == attnum))
+			return true;
+	}
+	return false;
+}
+
 static void __attribute__((noreturn))
 refuse_foreign_key(const ShoalForeignKey *fk, const char *detail,
 				   const char *hint)

@@ -776,8 +776,6 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	char	   *sql;
 
 	shoal_ddl_check_before(stmt, targets);
-	if (IsA(stmt, AlterTableStmt))
-		move = shoal_keytype_begin_move((AlterTableStmt *) stmt);
 	sql = text_before(call, targets);
 	if (IsA(stmt, CreateTableAsStmt) &&
 		((CreateTableAsStmt *) stmt)->objtype == OBJECT_TABLE)
@@ -787,6 +785,8 @@ run_everywhere(ShoalUtility *call, const ShoalTargets *targets, ShoalReach reach
 	}
 	if (others)
 		shoal_ddl_lock_targets(stmt, targets);
+	if (IsA(stmt, AlterTableStmt))
+		move = shoal_keytype_begin_move((AlterTableStmt *) stmt);
 	if (IsA(stmt, AlterTableStmt) &&
 		shoal_columns_need_steps((AlterTableStmt *) stmt, call->query_string,
 								 has_event_triggers()))

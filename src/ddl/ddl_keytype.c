@@ -281,11 +281,8 @@ shoal_keytype_begin_move(const AlterTableStmt *stmt)
 	if (!OidIsValid(relid) || !shoal_ddl_is_distributed(relid) ||
 		get_rel_relispartition(relid) || !shoal_owns_table(relid, GetUserId()))
 		return NULL;
-	if (!changes_key(stmt, shoal_meta_table(relid)))
-		return NULL;
-	shoal_ddl_lock_tables(list_make1_oid(relid), AccessExclusiveLock);
 	table = shoal_meta_table(relid);
-	if (table == NULL || keeps_shards(stmt, table))
+	if (!changes_key(stmt, table) || keeps_shards(stmt, table))
 		return NULL;
 	group = shoal_meta_group(table->group_id);
 	move = palloc0(sizeof(ShoalKeyMove));

@@ -171,6 +171,38 @@ shoal_tables_in_schemas(List *names)
 	return result;
 }
 
+/*
+ * Core makes a table's foreign keys anew, from both ends, when columns get other types.
+ * What is referred to comes first, as it mostly does for those who write both.
+ */
+static List *
+with_foreign_keys(const AlterTableStmt *stmt, List *relids)
+{
+	List	   *result = list_copy(relids);
+	Oid			relid = relids ? linitial_oid(relids) : InvalidOid;
+	List	   *keys = OidIsValid(relid) && shoal_meta_table(relid) ?
+		shoal_ddl_foreign_keys(relid) : NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		foreach(lc2, cmd->subtype == AT_AlterColumnType ? keys : NIL)
+		{
+			const ShoalForeignKey *fk = lfirst(lc2);
+
+			if (!shoal_ddl_foreign_key_has(fk, relid, get_attnum(relid, cmd->name)))
+				continue;
+			if (!list_member_oid(result, fk->to))
+				result = lcons_oid(fk->to, result);
+			result = list_append_unique_oid(result, fk->from);
+		}
+	}
+	return result;
+}
+
 void
 shoal_ddl_lock_targets(Node *stmt, const ShoalTargets *targets)
 {
@@ -183,6 +215,8 @@ shoal_ddl_lock_targets(Node *stmt, const ShoalTargets *targets)
 		return;
 	if (IsA(stmt, DropStmt) && ((DropStmt *) stmt)->removeType == OBJECT_SCHEMA)
 		named = shoal_tables_in_schemas(((DropStmt *) stmt)->objects);
+	if (IsA(stmt, AlterTableStmt))
+		named = with_foreign_keys((AlterTableStmt *) stmt, named);
 	foreach(lc, named)
 	{
 		Oid			relid = lfirst_oid(lc);

@@ -156,6 +156,27 @@ check_drop_column(Oid relid, const char *name)
 	}
 }
 
+/* Core would make a foreign key of the column anew, and can't if it is not valid. */
+static void
+check_type_change(Oid relid, const char *name)
+{
+	AttrNumber	attnum = get_attnum(relid, name);
+	ListCell   *lc;
+
+	foreach(lc, shoal_ddl_foreign_keys(relid))
+	{
+		const ShoalForeignKey *fk = (const ShoalForeignKey *) lfirst(lc);
+
+		if (!fk->validated && shoal_ddl_is_distributed(fk->from) &&
+			shoal_ddl_foreign_key_has(fk, relid, attnum))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot alter type of column \"%s\" with foreign key \"%s\", which is not valid",
+							name, fk->name),
+					 errhint("Use ALTER TABLE ... VALIDATE CONSTRAINT first, or drop the foreign key and add it again.")));
+	}
+}
+
 static void
 check_alter(AlterTableStmt *stmt)
 {
@@ -181,6 +202,10 @@ check_alter(AlterTableStmt *stmt)
 							 errmsg("cannot detach a shard from distributed table \"%s\"",
 									stmt->relation->relname),
 							 errhint("Use shoal.undistribute_table() to get a plain table.")));
+				break;
+			case AT_AlterColumnType:
+				if (SHOAL_PG_MAJOR < 18 && ours)
+					check_type_change(shoal_ddl_relid(stmt->relation), cmd->name);
 				break;
 			case AT_DropColumn:
 				check_drop_column(shoal_ddl_relid(stmt->relation), cmd->name);

@@ -185,7 +185,7 @@ extern bool shoal_keytype_alter(ShoalUtility *call, Oid relid);
 
 /*
  * On the coordinator, before and after all nodes run the statement, where rows
- * don't stay: makes the table a local one, and distributes it again.  begin
+ * don't stay: makes the table a local one, and distributes it again.  It is locked.  begin
  * returns NULL if that isn't so.
  */
 typedef struct ShoalKeyMove ShoalKeyMove;
