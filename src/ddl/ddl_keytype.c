@@ -212,9 +212,11 @@ shoal_keytype_alter(ShoalUtility *call, Oid relid)
 	ListCell   *lc;
 	ListCell   *lc2;
 
+	/* where it isn't forwarded (shoal.forward_ddl), rows may not stay: core says no */
 	if (!shoal_ddl_is_distributed(relid) || get_rel_relispartition(relid) ||
+		!shoal_owns_table(relid, GetUserId()) ||
 		!changes_key(stmt, shoal_meta_table(relid)) ||
-		!shoal_owns_table(relid, GetUserId()))
+		!keeps_shards(stmt, shoal_meta_table(relid)))
 		return false;
 	foreach(lc, shoal_ddl_members(relid, AccessExclusiveLock))
 	{

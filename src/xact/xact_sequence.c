@@ -228,10 +228,10 @@ set_limit(const FormData_pg_sequence *seq, int64 value)
 static bool
 is_locked_by_transaction(Oid relid)
 {
-	Relation	rel = relation_open(relid, NoLock);
+	Relation	rel = relation_open(relid, AccessShareLock);
 	bool		result = CheckRelationLockedByMe(rel, ShareRowExclusiveLock, true);
 
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 	return result;
 }
 
