@@ -100,6 +100,7 @@ add_mirror(Oid relid)
 {
 	Oid			function = mirror_function();
 	CreateTrigStmt *stmt;
+	FuncExpr   *wanted;
 
 	/* those who write to it are not to be kept waiting for nothing */
 	if (keep_mirror(relid, function, AccessShareLock) ||
@@ -111,9 +112,14 @@ add_mirror(Oid relid)
 	stmt->timing = TRIGGER_TYPE_AFTER;
 	stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
 		TRIGGER_TYPE_DELETE;
+	/* WHEN (shoal.is_mirror_wanted()) */
+	wanted = makeFuncExpr(LookupFuncName(list_make2(makeString("shoal"),
+													makeString("is_mirror_wanted")),
+										 0, NULL, false),
+						  BOOLOID, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	(void) CreateTriggerFiringOn(stmt, NULL, relid, InvalidOid, InvalidOid,
-								 InvalidOid, function, InvalidOid, NULL, true,
-								 false, TRIGGER_FIRES_ALWAYS);
+								 InvalidOid, function, InvalidOid, (Node *) wanted,
+								 true, false, TRIGGER_FIRES_ALWAYS);
 	CommandCounterIncrement();
 }
 

@@ -656,6 +656,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	bool		copy = IsA(pstmt->utilityStmt, CopyStmt);
 	bool		write = copy && ((CopyStmt *) pstmt->utilityStmt)->is_from;
+	bool		copies = write && shoal_scope_says_copies(pstmt, query_string);
 
 	if (npieces > 0 && utilities == 0 && IsTransactionState())
 		forward(false);
@@ -667,8 +668,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		mirror_trigger_begin(GetCurrentCommandId(false));
 		shoal_xact_enter_copy();
 	}
-	if (copy && shoal_scope_says_copies(pstmt, query_string))
-		shoal_scope_copies_here = GetCurrentTransactionNestLevel();
+	if (copies)
+		mirror_begin_copies();
 	if (next_utility)
 		next_utility(pstmt, query_string, read_only_tree, context, params, env,
 					 dest, qc);
@@ -677,8 +678,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 								params, env, dest, qc);
 	if (write)
 		shoal_xact_leave_copy();
-	if (copy)
-		shoal_scope_copies_here = 0;
+	if (copies)
+		mirror_end_copies(linitial_oid(copied_table((CopyStmt *) pstmt->utilityStmt)));
 	/* an error, or a COMMIT in a procedure, has set it to 0 */
 	utilities = Max(utilities - 1, 0);
 	if (!IsTransactionState())
@@ -757,8 +758,7 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 	if (!commit)
 	{
 		drop_pieces(level);
-		if (shoal_scope_copies_here >= level)
-			shoal_scope_copies_here = 0;
+		mirror_forget_copies(level);
 		/* an error has come in between */
 		if (streams_cxt)
 			MemoryContextDelete(streams_cxt);
@@ -788,7 +788,7 @@ on_xact(XactEvent event, void *arg)
 	streams_cxt = NULL;
 	spool = NULL;
 	drop_pieces(0);
-	shoal_scope_copies_here = 0;
+	mirror_forget_copies(0);
 }
 
 void

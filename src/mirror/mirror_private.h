@@ -84,6 +84,15 @@ extern void mirror_trigger_reset(void);
 /* Whether the transaction has written, here, to a table with replicas. */
 extern bool mirror_wrote;
 
+/*
+ * A COPY begins whose rows the coordinator sends to all copies; at its end it has to
+ * be seen that it knows where they are.  A subtransaction or transaction that fails has
+ * it forgotten, as is the first with level 0.
+ */
+extern void mirror_begin_copies(void);
+extern void mirror_end_copies(Oid relid);
+extern void mirror_forget_copies(int level);
+
 /* A statement that writes is about to be run, with its command id. */
 extern void mirror_trigger_begin(CommandId cid);
 

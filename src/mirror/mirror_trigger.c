@@ -59,6 +59,7 @@
 #include "xact/xact_health.h"
 
 PG_FUNCTION_INFO_V1(shoal_mirror_change);
+PG_FUNCTION_INFO_V1(shoal_is_mirror_wanted);
 
 /* bytes that are collected before a piece of a statement is handed on */
 #define PIECE_SIZE	(256 * 1024)
@@ -103,6 +104,9 @@ static bool in_pieces = true;	/* only quiet tables so far */
 static CommandId outermost_cid = 0;
 static Oid	checked_relid = InvalidOid; /* by the one that is a COPY */
 static bool piece_sent = false;
+
+/* depth of statements at which a COPY runs that goes to all copies; -1: none does */
+static int	copies_depth = -1;
 
 /* the transaction has written to a table with replicas */
 bool		mirror_wrote = false;
@@ -500,25 +504,12 @@ is_mirrored(const ShoalGroup *group, int shard)
 	return group->mirrored;
 }
 
-/*
- * Whether the coordinator writes the replicas itself.  It must know where they
- * all are.
- */
-static bool
-is_copy_of_all(Relation rel)
-{
-	MirrorRel  *target;
-	const ShoalGroup *group;
+/* ---- rows that the coordinator sends to all copies itself ---- */
 
-	if (shoal_scope_copies_here == 0)
-		return false;
-	/* placements don't change while the table is locked */
-	if (checked_relid == RelationGetRelid(rel))
-		return true;
-	target = mirror_rel_find(rel, nentries == 0);
-	if (target == NULL)
-		return true;
-	group = shoal_meta_group(target->group_id);
+/* It must know where they all are. */
+static void
+check_copies(const ShoalGroup *group)
+{
 	if (shoal_scope_copies_placements != group->placements || group->filling)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -526,6 +517,60 @@ is_copy_of_all(Relation rel)
 				 errhint("Try the statement again.")));
 	shoal_health_require_lease(true);
 	mirror_wrote = true;
+}
+
+void
+mirror_begin_copies(void)
+{
+	shoal_scope_copies_here = GetCurrentTransactionNestLevel();
+	copies_depth = shoal_xact_depth();
+}
+
+void
+mirror_end_copies(Oid relid)
+{
+	const ShoalTable *table = shoal_meta_table(relid);
+
+	/* placements don't change while the partitions are locked */
+	if (shoal_scope_copies_here > 0 && table != NULL)
+		check_copies(shoal_meta_group(table->group_id));
+	mirror_forget_copies(0);
+}
+
+void
+mirror_forget_copies(int level)
+{
+	if (shoal_scope_copies_here < level)
+		return;
+	shoal_scope_copies_here = 0;
+	copies_depth = -1;
+}
+
+/*
+ * shoal.is_mirror_wanted(): not for the rows of such a COPY, but for those that
+ * functions write meanwhile.
+ */
+Datum
+shoal_is_mirror_wanted(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(copies_depth < 0 || copies_depth != shoal_xact_depth());
+}
+
+/* The same for a COPY that this backend does for the coordinator that it is. */
+static bool
+is_copy_of_all(Relation rel)
+{
+	MirrorRel  *target;
+
+	if (shoal_scope_copies_here == 0 || copies_depth >= 0)
+		return false;
+	/* placements don't change while the table is locked */
+	if (checked_relid == RelationGetRelid(rel))
+		return true;
+	target = mirror_rel_find(rel, nentries == 0);
+	if (target == NULL)
+		return true;
+	check_copies(shoal_meta_group(target->group_id));
 	checked_relid = RelationGetRelid(rel);
 	return true;
 }

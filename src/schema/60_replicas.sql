@@ -6,6 +6,11 @@ COMMENT ON FUNCTION shoal.mirror_change() IS
 'trigger function: repeats a change of a shard''s primary on its replicas';
 REVOKE ALL ON FUNCTION shoal.mirror_change() FROM PUBLIC;
 
+CREATE FUNCTION shoal.is_mirror_wanted() RETURNS bool
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'shoal_is_mirror_wanted';
+COMMENT ON FUNCTION shoal.is_mirror_wanted() IS
+'internal: condition of the triggers that call shoal.mirror_change()';
+
 CREATE FUNCTION shoal.internal_mirror(changes bytea) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_mirror';
 COMMENT ON FUNCTION shoal.internal_mirror(bytea) IS
