@@ -493,9 +493,7 @@ make_copy(int group_id, int shard, int from, int to)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
+		error = shoal_xact_catch(context);
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(context);
 	}
@@ -801,9 +799,7 @@ repair_one(Unfinished *one)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
+		error = shoal_xact_catch(context);
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(context);
 	}

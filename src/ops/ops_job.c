@@ -173,11 +173,8 @@ ops_job_progress(uint64 bytes, uint64 rows)
 static void
 note_error(MemoryContext context)
 {
-	ErrorData  *error;
+	ErrorData  *error = shoal_xact_catch(context);
 
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
 	LWLockAcquire(jobs_lock, LW_EXCLUSIVE);
 	my_job->sqlstate = error->sqlerrcode;
 	strlcpy(my_job->message, error->message ? error->message : "", TEXT_SIZE);

@@ -280,6 +280,12 @@ extern void (*shoal_xact_when_prepared) (void);
 extern void shoal_xact_init(void);
 
 /*
+ * In PG_CATCH: the error, copied to the context, which becomes the current one.  If it is
+ * that of a deadlock's victim it says so.
+ */
+extern ErrorData *shoal_xact_catch(MemoryContext context);
+
+/*
  * Of a background worker: a transaction with a snapshot, run as the owner of the
  * extension; false if it is not created in this database, where nobody owns it.
  */

@@ -139,17 +139,24 @@ make_deadlock(ErrorData *error)
 void
 xact_victim_rethrow(MemoryContext context)
 {
-	ErrorData  *error;
-
 	if (geterrcode() == ERRCODE_QUERY_CANCELED)
 		shoal_remote_note_cancel();
 	if (geterrcode() != ERRCODE_QUERY_CANCELED || !is_victim())
 		PG_RE_THROW();
+	ReThrowError(shoal_xact_catch(context));
+}
+
+ErrorData *
+shoal_xact_catch(MemoryContext context)
+{
+	ErrorData  *error;
+
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	make_deadlock(error);
-	ReThrowError(error);
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && is_victim())
+		make_deadlock(error);
+	return error;
 }
 
 static void

@@ -238,23 +238,30 @@ sub outcome
 }
 
 # What is wrong, on the nodes and between the tables and their twins.
+# The rows of a query; copies may be moving.
+sub rows_meanwhile
+{
+	my ($query) = @_;
+	my ($ok, $out, $err);
+	for (1 .. 20)
+	{
+		($ok, $out, $err) = $cluster->try(0, $query);
+		last if $ok || $err !~ /40001/;
+	}
+	return $ok ? $out : "failed: $err";
+}
+
 sub wrong
 {
 	my ($twins) = @_;
 	my @wrong;
 	for my $table (@tables)
 	{
-		my ($ok, $out, $err);
-		for (1 .. 20)
-		{
-			# copies may be moving
-			($ok, $out, $err) = $cluster->try(0, "SELECT * FROM shoal.verify_table('repl.$table')");
-			last if $ok || $err !~ /40001/;
-		}
-		push @wrong, "$table: $out$err" if !$ok || $out ne '';
+		my $out = rows_meanwhile("SELECT * FROM shoal.verify_table('repl.$table')");
+		push @wrong, "$table: $out" if $out ne '';
 		next if !$twins;
 		my $columns = $cluster->sql(0, "SELECT string_agg(attname || '::text', ', ') FROM pg_attribute WHERE attrelid = 'repl.$table'::regclass AND attnum > 0");
-		$out = $cluster->sql(0, "SELECT 'lacks', * FROM (SELECT $columns FROM twin.$table EXCEPT ALL SELECT $columns FROM repl.$table) x
+		$out = rows_meanwhile("SELECT 'lacks', * FROM (SELECT $columns FROM twin.$table EXCEPT ALL SELECT $columns FROM repl.$table) x
 			UNION ALL SELECT 'too much', * FROM (SELECT $columns FROM repl.$table EXCEPT ALL SELECT $columns FROM twin.$table) x LIMIT 10");
 		push @wrong, "$table: $out" if $out ne '';
 	}
