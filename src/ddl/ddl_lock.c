@@ -11,6 +11,10 @@
  * are short, so as to hit a moment in which no query is on its way, and to
  * hold up few; some are longer.
  *
+ * A transaction that has locked something else before may be waited for by those whom it
+ * waits for.  Nobody finds a deadlock whose waits are short, so now and then, ever more
+ * rarely, it waits long enough for that.
+ *
  * The parent's lock is enough: whatever touches a partition locks the parent
  * first.
  */
@@ -44,6 +48,12 @@
 /* milliseconds that an attempt waits for one lock: 15, 30, 60, ... 480, 15 ... */
 #define FIRST_WAIT		15
 #define LONGEST_WAIT	480
+
+/* milliseconds in which a deadlock is found, after deadlock_timeout */
+#define SEARCH_TIME		2000
+
+/* milliseconds after which it is given the first time; each pause is twice as long */
+#define FIRST_SEARCH	1000
 
 /* milliseconds that a transaction which holds other locks goes on trying */
 #define PATIENCE		30000
@@ -92,6 +102,7 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 	TimestampTz start = GetCurrentTimestamp();
 	int			patience = LockTimeout;
 	int			milliseconds = FIRST_WAIT;
+	int			search = FIRST_SEARCH;
 	WantedTables wanted = {relids, mode};
 	StringInfoData sql;
 	ListCell   *lc;
@@ -111,8 +122,10 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 	while (!shoal_xact_try_locks(lock_all, &wanted,
 								 patience > 0 ? Min(patience, milliseconds) : milliseconds))
 	{
+		TimestampTz now = GetCurrentTimestamp();
+
 		if (patience > 0 &&
-			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), patience))
+			TimestampDifferenceExceeds(start, now, patience))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("could not lock table \"%s\" on all nodes in time",
@@ -120,6 +133,11 @@ shoal_ddl_lock_tables(List *relids, LOCKMODE mode)
 					 errhint("Other transactions use the table; try again.")));
 		shoal_server_pause(pg_prng_uint64_range(&pg_global_prng_state, 2, 20));
 		milliseconds = milliseconds < LONGEST_WAIT ? milliseconds * 2 : FIRST_WAIT;
+		if (IsTransactionBlock() && TimestampDifferenceExceeds(start, now, search))
+		{
+			milliseconds = DeadlockTimeout + SEARCH_TIME;
+			search = 2 * (search + milliseconds);
+		}
 	}
 }
 
