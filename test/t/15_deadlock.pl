@@ -97,11 +97,17 @@ circle('table', sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]" : "LOCK TAB
 circle('in COMMIT', sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]; INSERT INTO c VALUES (1)" : "LOCK TABLE l" },
 	sub { $_[0] ? "COMMIT" : "UPDATE t SET c = 1 WHERE a = $row[2]" }, 0, 0);
 
-# a change of the schema tries to get its locks, and gives them back, for a second before it waits
+# a change of the schema tries to get its locks, and gives them back, before it waits
+# longer than deadlock_timeout
 {
-	local $limit = 5;
-	circle('schema change', sub { $_[0] ? "SELECT FROM t WHERE a = $row[1]" : "UPDATE t SET c = 1 WHERE a = $row[2]" },
-		sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]" : "ALTER TABLE t ALTER COLUMN c SET DEFAULT 0" }, 0, 0);
+	local $limit = 6;
+	for my $timeout ("SET deadlock_timeout = '700ms'", 'RESET deadlock_timeout')
+	{
+		$cluster->sql($_, "ALTER SYSTEM $timeout; SELECT pg_reload_conf()") for 0 .. 3;
+		sleep 0.3;
+		circle('schema change', sub { $_[0] ? "SELECT FROM t WHERE a = $row[1]" : "UPDATE t SET c = 1 WHERE a = $row[2]" },
+			sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]" : "ALTER TABLE t ALTER COLUMN c SET DEFAULT 0" }, 0, 0);
+	}
 }
 
 is($cluster->sql(0, 'SELECT count(*) FROM shoal.lock_waits'), '0', 'no waits are left');
