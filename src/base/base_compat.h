@@ -10,6 +10,8 @@
 
 #include "access/heapam.h"
 #include "access/xact.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
@@ -21,8 +23,6 @@
 #include "commands/explain_state.h"
 #endif
 #if PG_VERSION_NUM >= 160000
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_proc.h"
 #include "parser/parse_relation.h"
 #endif
 
@@ -641,28 +641,16 @@ extern PGDLLIMPORT char *locale_monetary;
 extern PGDLLIMPORT char *locale_numeric;
 extern PGDLLIMPORT char *locale_time;
 
-/* May the role look up names in the schema? */
-static inline bool
-shoal_schema_is_usable(Oid schema, Oid role)
+/* schemas and functions only, before 16 */
+#if PG_VERSION_NUM < 160000
+static inline AclResult
+object_aclcheck(Oid classid, Oid object, Oid role, AclMode mode)
 {
-#if PG_VERSION_NUM >= 160000
-	return object_aclcheck(NamespaceRelationId, schema, role,
-						   ACL_USAGE) == ACLCHECK_OK;
-#else
-	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
-#endif
+	return classid == NamespaceRelationId ?
+		pg_namespace_aclcheck(object, role, mode) :
+		pg_proc_aclcheck(object, role, mode);
 }
-
-static inline bool
-shoal_function_is_usable(Oid function, Oid role)
-{
-#if PG_VERSION_NUM >= 160000
-	return object_aclcheck(ProcedureRelationId, function, role,
-						   ACL_EXECUTE) == ACLCHECK_OK;
-#else
-	return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
 #endif
-}
 
 /* an EPQ state for changes of single rows, without a plan */
 #if PG_VERSION_NUM >= 160000

@@ -42,7 +42,6 @@ static bool
 receive_slot(TupleTableSlot *slot, DestReceiver *self)
 {
 	ForwardReceiver *receiver = (ForwardReceiver *) self;
-
 	const ShoalWireRow *row = &receiver->run->call.raw;
 
 	if (row->body == NULL)

@@ -562,17 +562,25 @@ delete_row(Target *target)
 	target->changed = true;
 }
 
-/* Deletes what a constraint does not allow next to the row, if it is there. */
+/* The new row with its generated columns. */
 static void
-delete_conflicting(Target *target, Reader row)
+fill_whole_row(Target *target, Reader row)
 {
 	TupleConstr *constr = RelationGetDescr(target->rel)->constr;
-	ItemPointerData tid;
 
 	fill_row(target, row, target->row);
 	if (constr && constr->has_generated_stored)
 		ExecComputeStoredGenerated(target->result, target->estate, target->row,
 								   CMD_INSERT);
+}
+
+/* Deletes what a constraint does not allow next to the row, if it is there. */
+static void
+delete_conflicting(Target *target, Reader row)
+{
+	ItemPointerData tid;
+
+	fill_whole_row(target, row);
 	while (!shoal_check_index_constraints(target->result, target->row,
 										  target->estate, &tid,
 										  target->constraints))
@@ -604,12 +612,9 @@ static bool
 try_to_insert(Target *target, Reader row)
 {
 	TupleTableSlot *slot = target->row;
-	TupleConstr *constr = RelationGetDescr(target->rel)->constr;
 
-	fill_row(target, row, slot);
-	if (constr && constr->has_generated_stored)
-		ExecComputeStoredGenerated(target->result, target->estate, slot, CMD_INSERT);
-	if (constr)
+	fill_whole_row(target, row);
+	if (RelationGetDescr(target->rel)->constr)
 		ExecConstraints(target->result, slot, target->estate);
 	simple_table_tuple_insert(target->rel, slot);
 	if (target->result->ri_NumIndices == 0 ||

@@ -73,7 +73,8 @@ rights_walker(Node *node, RightsContext *context)
 				continue;
 			if (!shoal_rte_is_permitted(query, rte, context->as) ||
 				(OidIsValid(context->as) &&
-				 !shoal_schema_is_usable(get_rel_namespace(rte->relid), context->as)))
+				 object_aclcheck(NamespaceRelationId, get_rel_namespace(rte->relid),
+								 context->as, ACL_USAGE) != ACLCHECK_OK))
 				context->enough = false;
 			/* the policies would be those for another role */
 			if (OidIsValid(context->as) && shoal_objects_has_policies(rte->relid) &&

@@ -509,7 +509,8 @@ asks_for_user(Oid funcid, void *context)
 	char		kind = func_volatile(funcid);
 	char	   *name;
 
-	if (!shoal_function_is_usable(funcid, GetUserId()))
+	if (object_aclcheck(ProcedureRelationId, funcid, GetUserId(),
+						ACL_EXECUTE) != ACLCHECK_OK)
 		return true;
 	if (kind == PROVOLATILE_IMMUTABLE)
 		return false;

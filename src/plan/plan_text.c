@@ -241,7 +241,8 @@ has_own_rights(Query *query, Oid relid)
 
 	/* policies may be others for another role */
 	result = !form->relrowsecurity &&
-		shoal_schema_is_usable(form->relnamespace, GetUserId());
+		object_aclcheck(NamespaceRelationId, form->relnamespace, GetUserId(),
+						ACL_USAGE) == ACLCHECK_OK;
 	ReleaseSysCache(tuple);
 	return result &&
 		pg_class_aclmask(relid, GetUserId(),

@@ -18,7 +18,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
 #include "tcop/pquery.h"
 #include "utils/memutils.h"
@@ -58,7 +57,8 @@ append(const void *data, size_t len)
 {
 	if (pack_len + len > pack_size)
 	{
-		size_t		size = Max(pack_len + len, 2 * PACK_SIZE);
+		/* with room for what follows: lengths of a few bytes each */
+		size_t		size = pack_len + len + PACK_SIZE;
 
 		pack = pack ? repalloc_huge(pack, size) :
 			MemoryContextAllocHuge(TopMemoryContext, size);
