@@ -58,6 +58,12 @@ extern bool shoal_sink_repeats(const ShoalSink *sink);
 extern uint64 shoal_sink_close(ShoalSink *sink);
 
 /*
+ * Called before rows are sent to all copies of shards: false if replicas lack
+ * changes that were made before, so that rows have to go the same way.
+ */
+extern bool (*shoal_sink_before_copies) (void);
+
+/*
  * COPY table FROM, for a Shoal table: checks rights as core does, reads the
  * source, sends lines or rows to a sink.  For any other one: the same, or lets core do
  * it.  Returns the number of rows.  (COPY table TO is turned into COPY (SELECT) TO by

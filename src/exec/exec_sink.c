@@ -119,6 +119,8 @@ struct ShoalSink
 /* the local stream that core's COPY is reading from */
 static SinkStream *loading = NULL;
 
+bool		(*shoal_sink_before_copies) (void) = NULL;
+
 /* ---- opening ---- */
 
 /* A foreign key to the table itself is checked at the end of each load. */
@@ -222,7 +224,7 @@ writes_copies(ShoalSink *sink, bool replay)
 			!att->attisdropped && !list_member_int(sink->attnums, i + 1))
 			return false;
 	}
-	return true;
+	return shoal_sink_before_copies == NULL || shoal_sink_before_copies();
 }
 
 ShoalSink *

@@ -6,7 +6,12 @@
  * own triggers.  They are kept until the statement is over and then sent to the
  * nodes that each names, which join the transaction by that.  What a statement
  * of a subtransaction has brought is sent in that subtransaction, before it
- * ends, and forgotten if it fails.  If it is much it waits in a temporary file.
+ * ends, and forgotten if it fails.  What statements around it have brought goes
+ * ahead of that, as it came first, and once more if the subtransaction fails.  If
+ * it is much it waits in a temporary file.
+ *
+ * While rows are sent by COPY nothing else can be; what comes then waits for its
+ * end.  A COPY to all copies begins only when replicas have all that came before.
  *
  * A node that has begun to commit cannot bring anything any more: what
  * comes from triggers that PREPARE fires is an error.  So where there are any the
@@ -53,6 +58,7 @@
 typedef struct MirrorPiece
 {
 	int			level;			/* nesting level of its transaction */
+	int			sent;			/* and of that in which it was sent; 0: not yet */
 	int			len;
 	char	   *data;			/* NULL: there was no memory for it, or ... */
 	bool		spooled;		/* ... it is in the file, there: */
@@ -77,6 +83,9 @@ static Size pieces_size = 0;	/* of those in memory */
 static BufFile *spool = NULL;	/* the rest; lives as long as the transaction */
 static int	spool_fileno = 0;	/* its end */
 static off_t spool_end = 0;
+
+/* nesting level at which pieces are being sent; 0: they are not */
+static int	sending_level = 0;
 
 /* what is on its way to replicas: MirrorBuffer *, in the context */
 static List *streams = NIL;
@@ -170,6 +179,7 @@ add_piece(int len)
 	}
 	piece = &pieces[npieces++];
 	piece->level = GetCurrentTransactionNestLevel();
+	piece->sent = 0;
 	piece->len = len;
 	piece->spooled = false;
 	pieces_size += len;
@@ -196,7 +206,8 @@ make_spool(void)
 static void
 put_away(void)
 {
-	if (pieces_size <= MEMORY_SIZE || !IsTransactionState())
+	/* what is being sent is read from where it is */
+	if (pieces_size <= MEMORY_SIZE || sending_level > 0 || !IsTransactionState())
 		return;
 	if (spool == NULL)
 		make_spool();
@@ -409,16 +420,36 @@ is_given_up(int node_id)
 	return node != NULL && !node->is_active;
 }
 
-/* Sends the segments of a piece to those whom they are for. */
+/* Nobody needs it any more. */
 static void
-send_piece(MirrorPiece *piece, List **buffers)
+free_piece(MirrorPiece *piece)
 {
+	if (piece->data == NULL)
+		return;
+	pfree(piece->data);
+	piece->data = NULL;
+	if (!piece->spooled)
+		pieces_size -= Min(pieces_size, piece->len);
+}
+
+/*
+ * Sends the segments of a piece to those whom they are for.  A piece of an outer
+ * transaction stays, for the case that this one fails.
+ */
+static void
+send_piece(int which, List **buffers)
+{
+	MirrorPiece *piece = &pieces[which];
+	int			len = piece->len;
+	char	   *data;
 	int			at = 0;
 
 	fetch(piece);
-	while (at < piece->len)
+	piece->sent = GetCurrentTransactionNestLevel();
+	data = piece->data;
+	while (at < len)
 	{
-		char	   *segment = piece->data + at;
+		char	   *segment = data + at;
 		int			n = get_int(segment + 8);
 		int			size = 12 + 4 * n;
 
@@ -437,12 +468,42 @@ send_piece(MirrorPiece *piece, List **buffers)
 		}
 		at += size;
 	}
-	pfree(piece->data);
-	piece->data = NULL;
-	if (!piece->spooled)
-		pieces_size -= Min(pieces_size, piece->len);
-	piece->spooled = false;
-	piece->len = 0;
+	/* more may have come, by functions that checks here have called */
+	piece = &pieces[which];
+	if (piece->spooled || piece->level >= piece->sent)
+		free_piece(piece);
+}
+
+/* Sends what has not been sent, in the order in which it came. */
+static void
+send_pieces(List **buffers)
+{
+	int			kept = 0;
+
+	sending_level = GetCurrentTransactionNestLevel();
+	for (int i = 0; i < npieces; i++)
+	{
+		if (pieces[i].sent == 0)
+			send_piece(i, buffers);
+	}
+	sending_level = 0;
+	for (int i = 0; i < npieces; i++)
+	{
+		if (pieces[i].level < pieces[i].sent)
+			pieces[kept++] = pieces[i];
+	}
+	npieces = kept;
+}
+
+static bool
+has_unsent_pieces(void)
+{
+	for (int i = 0; i < npieces; i++)
+	{
+		if (pieces[i].sent == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -514,9 +575,7 @@ shoal_mirror_forward_some(void)
 	if (npieces == 0)
 		return;
 	old = enter_streams();
-	for (int i = 0; i < npieces; i++)
-		send_piece(&pieces[i], &streams);
-	npieces = 0;
+	send_pieces(&streams);
 	foreach(lc, streams)
 	{
 		MirrorBuffer *buffer = lfirst(lc);
@@ -527,25 +586,31 @@ shoal_mirror_forward_some(void)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether rows are being sent somewhere: a connection has room for nothing else. */
+static bool
+is_copying(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_remote_all())
+	{
+		if (shoal_remote_in_copy(lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
 static void
 forward(bool last)
 {
-	int			level;
-	int			kept = 0;
 	List	   *buffers = streams;
 	ListCell   *lc;
 	MemoryContext old;
 
-	if (npieces == 0 && streams == NIL)
+	if (sending_level > 0 || (!has_unsent_pieces() && streams == NIL) || is_copying())
 		return;
-	level = GetCurrentTransactionNestLevel();
 	old = enter_streams();
-	/* those of an outer transaction are of statements that still run */
-	while (kept < npieces && pieces[kept].level < level)
-		kept++;
-	for (int i = kept; i < npieces; i++)
-		send_piece(&pieces[i], &buffers);
-	npieces = kept;
+	send_pieces(&buffers);
 	if (last)
 		send_last(buffers);
 	foreach(lc, buffers)
@@ -577,6 +642,14 @@ void
 shoal_mirror_forward(void)
 {
 	forward(false);
+}
+
+/* Rows are to be sent to all copies: only if nothing that came before is missing there. */
+static bool
+before_copies(void)
+{
+	forward(false);
+	return !has_unsent_pieces() && !mirror_has_entries();
 }
 
 /* ---- statements ---- */
@@ -735,14 +808,34 @@ static void
 drop_pieces(int level)
 {
 	while (npieces > 0 && pieces[npieces - 1].level >= level)
+		free_piece(&pieces[--npieces]);
+}
+
+/* What was sent in a subtransaction has been sent in its parent, or not at all. */
+static void
+leave_level(int level, bool commit)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < npieces; i++)
 	{
-		npieces--;
-		if (pieces[npieces].data)
+		MirrorPiece *piece = &pieces[i];
+
+		piece->level = Min(piece->level, level - 1);
+		if (piece->sent >= level)
 		{
-			pfree(pieces[npieces].data);
-			pieces_size -= Min(pieces_size, pieces[npieces].len);
+			piece->sent = commit ? level - 1 : 0;
+			if (commit && piece->level == piece->sent)
+			{
+				free_piece(piece);
+				continue;
+			}
 		}
+		pieces[kept++] = *piece;
 	}
+	npieces = kept;
+	if (sending_level >= level)
+		sending_level = 0;
 }
 
 static void
@@ -765,8 +858,7 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 		streams_cxt = NULL;
 		streams = NIL;
 	}
-	for (int i = 0; i < npieces; i++)
-		pieces[i].level = Min(pieces[i].level, level - 1);
+	leave_level(level, commit);
 }
 
 static void
@@ -783,6 +875,7 @@ on_xact(XactEvent event, void *arg)
 	mirror_wrote = false;
 	late_triggers = false;
 	utilities = 0;
+	sending_level = 0;
 	/* gone with the transaction's memory */
 	streams = NIL;
 	streams_cxt = NULL;
@@ -796,6 +889,7 @@ shoal_mirror_init(void)
 {
 	shoal_remote_on_changes = on_changes;
 	shoal_remote_after_input = put_away;
+	shoal_sink_before_copies = before_copies;
 	shoal_xact_before_end = before_end;
 	shoal_xact_when_prepared = when_prepared;
 	next_run = ExecutorRun_hook;

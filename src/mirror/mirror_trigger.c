@@ -445,6 +445,12 @@ mirror_flush(void)
 	tell_late();
 }
 
+bool
+mirror_has_entries(void)
+{
+	return nentries > 0;
+}
+
 /* ---- statements and transactions ---- */
 
 void

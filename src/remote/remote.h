@@ -218,6 +218,9 @@ extern void shoal_remote_copy_finish(ShoalConn *conn);	/* no more data; does
 														 * not wait */
 extern uint64 shoal_remote_copy_end(ShoalConn *conn);	/* rows copied */
 
+/* Whether one is under way. */
+extern bool shoal_remote_in_copy(const ShoalConn *conn);
+
 /*
  * For transaction callbacks: like shoal_remote_exec_all, but never raise an
  * error.  Each failure is reported as a WARNING and marks its connection

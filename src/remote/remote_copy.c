@@ -86,6 +86,12 @@ shoal_remote_copy_begin(ShoalConn *conn, const char *sql)
 	send_simple(conn, sql);
 }
 
+bool
+shoal_remote_in_copy(const ShoalConn *conn)
+{
+	return conn->priv->copy != REMOTE_COPY_NONE;
+}
+
 /* Waits until the node is ready for data. */
 static void
 await_copy_in(ShoalConn *conn)
