@@ -183,6 +183,7 @@ create_or_gone(const FileSet *set, const char *name, MemoryContext context)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
+		shoal_remote_raise_cause();
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("the query that rows were moved for has ended on another node")));
@@ -235,10 +236,13 @@ shoal_rowfile_open(ShoalRowReader *reader, const char *token, int node_id,
 	reader->file = FileSetOpen(&set, name, O_RDONLY);
 	/* the session is gone that has stored them, and with it they are */
 	if (reader->file <= 0)
+	{
+		shoal_remote_raise_cause();
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("rows that node %d moved to this node are missing",
 						sender)));
+	}
 	reader->filled = reader->used = 0;
 	reader->offset = 0;
 }

@@ -143,6 +143,13 @@ extern ShoalRequest *shoal_remote_send(ShoalConn *conn, const char *sql,
  */
 extern PGresult *shoal_remote_next(ShoalRequest *req);
 
+/*
+ * Before an error is raised that something is missing which another node's
+ * transaction had here: raises the error with which that has failed, if one of
+ * this backend's requests has.  Waits a moment for it.
+ */
+extern void shoal_remote_raise_cause(void);
+
 /* True if shoal_remote_next would not wait. */
 extern bool shoal_remote_ready(ShoalRequest *req);
 

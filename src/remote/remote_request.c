@@ -12,8 +12,12 @@
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "remote/remote.h"
 #include "remote/remote_private.h"
+
+/* milliseconds that the cause of an error may take longer to get here */
+#define CAUSE_TIME		100
 
 void
 shoal_remote_queue(ShoalConn *conn, const char *sql)
@@ -157,6 +161,72 @@ await(ShoalRequest *req)
 	}
 }
 
+/*
+ * A node's error that another one has brought about: that one's transaction
+ * failed, and took away what this one needed of it.
+ */
+static bool
+is_consequence(const PGresult *error)
+{
+	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+
+	return sqlstate != NULL &&
+		MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
+					  sqlstate[4]) == ERRCODE_CONNECTION_FAILURE;
+}
+
+/* Raises the error that a request has failed with, if that has come and is no consequence. */
+static void
+raise_if_cause(ShoalConn *conn)
+{
+	ShoalConnPrivate *priv = conn->priv;
+	PGresult   *error;
+
+	if (priv->active == NULL || !shoal_remote_ready(priv->active) ||
+		priv->row != NULL || priv->error == NULL || is_consequence(priv->error))
+		return;
+	error = priv->error;
+	priv->error = NULL;
+	remote_forget_group(conn);
+	shoal_remote_raise(conn, error);
+}
+
+void
+shoal_remote_raise_cause(void)
+{
+	ListCell   *lc;
+
+	for (int attempt = 0; attempt < 2; attempt++)
+	{
+		/* it was sent earlier, but networks don't know that */
+		if (attempt > 0)
+			shoal_server_pause(CAUSE_TIME);
+		foreach(lc, shoal_remote_all())
+			raise_if_cause(lfirst(lc));
+	}
+}
+
+/* The node's error, or that which it is a consequence of. */
+static void __attribute__((noreturn))
+raise_error(ShoalConn *conn, PGresult *error)
+{
+	if (is_consequence(error))
+	{
+		PG_TRY();
+		{
+			shoal_remote_raise_cause();
+		}
+		PG_CATCH();
+		{
+			PQclear(error);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	shoal_remote_raise(conn, error);
+	pg_unreachable();
+}
+
 PGresult *
 shoal_remote_next(ShoalRequest *req)
 {
@@ -193,7 +263,7 @@ shoal_remote_next(ShoalRequest *req)
 		priv->error = NULL;
 		remote_forget_group(req->conn);
 		if (!run_again(req, error))
-			shoal_remote_raise(req->conn, error);
+			raise_error(req->conn, error);
 		req->finished = false;
 	}
 	if (priv->lost)
