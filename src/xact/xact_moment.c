@@ -392,15 +392,43 @@ join_nodes(List *ids, uint64 moment)
 	return conns;
 }
 
+/* Sends the call that takes a snapshot on a node; on its end nobody waits yet. */
+static ShoalRequest *
+send_snapshot(ShoalConn *conn, uint64 moment, int flags)
+{
+	Oid		   *types = palloc(sizeof(Oid) * 2);
+	char	  **values = palloc(sizeof(char *) * 2);
+	ShoalParams *params = palloc(sizeof(ShoalParams));
+
+	*params = (ShoalParams) {2, types, values, NULL, palloc0(sizeof(int) * 2)};
+	types[0] = types[1] = INT8OID;
+	values[0] = psprintf(UINT64_FORMAT, moment);
+	values[1] = psprintf(UINT64_FORMAT, oldest_needed(moment));
+	return shoal_remote_send(conn, SNAPSHOT_CALL, params, SHOAL_SEND_CACHE | flags);
+}
+
+/* Waits for it; its one row says nothing. */
+static void
+await_snapshot(ShoalRequest *req, void *arg)
+{
+	while (shoal_remote_next(req) != NULL)
+		continue;
+}
+
 /* Takes snapshots on nodes. */
 static List *
 take_on(List *ids, uint64 moment)
 {
 	List	   *conns = join_nodes(ids, moment);
+	List	   *requests = NIL;
+	ListCell   *lc;
 
-	shoal_remote_exec_all(conns,
-						  psprintf(XACT_INTERNAL_CALL "snapshot(" UINT64_FORMAT ", " UINT64_FORMAT ")",
-								   moment, oldest_needed(moment)));
+	foreach(lc, conns)
+		requests = lappend(requests,
+						   send_snapshot(lfirst(lc), moment,
+										 open_moment != 0 ? SHOAL_SEND_HELD : 0));
+	foreach(lc, requests)
+		await_snapshot(lfirst(lc), NULL);
 	return conns;
 }
 
@@ -517,29 +545,6 @@ shoal_hope_moment(const ShoalHope *hope)
 	return hope->moment;
 }
 
-static void
-absorb_snapshot(ShoalRequest *req, void *arg)
-{
-	while (shoal_remote_next(req) != NULL)
-		 /* its one row says nothing */ ;
-}
-
-static void
-send_snapshot(ShoalConn *conn, uint64 moment)
-{
-	Oid		   *types = palloc(sizeof(Oid) * 2);
-	char	  **values = palloc(sizeof(char *) * 2);
-	ShoalParams *params = palloc(sizeof(ShoalParams));
-
-	*params = (ShoalParams) {2, types, values, NULL, palloc0(sizeof(int) * 2)};
-	types[0] = types[1] = INT8OID;
-	values[0] = psprintf(UINT64_FORMAT, moment);
-	values[1] = psprintf(UINT64_FORMAT, oldest_needed(moment));
-	shoal_remote_on_absorb(shoal_remote_send(conn, SNAPSHOT_CALL, params,
-											 SHOAL_SEND_CACHE),
-						   absorb_snapshot, NULL);
-}
-
 void
 shoal_hope_send_rest(uint64 moment)
 {
@@ -554,7 +559,8 @@ shoal_hope_send_rest(uint64 moment)
 	foreach(lc, hope->conns)
 	{
 		if (shoal_remote_unqueue_call(lfirst(lc)))
-			send_snapshot(lfirst(lc), moment);
+			shoal_remote_on_absorb(send_snapshot(lfirst(lc), moment, 0),
+								   await_snapshot, NULL);
 	}
 	MemoryContextSwitchTo(old);
 }
