@@ -120,8 +120,8 @@ SET search_path = jw, pg_temp;
 SELECT count(*), max(t.name) FROM stock JOIN pg_temp.tmp t USING (product) LEFT JOIN tmp USING (product);
 SELECT count(*), max(t.name) FROM twin.stock JOIN pg_temp.tmp t USING (product) LEFT JOIN tmp USING (product);
 
--- not yet: rows named by ctid
-DELETE FROM stock s USING changes c WHERE s.ctid = '(0,1)' AND c.product = s.product;
+-- rows named by ctid
+WITH gone AS (DELETE FROM stock s USING changes c WHERE s.ctid = (SELECT min(ctid) FROM stock WHERE product IN (SELECT product FROM changes)) AND c.product = s.product RETURNING s.product) SELECT count(*) FROM gone;
 SET client_min_messages = warning;
 DROP SCHEMA jw CASCADE;
 DROP SCHEMA twin CASCADE;

@@ -140,7 +140,6 @@ UPDATE dist.named SET name = 'y' WHERE customer_id = 3 RETURNING *;
 DELETE FROM dist.named WHERE customer_id BETWEEN 290 AND 300 AND name LIKE '%9';
 ROLLBACK;
 DROP VIEW dist.named;
-DELETE FROM dist.customers WHERE ctid = '(0,1)';
 BEGIN;
 UPDATE dist.regions SET title = 'x' WHERE region IN (SELECT region FROM dist.regions LIMIT 2);
 SELECT DISTINCT result FROM shoal.run_on_nodes('SELECT count(*) FROM dist.regions WHERE title = ''x''');

@@ -114,6 +114,7 @@ SELECT count(*), sum(n), count(*) FILTER (WHERE n > 1000) FROM portions;
 DELETE FROM portions WHERE k = 5 AND ctid IN (SELECT ctid FROM portions WHERE k = 5 LIMIT 1);
 SELECT count(*) FROM portions;
 DELETE FROM portions WHERE ctid NOT IN (SELECT min(ctid) FROM portions GROUP BY k);
+SELECT count(*), count(DISTINCT k) FROM portions;
 DROP TABLE portions;
 
 -- prepared, in a transaction, with an error in it

@@ -364,22 +364,3 @@ shoal_current_replace(Query *query, const ShoalTable *table)
 												   &context);
 	return query;
 }
-
-static bool
-is_row_walker(Node *node, Oid *funcid)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == *funcid)
-		return true;
-	return expression_tree_walker(node, is_row_walker, (void *) funcid);
-}
-
-bool
-shoal_current_is_replaced(Query *query)
-{
-	Oid			argtypes[3] = {OIDOID, TIDOID, TEXTOID};
-	Oid			funcid = shoal_expr_own_function("is_row", 3, argtypes);
-
-	return is_row_walker((Node *) query->jointree, &funcid);
-}

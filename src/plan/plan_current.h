@@ -32,7 +32,4 @@ extern bool shoal_current_is_used(Query *query);
  */
 extern Query *shoal_current_replace(Query *query, const ShoalTable *table);
 
-/* Is that such a copy? */
-extern bool shoal_current_is_replaced(Query *query);
-
 #endif							/* PLAN_CURRENT_H */

@@ -324,7 +324,14 @@ shoal_expr_is_text_of(Node *node)
 bool
 shoal_expr_is_of_row(Node *node)
 {
-	return is_own_function(node, "table_of") || is_own_function(node, "has_left");
+	return is_own_function(node, "table_of") || is_own_function(node, "has_left") ||
+		is_own_function(node, "ctid_of");
+}
+
+bool
+shoal_expr_is_ctid_of(Node *node)
+{
+	return is_own_function(node, "ctid_of");
 }
 
 bool

@@ -44,9 +44,11 @@ extern Var *shoal_expr_column(Oid relid, int varno, AttrNumber attno);
 
 /*
  * Is the node a call of a function of ours that has to be made where the row
- * is: shoal.table_of(), what a tableoid becomes, or shoal.has_left()?
+ * is: shoal.table_of(), what a tableoid becomes, shoal.ctid_of(), what a ctid
+ * does, or shoal.has_left()?
  */
 extern bool shoal_expr_is_of_row(Node *node);
+extern bool shoal_expr_is_ctid_of(Node *node);
 
 /*
  * Does the node take the value of a tableoid for a number?  Tables have other

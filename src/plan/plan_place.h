@@ -20,11 +20,4 @@ extern Expr *shoal_place_text(List *args);
 extern Expr *shoal_place_make(const ShoalTable *table, Relation rel,
 							  Index varno);
 
-/*
- * The UPDATE or DELETE with places where it compares the ctid of the table's rows
- * with those of rows of the same table; itself if it does not.
- */
-extern Query *shoal_place_replace(Query *query, const ShoalTable *table,
-								  Relation rel);
-
 #endif							/* PLAN_PLACE_H */

@@ -31,6 +31,7 @@
 #include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
+#include "plan/plan_ctid.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
@@ -148,7 +149,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 	}
 	if (IsA(node, JoinExpr) && IS_OUTER_JOIN(((JoinExpr *) node)->jointype))
 		tables->outer_join = true;
-	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
+	if (IsA(node, Var) && (((Var *) node)->varattno == TableOidAttributeNumber ||
+						   ((Var *) node)->varattno == SelfItemPointerAttributeNumber))
 		tables->tableoid = true;
 	if (shoal_sequence_is_moved_by(node))
 		tables->nextval = true;
@@ -247,34 +249,45 @@ typedef struct SystemColumns
 	List	   *attnos;			/* int list: system columns met so far */
 } SystemColumns;
 
+/* The column that a system column becomes. */
+static Node *
+column_for(const Var *system, AttrNumber attno, SystemColumns *context)
+{
+	Var		   *var = copyObject((Var *) system);
+	int			pos = 0;
+
+	while (pos < list_length(context->attnos) && list_nth_int(context->attnos, pos) != attno)
+		pos++;
+	if (pos == list_length(context->attnos))
+		context->attnos = lappend_int(context->attnos, attno);
+	var->varattno = context->natts + pos + 1;
+	if (attno == TableOidAttributeNumber)
+		return (Node *) shoal_tableoid_from_column(var);
+	return (Node *) var;
+}
+
+static bool
+is_system_column(const Var *var, const SystemColumns *context)
+{
+	return var->varno == context->varno && var->varattno < 0 &&
+		var->varlevelsup == context->depth;
+}
+
 /* System columns of a pulled table become ordinary columns behind the others. */
 static Node *
 system_columns_mutator(Node *node, SystemColumns *context)
 {
+	Var		   *var = shoal_ctid_of_column(node);
+
 	if (node == NULL)
 		return NULL;
+	if (var && is_system_column(var, context))
+		return column_for(var, SHOAL_CTID_ATTNO, context);
 	if (IsA(node, Var))
 	{
-		Var		   *var = (Var *) node;
-		int			pos = 0;
-		ListCell   *lc;
-
-		if (var->varno != context->varno || var->varattno >= 0 ||
-			var->varlevelsup != context->depth)
-			return node;
-		foreach(lc, context->attnos)
-		{
-			if (lfirst_int(lc) == var->varattno)
-				break;
-			pos++;
-		}
-		if (lc == NULL)
-			context->attnos = lappend_int(context->attnos, var->varattno);
-		var = copyObject(var);
-		var->varattno = context->natts + pos + 1;
-		if (((const Var *) node)->varattno == TableOidAttributeNumber)
-			return (Node *) shoal_tableoid_from_column(var);
-		return (Node *) var;
+		var = (Var *) node;
+		return is_system_column(var, context) ?
+			column_for(var, var->varattno, context) : node;
 	}
 	if (IsA(node, Query))
 	{
@@ -291,6 +304,13 @@ system_columns_mutator(Node *node, SystemColumns *context)
 								   (void *) context);
 }
 
+/* The system column that a number is about. */
+static AttrNumber
+system_column(int attno)
+{
+	return attno == SHOAL_CTID_ATTNO ? SelfItemPointerAttributeNumber : attno;
+}
+
 /* The row that a whole-row reference means; NULL where an outer join has none. */
 static Node *
 make_row(Var *whole, SystemColumns *context, TupleDesc desc)
@@ -299,7 +319,7 @@ make_row(Var *whole, SystemColumns *context, TupleDesc desc)
 	NullTest   *test = makeNode(NullTest);
 	CaseWhen   *when = makeNode(CaseWhen);
 	CaseExpr   *result = makeNode(CaseExpr);
-	const FormData_pg_attribute *att = SystemAttributeDefinition(linitial_int(context->attnos));
+	AttrNumber	attno = system_column(linitial_int(context->attnos));
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -316,8 +336,8 @@ make_row(Var *whole, SystemColumns *context, TupleDesc desc)
 	row->location = -1;
 	/* a system column is never null in a row that is there */
 	test->arg = (Expr *) makeVar(whole->varno, context->natts + 1,
-								 att->attnum == TableOidAttributeNumber ?
-								 REGCLASSOID : att->atttypid, -1,
+								 attno == TableOidAttributeNumber ? REGCLASSOID :
+								 SystemAttributeDefinition(attno)->atttypid, -1,
 								 InvalidOid, whole->varlevelsup);
 	test->nulltesttype = IS_NOT_NULL;
 	test->location = -1;
@@ -413,12 +433,14 @@ table_query(Query *outer, int varno, List *system_attnos)
 	}
 	foreach(lc, system_attnos)
 	{
-		const FormData_pg_attribute *att = SystemAttributeDefinition(lfirst_int(lc));
+		const FormData_pg_attribute *att = SystemAttributeDefinition(system_column(lfirst_int(lc)));
 		Expr	   *expr;
 
 		expr = (Expr *) makeVar(1, att->attnum, att->atttypid, -1, InvalidOid, 0);
-		if (att->attnum == TableOidAttributeNumber)
+		if (lfirst_int(lc) == TableOidAttributeNumber)
 			expr = shoal_tableoid_column((Var *) expr);
+		else if (lfirst_int(lc) == SHOAL_CTID_ATTNO)
+			expr = shoal_ctid_column((Var *) expr, shoal_meta_table(rte->relid));
 		query->targetList = lappend(query->targetList,
 									makeTargetEntry(expr,
 													list_length(query->targetList) + 1,
@@ -559,7 +581,7 @@ pull_table(Query *query, int varno, const char *reason)
 	/* names of dropped columns stay empty, system columns get theirs */
 	foreach(lc, context.attnos)
 		rte->eref->colnames = lappend(rte->eref->colnames,
-									  makeString(pstrdup(NameStr(SystemAttributeDefinition(lfirst_int(lc))->attname))));
+									  makeString(pstrdup(NameStr(SystemAttributeDefinition(system_column(lfirst_int(lc)))->attname))));
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = shoal_part_wrap(part);
 	rte->relid = InvalidOid;

@@ -17,7 +17,7 @@ typedef struct ShoalTables
 	bool		all_local;		/* all shards of all groups are on this node */
 	bool		nextval;		/* has a call of nextval() or the like */
 	bool		with;			/* has WITH */
-	bool		tableoid;		/* reads a table's tableoid */
+	bool		tableoid;		/* reads a table's tableoid or ctid */
 	bool		locks;			/* has FOR UPDATE or the like */
 	bool		outer_join;		/* has outer joins */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */

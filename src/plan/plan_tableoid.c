@@ -9,6 +9,9 @@
  * Nodes have numbers of their own for a table, so values are of type regclass
  * as long as they travel.  What takes them for numbers is done here
  * (shoal_expr_numbers_table).
+ *
+ * Where a user's query names it, it is replaced as soon as the query is planned; so
+ * is ctid (plan_ctid.c).
  */
 #include "postgres.h"
 
@@ -20,6 +23,7 @@
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
+#include "plan/plan_ctid.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_tableoid.h"
 
@@ -52,7 +56,8 @@ tableoid_mutator(Node *node, TableoidContext *context)
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Var) &&
-		((Var *) node)->varattno == TableOidAttributeNumber)
+		(((Var *) node)->varattno == TableOidAttributeNumber ||
+		 ((Var *) node)->varattno == SelfItemPointerAttributeNumber))
 	{
 		Var		   *var = (Var *) node;
 		Query	   *query = list_nth(context->queries, var->varlevelsup);
@@ -62,6 +67,8 @@ tableoid_mutator(Node *node, TableoidContext *context)
 
 		if (table == NULL || table->kind != SHOAL_KIND_DISTRIBUTED)
 			return copyObject(node);
+		if (var->varattno == SelfItemPointerAttributeNumber)
+			return (Node *) shoal_ctid_column(var, table);
 		return (Node *) as_oid(shoal_tableoid_column(var));
 	}
 	if (IsA(node, Query))

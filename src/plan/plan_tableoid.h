@@ -7,7 +7,10 @@
 
 #include "nodes/parsenodes.h"
 
-/* Has tableoid in the query name tables as users know them, not shards. */
+/*
+ * Has tableoid in the query name tables as users know them, not shards, and ctid a row
+ * of the table.
+ */
 extern Query *shoal_tableoid_rewrite(Query *query);
 
 /*

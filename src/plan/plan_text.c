@@ -35,6 +35,7 @@
 #include "base/base_types.h"
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
+#include "plan/plan_ctid.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_policy.h"
@@ -612,8 +613,8 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 
 	query = shoal_policy_tell(query, &frag->policies);
 	frag->rights = shoal_rights_of_locking(query);
-	copy = externalize_query(query, &params,
-							 shape->kind == SHOAL_SHAPE_SHARDED);
+	copy = externalize_query(query, &params, shape->kind == SHOAL_SHAPE_SHARDED);
+	copy = shoal_ctid_narrow(copy, shape->kind == SHOAL_SHAPE_SHARDED && shape->single);
 	frag->nsent = list_length(params);
 	frag->command = query->commandType;
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);

@@ -45,7 +45,6 @@
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
 #include "plan/plan_part.h"
-#include "plan/plan_place.h"
 #include "plan/plan_policy.h"
 #include "plan/plan_query.h"
 #include "plan/plan_returning.h"
@@ -182,11 +181,14 @@ why_differs(Query *query)
 
 /* ---- UPDATE and DELETE ---- */
 
-/* Where the text of a row's place is compared, that contains its key. */
+/*
+ * Not where the text of a row's place is compared, that contains its key, or what users
+ * see as the ctid of a distributed table's row.
+ */
 static bool
 reads_ctid_walker(Node *node, Index *target)
 {
-	if (node == NULL || shoal_expr_is_text_of(node))
+	if (node == NULL || shoal_expr_is_text_of(node) || shoal_expr_is_ctid_of(node))
 		return false;
 	if (IsA(node, Var))
 		return ((Var *) node)->varno == *target &&
@@ -305,7 +307,6 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 			 int cursor_options, ParamListInfo params)
 {
 	ShoalInsert insert = {0};
-	Index		target = query->resultRelation;
 	Query	   *select;
 	Query	   *write = makeNode(Query);
 	List	   *returned;
@@ -323,11 +324,7 @@ plan_by_rows(Query *query, const char *what, const char *reason,
 	}
 	if (returns_subqueries(query))
 		return plan_returning_apart(query, query_string, cursor_options, params);
-	/* a ctid alone, unlike the place of a cursor's row, may be in several shards */
-	if ((table->kind != SHOAL_KIND_REFERENCE &&
-		 reads_ctid_walker((Node *) query->jointree, &target) &&
-		 !shoal_current_is_replaced(query)) ||
-		!shoal_rows_split(query, table, &select, &insert, &write->returningList,
+	if (!shoal_rows_split(query, table, &select, &insert, &write->returningList,
 						  &returned, &reason))
 		refuse(what, reason,
 			   "Join on the distribution column, or compute the rows with a query first and write them by key.");
@@ -344,7 +341,6 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 {
 	ShoalAnalysis analysis;
 	ShoalFragment *frag;
-	Index		target = query->resultRelation;
 	Query	   *whole = query;
 	Query	   *found;
 	const char *reason = NULL;	/* why not on every node of a reference table */
@@ -373,11 +369,6 @@ plan_update_delete(Query *query, const char *what, const ShoalTable *table,
 		else
 			reason = why_differs(query);
 	}
-	else if (analysis.whole.kind == SHOAL_SHAPE_SHARDED &&
-			 !analysis.whole.single &&
-			 reads_ctid_walker((Node *) query->jointree, &target))
-		refuse(what, "rows of several shards have the same ctid",
-			   "Name the row by its key.");
 
 	if (reason == NULL && is_doable(table, &analysis))
 		frag = compile_write(query, table, &analysis);
@@ -1043,7 +1034,6 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	PlannedStmt *stmt;
 
 	check_rules(rel);
-	query = shoal_place_replace(query, table, rel);
 	RelationClose(rel);
 	query = shoal_check_lower_barrier(query);
 	if (shoal_fire_is_wanted(query, table) &&

@@ -116,6 +116,22 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_table_of'
 COMMENT ON FUNCTION shoal.table_of(oid) IS
 'internal: the table that a shard on this node belongs to; of another relation, that one';
 
+-- likewise
+CREATE FUNCTION shoal.ctid_of(relation oid, ctid tid) RETURNS tid
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_ctid_of';
+COMMENT ON FUNCTION shoal.ctid_of(oid, tid) IS
+'internal: what users see as the ctid of a shard''s row, which no other row of the table has';
+
+CREATE FUNCTION shoal.ctid_in_shard(ctid tid, shard_count int) RETURNS tid
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_ctid_in_shard';
+COMMENT ON FUNCTION shoal.ctid_in_shard(tid, int) IS
+'internal: the ctid in its shard of a row whose ctid is that for users';
+
+CREATE FUNCTION shoal.ctid_in_shard(ctids tid[], shard_count int) RETURNS tid[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'shoal_ctids_in_shard';
+COMMENT ON FUNCTION shoal.ctid_in_shard(tid[], int) IS
+'internal: the same of several';
+
 /* ---- nodes are foreign servers ---- */
 
 CREATE FUNCTION shoal.fdw_validator(options text[], catalog oid) RETURNS void
