@@ -58,6 +58,7 @@
 typedef struct InsertBatch
 {
 	int			node_id;		/* 0: every node (reference table) */
+	int			shard;			/* the only one, if each has a batch */
 	MemoryContext cxt;			/* of the rows, and of the task once sent */
 	int			nrows;
 	int			maxrows;
@@ -292,34 +293,35 @@ send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
 /* ---- rows to batches ---- */
 
 static InsertBatch *
-new_batch(ShoalInsertState *state, int node_id)
+new_batch(ShoalInsertState *state, int node_id, int shard)
 {
 	InsertBatch *batch = MemoryContextAllocZero(state->cxt,
 												sizeof(InsertBatch));
 
 	batch->node_id = node_id;
+	batch->shard = shard;
 	batch->cxt = AllocSetContextCreate(state->cxt, "Shoal batch",
 									   ALLOCSET_DEFAULT_SIZES);
 	return batch;
 }
 
-/* The batch that is being filled for a node. */
+/* The batch that is being filled for a shard, or its node. */
 static InsertBatch *
-batch_of_node(ShoalInsertState *state, int node_id)
+batch_for(ShoalInsertState *state, int node_id, int shard)
 {
 	InsertBatch *batch;
 
 	for (int i = 0; i < state->nbatches; i++)
 	{
 		batch = state->batches[i];
-		if (batch->node_id != node_id)
+		if (batch->node_id != node_id || (state->insert->by_shard && batch->shard != shard))
 			continue;
 		if (batch->in_flight)
 		{
 			/* fill the other one of the pair */
 			if (batch->next == NULL)
 			{
-				batch->next = new_batch(state, node_id);
+				batch->next = new_batch(state, node_id, shard);
 				batch->next->next = batch;
 			}
 			finish_batch(state, batch->next);
@@ -328,7 +330,7 @@ batch_of_node(ShoalInsertState *state, int node_id)
 		}
 		return batch;
 	}
-	batch = new_batch(state, node_id);
+	batch = new_batch(state, node_id, shard);
 	state->batches[state->nbatches++] = batch;
 	return batch;
 }
@@ -470,7 +472,7 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 		shard = shard_of_row(state, slot);
 		node_id = shoal_run_shard_node(state->group, shard);
 	}
-	batch = batch_of_node(state, node_id);
+	batch = batch_for(state, node_id, shard);
 	if (batch_is_full(state, batch))
 	{
 		if (state->one_statement)
@@ -480,7 +482,7 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 					 errdetail("All rows for a node have to be in one statement, so that a row that is affected twice is found."),
 					 errhint("Insert the rows in several statements.")));
 		send_batch(state, batch, false);
-		batch = batch_of_node(state, node_id);
+		batch = batch_for(state, node_id, shard);
 	}
 	if (node_id != 0)
 	{
@@ -698,7 +700,8 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 				 errhint("Run the transaction again.")));
 	state->group = shoal_meta_group(state->table->group_id);
 	state->batches = palloc0(sizeof(InsertBatch *) *
-							 (list_length(shoal_meta_nodes()) + 1));
+							 ((insert->by_shard ? state->group->shard_count :
+							   list_length(shoal_meta_nodes())) + 1));
 	for (int key = 0; key < state->table->nkeys; key++)
 	{
 		ListCell   *lc;

@@ -311,11 +311,12 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 	cscan->custom_private = list_make5(list_make2_oid(insert->relid,
 													  insert->run_as),
 									   insert->attnums,
-									   list_make5_int(insert->use_copy,
-													  insert->returns_rows,
-													  insert->locked,
-													  insert->row_ctid,
-													  insert->rights),
+									   lappend_int(list_make5_int(insert->use_copy,
+																  insert->returns_rows,
+																  insert->locked,
+																  insert->row_ctid,
+																  insert->rights),
+												   insert->by_shard),
 									   string_node(insert->head),
 									   string_node(insert->tail));
 	cscan->custom_private = lappend(cscan->custom_private, insert->triggers);
@@ -338,6 +339,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->locked = lthird_int(flags);
 	insert->row_ctid = lfourth_int(flags);
 	insert->rights = list_nth_int(flags, 4);
+	insert->by_shard = list_nth_int(flags, 5);
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);

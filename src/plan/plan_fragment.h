@@ -133,6 +133,7 @@ typedef struct ShoalInsert
 								 * all do */
 	int			rights;			/* as in ShoalScope: of the statement, where nodes
 								 * are sent others */
+	bool		by_shard;		/* a statement for each shard, not for each node */
 
 	/*
 	 * For rows sent by INSERT: text before and after VALUES.  head ends in

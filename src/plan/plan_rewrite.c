@@ -45,6 +45,7 @@
 #include "plan/plan_step.h"
 #include "plan/plan_tableoid.h"
 #include "plan/plan_text.h"
+#include "plan/plan_write.h"
 
 #define GUESS_TABLE_ROWS	100000
 
@@ -143,6 +144,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 				note_table(table, tables);
 			if (table && table->kind == SHOAL_KIND_REFERENCE)
 				tables->writes_reference = true;
+			if (table && shoal_write_returns_version(query, table))
+				tables->all_local = false;
 		}
 		return query_tree_walker(query, find_tables_walker, (void *) tables,
 								 QTW_EXAMINE_RTES_BEFORE);

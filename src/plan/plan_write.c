@@ -636,11 +636,35 @@ has_row_triggers(Relation rel)
 	return false;
 }
 
+static bool
+version_walker(Node *node, Index *target)
+{
+	Var		   *var = (Var *) node;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return var->varno == *target && var->varlevelsup == 0 && var->varattno < 0 &&
+			var->varattno != TableOidAttributeNumber &&
+			var->varattno != SelfItemPointerAttributeNumber;
+	return expression_tree_walker(node, version_walker, (void *) target);
+}
+
+bool
+shoal_write_returns_version(Query *query, const ShoalTable *table)
+{
+	Index		target = query->resultRelation;
+
+	return query->commandType == CMD_INSERT && table->kind == SHOAL_KIND_DISTRIBUTED &&
+		version_walker((Node *) query->returningList, &target);
+}
+
 /* What a Shoal Insert node needs to know of an INSERT; its columns in order. */
 static void
 describe_insert(Query *query, ShoalInsert *insert)
 {
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+	const ShoalTable *table = shoal_meta_table(target->relid);
 	Relation	rel = RelationIdGetRelation(target->relid);
 	ListCell   *lc;
 
@@ -650,8 +674,8 @@ describe_insert(Query *query, ShoalInsert *insert)
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity && !has_row_triggers(rel);
 	insert->returns_rows = (query->returningList != NIL);
-	insert->triggers = shoal_triggers_find(query,
-										   shoal_meta_table(target->relid)->kind != SHOAL_KIND_DISTRIBUTED);
+	insert->by_shard = shoal_write_returns_version(query, table);
+	insert->triggers = shoal_triggers_find(query, table->kind != SHOAL_KIND_DISTRIBUTED);
 	RelationClose(rel);
 	foreach(lc, query->targetList)
 		insert->attnums = lappend_int(insert->attnums,
@@ -875,7 +899,8 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		return plan_fragment(query, frag, cursor_options);
 	}
 	rows = rows_to_insert(query, table);
-	if (rows && is_colocated(query, rows, table, &shape))
+	if (rows && is_colocated(query, rows, table, &shape) &&
+		(shape.single || !shoal_write_returns_version(query, table)))
 	{
 		frag = shoal_text_compile(with_targets_in_subquery(shoal_check_fold(query)),
 								  &shape);
@@ -883,7 +908,8 @@ plan_insert(Query *query, const ShoalTable *table, const char *query_string,
 		frag->way = frag->single_shard ? "router" : "push";
 		return plan_fragment(query, frag, cursor_options);
 	}
-	if (rows && (frag = compile_reshuffled(query, table, params, false)) != NULL)
+	if (rows && !shoal_write_returns_version(query, table) &&
+		(frag = compile_reshuffled(query, table, params, false)) != NULL)
 		return plan_fragment(query, frag, cursor_options);
 	return plan_routed_insert(query, query_string, cursor_options, params);
 }

@@ -8,12 +8,20 @@
 #include "nodes/params.h"
 #include "nodes/plannodes.h"
 
+#include "meta/meta.h"
+
 /*
  * Plans a write whose target is a Shoal table.  NULL if core shall plan it as
  * it is (everything is on this node).  Error 0A000 if it can't be done.
  */
 extern PlannedStmt *shoal_write_plan(Query *query, const char *query_string,
 									 int cursor_options, ParamListInfo params);
+
+/*
+ * Is it an INSERT that returns xmin, xmax and the like?  Core does not know them of
+ * rows that go to partitions, so each shard's has to take the table's place.
+ */
+extern bool shoal_write_returns_version(Query *query, const ShoalTable *table);
 
 /* Is it a write to one shard, which is sent there as it is? */
 extern bool shoal_write_is_single(Query *query);

@@ -239,3 +239,7 @@ SELECT v, count(*) FROM t1 LEFT JOIN v_agg v ON v.a = t1.a AND v.n > 2 WHERE t1.
 SELECT DISTINCT v FROM t1 LEFT JOIN v_owner v ON v.a = t1.a AND v.n > 2 WHERE t1.a < 4
 SELECT v, v IS DISTINCT FROM NULL FROM t1 LEFT JOIN v_agg v ON v.a = t1.a AND v.n > 20 WHERE t1.a = 4
 SELECT count(t3::text), count(*), array_agg(t3.a ORDER BY t3.a) FROM v_union t2 FULL JOIN v_agg t3 ON t2.a = t3.a
+SELECT count(*), count(DISTINCT ctid) FROM t1
+SELECT count(*) FROM t1 WHERE ctid IN (SELECT min(ctid) FROM t1 GROUP BY b)
+SELECT count(*) FROM t1 x JOIN t1 y ON x.b = y.b AND x.ctid < y.ctid
+SELECT count(*) FROM t1 x LEFT JOIN t2 y ON x.b = y.b AND y.ctid = (SELECT max(ctid) FROM t2) WHERE y.ctid IS NULL
