@@ -156,9 +156,9 @@ decode(char *text, int len)
 
 /* ---- what comes ---- */
 
-/* Room for one more piece; NULL if there is no memory. */
+/* Room for one more piece, of a statement of that nesting level. */
 static MirrorPiece *
-add_piece(int len)
+add_piece(int len, int level)
 {
 	MirrorPiece *piece;
 
@@ -178,7 +178,7 @@ add_piece(int len)
 		max_pieces = max;
 	}
 	piece = &pieces[npieces++];
-	piece->level = GetCurrentTransactionNestLevel();
+	piece->level = level;
 	piece->sent = 0;
 	piece->len = len;
 	piece->spooled = false;
@@ -254,14 +254,18 @@ fetch(MirrorPiece *piece)
 void
 mirror_take_segments(const char *data, int len)
 {
-	MirrorPiece *piece = add_piece(len);
+	MirrorPiece *piece = add_piece(len, GetCurrentTransactionNestLevel());
 
 	if (piece->data)
 		memcpy(piece->data, data, len);
 	put_away();
 }
 
-/* From inside of libpq: raises no error. */
+/*
+ * From inside of libpq: raises no error.  What comes while a function runs in a
+ * subtransaction may be of the statement that has called it, and stays if the
+ * subtransaction fails.
+ */
 static void
 on_changes(ShoalConn *conn, const char *text)
 {
@@ -269,9 +273,10 @@ on_changes(ShoalConn *conn, const char *text)
 	MirrorPiece *piece;
 
 	/* a transaction that is being ended has no use for it */
-	if (!IsTransactionState())
+	if (!IsTransactionState() &&
+		conn->sent_level >= GetCurrentTransactionNestLevel())
 		return;
-	piece = add_piece(len);
+	piece = add_piece(len, conn->sent_level);
 	if (piece->data)
 	{
 		memcpy(piece->data, text, len);
@@ -807,8 +812,16 @@ when_prepared(void)
 static void
 drop_pieces(int level)
 {
-	while (npieces > 0 && pieces[npieces - 1].level >= level)
-		free_piece(&pieces[--npieces]);
+	int			kept = 0;
+
+	for (int i = 0; i < npieces; i++)
+	{
+		if (pieces[i].level >= level)
+			free_piece(&pieces[i]);
+		else
+			pieces[kept++] = pieces[i];
+	}
+	npieces = kept;
 }
 
 /* What was sent in a subtransaction has been sent in its parent, or not at all. */

@@ -56,6 +56,8 @@ typedef struct ShoalConn
 								 * here, too, and gives the same ones */
 
 	/* owned by remote: */
+	int			sent_level;		/* nesting level here at which the statement under
+								 * way was sent */
 	struct ShoalConnPrivate *priv;
 } ShoalConn;
 

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+
 #include "base/base_compat.h"
 #include "remote/remote.h"
 #include "remote/remote_private.h"
@@ -35,6 +37,7 @@ send_simple(ShoalConn *conn, const char *sql)
 	initStringInfo(&text);
 	remote_send_ahead_as_text(conn, &text);
 	appendStringInfoString(&text, sql);
+	conn->sent_level = GetCurrentTransactionNestLevel();
 	if (!PQexitPipelineMode(conn->pg) || !PQsendQuery(conn->pg, text.data))
 		remote_raise_lost(conn);
 	conn->priv->copy = REMOTE_COPY_SENT;

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
@@ -84,6 +85,7 @@ launch(ShoalConn *conn, const char *sql, const ShoalParams *params, int flags)
 	remote_make_idle(conn);
 	if (conn->priv->separate)
 		send_settings(conn);
+	conn->sent_level = GetCurrentTransactionNestLevel();
 	if (!remote_launch(conn, sql, params, flags))
 		remote_raise_lost(conn);
 }
