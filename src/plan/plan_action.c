@@ -7,11 +7,14 @@
  * move.  To a node a row that moves is deleted, and one that refers to it and
  * whose distribution column is changed along belongs elsewhere.  Then all
  * foreign keys that refer to the table are left out on the nodes, and the coordinator
- * does what they say when the rows have been written (exec_action.c).
+ * does what they say when the rows have been written (exec_action.c).  So it is if
+ * rows would have to move that refer to rows which an action changes or deletes.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
@@ -98,40 +101,74 @@ moves_children(const ShoalAction *action, const ShoalTable *child)
 }
 
 static bool
-sets_what_is_referred_to(Query *query, const ShoalAction *action)
+is_referred_to(const ShoalAction *action, const Bitmapset *set)
 {
+	for (int i = 0; i < action->nkeys; i++)
+	{
+		if (bms_is_member(action->pk[i], set))
+			return true;
+	}
+	return false;
+}
+
+static Bitmapset *
+columns_set_by(const Query *query)
+{
+	Bitmapset  *set = NULL;
 	ListCell   *lc;
 
 	foreach(lc, query->targetList)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
 
-		for (int i = 0; !tle->resjunk && i < action->nkeys; i++)
-		{
-			if (tle->resno == action->pk[i])
-				return true;
-		}
+		if (!tle->resjunk)
+			set = bms_add_member(set, tle->resno);
 	}
-	return false;
+	return set;
 }
 
-bool
-shoal_action_is_needed(Query *query, const ShoalTable *table, Relation rel)
+static bool moves_any(Relation rel, CmdType command, const Bitmapset *set, List *path);
+
+/* Does what an action does to the rows that refer have an action in turn that moves rows? */
+static bool
+moves_grandchildren(const ShoalAction *action, CmdType command, List *path)
 {
-	CmdType		command = query->commandType;
-	List	   *actions;
-	bool		moves;
-	bool		needed = false;
+	Bitmapset  *set = NULL;
+	CmdType		next = CMD_UPDATE;
+	Relation	rel;
+	bool		result;
+
+	if (action->type == FKCONSTR_ACTION_CASCADE && command == CMD_DELETE)
+		next = CMD_DELETE;
+	else if (action->type != FKCONSTR_ACTION_CASCADE &&
+			 action->type != FKCONSTR_ACTION_SETNULL &&
+			 action->type != FKCONSTR_ACTION_SETDEFAULT)
+		return false;
+	/*
+	 * Once around a circle.  Where the coordinator can take no actions it is better
+	 * left to nodes, most of whose rows will have nobody that far away.
+	 */
+	if (list_member_oid(path, action->constraint) || IsolationUsesXactSnapshot())
+		return false;
+	for (int i = 0; i < action->nset; i++)
+		set = bms_add_member(set, action->set[i]);
+	rel = table_open(action->child, AccessShareLock);
+	result = moves_any(rel, next, set, lappend_oid(list_copy(path), action->constraint));
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Do actions move rows that refer, directly or not, to those that the command
+ * deletes, or in which it sets the columns?
+ */
+static bool
+moves_any(Relation rel, CmdType command, const Bitmapset *set, List *path)
+{
+	bool		result = false;
 	ListCell   *lc;
 
-	if ((command != CMD_UPDATE && command != CMD_DELETE) || rel->trigdesc == NULL)
-		return false;
-	actions = shoal_action_list(rel, command);
-	if (actions == NIL)
-		return false;
-	moves = command == CMD_UPDATE &&
-		shoal_move_is_needed(query, query->targetList, table);
-	foreach(lc, actions)
+	foreach(lc, shoal_action_list(rel, command))
 	{
 		const ShoalAction *action = (const ShoalAction *) lfirst(lc);
 		const ShoalTable *child = shoal_meta_table(action->child);
@@ -139,11 +176,34 @@ shoal_action_is_needed(Query *query, const ShoalTable *table, Relation rel)
 		/* each node has rows of its own in a local table */
 		if (child == NULL)
 			return false;
-		if (moves ||
-			(moves_children(action, child) &&
-			 (command == CMD_UPDATE ? sets_what_is_referred_to(query, action) :
-			  action->type != FKCONSTR_ACTION_CASCADE)))
-			needed = true;
+		if (command == CMD_UPDATE && !is_referred_to(action, set))
+			continue;
+		if ((moves_children(action, child) &&
+			 (command == CMD_UPDATE || action->type != FKCONSTR_ACTION_CASCADE)) ||
+			moves_grandchildren(action, command, path))
+			result = true;
 	}
-	return needed;
+	return result;
+}
+
+bool
+shoal_action_is_needed(Query *query, const ShoalTable *table, Relation rel)
+{
+	CmdType		command = query->commandType;
+	List	   *actions;
+	ListCell   *lc;
+
+	if ((command != CMD_UPDATE && command != CMD_DELETE) || rel->trigdesc == NULL)
+		return false;
+	actions = shoal_action_list(rel, command);
+	foreach(lc, actions)
+	{
+		if (shoal_meta_table(((ShoalAction *) lfirst(lc))->child) == NULL)
+			return false;
+	}
+	if (actions != NIL && command == CMD_UPDATE &&
+		shoal_move_is_needed(query, query->targetList, table))
+		return true;
+	return actions != NIL &&
+		moves_any(rel, command, command == CMD_UPDATE ? columns_set_by(query) : NULL, NIL);
 }
