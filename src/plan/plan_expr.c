@@ -434,6 +434,25 @@ shoal_expr_reaches_out(Query *query)
 	return reaches_out_walker((Node *) query, &depth);
 }
 
+static bool
+reads_transition_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->rtekind == RTE_NAMEDTUPLESTORE;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_transition_walker,
+								 context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_transition_walker, context);
+}
+
+bool
+shoal_expr_reads_transition(Query *query)
+{
+	return reads_transition_walker((Node *) query, NULL);
+}
+
 bool
 shoal_expr_are_sendable(List *types)
 {

@@ -69,6 +69,12 @@ extern Node *shoal_expr_strip(Node *node);
 extern bool shoal_expr_reaches_out(Query *query);
 
 /*
+ * Does the query read a transition table of a trigger (or a part)?  There is no text
+ * that stands for it.
+ */
+extern bool shoal_expr_reads_transition(Query *query);
+
+/*
  * Can values of all these types (OID list) be received from a node?  Not
  * anonymous records, whose columns the receiver does not know.
  */

@@ -128,6 +128,7 @@ add_subquery(Node **place, Query *level, int varno, List *quals,
 		query->commandType != CMD_SELECT || query->jointree->fromlist == NIL ||
 		query->hasRecursive || !has_movable_columns(query) ||
 		shoal_expr_reaches_out(query) ||
+		shoal_expr_reads_transition(query) ||
 		contain_volatile_functions((Node *) query))
 		return;
 	leaf = &context->subqueries[context->nsubqueries++];

@@ -738,6 +738,8 @@ shoal_spread_rows(Query **rows, const ShoalTable *table, int key,
 	ShoalMove  *move;
 	ListCell   *lc;
 
+	if (shoal_expr_reads_transition(*rows))
+		return false;
 	leaf.place = (Node **) rows;
 	leaf.subquery = *rows;
 	leaf.key = key;

@@ -107,6 +107,7 @@ static Node *
 extract_sublink(SubLink *sublink, ExtractContext *context)
 {
 	if (shoal_expr_reaches_out((Query *) sublink->subselect) ||
+		shoal_expr_reads_transition((Query *) sublink->subselect) ||
 		(context->is_select && !is_for_here(sublink, context)))
 		return NULL;
 	switch (sublink->subLinkType)
