@@ -76,6 +76,53 @@ RELEASE s;
 COMMIT;
 SELECT rw_look('p', 'keyless', 'other');
 
+-- triggers that nodes fire at the end of the transaction, with subtransactions of their own
+SELECT rw_both('CREATE TABLE late (id int, n int)'), rw_both('CREATE TABLE noted (id int, n int)');
+SELECT shoal.create_distributed_table('rw.late', 'id', 'rw.p'), shoal.create_distributed_table('rw.noted', 'id', 'rw.p');
+SELECT rw_both('INSERT INTO noted SELECT i, 0 FROM generate_series(1, 40) i');
+SELECT rw_both($$CREATE FUNCTION @@.fired() RETURNS trigger LANGUAGE plpgsql AS $f$
+BEGIN
+	INSERT INTO @@.noted VALUES (new.id, new.n);
+	BEGIN
+		UPDATE @@.noted SET n = n + 1 WHERE id = new.id;
+		INSERT INTO @@.noted VALUES (new.id, -1);
+		BEGIN
+			DELETE FROM @@.noted WHERE id = new.id AND n = 1;
+			IF new.id % 3 = 0 THEN
+				PERFORM 1 / 0;
+			END IF;
+		EXCEPTION WHEN division_by_zero THEN
+			UPDATE @@.noted SET n = n + 10 WHERE id = new.id;
+		END;
+		IF new.id % 2 = 0 THEN
+			RAISE EXCEPTION 'even';
+		END IF;
+	EXCEPTION WHEN raise_exception THEN
+		INSERT INTO @@.noted VALUES (new.id, 100);
+	END;
+	RETURN NULL;
+END $f$; $$), rw_both('CREATE CONSTRAINT TRIGGER t AFTER INSERT OR UPDATE ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fired()');
+SELECT rw_both('INSERT INTO late SELECT i, i FROM generate_series(1, 12) i');
+SELECT rw_look('late', 'noted');
+BEGIN;
+SELECT rw_both('UPDATE late SET n = n + 50 WHERE id < 8');
+SAVEPOINT s;
+SELECT rw_both('SET CONSTRAINTS ALL IMMEDIATE');
+SELECT rw_both('UPDATE late SET n = n + 50 WHERE id BETWEEN 3 AND 8');
+ROLLBACK TO s;
+SELECT rw_both('INSERT INTO late VALUES (13, 13), (14, 14)');
+COMMIT;
+SELECT rw_look('late', 'noted');
+-- an error that was caught in a utility statement
+BEGIN;
+SELECT rw_both('CREATE TABLE late (id int)');
+SAVEPOINT s;
+SELECT rw_both('INSERT INTO late SELECT i, i FROM generate_series(21, 30) i'), rw_both('UPDATE p SET v = v + 1 WHERE id < 20');
+SELECT rw_both('SET CONSTRAINTS ALL IMMEDIATE');
+RELEASE s;
+COMMIT;
+SELECT rw_look('late', 'noted', 'p');
+
 -- an action's action gives rows another key
 SELECT rw_both('CREATE TABLE c (id int, n int, PRIMARY KEY (id, n))'),
 	rw_both('CREATE TABLE nulled (id int, n int)');

@@ -699,6 +699,8 @@ run(QueryDesc *desc, ScanDirection direction, uint64 count
 {
 	if (npieces > 0 && shoal_xact_depth() == 0)
 		forward(false);
+	if (utilities == 0 && shoal_xact_depth() == 0)
+		mirror_client_level = GetCurrentTransactionNestLevel();
 	if (!shoal_health_may_act() && uses_shards(desc->plannedstmt->relationOids))
 		shoal_health_require_lease(true);
 	if (shoal_xact_writes(desc))
@@ -727,6 +729,29 @@ finish(QueryDesc *desc)
 	forward_if_due();
 }
 
+/* Somebody may catch an error, and go on. */
+static void
+run_counted(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	utilities++;
+	PG_TRY();
+	{
+		if (next_utility)
+			next_utility(pstmt, query_string, read_only_tree, context, params,
+						 env, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, query_string, read_only_tree,
+									context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		utilities--;
+	}
+	PG_END_TRY();
+}
+
 static void
 run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 			ProcessUtilityContext context, ParamListInfo params,
@@ -738,7 +763,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 
 	if (npieces > 0 && utilities == 0 && IsTransactionState())
 		forward(false);
-	utilities++;
+	if (utilities == 0 && shoal_xact_depth() == 0)
+		mirror_client_level = GetCurrentTransactionNestLevel();
 	if (write)
 	{
 		if (!mirror_is_guarded() && uses_shards(copied_table((CopyStmt *) pstmt->utilityStmt)))
@@ -748,18 +774,11 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	}
 	if (copies)
 		mirror_begin_copies();
-	if (next_utility)
-		next_utility(pstmt, query_string, read_only_tree, context, params, env,
-					 dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, env, dest, qc);
+	run_counted(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 	if (write)
 		shoal_xact_leave_copy();
 	if (copies)
 		mirror_end_copies(linitial_oid(copied_table((CopyStmt *) pstmt->utilityStmt)));
-	/* an error, or a COMMIT in a procedure, has set it to 0 */
-	utilities = Max(utilities - 1, 0);
 	if (!IsTransactionState())
 		return;
 	mirror_flush();
@@ -887,7 +906,6 @@ on_xact(XactEvent event, void *arg)
 	mirror_trigger_reset();
 	mirror_wrote = false;
 	late_triggers = false;
-	utilities = 0;
 	sending_level = 0;
 	/* gone with the transaction's memory */
 	streams = NIL;

@@ -79,6 +79,9 @@ extern void mirror_hand_on(const char *data, int len);
 /* Hands on what has been collected, if no statement is in the middle of it. */
 extern void mirror_flush(void);
 
+/* Nesting level of the client's statement, or of the coordinator's, that is under way. */
+extern int	mirror_client_level;
+
 /* Whether anything has been collected that has not been handed on. */
 extern bool mirror_has_entries(void);
 extern void mirror_trigger_end_sub(int level, bool commit);

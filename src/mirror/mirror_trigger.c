@@ -111,6 +111,8 @@ static int	copies_depth = -1;
 /* the transaction has written to a table with replicas */
 bool		mirror_wrote = false;
 
+int			mirror_client_level = 1;
+
 /* triggers may fire in COMMIT, and its coordinator knows */
 static bool is_late = false;
 static bool told_late = false;
@@ -436,10 +438,21 @@ tell_late(void)
 	told_late = true;
 }
 
+/*
+ * The coordinator knows of its own subtransactions only, and could not forget what a
+ * function's, here, has changed if that fails.
+ */
+static bool
+may_hand_on(void)
+{
+	return shoal_origin == 0 || !IsTransactionBlock() ||
+		GetCurrentTransactionNestLevel() <= mirror_client_level;
+}
+
 void
 mirror_flush(void)
 {
-	if (shoal_xact_writers() > 0)
+	if (shoal_xact_writers() > 0 || !may_hand_on())
 		return;
 	send_entries();
 	tell_late();
@@ -607,7 +620,8 @@ shoal_mirror_change(PG_FUNCTION_ARGS)
 		note_change(rel, target, data->tg_trigslot, NULL);
 	else
 		note_change(rel, target, data->tg_trigslot, data->tg_newslot);
-	if (batch_size >= PIECE_SIZE && in_pieces && shoal_xact_writers() <= 1)
+	if (batch_size >= PIECE_SIZE && in_pieces && shoal_xact_writers() <= 1 &&
+		may_hand_on())
 	{
 		send_entries();
 		piece_sent = true;
