@@ -161,6 +161,27 @@ BEGIN
 		IF line ~ 'Part:|->' THEN RAISE NOTICE '%', regexp_replace(line, '\.00', '', 'g'); END IF;
 	END LOOP;
 END $$;
+-- rows that refer to others are deleted before them, in whatever order they are written
+CREATE TABLE dist.fp (id int PRIMARY KEY);
+CREATE TABLE dist.fc (id int, n int, PRIMARY KEY (id, n));
+CREATE TABLE dist.fg (id int, n int);
+SELECT shoal.create_distributed_table('dist.fp', 'id'), shoal.create_distributed_table('dist.fc', 'id'), shoal.create_distributed_table('dist.fg', 'id');
+ALTER TABLE dist.fc ADD FOREIGN KEY (id) REFERENCES dist.fp;
+ALTER TABLE dist.fg ADD FOREIGN KEY (id, n) REFERENCES dist.fc;
+INSERT INTO dist.fp SELECT generate_series(1, 40);
+INSERT INTO dist.fc SELECT i, j FROM generate_series(1, 40) i, generate_series(1, 2) j;
+INSERT INTO dist.fg TABLE dist.fc;
+WITH a AS (DELETE FROM dist.fg WHERE id < 5), b AS (DELETE FROM dist.fc WHERE id < 5) DELETE FROM dist.fp WHERE id < 5;
+WITH b AS (DELETE FROM dist.fc WHERE id < 8), a AS (DELETE FROM dist.fg WHERE id < 8) DELETE FROM dist.fp WHERE id < 8;
+WITH b AS (DELETE FROM dist.fp WHERE id < 10), a AS (DELETE FROM dist.fc WHERE id < 10) DELETE FROM dist.fg WHERE id < 10;
+WITH a AS (DELETE FROM dist.fg WHERE id < 12 RETURNING id), b AS (DELETE FROM dist.fp WHERE id IN (SELECT id FROM a) RETURNING id),
+	c AS (DELETE FROM dist.fc WHERE id < 12 RETURNING id) SELECT (SELECT count(*) FROM b) AS fp, (SELECT count(*) FROM c) AS fc;
+-- those that read what is deleted first are not
+\set VERBOSITY sqlstate
+WITH a AS (DELETE FROM dist.fp WHERE id = 20 RETURNING id) DELETE FROM dist.fc USING a WHERE fc.id = a.id;
+\set VERBOSITY default
+SELECT (SELECT count(*) FROM dist.fp) AS fp, (SELECT count(*) FROM dist.fc) AS fc, (SELECT count(*) FROM dist.fg) AS fg;
+DROP TABLE dist.fp, dist.fc, dist.fg;
 RESET search_path;
 DROP TABLE plain.archive, dist.archive, plain.notes, dist.notes;
 DROP FUNCTION dist.move_and_count, dist.note_rows, public.with_tag;

@@ -14,10 +14,12 @@
  * are taken before the first one starts (exec_statement.c); RETURNING is what
  * tells of it.  Parts that the query reads are run before it, in the order of
  * the list, the others after it, the last one first: that is the order in which
- * one server would begin to run them.
+ * one server would begin to run them.  But rows that refer to others are deleted
+ * before these, since one server checks foreign keys when all are gone.
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "nodes/extensible.h"
@@ -468,19 +470,94 @@ make_part(Apart *apart, int part)
 
 /* ---- the order ---- */
 
-/* Appends a part after those that it reads. */
-static void
-add_in_order(const Apart *apart, int part, List **order)
+/* The table that a part deletes rows from, or InvalidOid. */
+static Oid
+deletes_from(const Apart *apart, int part)
+{
+	Query	   *query = part < apart->n ?
+		castNode(Query, nth_cte(apart, part)->ctequery) : apart->query;
+
+	if (query->commandType != CMD_DELETE)
+		return InvalidOid;
+	return rt_fetch(query->resultRelation, query->rtable)->relid;
+}
+
+static bool
+refers_to(Oid relid, Oid other)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		result = false;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetFKeyList(rel))
+		result |= ((ForeignKeyCacheInfo *) lfirst(lc))->confrelid == other;
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Parts that delete rows which may refer to those that this one deletes: its
+ * foreign keys are checked before the others' rows are gone, if it is run first.
+ */
+static Bitmapset *
+referrers(const Apart *apart, int part)
+{
+	Oid			target = deletes_from(apart, part);
+	Bitmapset  *result = NULL;
+
+	for (int i = 0; OidIsValid(target) && i <= apart->n; i++)
+	{
+		Oid			other = i == apart->n || writes(apart, i) ?
+			deletes_from(apart, i) : InvalidOid;
+
+		if (OidIsValid(other) && other != target && refers_to(other, target))
+			result = bms_add_member(result, i);
+	}
+	return result;
+}
+
+/* Does a part read one, by others, too, that itself waits for others? */
+static bool
+reads_waiting(const Apart *apart, int part, const Bitmapset *begun, List *order)
 {
 	Bitmapset  *needed = needs(apart, part);
 	int			i = -1;
 
-	if (list_member_int(*order, part))
-		return;
 	while ((i = bms_next_member(needed, i)) >= 0)
 	{
-		if (i != part && bms_is_member(i, apart->parts))
-			add_in_order(apart, i, order);
+		if (i == part || !bms_is_member(i, apart->parts) || list_member_int(order, i))
+			continue;
+		if (bms_is_member(i, begun) || reads_waiting(apart, i, begun, order))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Appends a part after those that it reads, and, if they don't read it in turn,
+ * those that delete rows which refer to its own.
+ */
+static void
+add_in_order(const Apart *apart, int part, Bitmapset **begun, List **order)
+{
+	Bitmapset  *needed;
+	int			i = -1;
+
+	if (bms_is_member(part, *begun))
+		return;
+	*begun = bms_add_member(*begun, part);
+	needed = needs(apart, part);
+	while ((i = bms_next_member(needed, i)) >= 0)
+	{
+		if (bms_is_member(i, apart->parts))
+			add_in_order(apart, i, begun, order);
+	}
+	needed = referrers(apart, part);
+	i = -1;
+	while ((i = bms_next_member(needed, i)) >= 0)
+	{
+		if (!reads_waiting(apart, i, *begun, *order))
+			add_in_order(apart, i, begun, order);
 	}
 	*order = lappend_int(*order, part);
 }
@@ -489,12 +566,13 @@ static List *
 order_of_parts(const Apart *apart)
 {
 	List	   *order = NIL;
+	Bitmapset  *begun = NULL;
 
-	add_in_order(apart, apart->n, &order);
+	add_in_order(apart, apart->n, &begun, &order);
 	for (int i = apart->n - 1; i >= 0; i--)
 	{
 		if (writes(apart, i))
-			add_in_order(apart, i, &order);
+			add_in_order(apart, i, &begun, &order);
 	}
 	return order;
 }
