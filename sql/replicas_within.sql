@@ -82,10 +82,10 @@ SELECT shoal.create_distributed_table('rw.late', 'id', 'rw.p'), shoal.create_dis
 SELECT rw_both('INSERT INTO noted SELECT i, 0 FROM generate_series(1, 40) i');
 SELECT rw_both($$CREATE FUNCTION @@.fired() RETURNS trigger LANGUAGE plpgsql AS $f$
 BEGIN
-	INSERT INTO @@.noted VALUES (new.id, new.n);
+	INSERT INTO @@.noted SELECT new.id, new.n FROM generate_series(1, 600);
 	BEGIN
 		UPDATE @@.noted SET n = n + 1 WHERE id = new.id;
-		INSERT INTO @@.noted VALUES (new.id, -1);
+		INSERT INTO @@.noted SELECT new.id, -i FROM generate_series(1, 3) i;
 		BEGIN
 			DELETE FROM @@.noted WHERE id = new.id AND n = 1;
 			IF new.id % 3 = 0 THEN

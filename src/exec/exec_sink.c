@@ -43,6 +43,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
@@ -211,7 +212,8 @@ writes_copies(ShoalSink *sink, bool replay)
 					 errhint("Wait until it is complete; see the view shoal.placements.")));
 		return true;
 	}
-	if (sink->group->filling)
+	/* a function on a node can use no others, and its coordinator knows replicas */
+	if (sink->group->filling || shoal_origin > 0)
 		return false;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		if (!triggers->triggers[i].tgisinternal)
