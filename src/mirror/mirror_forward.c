@@ -276,7 +276,7 @@ on_changes(ShoalConn *conn, const char *text)
 	if (!IsTransactionState() &&
 		conn->sent_level >= GetCurrentTransactionNestLevel())
 		return;
-	piece = add_piece(len, conn->sent_level);
+	piece = add_piece(len, Min(conn->sent_level, GetCurrentTransactionNestLevel()));
 	if (piece->data)
 	{
 		memcpy(piece->data, text, len);
