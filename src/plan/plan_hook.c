@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
@@ -375,11 +376,56 @@ may_scroll(Query *query, int cursor_options)
 		query->commandType == CMD_SELECT && query->rowMarks == NIL;
 }
 
+/* The columns that clients are shown of a query, as the parser has described them. */
+static List *
+described_columns(Query *query)
+{
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->commandType == CMD_SELECT ? query->targetList : query->returningList)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (!tle->resjunk)
+			columns = lappend(columns, flatCopyTargetEntry(tle));
+	}
+	return columns;
+}
+
+/*
+ * Clients are told which column of which table each column of a result is.  Drivers
+ * ask for that to make results that can be edited.  Plans whose columns come from
+ * fragments only know these.
+ */
+static void
+describe_columns(PlannedStmt *stmt, const List *columns)
+{
+	ListCell   *next = list_head(columns);
+	ListCell   *lc;
+
+	if (stmt->commandType != CMD_SELECT && !stmt->hasReturning)
+		return;
+	foreach(lc, stmt->planTree->targetlist)
+	{
+		TargetEntry *tle = (TargetEntry *) lfirst(lc);
+
+		if (tle->resjunk)
+			continue;
+		if (next == NULL)
+			break;
+		tle->resorigtbl = lfirst_node(TargetEntry, next)->resorigtbl;
+		tle->resorigcol = lfirst_node(TargetEntry, next)->resorigcol;
+		next = lnext(columns, next);
+	}
+}
+
 static PlannedStmt *
 shoal_planner(Query *query, const char *query_string, int cursor_options,
 			  ParamListInfo params)
 {
 	PlannedStmt *stmt;
+	List	   *columns;
 	ShoalScope	scope;
 	ShoalTables tables;
 
@@ -423,6 +469,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		query = shoal_sequence_rewrite(query);
 	if (!tables.sharded && !tables.writes_reference)
 		return plan_by_core(query, query_string, cursor_options, params);
+	columns = described_columns(query);
 	if (tables.with)
 	{
 		shoal_rewrite_drop_idle_ctes(query);
@@ -436,8 +483,9 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 	if (shoal_origin > 0)
 		check_inside_fragment(query, &tables);
 
-	return plan_statement(query, query_string, cursor_options, params,
-						  &tables);
+	stmt = plan_statement(query, query_string, cursor_options, params, &tables);
+	describe_columns(stmt, columns);
+	return stmt;
 }
 
 /* A part of a query with WITH queries that write, of whichever tables. */

@@ -52,6 +52,28 @@ same('rows', query("INSERT INTO t SELECT i, 'b' || i, i % 10, i / 4.0 FROM gener
 	query("INSERT INTO r SELECT i, 'r' || i FROM generate_series(1, 10) i"),
 	query("SELECT count(*), sum(a), sum(d) FROM t"));
 
+# ---- what columns of results are ----
+
+# Which table's column each column of a result is said to be.
+for my $side (@sides)
+{
+	$side->q('CREATE VIEW t_view AS SELECT b, a FROM t');
+	$side->q('PREPARE one AS SELECT b, a FROM t WHERE a = $1');
+	$side->{names} = { 0 => '', map { $side->run(['Q', "SELECT oid FROM pg_class WHERE relname = '$_'"]) =~ /D\((\d+)\)/; ($1 => $_) }
+		qw(t r t_view) };
+}
+for my $sql ('SELECT * FROM t WHERE a = 1', 'SELECT a, b || c FROM t', 'SELECT b FROM t ORDER BY d LIMIT 1',
+	'SELECT b, count(*) FROM t GROUP BY b', 'SELECT r.b, t.b FROM t JOIN r ON t.c = r.a', 'SELECT * FROM r',
+	'SELECT * FROM t_view', 'SELECT a FROM t UNION SELECT a FROM r', 'EXECUTE one (1)',
+	'WITH w AS (UPDATE t SET c = 1 WHERE a = 1 RETURNING a, c) SELECT c, a FROM w',
+	"INSERT INTO t VALUES (2001) RETURNING *", "INSERT INTO t VALUES (2002), (2003) RETURNING c, a",
+	"UPDATE t SET a = a + 10 WHERE a > 2000 RETURNING *", "UPDATE t SET b = random() WHERE a > 2000 RETURNING d, b",
+	'UPDATE r SET b = a RETURNING b', 'DELETE FROM t WHERE a > 2000 RETURNING ts, a + 1, b')
+{
+	my @tables = map { $_->run(['Q', $sql]); join ',', $_->{names}->@{ $_->{tables}->@* } } @sides;
+	is($tables[0], $tables[1], "tables of: $sql");
+}
+
 # ---- parameters and results ----
 
 same('parameter of unknown type', [['P', '', 'SELECT a, b FROM t WHERE a = $1'], ['B', '', '', [5]],

@@ -8,7 +8,8 @@
 # result}; D 'S'|'P' name; E portal [rows]; C 'S'|'P' name; H; S; Q sql;
 # d data; c; f reason; X.  run() sends them and reads until ReadyForQuery (or, after H
 # or a COPY's start, until told by a second argument).  Answers are printed in
-# one line; values in binary as hex, notices left out.
+# one line; values in binary as hex, notices left out; a column that is a table's as
+# name:type@number, the tables of the last result are in {tables}.
 
 package ShoalWire;
 
@@ -87,11 +88,13 @@ sub show
 		my ($n, $rest) = unpack 'n a*', $body;
 		my @columns;
 		$self->{formats} = [];
+		$self->{tables} = [];
 		for (1 .. $n)
 		{
 			(my ($name, $oid, $att, $typ, $len, $mod, $format), $rest) =
 				unpack 'Z* N n N n N n a*', $rest;
-			push @columns, "$name:$typ";
+			push @columns, "$name:$typ" . ($oid ? "\@$att" : '');
+			push @{ $self->{tables} }, $oid;
 			push @{ $self->{formats} }, $format;
 		}
 		return 'T(' . join(',', @columns) . ')';
