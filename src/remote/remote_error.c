@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -16,6 +18,8 @@
 #include "meta/meta.h"
 #include "remote/remote.h"
 #include "remote/remote_private.h"
+
+static emit_log_hook_type previous_emit = NULL;
 
 /* one field of an error, palloc'd so that the result can be cleared; not
  * inlined, as some compilers then see a variable that longjmp() might spoil */
@@ -44,7 +48,7 @@ first_line(const char *message)
 
 /*
  * The schema that a user knows a table by: that of the distributed table if
- * the named one is a shard's.
+ * the named one is a shard's.  A node that does not log errors has not named it.
  */
 static char *
 user_schema(char *schema, const char *table)
@@ -252,4 +256,51 @@ remote_receive_notice(void *arg, const PGresult *res)
 			 detail ? errdetail_internal("%s", detail) : 0,
 			 hint ? errhint("%s", hint) : 0,
 			 context ? errcontext_msg("%s", context) : 0));
+}
+
+/*
+ * The constraint of a shard on this node is violated: a client is told which
+ * table's that is, as it knows it.  What raises these errors holds no locks of
+ * pages, so catalogs can be read.
+ */
+static void
+name_user_table(ErrorData *error)
+{
+	Oid			schema;
+	Oid			relid;
+	char	   *parent_schema;
+	char	   *parent;
+
+	if (error->elevel != ERROR || error->schema_name == NULL ||
+		error->table_name == NULL ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		strncmp(error->schema_name, "shoal_", 6) != 0 ||
+		!IsTransactionState())
+		return;
+	schema = get_namespace_oid(error->schema_name, true);
+	relid = OidIsValid(schema) ? get_relname_relid(error->table_name, schema) : InvalidOid;
+	if (!OidIsValid(relid) || !get_rel_relispartition(relid))
+		return;
+	relid = get_partition_parent(relid, true);
+	parent_schema = get_namespace_name(get_rel_namespace(relid));
+	parent = get_rel_name(relid);
+	if (parent_schema == NULL || parent == NULL)
+		return;
+	error->schema_name = MemoryContextStrdup(error->assoc_context, parent_schema);
+	error->table_name = MemoryContextStrdup(error->assoc_context, parent);
+}
+
+static void
+before_emit(ErrorData *error)
+{
+	if (previous_emit)
+		previous_emit(error);
+	name_user_table(error);
+}
+
+void
+remote_error_init(void)
+{
+	previous_emit = emit_log_hook;
+	emit_log_hook = before_emit;
 }

@@ -472,6 +472,7 @@ shoal_remote_init(void)
 	CacheRegisterSyscacheCallback(USERMAPPINGUSERSERVER, mark_stale, (Datum) 0);
 	remote_statement_init();
 	remote_limit_init();
+	remote_error_init();
 	RegisterXactCallback(after_xact, NULL);
 	RegisterSubXactCallback(after_subxact, NULL);
 }

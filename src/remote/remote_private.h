@@ -199,5 +199,6 @@ extern void remote_lost(ShoalConn *conn);
 extern void remote_raise_lost(ShoalConn *conn) __attribute__((noreturn));
 extern void remote_warn(ShoalConn *conn, PGresult *res, const char *sql);
 extern void remote_receive_notice(void *arg, const PGresult *res);
+extern void remote_error_init(void);
 
 #endif							/* REMOTE_PRIVATE_H */

@@ -74,6 +74,20 @@ for my $sql ('SELECT * FROM t WHERE a = 1', 'SELECT a, b || c FROM t', 'SELECT b
 	is($tables[0], $tables[1], "tables of: $sql");
 }
 
+# Which table's constraint an error is about, on whichever node its shard is.
+for my $side (@sides)
+{
+	$side->q('CREATE TABLE k (a int PRIMARY KEY, b text NOT NULL CONSTRAINT short CHECK (length(b) < 3), r int REFERENCES r)');
+	$side->q("SELECT shoal.create_distributed_table('k', 'a', shard_count => 8)") if $side == $sides[0];
+	$side->q("INSERT INTO k SELECT i, 'x' FROM generate_series(1, 20) i");
+}
+for my $sql (map { ("INSERT INTO k VALUES ($_, 'x')", "INSERT INTO k VALUES ($_ + 100, 'xxx')", "UPDATE k SET b = null WHERE a = $_",
+	"WITH w AS (INSERT INTO k VALUES ($_ + 200, 'x', 1000) RETURNING a) SELECT * FROM w") } 1 .. 8)
+{
+	my @answers = map { $_->run(['Q', $sql]) . " $_->{of}" } @sides;
+	is($answers[0], $answers[1], "error's names: $sql");
+}
+
 # ---- parameters and results ----
 
 same('parameter of unknown type', [['P', '', 'SELECT a, b FROM t WHERE a = $1'], ['B', '', '', [5]],

@@ -9,7 +9,8 @@
 # d data; c; f reason; X.  run() sends them and reads until ReadyForQuery (or, after H
 # or a COPY's start, until told by a second argument).  Answers are printed in
 # one line; values in binary as hex, notices left out; a column that is a table's as
-# name:type@number, the tables of the last result are in {tables}.
+# name:type@number, the tables of the last result are in {tables};
+# the last error's schema, table, column and constraint are in {of}.
 
 package ShoalWire;
 
@@ -120,6 +121,7 @@ sub show
 	{
 		my %field = map { /^(.)(.*)$/s ? ($1, $2) : () } split /\0/, $body;
 		$self->{error} = $field{M};
+		$self->{of} = join ' ', map { $field{$_} // '-' } qw(s t c n);
 		return "E($field{C})";
 	}
 	return 'A(' . join(',', (unpack 'N Z* Z*', $body)[1, 2]) . ')' if $type eq 'A';
