@@ -46,6 +46,17 @@ first_line(const char *message)
 	return message ? pnstrdup(message, strcspn(message, "\n")) : pstrdup("");
 }
 
+/* Whether a schema's name is that of a shard, and of which group's. */
+static bool
+is_of_shard(const char *schema, int *group_id)
+{
+	int			shard;
+	int			end = 0;
+
+	return sscanf(schema, "shoal_%d_%d%n", group_id, &shard, &end) == 2 &&
+		schema[end] == '\0';
+}
+
 /*
  * The schema that a user knows a table by: that of the distributed table if
  * the named one is a shard's.  A node that does not log errors has not named it.
@@ -54,14 +65,11 @@ static char *
 user_schema(char *schema, const char *table)
 {
 	int			group_id;
-	int			shard;
-	int			end = 0;
 	List	   *relids;
 	ListCell   *lc;
 
-	if (schema == NULL || table == NULL ||
-		sscanf(schema, "shoal_%d_%d%n", &group_id, &shard, &end) != 2 ||
-		schema[end] != '\0' || !IsTransactionState())
+	if (schema == NULL || table == NULL || !is_of_shard(schema, &group_id) ||
+		!IsTransactionState())
 		return schema;
 
 	relids = shoal_meta_table_oids(group_id);
@@ -266,6 +274,7 @@ remote_receive_notice(void *arg, const PGresult *res)
 static void
 name_user_table(ErrorData *error)
 {
+	int			group_id;
 	Oid			schema;
 	Oid			relid;
 	char	   *parent_schema;
@@ -274,8 +283,7 @@ name_user_table(ErrorData *error)
 	if (error->elevel != ERROR || error->schema_name == NULL ||
 		error->table_name == NULL ||
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
-		strncmp(error->schema_name, "shoal_", 6) != 0 ||
-		!IsTransactionState())
+		!is_of_shard(error->schema_name, &group_id) || !IsTransactionState())
 		return;
 	schema = get_namespace_oid(error->schema_name, true);
 	relid = OidIsValid(schema) ? get_relname_relid(error->table_name, schema) : InvalidOid;
