@@ -693,14 +693,21 @@ copied_table(const CopyStmt *copy)
 	return list_make1_oid(RangeVarGetRelid(copy->relation, NoLock, true));
 }
 
+/* A statement begins; it is the client's if it is not within another one. */
+static void
+note_client_level(void)
+{
+	if (utilities == 0 && shoal_xact_depth() == 0)
+		mirror_client_level = GetCurrentTransactionNestLevel();
+}
+
 static void
 run(QueryDesc *desc, ScanDirection direction, uint64 count
 	SHOAL_EXECUTE_ONCE_PARAM)
 {
 	if (npieces > 0 && shoal_xact_depth() == 0)
 		forward(false);
-	if (utilities == 0 && shoal_xact_depth() == 0)
-		mirror_client_level = GetCurrentTransactionNestLevel();
+	note_client_level();
 	if (!shoal_health_may_act() && uses_shards(desc->plannedstmt->relationOids))
 		shoal_health_require_lease(true);
 	if (shoal_xact_writes(desc))
@@ -763,8 +770,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 
 	if (npieces > 0 && utilities == 0 && IsTransactionState())
 		forward(false);
-	if (utilities == 0 && shoal_xact_depth() == 0)
-		mirror_client_level = GetCurrentTransactionNestLevel();
+	note_client_level();
 	if (write)
 	{
 		if (!mirror_is_guarded() && uses_shards(copied_table((CopyStmt *) pstmt->utilityStmt)))

@@ -172,9 +172,7 @@ is_consequence(const PGresult *error)
 {
 	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
 
-	return sqlstate != NULL &&
-		MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
-					  sqlstate[4]) == ERRCODE_CONNECTION_FAILURE;
+	return sqlstate != NULL && strcmp(sqlstate, "08006") == 0;
 }
 
 /* Raises the error that a request has failed with, if that has come and is no consequence. */
