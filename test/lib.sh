@@ -99,12 +99,13 @@ port_is_free()
 }
 
 # free_ports N: the first of N adjacent ports that nobody listens on.  They are
-# below the range from which the kernel takes ports for outgoing connections.
+# below the range from which the kernel takes ports for outgoing connections, and
+# not those of the other lane of test/check.
 free_ports()
 {
 	local base i
 	while :; do
-		base=$((20000 + RANDOM % 12000))
+		base=$((20000 + ${SHOAL_LANE:-0} * 6000 + RANDOM % 5900))
 		for ((i = 0; i < $1; i++)); do
 			port_is_free $((base + i)) || continue 2
 		done

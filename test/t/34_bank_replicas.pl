@@ -5,6 +5,8 @@
 # by probes (ShoalFaults.pm).
 #
 # SECONDS=n: with faults for so long.  SEED=n repeats the choices, but not the timing.
+#
+# Alone
 
 use strict;
 use warnings;

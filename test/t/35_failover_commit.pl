@@ -4,6 +4,8 @@
 # committed, or that it is not, was told the truth, even by a coordinator that wakes up
 # later.  Among them schema changes, which hold the lock that giving a node up needs,
 # and changes of placements.
+#
+# Alone
 
 use strict;
 use warnings;

@@ -2,6 +2,8 @@
 # have prepared what is right: one of them is restarted at the same time, and has to know
 # what it has committed; or the coordinator has written what nobody else has a copy of, and
 # they have to keep the transaction until it is back, and go on with everything else.
+#
+# Alone
 
 use strict;
 use warnings;

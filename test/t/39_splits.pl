@@ -5,6 +5,8 @@
 #
 # ALL=1 runs all cases, which takes some four minutes; NODES=3,4 and CASES=regex choose
 # some.
+#
+# Alone
 
 use strict;
 use warnings;

@@ -3,6 +3,8 @@
 # given up is alive and asks it.  Else that one would have a lease with its answers, and
 # two nodes would be primaries of one shard: FORGET=1 removes what it knows, and shows that.
 # A vote of which nothing has come does not last.
+#
+# Alone
 
 use strict;
 use warnings;

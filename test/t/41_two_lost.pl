@@ -3,6 +3,8 @@
 # whether it is committed: the other one may have committed its part, or not have been
 # able to prepare it.  They keep the transaction until either is back; unless they see
 # by themselves that nobody can have committed it.
+#
+# Alone
 
 use strict;
 use warnings;
