@@ -579,15 +579,22 @@ remote_cancel(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
 	RemoteOptions *options = priv->options;
+	TimestampTz deadline = connect_deadline(options);
 	PGconn	   *pg;
 	bool		sent = false;
 
+	while (!remote_step(conn) && priv->before_cancel > 0)
+	{
+		if (!remote_wait(conn, false, deadline))
+			return false;
+	}
+	if (!priv->busy && priv->copy == REMOTE_COPY_NONE)
+		return !priv->lost;
 	if (is_gone(conn->node_id) || !AcquireExternalFD())
 		return false;
 	pg = PQconnectStartParams(options->keywords, options->values, 0);
 	if (pg != NULL)
 	{
-		TimestampTz deadline = connect_deadline(options);
 		PostgresPollingStatusType poll = poll_connection(pg, priv->pub.node_id,
 														 deadline, false);
 		bool		refused = poll == PGRES_POLLING_FAILED;

@@ -66,16 +66,29 @@ is_common(const char *sql)
 		strncmp(sql, "RELEASE", 7) == 0;
 }
 
+/*
+ * Asks for the answer to a savepoint before that to the statement: without the
+ * savepoint the transaction there can't go on once the statement is cancelled.
+ */
+static bool
+send_savepoint_flush(ShoalConn *conn)
+{
+	conn->priv->before_cancel = conn->priv->ahead;
+	return PQsendFlushRequest(conn->pg);
+}
+
 /* Sends each command of a NUL-separated list; false if the connection is lost. */
 static bool
 send_commands(ShoalConn *conn, StringInfo list)
 {
 	static const ShoalParams none = {0};
+	bool		savepoint = false;
 
 	for (int at = 0; at < list->len; at += strlen(list->data + at) + 1)
 	{
 		const char *sql = list->data + at;
 
+		savepoint |= strncmp(sql, "SAVEPOINT", 9) == 0;
 		if (is_common(sql))
 		{
 			if (!send_prepared(conn, sql, &none))
@@ -87,7 +100,7 @@ send_commands(ShoalConn *conn, StringInfo list)
 		conn->priv->ahead++;
 	}
 	resetStringInfo(list);
-	return true;
+	return !savepoint || send_savepoint_flush(conn);
 }
 
 /* Sends the queued call. */
@@ -194,7 +207,7 @@ remote_launch(ShoalConn *conn, const char *sql, const ShoalParams *params,
 	if (priv->lost)
 		return false;
 
-	priv->ahead = 0;
+	priv->ahead = priv->before_cancel = 0;
 	priv->preparing = NULL;
 	priv->preparing_ahead = NIL;
 	if (!send_statement(conn, sql, params, flags))
@@ -261,6 +274,7 @@ end_group(ShoalConn *conn)
 	ShoalConnPrivate *priv = conn->priv;
 
 	priv->busy = priv->posted = false;
+	priv->before_cancel = 0;
 	priv->answered = GetCurrentStatementStartTimestamp();
 	if (priv->preparing)
 	{
@@ -323,8 +337,13 @@ step_ahead(ShoalConn *conn, PGresult *res)
 			note_prepared(priv);
 		remote_note_result(conn, res);
 	}
-	else if (--priv->ahead == 0)
-		PQsetSingleRowMode(conn->pg);
+	else
+	{
+		if (priv->before_cancel > 0)
+			priv->before_cancel--;
+		if (--priv->ahead == 0)
+			PQsetSingleRowMode(conn->pg);
+	}
 }
 
 static void

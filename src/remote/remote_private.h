@@ -99,6 +99,8 @@ typedef struct ShoalConnPrivate
 	bool		unflushed;		/* libpq holds output back */
 	int			ahead;			/* commands whose answers precede the
 								 * statement's */
+	int			before_cancel;	/* those of them that have to be there before
+								 * the group may be cancelled */
 	RemoteStatement *preparing; /* its Parse is the last of them */
 	List	   *preparing_ahead;	/* those further ahead */
 	ShoalRequest *active;		/* who wants the answers, NULL: nobody */
