@@ -502,6 +502,12 @@ extern void shoal_share_deal(ShoalRun *run);
  */
 extern ShoalRun *shoal_scan_forward(PlanState *ps, int format);
 
+/*
+ * Starts the plan node before a row is asked for, and waits until its nodes have their
+ * snapshots, if told so; false if it is no Shoal Scan.
+ */
+extern bool shoal_scan_start(PlanState *ps, bool wait);
+
 /* ---- exec_forward.c ---- */
 
 extern void shoal_forward_init(void);

@@ -245,6 +245,23 @@ const CustomScanMethods shoal_scan_methods = {
 	.CreateCustomScanState = create_scan_state,
 };
 
+bool
+shoal_scan_start(PlanState *ps, bool wait)
+{
+	ShoalScanState *state = (ShoalScanState *) ps;
+	MemoryContext old;
+
+	if (!IsA(ps, CustomScanState) || state->css.methods != &scan_exec_methods)
+		return false;
+	old = MemoryContextSwitchTo(ps->state->es_query_cxt);
+	scan_start(state);
+	/* several have their snapshots by now, as these have to agree */
+	if (wait && state->run->ntasks == 1)
+		shoal_task_await(&state->run->tasks[0]);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
 ShoalRun *
 shoal_scan_forward(PlanState *ps, int format)
 {

@@ -16,6 +16,8 @@
  * In REPEATABLE READ all of a transaction's snapshots are taken before its
  * first statement.
  *
+ * A cursor reads as of the time when it is opened.
+ *
  * On a node, held fragments get the snapshot that was taken for them, and
  * fragments that write leave statement triggers to the coordinator.
  */
@@ -25,7 +27,10 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "tcop/pquery.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
@@ -74,6 +79,7 @@ shoal_statement_set_reading(ShoalReading now)
 typedef struct PlanUse
 {
 	int			fragments;		/* Shoal Scans */
+	CustomScan *scan;			/* one of them */
 	int			others;			/* that read something else, or may */
 } PlanUse;
 
@@ -97,7 +103,10 @@ look_at(Plan *plan, PlanUse *use)
 	{
 		case T_CustomScan:
 			if (((CustomScan *) plan)->methods == &shoal_scan_methods)
+			{
 				use->fragments++;
+				use->scan = (CustomScan *) plan;
+			}
 			else if (((CustomScan *) plan)->methods != &shoal_insert_methods)
 				use->others++;
 			look_at_list(((CustomScan *) plan)->custom_plans, use);
@@ -157,6 +166,56 @@ needs_hold(PlannedStmt *stmt)
 	look_at_list(stmt->subplans, &use);
 	return use.fragments > 1 ||
 		(use.fragments == 1 && (use.others > 0 || stmt->subplans != NIL));
+}
+
+/* Whether the statement that is about to start is a cursor's, or a named portal's. */
+static bool
+is_cursor(void)
+{
+	return ActivePortal != NULL && ActivePortal->status == PORTAL_DEFINED &&
+		ActivePortal->name[0] != '\0';
+}
+
+/*
+ * A cursor's rows are those of the time when it was opened, not of its first FETCH.  Its
+ * only fragment is started at once (CURSOR_SEND), if nothing is lost should no row
+ * ever be fetched; otherwise the plan's snapshots are taken (CURSOR_HOLD).
+ */
+typedef enum CursorWay
+{
+	CURSOR_NONE,
+	CURSOR_SEND,
+	CURSOR_HOLD
+} CursorWay;
+
+static CursorWay
+cursor_way(PlannedStmt *stmt)
+{
+	PlanUse		use = {0};
+	const ShoalFragment *frag;
+
+	if (!is_cursor())
+		return CURSOR_NONE;
+	look_at(stmt->planTree, &use);
+	look_at_list(stmt->subplans, &use);
+	if (use.fragments == 0)
+		return CURSOR_NONE;
+	if (use.fragments > 1 || use.others > 0 || stmt->subplans != NIL)
+		return CURSOR_HOLD;
+	frag = shoal_fragment_load(use.scan);
+	if (frag->command != CMD_SELECT || frag->is_volatile || frag->moves || frag->steps)
+		return CURSOR_HOLD;
+	/* a function's loop fetches at once, a client may wait for long, and keep no locks */
+	return frag->locks_rows && shoal_xact_depth() == 0 ? CURSOR_HOLD : CURSOR_SEND;
+}
+
+/* Starts the Shoal Scan; a client is not told before it has been. */
+static bool
+start_scan(PlanState *ps, void *context)
+{
+	if (ps == NULL || shoal_scan_start(ps, shoal_xact_depth() == 0))
+		return false;
+	return planstate_tree_walker(ps, start_scan, context);
 }
 
 /* Whether a statement reads catalogs and nothing else. */
@@ -247,7 +306,10 @@ take_own_snapshot(void *arg)
 	}
 	if (reading.snapshot)
 		UnregisterSnapshot(reading.snapshot);
-	reading.snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	/* a copy: that of a whole transaction goes on to later commands */
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	reading.snapshot = RegisterSnapshot(GetActiveSnapshot());
+	PopActiveSnapshot();
 	return reading.snapshot;
 }
 
@@ -290,6 +352,7 @@ executor_start(QueryDesc *desc, int eflags)
 {
 	ShoalReading saved = reading;
 	bool		held = false;
+	CursorWay	cursor;
 
 	shoal_scope_resume_rules();
 	if (shoal_meta_enabled())
@@ -319,7 +382,8 @@ executor_start(QueryDesc *desc, int eflags)
 		return;
 	}
 	memset(&reading, 0, sizeof(reading));
-	if (has_parts(desc->plannedstmt) ||
+	cursor = cursor_way(desc->plannedstmt);
+	if (has_parts(desc->plannedstmt) || cursor == CURSOR_HOLD ||
 		(shoal_current_is_shown(desc->plannedstmt) && !IsolationUsesXactSnapshot()) ||
 		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
 		start_held(desc, eflags);
@@ -329,6 +393,8 @@ executor_start(QueryDesc *desc, int eflags)
 			reads_shards_here(desc->plannedstmt))
 			renew_unless_calm(desc);
 		start_statement(desc, eflags);
+		if (cursor == CURSOR_SEND)
+			(void) start_scan(desc->planstate, NULL);
 	}
 	reading = saved;
 }
