@@ -483,8 +483,7 @@ take_own_snapshot(void *arg)
 
 	if (run->own_snapshot)
 		UnregisterSnapshotFromOwner(run->own_snapshot, run->call.owner);
-	run->own_snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
-												run->call.owner);
+	run->own_snapshot = shoal_snapshot_now(run->call.owner);
 	return run->own_snapshot;
 }
 

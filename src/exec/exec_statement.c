@@ -306,10 +306,7 @@ take_own_snapshot(void *arg)
 	}
 	if (reading.snapshot)
 		UnregisterSnapshot(reading.snapshot);
-	/* a copy: that of a whole transaction goes on to later commands */
-	PushCopiedSnapshot(GetTransactionSnapshot());
-	reading.snapshot = RegisterSnapshot(GetActiveSnapshot());
-	PopActiveSnapshot();
+	reading.snapshot = shoal_snapshot_now(CurrentResourceOwner);
 	return reading.snapshot;
 }
 

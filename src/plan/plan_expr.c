@@ -29,6 +29,7 @@
 
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_stuck.h"
 
 /* Numbers of slots begin here: above those of a subquery's columns. */
 #define SLOT_BASE	1000000
@@ -170,41 +171,6 @@ shoal_expr_is_here(Node *node, bool volatile_too)
 	if (exprType(node) == RECORDOID || exprType(node) == RECORDARRAYOID)
 		return false;
 	return volatile_too || !contain_volatile_functions(node);
-}
-
-static bool
-is_stuck_function(Oid funcid, void *context)
-{
-	HeapTuple	tuple;
-	Form_pg_proc proc;
-	bool		stuck;
-
-	switch (funcid)
-	{
-		case F_NEXTVAL:
-		case F_CURRVAL:
-		case F_LASTVAL:
-		case F_SETVAL_REGCLASS_INT8:
-		case F_SETVAL_REGCLASS_INT8_BOOL:
-			return true;
-		default:
-			break;
-	}
-	if (funcid < FirstNormalObjectId)
-		return false;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	/* those in pg_temp are this session's only */
-	stuck = isTempNamespace(proc->pronamespace) ||
-		(proc->provolatile != PROVOLATILE_IMMUTABLE &&
-		 proc->prokind != PROKIND_AGGREGATE &&
-		 ((proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId) ||
-		  (proc->pronamespace == get_namespace_oid("shoal", true) &&
-		   strcmp(NameStr(proc->proname), "is_row") != 0)));
-	ReleaseSysCache(tuple);
-	return stuck;
 }
 
 static bool
@@ -353,6 +319,8 @@ typedef struct FunctionSearch
 static bool
 function_walker(Node *node, FunctionSearch *search)
 {
+	List	   *names;
+
 	if (node == NULL)
 		return false;
 	if (shoal_expr_is_here(node, search->volatile_too))
@@ -369,13 +337,21 @@ function_walker(Node *node, FunctionSearch *search)
 								 (void *) search, 0);
 	if (check_functions_in_node(node, search->is_wanted, NULL))
 		return true;
+	if (search->is_wanted == shoal_stuck_function)
+	{
+		names = shoal_stuck_compared_names(node);
+		if (names != NIL)
+			return function_walker((Node *) names, search);
+		if (shoal_stuck_numbers_object(node))
+			return true;
+	}
 	return expression_tree_walker(node, function_walker, (void *) search);
 }
 
 bool
 shoal_expr_is_stuck(Node *node, bool volatile_too)
 {
-	FunctionSearch search = {is_stuck_function, volatile_too};
+	FunctionSearch search = {shoal_stuck_function, volatile_too};
 
 	return function_walker(node, &search);
 }

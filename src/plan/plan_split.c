@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_types.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_part.h"
@@ -455,6 +456,21 @@ sort_keys_of(Query *query)
 	return result;
 }
 
+/* Each node would have an order of its own. */
+static bool
+sorts_by_name(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->sortClause)
+	{
+		if (shoal_types_names_object(exprType(get_sortgroupclause_expr(lfirst(lc),
+																	   query->targetList))))
+			return true;
+	}
+	return false;
+}
+
 static bool
 split_sorted(Query *query, const ShoalAnalysis *analysis)
 {
@@ -471,7 +487,7 @@ split_sorted(Query *query, const ShoalAnalysis *analysis)
 
 	if (shoal_expr_is_volatile((Node *) query->targetList, false) ||
 		shoal_expr_is_stuck((Node *) query->targetList, false) ||
-		shoal_assign_any(query->targetList))
+		shoal_assign_any(query->targetList) || sorts_by_name(query))
 		return false;
 
 	/* is it order, DISTINCT and LIMIT alone that need all shards? */

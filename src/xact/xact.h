@@ -13,6 +13,7 @@
 #define SHOAL_XACT_H
 
 #include "executor/execdesc.h"
+#include "utils/resowner.h"
 
 #include "meta/meta.h"
 #include "remote/remote.h"
@@ -164,6 +165,12 @@ extern bool shoal_moment_of_transaction(void);
 
 /* Makes a statement that is about to start use a snapshot of now. */
 extern void shoal_snapshot_renew(QueryDesc *desc);
+
+/*
+ * A snapshot of now, registered with the owner.  Unlike core's own of a whole transaction
+ * it does not go on to later commands.
+ */
+extern Snapshot shoal_snapshot_now(ResourceOwner owner);
 
 /*
  * On a node: makes a held fragment that is about to start use the snapshot

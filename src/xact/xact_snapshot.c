@@ -277,6 +277,17 @@ shoal_snapshot_renew(QueryDesc *desc)
 		replace_snapshot(desc, GetTransactionSnapshot());
 }
 
+Snapshot
+shoal_snapshot_now(ResourceOwner owner)
+{
+	Snapshot	snapshot;
+
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	snapshot = RegisterSnapshotOnOwner(GetActiveSnapshot(), owner);
+	PopActiveSnapshot();
+	return snapshot;
+}
+
 /*
  * Makes the transaction's snapshot (REPEATABLE READ), which nothing has been
  * read with, one of now.  Core offers no way to take another, so it is changed
