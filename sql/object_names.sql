@@ -1,6 +1,6 @@
 --
--- What differs between nodes: numbers of objects, which travel by name, and the session
--- that a function runs in; compared with plain tables.
+-- Numbers of objects, which nodes have others of: they travel by name.  Compared with plain
+-- tables.
 --
 SET client_min_messages = warning;
 -- tables have other numbers on each node
@@ -75,22 +75,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- functions that do something to the session or its server
-SELECT id FROM on_d WHERE pg_try_advisory_lock(id) AND id IN (1, 2, 3, 11, 12) ORDER BY id;
-SELECT id, pg_advisory_unlock(id) FROM on_p WHERE id IN (1, 2, 3, 11, 12) ORDER BY id;
-UPDATE on_d SET o = 1 WHERE id IN (1, 3, 13) AND pg_try_advisory_lock(id);
-SELECT id, pg_advisory_unlock(id) FROM on_p WHERE id IN (1, 3, 13) ORDER BY id;
-SELECT id FROM on_d WHERE id IN (11, 12, 13) AND set_config('on.x', id::text, false) = '13';
-SELECT id FROM on_d WHERE id = 3 AND set_config('on.x', id::text, false) = '3';
-SELECT current_setting('on.x');
-SELECT lo_create(424242) > 0;
-UPDATE on_d SET o = 424242 WHERE id > 10;
-SELECT lo_put(o, 0, 'large') FROM on_d WHERE id = 12;
-SELECT id, lo_get(o) FROM on_d WHERE id IN (11, 12, 13) ORDER BY id;
-SELECT count(*) FROM on_d WHERE id > 10 AND lo_get(o) = 'large';
-SELECT lo_unlink(o) FROM on_d WHERE id = 12;
-SELECT count(*) FROM on_d WHERE current_query() LIKE 'SELECT count%';
-SELECT query_to_xml('SELECT count(*) FROM on_d WHERE id = ' || id, true, true, '') FROM on_d WHERE id = 12;
 DROP TABLE on_a, on_b, on_d, on_p, on_query;
 DROP FUNCTION on_same;
 SELECT count(*) FROM shoal.run_on_nodes('DROP TABLE on_other', ARRAY[2, 3]);

@@ -25,49 +25,81 @@
 #include "plan/plan_expr.h"
 #include "plan/plan_stuck.h"
 
+/* A name, or the beginning of one if it ends with *. */
+static bool
+is_listed(const char *name, const char *const *list)
+{
+	for (; *list; list++)
+	{
+		size_t		len = strlen(*list);
+
+		if ((*list)[len - 1] == '*' ? strncmp(name, *list, len - 1) == 0 :
+			strcmp(name, *list) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Volatile functions of core's that may run wherever the row is: all that they tell is a
- * value.  By name, as versions have more and more of them.
+ * Functions of core's and in C are known by name, as versions have more and more of them.  Of the
+ * volatile ones those may run wherever the row is that do nothing but tell a value.
  */
-static const char *const free_functions[] = {
-	"clock_timestamp", "gen_random_uuid", "pg_sleep", "pg_sleep_for", "pg_sleep_until",
-	"random", "random_normal", "timeofday", "uuidv4", "uuidv7"
+static const char *const free_if_volatile[] = {
+	"clock_timestamp", "gen_random_bytes", "gen_random_uuid", "gen_salt", "pg_sleep*",
+	"pgp_*", "random*", "timeofday", "uuid*", NULL
 };
 
-static bool
-is_free(Oid funcid)
-{
-	const char *name = get_func_name(funcid);
+/* Of the stable ones of core's, those that look at the session or the server may not. */
+static const char *const bound_if_stable[] = {"current_setting", "pg_*", NULL};
+static const char *const free_if_stable[] = {
+	"pg_collation_for", "pg_column_*", "pg_input_*", "pg_typeof", NULL
+};
 
-	for (int i = 0; name && i < lengthof(free_functions); i++)
-		if (strcmp(name, free_functions[i]) == 0)
-			return true;
-	return false;
+/* Rows are such a look, or the result of a query, but for these. */
+static const char *const free_rows[] = {"generate_series", "json*", "ts_*", NULL};
+
+/* Whether a function of core's, or in C, that is not immutable is bound to this session. */
+static bool
+is_bound_known(Form_pg_proc proc)
+{
+	const char *name = NameStr(proc->proname);
+
+	if (proc->proretset)
+		return proc->oid >= FirstNormalObjectId || !is_listed(name, free_rows);
+	if (proc->provolatile == PROVOLATILE_VOLATILE)
+		return !is_listed(name, free_if_volatile);
+	return proc->oid < FirstNormalObjectId && is_listed(name, bound_if_stable) &&
+		!is_listed(name, free_if_stable);
+}
+
+static bool
+is_bound(Form_pg_proc proc)
+{
+	/* those in pg_temp are this session's only */
+	if (isTempNamespace(proc->pronamespace))
+		return true;
+	if (proc->provolatile == PROVOLATILE_IMMUTABLE || proc->prokind == PROKIND_AGGREGATE)
+		return false;
+	if (proc->oid >= FirstNormalObjectId &&
+		proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId)
+		return true;
+	if (proc->pronamespace == get_namespace_oid("shoal", true))
+		return strcmp(NameStr(proc->proname), "is_row") != 0;
+	return is_bound_known(proc);
 }
 
 /* context is not used: a check_function_callback */
 bool
 shoal_stuck_function(Oid funcid, void *context)
 {
-	HeapTuple	tuple;
-	Form_pg_proc proc;
-	bool		stuck;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	bool		bound;
 
-	if (funcid < FirstNormalObjectId)
-		return func_volatile(funcid) == PROVOLATILE_VOLATILE && !is_free(funcid);
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	if (!HeapTupleIsValid(tuple))
 		return true;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	/* those in pg_temp are this session's only */
-	stuck = isTempNamespace(proc->pronamespace) ||
-		(proc->provolatile != PROVOLATILE_IMMUTABLE &&
-		 proc->prokind != PROKIND_AGGREGATE &&
-		 ((proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId) ||
-		  (proc->pronamespace == get_namespace_oid("shoal", true) &&
-		   strcmp(NameStr(proc->proname), "is_row") != 0)));
+	bound = is_bound((Form_pg_proc) GETSTRUCT(tuple));
 	ReleaseSysCache(tuple);
-	return stuck;
+	return bound;
 }
 
 /* ---- numbers of objects ---- */

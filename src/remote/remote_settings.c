@@ -72,6 +72,7 @@ static const struct
 	{"xmloption", SETTING_INT, &xmloption},
 	{"standard_conforming_strings", SETTING_BOOL, &standard_conforming_strings},
 	{"backslash_quote", SETTING_INT, &backslash_quote},
+	{"quote_all_identifiers", SETTING_BOOL, &quote_all_identifiers},
 	{"array_nulls", SETTING_BOOL, &Array_nulls},
 	{"transform_null_equals", SETTING_BOOL, &Transform_null_equals},
 	{"default_text_search_config", SETTING_STRING, &TSCurrentConfig},

@@ -1,0 +1,65 @@
+--
+-- Functions that look at the session or the server, or do something to them: those are the
+-- client's, not a node's.
+--
+SET client_min_messages = warning;
+CREATE TABLE sf_d (id int PRIMARY KEY, v int, o oid, name text);
+CREATE TABLE sf_p (LIKE sf_d INCLUDING ALL);
+SELECT shoal.create_distributed_table('sf_d', 'id', shard_count => 6);
+INSERT INTO sf_p SELECT i, i * 2, NULL, 'n' || i FROM generate_series(1, 30) i;
+INSERT INTO sf_d TABLE sf_p;
+
+-- functions that do something to the session or its server
+SELECT id FROM sf_d WHERE pg_try_advisory_lock(id) AND id IN (1, 2, 3, 11, 12) ORDER BY id;
+SELECT id, pg_advisory_unlock(id) FROM sf_p WHERE id IN (1, 2, 3, 11, 12) ORDER BY id;
+UPDATE sf_d SET o = 1 WHERE id IN (1, 3, 13) AND pg_try_advisory_lock(id);
+SELECT id, pg_advisory_unlock(id) FROM sf_p WHERE id IN (1, 3, 13) ORDER BY id;
+SELECT id FROM sf_d WHERE id IN (11, 12, 13) AND set_config('sf.x', id::text, false) = '13';
+SELECT id FROM sf_d WHERE id = 3 AND set_config('sf.x', id::text, false) = '3';
+SELECT current_setting('sf.x');
+SELECT lo_create(424242) > 0;
+UPDATE sf_d SET o = 424242 WHERE id > 10;
+SELECT lo_put(o, 0, 'large') FROM sf_d WHERE id = 12;
+SELECT id, lo_get(o) FROM sf_d WHERE id IN (11, 12, 13) ORDER BY id;
+SELECT count(*) FROM sf_d WHERE id > 10 AND lo_get(o) = 'large';
+SELECT lo_unlink(o) FROM sf_d WHERE id = 12;
+SELECT count(*) FROM sf_d WHERE current_query() LIKE 'SELECT count%';
+SELECT query_to_xml('SELECT count(*) FROM sf_d WHERE id = ' || id, true, true, '') FROM sf_d WHERE id = 12;
+
+-- rows that tell of the session
+PREPARE sf_prepared AS SELECT 1;
+SELECT count(*) FROM sf_d, pg_prepared_statements p WHERE p.name = 'sf_prepared';
+SELECT id FROM sf_d, pg_prepared_statements p WHERE p.name = 'sf_prepared' AND id IN (1, 2, 3, 4) ORDER BY id;
+SELECT id FROM sf_d WHERE id = 4 AND EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sf_prepared');
+SELECT id FROM sf_d WHERE id = 3 AND EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sf_prepared');
+BEGIN;
+DECLARE sf_cursor CURSOR FOR SELECT 1;
+SELECT count(*) FROM sf_d, pg_cursors WHERE pg_cursors.name = 'sf_cursor';
+COMMIT;
+SET application_name = 'sf';
+SELECT count(*) FROM sf_d, pg_settings s WHERE s.name = 'application_name' AND setting = 'sf';
+SELECT count(*) FROM sf_d WHERE current_setting(left('application_name', id + 20)) = 'sf';
+RESET application_name;
+LISTEN sf_channel;
+SELECT count(*) FROM sf_d, pg_listening_channels() c WHERE c = 'sf_channel';
+SELECT id, (SELECT count(*) FROM pg_listening_channels()) FROM sf_d WHERE id IN (1, 2, 3) ORDER BY id;
+UNLISTEN sf_channel;
+SELECT count(*) FROM sf_d, pg_stat_activity s WHERE s.pid = pg_backend_pid();
+SELECT count(DISTINCT pg_backend_pid() + id - id) FROM sf_d;
+SELECT count(*) FROM sf_d, generate_series(now(), now() + interval '1 hour', interval '1 hour'), json_each('{"a": 1}') WHERE id < 3;
+SET quote_all_identifiers = on;
+SELECT count(*) FROM sf_d WHERE format('%I', name) = '"n' || id || '"';
+RESET quote_all_identifiers;
+
+-- extensions' functions that run queries, or keep something
+CREATE EXTENSION tablefunc;
+CREATE EXTENSION pg_trgm;
+CREATE EXTENSION pgcrypto;
+SELECT id, c.v FROM sf_d JOIN crosstab('SELECT id, ''a'', v FROM sf_d WHERE id < 4 ORDER BY 1') c(id int, v int) USING (id) ORDER BY 1;
+SELECT id, c.v FROM sf_d JOIN crosstab('SELECT id, ''a'', v FROM sf_d WHERE id < 4 ORDER BY 1') c(id int, v int) USING (id) WHERE id = 2;
+SELECT set_limit(0.9::real) FROM sf_d WHERE id = 2;
+SELECT show_limit();
+UPDATE sf_d SET name = encode(gen_random_bytes(8), 'hex');
+SELECT count(DISTINCT name) FROM sf_d;
+DROP EXTENSION tablefunc, pg_trgm, pgcrypto;
+DROP TABLE sf_d, sf_p;
