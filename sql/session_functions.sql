@@ -51,6 +51,20 @@ SET quote_all_identifiers = on;
 SELECT count(*) FROM sf_d WHERE format('%I', name) = '"n' || id || '"';
 RESET quote_all_identifiers;
 
+-- types and operators of the session
+CREATE TYPE pg_temp.sf_mood AS ENUM ('sad', 'ok');
+CREATE TYPE pg_temp.sf_pair AS (a int, b int);
+CREATE DOMAIN pg_temp.sf_pos AS int CHECK (VALUE > 0);
+CREATE OPERATOR pg_temp.=== (leftarg = int, rightarg = int, function = int4eq);
+SELECT count(*) FROM sf_d WHERE (CASE WHEN id > 10 THEN 'ok' ELSE 'sad' END)::pg_temp.sf_mood = 'ok';
+SELECT DISTINCT (CASE WHEN id > 10 THEN 'ok' ELSE 'sad' END)::pg_temp.sf_mood AS mood FROM sf_d ORDER BY 1;
+SELECT (ROW(id, v)::pg_temp.sf_pair).b FROM sf_d WHERE id = 3;
+SELECT max((ROW(id, v)::pg_temp.sf_pair)::text) FROM sf_d;
+SELECT count(id::pg_temp.sf_pos), count(DISTINCT ARRAY[id::pg_temp.sf_pos]) FROM sf_d;
+SELECT id FROM sf_d WHERE id OPERATOR(pg_temp.===) 3;
+UPDATE sf_d SET v = v + 1 WHERE id OPERATOR(pg_temp.===) ANY (ARRAY[3, 4]);
+DISCARD TEMP;
+
 -- extensions' functions that run queries, or keep something
 CREATE EXTENSION tablefunc;
 CREATE EXTENSION pg_trgm;

@@ -342,7 +342,7 @@ function_walker(Node *node, FunctionSearch *search)
 		names = shoal_stuck_compared_names(node);
 		if (names != NIL)
 			return function_walker((Node *) names, search);
-		if (shoal_stuck_numbers_object(node))
+		if (shoal_stuck_numbers_object(node) || shoal_stuck_in_temp(node))
 			return true;
 	}
 	return expression_tree_walker(node, function_walker, (void *) search);

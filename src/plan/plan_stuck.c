@@ -13,6 +13,7 @@
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_language.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
@@ -100,6 +101,67 @@ shoal_stuck_function(Oid funcid, void *context)
 	bound = is_bound((Form_pg_proc) GETSTRUCT(tuple));
 	ReleaseSysCache(tuple);
 	return bound;
+}
+
+/* ---- objects of the session ---- */
+
+static bool
+is_temp_type(Oid type)
+{
+	HeapTuple	tuple;
+	bool		temp;
+
+	if (type < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	temp = isTempNamespace(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
+	ReleaseSysCache(tuple);
+	return temp;
+}
+
+static bool
+is_temp_operator(Oid operator)
+{
+	HeapTuple	tuple;
+	bool		temp;
+
+	if (operator < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	temp = isTempNamespace(((Form_pg_operator) GETSTRUCT(tuple))->oprnamespace);
+	ReleaseSysCache(tuple);
+	return temp;
+}
+
+bool
+shoal_stuck_in_temp(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_Const:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_CoerceToDomain:
+		case T_ConvertRowtypeExpr:
+		case T_RowExpr:
+			return is_temp_type(exprType(node));
+		case T_ArrayExpr:
+			return is_temp_type(((ArrayExpr *) node)->element_typeid);
+		case T_ArrayCoerceExpr:
+			return is_temp_type(get_element_type(exprType(node)));
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			return is_temp_operator(((OpExpr *) node)->opno);
+		case T_ScalarArrayOpExpr:
+			return is_temp_operator(((ScalarArrayOpExpr *) node)->opno);
+		default:
+			return false;
+	}
 }
 
 /* ---- numbers of objects ---- */

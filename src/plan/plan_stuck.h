@@ -10,6 +10,9 @@
 /* Whether a function must not; a check_function_callback. */
 extern bool shoal_stuck_function(Oid funcid, void *context);
 
+/* Whether the node itself is of a type or operator in pg_temp, which nodes don't have. */
+extern bool shoal_stuck_in_temp(Node *node);
+
 /*
  * Whether the node itself takes an object's name (regclass and the like) for its number,
  * or makes a name of a number.
