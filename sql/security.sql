@@ -75,7 +75,7 @@ CREATE VIEW sec.vb WITH (security_barrier) AS SELECT id, pub, secret FROM sec.pl
 CREATE VIEW sec.vi WITH (security_invoker) AS SELECT id, pub, secret FROM sec.plain;
 CREATE VIEW sec.vd AS SELECT * FROM sec.doc;
 CREATE VIEW sec.vj AS SELECT a.who FROM sec.doc a JOIN sec.doc b ON a.body = b.body;
-CREATE VIEW sec.vm AS SELECT pub, count(*) FROM sec.plain WHERE pg_has_role('sec_' || pub, 'member') GROUP BY 1;
+CREATE VIEW sec.vm AS SELECT pub, count(*) FROM sec.plain WHERE pg_has_role('sec_' || left(pub, 1), 'member') GROUP BY 1;
 CREATE FUNCTION sec.definer() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(secret) FROM sec.plain';
 CREATE FUNCTION sec.definer_docs() RETURNS SETOF text SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY SELECT DISTINCT who FROM sec.doc; END $$;
 GRANT ALL ON sec.v, sec.vb, sec.vi, sec.vd, sec.vj, sec.vm TO sec_joe;

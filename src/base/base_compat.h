@@ -715,4 +715,11 @@ shoal_is_merge_function(const Node *node)
 #endif
 }
 
+/* the number by which a virtual transaction's backend is known */
+#if PG_VERSION_NUM >= 170000
+#define SHOAL_VXID_PROC(vxid)	((vxid).procNumber)
+#else
+#define SHOAL_VXID_PROC(vxid)	((vxid).backendId)
+#endif
+
 #endif							/* BASE_COMPAT_H */

@@ -31,6 +31,7 @@ reset(void)
 	xact_victim_end();
 	xact_health_reset();
 	xact_sole_reset();
+	xact_export_reset();
 }
 
 static void
@@ -110,4 +111,5 @@ shoal_xact_init(void)
 	xact_sequence_init();
 	xact_worker_init();
 	xact_victim_init();
+	xact_export_init();
 }

@@ -139,7 +139,8 @@ join(ShoalConn *conn)
 	check_same_user(conn, conns);
 	if (XactIsoLevel == XACT_SERIALIZABLE)
 		xact_check_serializable(lcons(conn, conns));
-	queue_begin(conn, xact_moment_snapshot_for(conn));
+	queue_begin(conn, xact_export_is_imported() ? xact_export_snapshot_of(conn->node_id) :
+				xact_moment_snapshot_for(conn));
 }
 
 static void __attribute__((noreturn))

@@ -649,7 +649,7 @@ shoal_moment_needed(void)
 bool
 shoal_moment_of_transaction(void)
 {
-	if (transaction_moment || !shoal_consistent_reads ||
+	if (transaction_moment || xact_export_is_imported() || !shoal_consistent_reads ||
 		XactIsoLevel != XACT_REPEATABLE_READ || open_moment != 0 ||
 		shoal_origin != 0 || shoal_meta_is_alone())
 		return false;

@@ -6,6 +6,7 @@
 #define XACT_PRIVATE_H
 
 #include "access/xact.h"
+#include "nodes/parsenodes.h"
 #include "storage/itemptr.h"
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
@@ -60,6 +61,17 @@ extern void xact_victim_init(void);
 extern void xact_moment_end_sub(int level, bool commit);
 extern void xact_moment_reset(void);
 extern char *xact_moment_snapshot_for(ShoalConn *conn);
+
+/* xact_export.c */
+
+/* The command SET TRANSACTION SNAPSHOT has succeeded. */
+extern void xact_export_import(const VariableSetStmt *stmt);
+extern bool xact_export_is_imported(void);
+
+/* The name of the node's snapshot that belongs to it; error 0A000 if there is none. */
+extern char *xact_export_snapshot_of(int node_id);
+extern void xact_export_reset(void);
+extern void xact_export_init(void);
 
 /* xact_snapshot.c */
 extern void xact_snapshot_release(void);

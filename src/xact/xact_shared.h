@@ -76,11 +76,25 @@ typedef struct XactSlot
 	char		detail[1024];	/* of the error */
 } XactSlot;
 
+/* snapshots that a transaction has exported on all nodes (xact_export.c) */
+#define XACT_MAX_EXPORTS	16
+#define XACT_EXPORT_NODES	64
+#define XACT_EXPORT_NAME	32
+
+typedef struct XactExport
+{
+	char		name[XACT_EXPORT_NAME]; /* how its name here begins; empty: unused */
+	int			nnodes;
+	int			node_ids[XACT_EXPORT_NODES];
+	char		snapshots[XACT_EXPORT_NODES][XACT_EXPORT_NAME]; /* names on these */
+} XactExport;
+
 typedef struct XactShared
 {
 	struct Latch *launcher_latch;	/* of xact_worker.c, NULL: it does not run */
 	pg_atomic_uint64 commits;	/* of parts of transactions of several nodes, in
 								 * all databases (xact_calm.c) */
+	XactExport	exports[XACT_MAX_EXPORTS];
 	XactGate	gates[XACT_MAX_GATES];
 	XactSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* one per backend */
 } XactShared;

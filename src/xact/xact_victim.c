@@ -296,6 +296,14 @@ before_command(TransactionStmt *stmt)
 		shoal_remote_absorb_above(1);
 }
 
+static bool
+sets_snapshot(Node *stmt)
+{
+	return IsA(stmt, VariableSetStmt) &&
+		((VariableSetStmt *) stmt)->kind == VAR_SET_MULTI &&
+		strcmp(((VariableSetStmt *) stmt)->name, "TRANSACTION SNAPSHOT") == 0;
+}
+
 /*
  * Commands: BEGIN is the first that a node hears of a transaction, before
  * anything that could wait for a lock.
@@ -325,6 +333,8 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 									context, params, env, dest, qc);
 		if (commits)
 			xact_seen_commit(((TransactionStmt *) pstmt->utilityStmt)->gid);
+		if (sets_snapshot(pstmt->utilityStmt))
+			xact_export_import((VariableSetStmt *) pstmt->utilityStmt);
 	}
 	PG_CATCH();
 	{
