@@ -35,6 +35,7 @@
 #include "base/base_types.h"
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
+#include "plan/plan_collate.h"
 #include "plan/plan_ctid.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_moved.h"
@@ -578,6 +579,7 @@ shoal_text_deparse(Query *query)
 	(void) set_config_option("extra_float_digits", "3", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	fix_rtes_walker((Node *) query, NULL);
+	shoal_collate_show(query);
 	if (query->commandType == CMD_SELECT && list_length(query->rtable) == 1 &&
 		has_ambiguous_order(query))
 		qualify_columns(query);
