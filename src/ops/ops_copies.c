@@ -328,9 +328,11 @@ step_finish(int group_id, int shard, int from, int to)
 			char	   *lock = psprintf("shoal.internal_lock_shard(%d, %d)",
 										group_id, shard);
 
-			/* whoever has ended on the one may still have to on the other */
-			(void) shoal_ops_call(from, lock);
-			(void) shoal_ops_call(to, lock);
+			/*
+			 * Whoever has ended on the one may still have to on the other, or have
+			 * locked tables there and wait for the one.
+			 */
+			shoal_ops_call_together(2, (int[]) {from, to}, (char *[]) {lock, lock});
 		}
 		swap_roles(group_id, shard, from, to);
 	}

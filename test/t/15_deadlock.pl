@@ -110,6 +110,41 @@ circle('in COMMIT', sub { $_[0] ? "UPDATE t SET c = 1 WHERE a = $row[2]; INSERT 
 	}
 }
 
+# a move of a shard gives back the lock on the node where the shard was, too, while somebody
+# who has used the table waits for that
+{
+	my $where = "FROM m JOIN shoal.shards s ON s.table_name = 'm'::regclass AND s.shard = shoal.shard_of('m', a)";
+	$cluster->sql(0, "CREATE TABLE m (a int, c int, t text); SELECT shoal.create_distributed_table('m', 'a', 'none', 16);
+		INSERT INTO m SELECT i FROM generate_series(1, 100) i");
+	my @places = map { [split /\|/] } split /\n/, $cluster->sql(0, "SELECT node_id, min(a), max(a), min(shard), min(group_id)
+		FROM (SELECT DISTINCT ON (s.shard) node_id, a, s.shard, group_id $where ORDER BY s.shard, a) s GROUP BY 1 ORDER BY 1");
+	my ($from, $key) = @{ $places[1] };
+	my ($to, $one, $two) = @{ $places[2] };
+	# more than what is sent at once
+	$cluster->sql(0, "INSERT INTO m SELECT $key, 0, repeat('x', 1900) FROM generate_series(1, 1500)");
+	my ($locker, $mover, $writer) = map { $cluster->session($_) } 0, 0, $to - 1;
+
+	$locker->query('SELECT pg_advisory_lock(0)');
+	$mover->query("SET shoal.debug_job_pause = 'some rows sent'");
+	$mover->send("SELECT shoal.move_shard($places[1][4], shoal.shard_of('m', $key), $from, $to)");
+	ok($cluster->wait_for(0, "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 0 AND NOT granted"),
+		'a move waits');
+	# a plan for any row locks what there is of the shard, once the rows are sent
+	$writer->query('SET plan_cache_mode = force_generic_plan; PREPARE two AS UPDATE m SET c = 1 WHERE a IN ($1, $2)');
+	$writer->send("BEGIN; EXECUTE two ($one, $two)");
+	sleep 0.5;
+	$locker->query('SELECT pg_advisory_unlock(0)');
+	# now and then the move is faster
+	$writer->query("ROLLBACK; BEGIN; EXECUTE two ($one, $two)") if $writer->wait(10) =~ /placements .* have changed/;
+	sleep 1.5;
+	$writer->send("SET statement_timeout = '8s'; UPDATE m SET c = 1 WHERE a = $key");
+	is($writer->wait(10), '', 'a writer goes on');
+	$writer->query('COMMIT');
+	unlike($mover->wait(20) // 'no answer', qr/ERROR|no answer/, 'so does the move');
+	is($cluster->sql(0, "SELECT DISTINCT node_id $where WHERE a = $key"), $to, 'which is done');
+	is($cluster->sql(0, "SELECT count(*) FROM m WHERE c = 1"), 1503, 'and nothing is lost');
+}
+
 is($cluster->sql(0, 'SELECT count(*) FROM shoal.lock_waits'), '0', 'no waits are left');
 my $a = $cluster->session(1);
 $a->query('BEGIN');
