@@ -106,4 +106,13 @@ SELECT count(*), count(f[3]), count(DISTINCT p), count((d[1]).b) FROM parts_dist
 INSERT INTO parts_more (k, f[2], f[1], p.b, p.a) SELECT k, 2, f[1], 'm', k FROM parts_dist;
 SELECT k, 2, f[1], 'm', k FROM parts_plain EXCEPT ALL SELECT k, f[2], f[1], (p).b, (p).a FROM parts_more;
 INSERT INTO parts_dist (k, d[1].a, d[4].b) VALUES (50, 1, 'x');
+-- the columns of a whole row have names in conditions, too, however the rows come here
+CREATE TABLE wholes (gone int, k int, n int);
+SELECT shoal.create_distributed_table('wholes', 'k', 'none', 4);
+ALTER TABLE wholes DROP COLUMN gone;
+INSERT INTO wholes VALUES (1, 5), (2, 6), (3, 6);
+SET shoal.enable_push = off;
+SELECT k FROM wholes w WHERE to_jsonb(w)->>'n' = '6' AND w <> ROW(2, 6)::wholes;
+SELECT k FROM (SELECT k, n AS m FROM wholes) w WHERE to_jsonb(w)->>'m' = '5';
+RESET shoal.enable_push;
 DROP SCHEMA types CASCADE;

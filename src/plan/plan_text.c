@@ -16,6 +16,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -475,6 +476,9 @@ fix_rtes_walker(Node *node, void *level)
 		}
 		return false;
 	}
+	/* a table's row that the planner has put together: its columns have names */
+	if (IsA(node, RowExpr) && ((RowExpr *) node)->row_typeid != RECORDOID)
+		((RowExpr *) node)->row_format = COERCE_EXPLICIT_CAST;
 	if (IsA(node, RangeTblEntry))
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
