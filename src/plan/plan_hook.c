@@ -26,6 +26,7 @@
 #include "plan/plan_current.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_inline.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_policy.h"
@@ -420,12 +421,45 @@ describe_columns(PlannedStmt *stmt, const List *columns)
 	}
 }
 
+/* A statement of a user's; a function's, too, in a coordinator's session. */
+static PlannedStmt *
+plan_users(Query *query, const char *query_string, int cursor_options,
+		   ParamListInfo params, ShoalTables *tables)
+{
+	PlannedStmt *stmt;
+	List	   *columns;
+
+	if (shoal_origin > 0)
+		check_tables_of_node(tables);
+	if (tables->nextval && shoal_sequence_is_elsewhere())
+		query = shoal_sequence_rewrite(query);
+	if (!tables->sharded && !tables->writes_reference)
+		return plan_by_core(query, query_string, cursor_options, params);
+	columns = described_columns(query);
+	if (tables->with)
+	{
+		shoal_rewrite_drop_idle_ctes(query);
+		shoal_rewrite_find_tables(query, tables);
+	}
+	if (may_scroll(query, cursor_options))
+		cursor_options |= CURSOR_OPT_SCROLL;
+	if (tables->tableoid)
+		query = shoal_tableoid_rewrite(query);
+	shoal_query_flatten_groups(query);
+	if (shoal_origin > 0)
+		check_inside_fragment(query, tables);
+
+	stmt = plan_statement(query, query_string, cursor_options, params, tables);
+	describe_columns(stmt, columns);
+	return stmt;
+}
+
 static PlannedStmt *
 shoal_planner(Query *query, const char *query_string, int cursor_options,
 			  ParamListInfo params)
 {
 	PlannedStmt *stmt;
-	List	   *columns;
+	PlannerGlobal *inlined = NULL;
 	ShoalScope	scope;
 	ShoalTables tables;
 
@@ -463,28 +497,13 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 			shoal_scope_note_local_plan();
 		return plan_by_core(query, query_string, cursor_options, params);
 	}
-	if (shoal_origin > 0)
-		check_tables_of_node(&tables);
-	if (tables.nextval && shoal_sequence_is_elsewhere())
-		query = shoal_sequence_rewrite(query);
-	if (!tables.sharded && !tables.writes_reference)
-		return plan_by_core(query, query_string, cursor_options, params);
-	columns = described_columns(query);
-	if (tables.with)
+	if (tables.functions)
 	{
-		shoal_rewrite_drop_idle_ctes(query);
+		inlined = shoal_inline_functions(query);
 		shoal_rewrite_find_tables(query, &tables);
 	}
-	if (may_scroll(query, cursor_options))
-		cursor_options |= CURSOR_OPT_SCROLL;
-	if (tables.tableoid)
-		query = shoal_tableoid_rewrite(query);
-	shoal_query_flatten_groups(query);
-	if (shoal_origin > 0)
-		check_inside_fragment(query, &tables);
-
-	stmt = plan_statement(query, query_string, cursor_options, params, &tables);
-	describe_columns(stmt, columns);
+	stmt = plan_users(query, query_string, cursor_options, params, &tables);
+	shoal_inline_note(stmt, inlined);
 	return stmt;
 }
 

@@ -33,6 +33,7 @@
 #include "meta/meta.h"
 #include "plan/plan_ctid.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_inline.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_query.h"
@@ -121,6 +122,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 			tables->all_local = false;
 			tables->sharded = true;
 		}
+		if (shoal_inline_may(rte))
+			tables->functions = true;
 		return false;
 	}
 	if (IsA(node, Query))

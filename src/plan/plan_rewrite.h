@@ -20,6 +20,7 @@ typedef struct ShoalTables
 	bool		tableoid;		/* reads a table's tableoid or ctid */
 	bool		locks;			/* has FOR UPDATE or the like */
 	bool		outer_join;		/* has outer joins */
+	bool		functions;		/* has functions in FROM that core may inline */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
 	Oid			of_node;		/* in a coordinator's session: a table that has
 								 * other rows on each node; or InvalidOid */

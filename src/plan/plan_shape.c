@@ -376,11 +376,38 @@ shape_of_join(Level *level, JoinExpr *join, List *above)
 	}
 }
 
+/* Its only FROM item, NULL if it has several, or a join. */
+static RangeTblEntry *
+only_item(Query *query)
+{
+	Node	   *item;
+
+	if (query->jointree == NULL || list_length(query->jointree->fromlist) != 1)
+		return NULL;
+	item = linitial(query->jointree->fromlist);
+	return IsA(item, RangeTblRef) ? rt_fetch(((RangeTblRef *) item)->rtindex, query->rtable) : NULL;
+}
+
+/* Whether a level returns the rows of its only FROM item one by one. */
+static bool
+hands_on_rows(Query *query)
+{
+	return query->sortClause == NIL && query->groupClause == NIL &&
+		query->distinctClause == NIL && query->setOperations == NULL &&
+		!query->hasWindowFuncs && !query->hasAggs && only_item(query) != NULL;
+}
+
 static bool
 is_ordered_subquery(Level *level, RangeTblEntry *rte)
 {
 	ListCell   *lc;
 
+	if (rte->rtekind == RTE_SUBQUERY && hands_on_rows(rte->subquery))
+	{
+		RangeTblEntry *item = only_item(rte->subquery);
+
+		return item->rtekind == RTE_SUBQUERY && is_ordered_subquery(level, item);
+	}
 	if (rte->rtekind == RTE_SUBQUERY)
 		return rte->subquery->sortClause != NIL;
 	if (rte->rtekind != RTE_CTE || rte->ctelevelsup > 0)
@@ -439,16 +466,21 @@ static bool
 shows_order(Level *level)
 {
 	Query	   *query = level->query;
+	ListCell   *lc;
 
-	if (list_length(query->jointree->fromlist) != 1 ||
-		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+	if (only_item(query) == NULL)
 		return false;
 	if (query->hasAggs)
 		return feels_order_walker((Node *) query->targetList, NULL) ||
 			feels_order_walker(query->havingQual, NULL);
-	return level->parent == NULL && query->sortClause == NIL &&
-		query->groupClause == NIL && query->distinctClause == NIL &&
-		!query->hasWindowFuncs;
+	foreach(lc, query->windowClause)
+	{
+		if (((WindowClause *) lfirst(lc))->orderClause == NIL)
+			return true;
+	}
+	if (query->sortClause == NIL && (query->limitCount || query->hasDistinctOn))
+		return true;
+	return hands_on_rows(query) && (level->parent == NULL || shows_order(level->parent));
 }
 
 /* above: conditions that every row that counts in the end satisfies. */

@@ -25,4 +25,4 @@ extern bool shoal_stuck_numbers_object(Node *node);
  */
 extern List *shoal_stuck_compared_names(Node *node);
 
-#endif
+#endif							/* PLAN_STUCK_H */
