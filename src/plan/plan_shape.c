@@ -38,6 +38,7 @@
 #include "plan/plan_key.h"
 #include "plan/plan_merge.h"
 #include "plan/plan_moved.h"
+#include "plan/plan_order.h"
 #include "plan/plan_shape.h"
 
 /* A query level under analysis. */
@@ -376,35 +377,14 @@ shape_of_join(Level *level, JoinExpr *join, List *above)
 	}
 }
 
-/* Its only FROM item, NULL if it has several, or a join. */
-static RangeTblEntry *
-only_item(Query *query)
-{
-	Node	   *item;
-
-	if (query->jointree == NULL || list_length(query->jointree->fromlist) != 1)
-		return NULL;
-	item = linitial(query->jointree->fromlist);
-	return IsA(item, RangeTblRef) ? rt_fetch(((RangeTblRef *) item)->rtindex, query->rtable) : NULL;
-}
-
-/* Whether a level returns the rows of its only FROM item one by one. */
-static bool
-hands_on_rows(Query *query)
-{
-	return query->sortClause == NIL && query->groupClause == NIL &&
-		query->distinctClause == NIL && query->setOperations == NULL &&
-		!query->hasWindowFuncs && !query->hasAggs && only_item(query) != NULL;
-}
-
 static bool
 is_ordered_subquery(Level *level, RangeTblEntry *rte)
 {
 	ListCell   *lc;
 
-	if (rte->rtekind == RTE_SUBQUERY && hands_on_rows(rte->subquery))
+	if (rte->rtekind == RTE_SUBQUERY && shoal_order_is_kept(rte->subquery))
 	{
-		RangeTblEntry *item = only_item(rte->subquery);
+		RangeTblEntry *item = shoal_order_item(rte->subquery);
 
 		return item->rtekind == RTE_SUBQUERY && is_ordered_subquery(level, item);
 	}
@@ -422,41 +402,6 @@ is_ordered_subquery(Level *level, RangeTblEntry *rte)
 	return false;
 }
 
-/* Is there an aggregate whose result depends on the order of its input? */
-static bool
-feels_order_walker(Node *node, void *context)
-{
-	if (node == NULL || IsA(node, Query))
-		return false;
-	if (IsA(node, Aggref))
-	{
-		Aggref	   *agg = (Aggref *) node;
-		HeapTuple	tuple;
-		bool		combines;
-
-		if (agg->aggkind != AGGKIND_NORMAL || agg->aggorder || agg->aggdistinct)
-			return false;
-		switch (agg->aggfnoid)
-		{
-				/* these combine in newer versions */
-			case F_ARRAY_AGG_ANYNONARRAY:
-			case F_ARRAY_AGG_ANYARRAY:
-			case F_STRING_AGG_TEXT_TEXT:
-			case F_STRING_AGG_BYTEA_BYTEA:
-				return true;
-			default:
-				break;
-		}
-		tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(agg->aggfnoid));
-		if (!HeapTupleIsValid(tuple))
-			return true;
-		combines = OidIsValid(((Form_pg_aggregate) GETSTRUCT(tuple))->aggcombinefn);
-		ReleaseSysCache(tuple);
-		return !combines;
-	}
-	return expression_tree_walker(node, feels_order_walker, context);
-}
-
 /*
  * Does the level show the order in which its only FROM item returns rows?
  * SQL promises nothing there, but people count on array_agg() over an ordered
@@ -468,11 +413,11 @@ shows_order(Level *level)
 	Query	   *query = level->query;
 	ListCell   *lc;
 
-	if (only_item(query) == NULL)
+	if (shoal_order_item(query) == NULL)
 		return false;
 	if (query->hasAggs)
-		return feels_order_walker((Node *) query->targetList, NULL) ||
-			feels_order_walker(query->havingQual, NULL);
+		return shoal_order_is_felt((Node *) query->targetList) ||
+			shoal_order_is_felt(query->havingQual);
 	foreach(lc, query->windowClause)
 	{
 		if (((WindowClause *) lfirst(lc))->orderClause == NIL)
@@ -480,7 +425,7 @@ shows_order(Level *level)
 	}
 	if (query->sortClause == NIL && (query->limitCount || query->hasDistinctOn))
 		return true;
-	return hands_on_rows(query) && (level->parent == NULL || shows_order(level->parent));
+	return shoal_order_is_kept(query) && (level->parent == NULL || shows_order(level->parent));
 }
 
 /* above: conditions that every row that counts in the end satisfies. */
