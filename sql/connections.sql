@@ -116,8 +116,9 @@ SELECT result FROM shoal.run_on_nodes('SELECT session_user', '{2}');
 \c - postgres
 SET shoal.forward_ddl = off;
 DROP USER MAPPING FOR shoal_conn_a SERVER shoal_node_2;
+-- a security-definer function's owner needs none
 CREATE FUNCTION conn_owner() RETURNS text SECURITY DEFINER LANGUAGE sql AS
-	$$ SELECT result FROM shoal.run_on_nodes('SELECT session_user', '{2}') $$;
+	$$ SELECT result FROM shoal.run_on_nodes('SELECT session_user || '' as '' || current_user', '{2}') $$;
 ALTER FUNCTION conn_owner() OWNER TO shoal_conn_a;
 SELECT conn_owner();
 SELECT user_name FROM shoal.connections;

@@ -234,7 +234,7 @@ BEGIN
 END $$;
 SELECT count(*) FROM shoal.commit_record;
 
--- security-definer functions use a connection of their own
+-- security-definer functions use the same connection
 SET client_min_messages = warning;
 SELECT DISTINCT result FROM shoal.run_on_nodes('GRANT ALL ON xact_t TO shoal_xact_role', '{1,2,3}');
 CREATE FUNCTION xact_put_as(node int, a int) RETURNS text LANGUAGE sql SECURITY DEFINER AS $$

@@ -136,6 +136,13 @@ shoal_heap_update(Relation rel, ItemPointer tid, HeapTuple tuple,
 #define shoal_attrmap_by_name(to, from) build_attrmap_by_name(to, from)
 #endif
 
+/* 17 has JSON_VALUE() and the like */
+#if PG_VERSION_NUM >= 170000
+#define shoal_is_json_expr(node) IsA(node, JsonExpr)
+#else
+#define shoal_is_json_expr(node) false
+#endif
+
 /* 17 has the right to MAINTAIN tables, and keeps statistics targets apart */
 #if PG_VERSION_NUM < 170000
 #define shoal_may_maintain(relid, userid) shoal_owns_table(relid, userid)

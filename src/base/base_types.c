@@ -155,31 +155,54 @@ shoal_types_wire_oid(Oid type)
 	return type;
 }
 
-/* A composite type whose columns include such a type. */
+static bool is_made_of(Oid type, bool (*test) (Oid type));
+
 static bool
-column_knows_now(Oid type)
+has_column_of(Oid type, bool (*test) (Oid type))
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc_domain(type, -1, false);
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
 	bool		result = false;
 
 	for (int i = 0; i < desc->natts && !result; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		result = !att->attisdropped && shoal_types_knows_now(att->atttypid);
+		result = !att->attisdropped && is_made_of(att->atttypid, test);
 	}
 	ReleaseTupleDesc(desc);
 	return result;
 }
 
-bool
-shoal_types_knows_now(Oid type)
+/* Is a type such a one, or made of one? */
+static bool
+is_made_of(Oid type, bool (*test) (Oid type))
 {
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
+	Oid			element = get_element_type(type);
 
 	check_stack_depth();
-	switch (base)
+	if (test(type))
+		return true;
+	if (OidIsValid(element))
+		return is_made_of(element, test);
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_DOMAIN:
+			return is_made_of(getBaseType(type), test);
+		case TYPTYPE_RANGE:
+			return is_made_of(get_range_subtype(type), test);
+		case TYPTYPE_MULTIRANGE:
+			return is_made_of(get_multirange_range(type), test);
+		case TYPTYPE_COMPOSITE:
+			return has_column_of(type, test);
+		default:
+			return false;
+	}
+}
+
+static bool
+is_of_time(Oid type)
+{
+	switch (type)
 	{
 		case DATEOID:
 		case TIMEOID:
@@ -188,21 +211,26 @@ shoal_types_knows_now(Oid type)
 		case TIMESTAMPTZOID:
 			return true;
 		default:
-			break;
-	}
-	if (OidIsValid(element))
-		return shoal_types_knows_now(element);
-	switch (get_typtype(base))
-	{
-		case TYPTYPE_RANGE:
-			return shoal_types_knows_now(get_range_subtype(base));
-		case TYPTYPE_MULTIRANGE:
-			return shoal_types_knows_now(get_multirange_range(base));
-		case TYPTYPE_COMPOSITE:
-			return column_knows_now(base);
-		default:
 			return false;
 	}
+}
+
+bool
+shoal_types_knows_now(Oid type)
+{
+	return is_made_of(type, is_of_time);
+}
+
+static bool
+is_domain(Oid type)
+{
+	return get_typtype(type) == TYPTYPE_DOMAIN;
+}
+
+bool
+shoal_types_checks_values(Oid type)
+{
+	return !is_built_in(type) && is_made_of(type, is_domain);
 }
 
 /* Arrays and the like may have quotes and backslashes within a word. */

@@ -35,6 +35,12 @@ extern bool shoal_types_names_object(Oid type);
  */
 extern bool shoal_types_knows_now(Oid type);
 
+/*
+ * True for domains, and what is made of them: functions of users may be called when a
+ * value is read.
+ */
+extern bool shoal_types_checks_values(Oid type);
+
 /* Whether a text that is read as such a type may contain one of these words. */
 extern bool shoal_types_may_say_now(const char *text, int len);
 

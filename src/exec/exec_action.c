@@ -8,9 +8,7 @@
  * says with the rows that refer to them, wherever these are.  To Shoal that is a
  * statement like any other, so it may move rows in turn, and fires triggers.
  *
- * Like core's it runs with the rights of the table's owner, unless the user has
- * got what it takes and the table no triggers, since a role's connections do not see
- * what another one's have written.
+ * Like core's it runs as the table's owner.
  *
  * A row that refers to an old key and comes in between has had to wait for the
  * lock on that key's row, and fails then.  One that was there before is seen, as
@@ -350,29 +348,6 @@ check_policies(const ShoalAction *action, Oid relid, Oid role)
 				 errhint("Use ALTER TABLE ... NO FORCE ROW LEVEL SECURITY.")));
 }
 
-/* They run as the owner on one server, who may have written them. */
-static bool
-has_triggers_of_owner(Oid relid)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	bool		result = false;
-
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		result |= !rel->trigdesc->triggers[i].tgisinternal;
-	result = result && rel->rd_rel->relowner != GetUserId();
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-/* May the user do all that actions do? */
-static bool
-is_permitted(Oid relid)
-{
-	return pg_class_aclmask(relid, GetUserId(), ACL_SELECT | ACL_UPDATE | ACL_DELETE,
-							ACLMASK_ALL) == (ACL_SELECT | ACL_UPDATE | ACL_DELETE) &&
-		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED;
-}
-
 void
 shoal_actions_take(ShoalActions *actions)
 {
@@ -385,6 +360,7 @@ shoal_actions_take(ShoalActions *actions)
 	foreach(lc, actions->all)
 	{
 		ActionRows *rows = (ActionRows *) lfirst(lc);
+		Oid			owner;
 
 		if (rows->nrows == 0)
 			continue;
@@ -394,15 +370,10 @@ shoal_actions_take(ShoalActions *actions)
 					 errmsg("changing keys that foreign key \"%s\" refers to is not supported over several nodes in REPEATABLE READ transactions",
 							get_constraint_name(rows->action->constraint)),
 					 errhint("Use READ COMMITTED.")));
-		if (!is_permitted(rows->action->child) || !is_permitted(relid) ||
-			has_triggers_of_owner(rows->action->child))
-		{
-			Oid			owner = shoal_objects_owner(rows->action->child);
-
-			check_policies(rows->action, rows->action->child, owner);
-			check_policies(rows->action, relid, owner);
-			SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
-		}
+		owner = shoal_objects_owner(rows->action->child);
+		check_policies(rows->action, rows->action->child, owner);
+		check_policies(rows->action, relid, owner);
+		SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
 		complete(actions, rows);
 		SPI_connect();
 		take(actions, rows);

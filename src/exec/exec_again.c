@@ -43,9 +43,8 @@ shoal_again_is_harmless(const ShoalRun *run)
 
 	return frag->command == CMD_SELECT && !frag->is_volatile &&
 		!frag->only_primary && frag->group_id > 0 && !run->call.writes &&
-		run->call.desc != NULL && !OidIsValid(frag->run_as) &&
-		frag->moves == NIL && frag->steps == NIL &&
-		run->call.reading.moment == 0 && shoal_moment_wanted() &&
+		run->call.desc != NULL && frag->moves == NIL &&
+		frag->steps == NIL && run->call.reading.moment == 0 && shoal_moment_wanted() &&
 		shoal_xact_writers() == 0;
 }
 

@@ -138,9 +138,7 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 
 	run->frag = frag;
 	run->parent = parent;
-	/* another role's fragments run over connections of their own */
-	if (!OidIsValid(frag->run_as))
-		run->call.reading = shoal_statement_reading();
+	run->call.reading = shoal_statement_reading();
 	run->param_states = palloc0(sizeof(ExprState *) * Max(n, 1));
 	(void) collect_exec_params((Node *) frag->params, &run->exec_params);
 	run->param_cxt = AllocSetContextCreate(CurrentMemoryContext,
@@ -518,7 +516,7 @@ begins_harmlessly(const ShoalRun *run)
 	const ShoalFragment *first = run->frag->steps ? run->steps[0]->frag : NULL;
 
 	return first && !run->stepped && first->command == CMD_SELECT &&
-		!first->is_volatile && !first->locks_rows && !OidIsValid(first->run_as) &&
+		!first->is_volatile && !first->locks_rows &&
 		shoal_xact_writers() == 0;
 }
 
@@ -933,7 +931,7 @@ launch(ShoalRun *run)
 		shoal_share_deal(run);
 	}
 	if (run->frag->sees_rows && run->call.reading.moment == 0 &&
-		!OidIsValid(run->frag->run_as) && shoal_moment_needed())
+		shoal_moment_needed())
 	{
 		hold_moment(run, NULL);
 		run->call.snapshot = run->call.reading.snapshot;
@@ -977,8 +975,7 @@ shoal_run_start(ShoalRun *run)
 	ListCell   *lc;
 
 	if ((run->frag->steps || run->frag->moves) &&
-		run->call.reading.moment == 0 && !OidIsValid(run->frag->run_as) &&
-		shoal_moment_wanted())
+		run->call.reading.moment == 0 && shoal_moment_wanted())
 		hold_ahead(run);
 	shoal_run_prepare(run);
 	old = MemoryContextSwitchTo(run->cxt);

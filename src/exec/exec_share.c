@@ -60,7 +60,7 @@ shoal_share_plan(ShoalRun *run)
 	bool		any = false;
 
 	if (frag->share_tables == NIL || shoal_max_statement_connections < 2 ||
-		OidIsValid(frag->run_as) || frag->moves != NIL ||
+		frag->moves != NIL ||
 		(run->call.reading.moment == 0 && !shoal_moment_wanted()))
 		return false;
 	group = shoal_meta_group(frag->group_id);

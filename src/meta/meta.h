@@ -143,6 +143,16 @@ extern int	shoal_meta_local_node_id(void);
  */
 extern char *shoal_meta_origin_proof(const char *user);
 
+/*
+ * The same for a session of this user, in a process of the node, which is to act as
+ * another role, in a security-restricted operation or not.
+ */
+extern char *shoal_meta_role_proof(const char *user, const char *role,
+								   bool restricted, int pid);
+
+/* Compares two; false if there is none. */
+extern bool shoal_meta_is_proof(const char *a, const char *b);
+
 /* Role that owns the extension. */
 extern Oid	shoal_meta_owner(void);
 

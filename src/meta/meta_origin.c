@@ -9,6 +9,9 @@
  * role's name, made with a secret that all nodes of a cluster have in
  * shoal.secret and that only superusers can read.  It is looked at when the
  * session first uses anything of Shoal's.  A superuser needs none.
+ *
+ * Where such a session is to act as another role than its own (xact_role.c) there is
+ * a proof for that.
  */
 #include "postgres.h"
 
@@ -49,8 +52,9 @@ read_secret(void)
 	return secret;
 }
 
-char *
-shoal_meta_origin_proof(const char *user)
+/* A keyed hash of a message; empty if there is no secret. */
+static char *
+prove(const char *message)
 {
 	char	   *secret = read_secret();
 	uint8		hash[PG_SHA256_DIGEST_LENGTH];
@@ -62,7 +66,7 @@ shoal_meta_origin_proof(const char *user)
 	hmac = pg_hmac_create(PG_SHA256);
 	if (hmac == NULL ||
 		pg_hmac_init(hmac, (const uint8 *) secret, strlen(secret)) < 0 ||
-		pg_hmac_update(hmac, (const uint8 *) user, strlen(user)) < 0 ||
+		pg_hmac_update(hmac, (const uint8 *) message, strlen(message)) < 0 ||
 		pg_hmac_final(hmac, hash, sizeof(hash)) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
@@ -73,9 +77,23 @@ shoal_meta_origin_proof(const char *user)
 	return proof;
 }
 
+char *
+shoal_meta_origin_proof(const char *user)
+{
+	return prove(user);
+}
+
+/* The message is longer than any role's name: one proof is not taken for the other. */
+char *
+shoal_meta_role_proof(const char *user, const char *role, bool restricted, int pid)
+{
+	return prove(psprintf("%0*d %d %zu %s %s", NAMEDATALEN, pid, restricted,
+						  strlen(user), user, role));
+}
+
 /* Takes as long for one wrong character as for another. */
-static bool
-is_equal(const char *a, const char *b)
+bool
+shoal_meta_is_proof(const char *a, const char *b)
 {
 	size_t		len = strlen(a);
 	int			difference = 0;
@@ -93,8 +111,8 @@ shoal_meta_check_origin(void)
 	Oid			user = GetAuthenticatedUserId();
 
 	if (!superuser_arg(user) &&
-		!is_equal(shoal_meta_origin_proof(GetUserNameFromId(user, false)),
-				  shoal_origin_proof))
+		!shoal_meta_is_proof(shoal_meta_origin_proof(GetUserNameFromId(user, false)),
+							 shoal_origin_proof))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("this session was not opened by a node of the cluster"),

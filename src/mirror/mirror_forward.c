@@ -23,7 +23,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/buffile.h"
 #include "tcop/tcopprot.h"
@@ -44,6 +43,7 @@
 #include "xact/xact_health.h"
 
 #define MIRROR_COMMAND "/*shoal local*/ SELECT shoal.internal_mirror($1)"
+#define JOIN_FLAGS (SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK)
 
 /* bytes that are kept in memory */
 #define MEMORY_SIZE (8 * 1024 * 1024)
@@ -338,33 +338,6 @@ wait_for(MirrorBuffer *buffer)
 	buffer->req = NULL;
 }
 
-/*
- * The node's connection: the one that the transaction uses already, whoever it
- * belongs to, as that is where it sees its own tables.
- */
-static ShoalConn *
-join_node(int node_id)
-{
-	List	   *all = shoal_remote_all();
-	Oid			userid;
-	int			context;
-	ShoalConn  *conn = NULL;
-	ListCell   *lc;
-
-	GetUserIdAndSecContext(&userid, &context);
-	foreach(lc, all)
-	{
-		ShoalConn  *other = lfirst(lc);
-
-		if (other->node_id == node_id && other->xact_level > 0)
-			SetUserIdAndSecContext(other->userid,
-								   context | SECURITY_LOCAL_USERID_CHANGE);
-	}
-	conn = shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK);
-	SetUserIdAndSecContext(userid, context);
-	return conn;
-}
-
 /* Checks of rows may call functions, with statements and subtransactions of their own. */
 static void
 apply_here(char *data, int len)
@@ -407,8 +380,8 @@ send_buffer(MirrorBuffer *buffer)
 	params->values[0] = buffer->sending.data;
 	params->lengths = palloc(sizeof(int));
 	params->lengths[0] = buffer->sending.len;
-	buffer->req = shoal_remote_send(join_node(buffer->node_id), MIRROR_COMMAND,
-									params, SHOAL_SEND_CACHE);
+	buffer->req = shoal_remote_send(shoal_xact_conn(buffer->node_id, JOIN_FLAGS),
+									MIRROR_COMMAND, params, SHOAL_SEND_CACHE);
 }
 
 /*
@@ -554,8 +527,8 @@ send_last(List *buffers)
 		if (buffer->req != NULL || buffer->buf.len > LAST_SIZE ||
 			buffer->node_id == shoal_meta_local_node_id())
 			continue;
-		shoal_remote_queue_bytes(join_node(buffer->node_id), MIRROR_COMMAND,
-								 keep_bytes(&buffer->buf), buffer->buf.len);
+		shoal_remote_queue_bytes(shoal_xact_conn(buffer->node_id, JOIN_FLAGS),
+								 MIRROR_COMMAND, keep_bytes(&buffer->buf), buffer->buf.len);
 		resetStringInfo(&buffer->buf);
 	}
 }

@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_types.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_stuck.h"
 
@@ -307,6 +308,39 @@ shoal_expr_numbers_table(Node *node)
 
 	return IsA(node, RelabelType) && relabel->resulttype == OIDOID &&
 		is_own_function((Node *) relabel->arg, "table_of");
+}
+
+static bool
+has_checked_type(List *types)
+{
+	ListCell   *lc;
+
+	foreach(lc, types)
+	{
+		if (shoal_types_checks_values(lfirst_oid(lc)))
+			return true;
+	}
+	return false;
+}
+
+bool
+shoal_expr_is_checked(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_CoerceToDomain:
+			return true;
+		case T_Const:
+		case T_Param:
+		case T_CoerceViaIO:
+		case T_FuncExpr:
+			return shoal_types_checks_values(exprType(node));
+		case T_RangeTblFunction:
+			return has_checked_type(((RangeTblFunction *) node)->funccoltypes);
+		default:
+			return shoal_is_json_expr(node) &&
+				shoal_types_checks_values(exprType(node));
+	}
 }
 
 /* Which functions are looked for, apart from what becomes a parameter. */

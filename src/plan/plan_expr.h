@@ -31,6 +31,12 @@ extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);
 /* Is it about who the user is (current_user and the like)? */
 extern bool shoal_expr_names_user(Node *node);
 
+/*
+ * Does the node make, or read, a value of a domain, or of a type that is made of some?
+ * Checks of domains may call functions of users.
+ */
+extern bool shoal_expr_is_checked(Node *node);
+
 /* A function in schema shoal. */
 extern Oid	shoal_expr_own_function(const char *name, int nargs,
 									const Oid *argtypes);

@@ -30,6 +30,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_text.h"
+#include "plan/plan_with.h"
 #include "scope/scope.h"
 
 typedef struct RightsContext
@@ -101,17 +102,18 @@ is_users_function(Oid funcid, void *context)
 	return funcid >= FirstNormalObjectId;
 }
 
-/* A domain's checks may call functions as well. */
+/* The checks of a domain may call functions as well. */
 static bool
 users_function_walker(Node *node, void *context)
 {
 	if (node == NULL || shoal_expr_is_of_row(node) || shoal_sequence_is_value(node))
 		return false;
-	if (IsA(node, CoerceToDomain) ||
+	if (shoal_expr_is_checked(node) ||
 		check_functions_in_node(node, is_users_function, NULL))
 		return true;
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, users_function_walker, context, 0);
+		return !shoal_with_is_rows((Query *) node) &&
+			query_tree_walker((Query *) node, users_function_walker, context, 0);
 	return expression_tree_walker(node, users_function_walker, context);
 }
 

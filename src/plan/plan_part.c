@@ -41,6 +41,7 @@
 #include "plan/plan_sequence.h"
 #include "plan/plan_statistics.h"
 #include "plan/plan_text.h"
+#include "plan/plan_with.h"
 
 #define PART_NAME	"*shoal* "
 
@@ -483,6 +484,7 @@ has_foreign_function_walker(Node *node, void *context)
 	if (node == NULL)
 		return false;
 	return check_functions_in_node(node, is_foreign_function, NULL) ||
+		shoal_expr_is_checked(node) ||
 		expression_tree_walker(node, has_foreign_function_walker, context);
 }
 
@@ -533,10 +535,12 @@ asks_for_user_walker(Node *node, void *context)
 {
 	if (node == NULL || shoal_sequence_is_value(node))
 		return false;
-	if (check_functions_in_node(node, asks_for_user, context))
+	if (shoal_expr_is_checked(node) ||
+		check_functions_in_node(node, asks_for_user, context))
 		return true;
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, asks_for_user_walker, context, 0);
+		return !shoal_with_is_rows((Query *) node) &&
+			query_tree_walker((Query *) node, asks_for_user_walker, context, 0);
 	return expression_tree_walker(node, asks_for_user_walker, context);
 }
 

@@ -589,60 +589,6 @@ shoal_with_is_needed(Query *query, const ShoalTables *tables)
 		 shoal_meta_table(rt_fetch(query->resultRelation, query->rtable)->relid));
 }
 
-/* Does a part write as another role? */
-static bool
-is_owners(PlannedStmt *stmt)
-{
-	CustomScan *cscan = (CustomScan *) stmt->planTree;
-	Oid			run_as = InvalidOid;
-
-	if (stmt->commandType == CMD_SELECT || !IsA(cscan, CustomScan))
-		return false;
-	if (strcmp(cscan->methods->CustomName, SHOAL_SCAN) == 0)
-		run_as = shoal_fragment_load(cscan)->run_as;
-	else if (strcmp(cscan->methods->CustomName, SHOAL_INSERT) == 0)
-		run_as = shoal_insert_load(cscan)->run_as;
-	return OidIsValid(run_as);
-}
-
-static bool
-uses_nodes(PlannedStmt *stmt)
-{
-	ListCell   *lc;
-
-	foreach(lc, stmt->rtable)
-	{
-		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
-
-		if (rte->rtekind == RTE_RELATION && shoal_meta_table(rte->relid))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Another role's writes go over connections that have no snapshots held, so no other
- * part may have rows of nodes.
- */
-static void
-check_rights(List *parts)
-{
-	bool		owners = false;
-	int			using = 0;
-	ListCell   *lc;
-
-	foreach(lc, parts)
-	{
-		owners |= is_owners(lfirst_node(PlannedStmt, lc));
-		using += uses_nodes(lfirst_node(PlannedStmt, lc));
-	}
-	if (owners && using > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a WITH query cannot write with the rights of a view's owner beside another query over several nodes"),
-				 errhint("Run the queries one after the other in a transaction.")));
-}
-
 /* The whole statement locks, checks and depends on what its parts do. */
 static void
 add_dependencies(PlannedStmt *stmt, PlannedStmt *part)
@@ -739,6 +685,5 @@ shoal_with_plan(Query *query, const char *query_string, int cursor_options,
 		names = lappend(names, makeString(i < apart.n ?
 										  nth_cte(&apart, i)->ctename : ""));
 	}
-	check_rights(parts);
 	return make_statement(query, parts, numbers, names);
 }

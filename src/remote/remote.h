@@ -2,7 +2,7 @@
  * remote.h
  *		Connections to nodes, and statements on them.
  *
- * A backend keeps at most one libpq connection per (node, user).  Statements
+ * A backend keeps one libpq connection per node and user of the session.  Statements
  * are sent in pipeline mode and answered in order.  All waits are
  * interruptible.  Errors of a node are raised here with their SQLSTATE,
  * message, detail, hint, schema, table, column and constraint names; the node
@@ -78,10 +78,9 @@ typedef struct ShoalParams
 									 * before; nothing is waited for */
 
 /*
- * The connection to a node for the current user, opened if need be.  The user
- * is the session's user following SET ROLE; inside a security-definer
- * function, that function's owner.  Error 08001 if the node can't be reached,
- * 42704 if there is no such node.  Not for the local node.
+ * The connection to a node for the session's user, opened if need be.  Its statements
+ * are done as the current user, whoever that is when they are sent.  Error 08001 if the
+ * node can't be reached, 42704 if there is no such node.  Not for the local node.
  */
 extern ShoalConn *shoal_remote_conn(int node_id);
 
@@ -130,7 +129,7 @@ extern bool shoal_remote_unqueue_call(ShoalConn *conn);
 /*
  * Sends a statement (sql includes its marker) and returns at once.  params
  * may be NULL; they must stay valid until the first row or the end has been
- * read.  The session's settings, search_path and role among them, are made
+ * read.  The session's settings and its current user are made
  * the node's first if they differ.  If an earlier request of the connection still has unread
  * rows, its absorb callback is run first.  The request lives in the current
  * memory context.

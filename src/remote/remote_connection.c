@@ -214,9 +214,7 @@ raise_connect_error(PGconn *pg, const RemoteTarget *target, const char *reason)
 			(errcode(is_full ? ERRCODE_TOO_MANY_CONNECTIONS :
 					 ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 			 errmsg("could not connect to node \"%s\"", target->label),
-			 errdetail_internal("%s", detail),
-			 GetUserId() != GetOuterUserId() ?
-			 errhint("A security-definer function uses nodes as its owner, who must be able to log in there.") : 0));
+			 errdetail_internal("%s", detail)));
 }
 
 /* Whether the node is one that was given up, so that no answer will come. */

@@ -33,6 +33,9 @@ send_simple(ShoalConn *conn, const char *sql)
 {
 	StringInfoData text;
 
+	/* that is no text */
+	if (remote_role_differs(conn))
+		shoal_remote_exec(conn, "SELECT");
 	remote_make_idle(conn);
 	initStringInfo(&text);
 	remote_send_ahead_as_text(conn, &text);

@@ -3,7 +3,8 @@
  *		One group of messages on a connection: sending it, reading its answers.
  *
  * A group is: queued commands (BEGIN, SAVEPOINT), DEALLOCATEs, the settings
- * that changed, Parse of a statement not prepared yet, the statement, Sync.
+ * that changed, the role that it acts as, Parse of a statement not prepared yet, the
+ * statement, Sync.
  * All of it is in libpq's buffer before it is flushed, so it leaves in one
  * system call and needs one round trip.  If one part fails, the node skips
  * the rest, so a statement never runs with another role or other settings
@@ -23,11 +24,11 @@
 #include "remote/remote_private.h"
 
 /*
- * Sends a command that goes ahead, by its prepared statement if it has one; if
+ * Sends a command ahead of the statement, by its prepared statement if it has one; if
  * that is not prepared yet, it is for the next time.
  */
-static bool
-send_prepared(ShoalConn *conn, const char *sql, const ShoalParams *params)
+bool
+remote_send_ahead(ShoalConn *conn, const char *sql, const ShoalParams *params)
 {
 	ShoalConnPrivate *priv = conn->priv;
 	const char *const *values = (const char *const *) params->values;
@@ -91,7 +92,7 @@ send_commands(ShoalConn *conn, StringInfo list)
 		savepoint |= strncmp(sql, "SAVEPOINT", 9) == 0;
 		if (is_common(sql))
 		{
-			if (!send_prepared(conn, sql, &none))
+			if (!remote_send_ahead(conn, sql, &none))
 				return false;
 			continue;
 		}
@@ -118,7 +119,7 @@ send_call(ShoalConn *conn)
 	const char *sql = priv->call;
 
 	priv->call = NULL;
-	return send_prepared(conn, sql, &params);
+	return remote_send_ahead(conn, sql, &params);
 }
 
 static bool
@@ -146,12 +147,13 @@ send_ahead(ShoalConn *conn, int flags)
 		return false;
 	if (settings != NULL)
 	{
-		if (!PQsendQueryParams(conn->pg, settings, 0, NULL, NULL, NULL, NULL,
+		if (!remote_role_leave(conn) ||
+			!PQsendQueryParams(conn->pg, settings, 0, NULL, NULL, NULL, NULL,
 							   0))
 			return false;
 		priv->ahead++;
 	}
-	return true;
+	return (flags & REMOTE_SEND_BARE) || remote_role_tell(conn);
 }
 
 static bool
@@ -228,8 +230,12 @@ static void
 note_command(ShoalConn *conn, const char *tag)
 {
 	/* a COMMIT may turn out to be one, too */
-	if (conn->priv->settings_unsure && strncmp(tag, "ROLLBACK", 8) == 0)
-		conn->priv->settings_known = false;
+	if (strncmp(tag, "ROLLBACK", 8) == 0)
+	{
+		conn->priv->role_unsure = true;
+		if (conn->priv->settings_unsure)
+			conn->priv->settings_known = false;
+	}
 	if (strcmp(tag, "PREPARE TRANSACTION") == 0)
 		conn->xact_prepared = true;
 }
@@ -299,6 +305,7 @@ remote_finish_group(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
+	remote_role_note_end(conn);
 	if (priv->settings_unsure)
 	{
 		if (priv->error)

@@ -2,7 +2,7 @@
  * remote_pool.c
  *		The connections of this backend.
  *
- * There is one per node and user, kept until the backend ends, or until its
+ * There is one per node and user of the session, kept until the backend ends, or until its
  * server or user mapping changes, or it breaks, or another session waits for one
  * (remote_limit.c).  Statements that give a node several parts of their work
  * at once have further ones beside it, until their transaction ends.  Where rows are moved from node
@@ -233,19 +233,27 @@ shoal_remote_start(int node_id)
 }
 
 /*
- * The user that a connection belongs to: the session's, or inside a
- * security-definer function its owner.
+ * The user that a connection belongs to: the session's.  What a worker does it does
+ * as the extension's owner.
  */
 static Oid
 connection_user(void)
 {
+	return MyBackendType == B_BG_WORKER ? GetUserId() : GetSessionUserId();
+}
+
+/* Of one that is not part of the transaction, the current user in any case. */
+static Oid
+separate_user(void)
+{
 	return GetUserId() == GetOuterUserId() ? GetSessionUserId() : GetUserId();
 }
 
+/* That of the transaction if there is one, whoever the session has been then, or else the user's. */
 static ShoalConn *
-pooled_conn(int node_id, bool for_rows, int share)
+find_conn(int node_id, Oid userid, bool for_rows, int share)
 {
-	Oid			userid = connection_user();
+	ShoalConn  *result = NULL;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &connections)
@@ -254,24 +262,38 @@ pooled_conn(int node_id, bool for_rows, int share)
 												 iter.cur);
 		ShoalConn  *conn = &priv->pub;
 
-		if (conn->node_id != node_id || conn->userid != userid ||
-			priv->separate || priv->for_rows != for_rows || conn->share != share)
+		if (conn->node_id != node_id || priv->separate ||
+			priv->for_rows != for_rows || conn->share != share)
 			continue;
 		if (conn->xact_level > 0)
-		{
-			if (priv->lost)
-				remote_raise_lost(conn);
 			return conn;
-		}
-		if (priv->active)
-			return conn;
-		if (priv->posted)
-			remote_take_posted(conn);
-		if (!priv->stale && !conn->xact_broken && !remote_is_dead(conn))
-			return conn;
-		shoal_remote_close(conn);
-		break;
+		if (conn->userid == userid)
+			result = conn;
 	}
+	return result;
+}
+
+static ShoalConn *
+pooled_conn(int node_id, bool for_rows, int share)
+{
+	Oid			userid = connection_user();
+	ShoalConn  *conn = find_conn(node_id, userid, for_rows, share);
+
+	if (conn == NULL)
+		return open_to_node(node_id, userid, false, for_rows, share);
+	if (conn->xact_level > 0)
+	{
+		if (conn->priv->lost)
+			remote_raise_lost(conn);
+		return conn;
+	}
+	if (conn->priv->active)
+		return conn;
+	if (conn->priv->posted)
+		remote_take_posted(conn);
+	if (!conn->priv->stale && !conn->xact_broken && !remote_is_dead(conn))
+		return conn;
+	shoal_remote_close(conn);
 	return open_to_node(node_id, userid, false, for_rows, share);
 }
 
@@ -290,21 +312,11 @@ shoal_remote_conn_beside(int node_id, int share)
 bool
 shoal_remote_is_down(int node_id)
 {
-	Oid			userid = connection_user();
+	ShoalConn  *conn = find_conn(node_id, connection_user(), false, 0);
 	const ShoalNode *node = shoal_meta_node(node_id);
-	dlist_iter	iter;
 
-	dlist_foreach(iter, &connections)
-	{
-		ShoalConnPrivate *priv = dlist_container(ShoalConnPrivate, link,
-												 iter.cur);
-		ShoalConn  *conn = &priv->pub;
-
-		if (conn->node_id == node_id && conn->userid == userid &&
-			!priv->separate && !priv->for_rows &&
-			(conn->xact_level > 0 || priv->active || !remote_is_dead(conn)))
-			return false;
-	}
+	if (conn && (conn->xact_level > 0 || conn->priv->active || !remote_is_dead(conn)))
+		return false;
 	return node != NULL && remote_is_refused(node->host, node->port);
 }
 
@@ -320,7 +332,7 @@ shoal_remote_conn_for_rows(int node_id)
 ShoalConn *
 shoal_remote_conn_separate(int node_id)
 {
-	return open_to_node(node_id, connection_user(), true, false, 0);
+	return open_to_node(node_id, separate_user(), true, false, 0);
 }
 
 void

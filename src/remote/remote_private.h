@@ -64,6 +64,13 @@ typedef enum RemoteCopy
 /* the values of settings that a connection was last told */
 typedef struct RemoteSettings RemoteSettings;
 
+/* whom a node acts as */
+typedef struct RemoteRole
+{
+	Oid			userid;			/* InvalidOid: the connection's user */
+	bool		restricted;		/* in a security-restricted operation */
+} RemoteRole;
+
 typedef struct ShoalConnPrivate
 {
 	ShoalConn	pub;
@@ -118,6 +125,8 @@ typedef struct ShoalConnPrivate
 	bool		settings_known; /* false: all have to be sent */
 	bool		settings_unsure;	/* some were sent in a transaction that
 									 * may roll back */
+	RemoteRole	role;			/* as it was told last ... */
+	bool		role_unsure;	/* ... if that still holds */
 
 	WaitEventSet *wait_set;		/* to wait for this connection alone */
 	uint32		wait_events;
@@ -168,6 +177,8 @@ extern void remote_wait_forget(ShoalConn *conn);
 /* remote_group.c */
 extern bool remote_launch(ShoalConn *conn, const char *sql,
 						  const ShoalParams *params, int flags);
+extern bool remote_send_ahead(ShoalConn *conn, const char *sql,
+							  const ShoalParams *params);
 extern bool remote_step(ShoalConn *conn);
 extern void remote_complete(ShoalConn *conn);
 extern void remote_finish_group(ShoalConn *conn);
@@ -187,6 +198,12 @@ extern bool remote_statement_is_preparing(ShoalConn *conn, RemoteStatement *stmt
 extern void remote_statement_drop(ShoalConn *conn, RemoteStatement *stmt);
 extern void remote_statement_drop_all(ShoalConn *conn);
 extern void remote_statement_init(void);
+
+/* remote_role.c */
+extern bool remote_role_differs(const ShoalConn *conn);
+extern bool remote_role_tell(ShoalConn *conn);
+extern bool remote_role_leave(ShoalConn *conn);
+extern void remote_role_note_end(ShoalConn *conn);
 
 /* remote_settings.c */
 extern RemoteSettings *remote_settings_begin(MemoryContext context,

@@ -392,19 +392,14 @@ insert_no_role(StringInfo buf)
 	pfree(rest);
 }
 
-/*
- * The role that a connection's statements are to run with.  A connection of a
- * security-definer function's owner needs none.
- */
+/* The role that the session has been set to. */
 static Oid
 wanted_role(ShoalConn *conn)
 {
 	Oid			outer = GetOuterUserId();
 
-	if (conn->userid != GetSessionUserId() || GetUserId() != outer ||
-		outer == conn->userid)
-		return InvalidOid;
-	return outer;
+	return conn->userid == GetSessionUserId() && outer != conn->userid ? outer :
+		InvalidOid;
 }
 
 /*

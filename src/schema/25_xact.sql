@@ -11,6 +11,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_internal_lock_cluster';
 COMMENT ON FUNCTION shoal.internal_lock_cluster() IS
 'internal: the lock that serialises schema changes of the cluster';
 
+CREATE FUNCTION shoal.internal_act_as(role text, restricted bool, proof text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_act_as';
+COMMENT ON FUNCTION shoal.internal_act_as(text, bool, text) IS
+'internal: what the coordinator sends next is done as that role';
+
 CREATE FUNCTION shoal.internal_transaction_time(usec bigint) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_internal_transaction_time';
 COMMENT ON FUNCTION shoal.internal_transaction_time(bigint) IS

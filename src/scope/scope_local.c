@@ -102,7 +102,7 @@ shoal_scope_trust(const char *query_string)
 
 /*
  * In a coordinator's session what it sent is trusted, not what functions run
- * besides: those are any user's.  A superuser may do both.
+ * besides: those are any user's.  What a superuser runs is trusted, too.
  */
 bool
 shoal_scope_is_trusted(const char *query_string)
@@ -110,7 +110,7 @@ shoal_scope_is_trusted(const char *query_string)
 	const char *text = shoal_origin > 0 ? debug_query_string : NULL;
 
 	return (text && (text == query_string || strcmp(text, query_string) == 0 ||
-					 superuser_arg(GetAuthenticatedUserId()))) ||
+					 superuser())) ||
 		(trusted_text && strcmp(trusted_text, query_string) == 0);
 }
 

@@ -32,6 +32,7 @@ reset(void)
 	xact_health_reset();
 	xact_sole_reset();
 	xact_export_reset();
+	xact_role_reset();
 }
 
 static void

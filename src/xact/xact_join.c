@@ -63,30 +63,6 @@ xact_open_conns(void)
 	return result;
 }
 
-/*
- * A security-definer function has a connection of its own, which can't see
- * what the transaction has changed over another one.
- */
-static void
-check_same_user(ShoalConn *conn, List *conns)
-{
-	ListCell   *lc;
-
-	foreach(lc, conns)
-	{
-		ShoalConn  *other = lfirst(lc);
-
-		if (other->userid != conn->userid && other->node_id == conn->node_id &&
-			other->xact_wrote)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("transaction has changed data on a node as role \"%s\" and can't use it as role \"%s\"",
-							GetUserNameFromId(other->userid, false),
-							GetUserNameFromId(conn->userid, false)),
-					 errhint("Commit before the security-definer function is called, or make it a security-invoker function.")));
-	}
-}
-
 static void
 queue_begin(ShoalConn *conn, const char *snapshot)
 {
@@ -130,17 +106,31 @@ queue_savepoints(ShoalConn *conn, int level)
 	}
 }
 
+/*
+ * May the node do a statement in a transaction of its own?  Not if it writes as another
+ * role: what is put off until the end of the transaction is not that one's.
+ */
+static bool
+may_stand_alone(int flags)
+{
+	return !(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single() &&
+		!((flags & SHOAL_JOIN_WRITE) && GetUserId() != GetOuterUserId()) &&
+		xact_open_conns() == NIL;
+}
+
 /* The first use of a connection in a transaction, or after it was begun anew. */
 static void
 join(ShoalConn *conn)
 {
-	List	   *conns = xact_open_conns();
+	const char *snapshot = NULL;
 
-	check_same_user(conn, conns);
 	if (XactIsoLevel == XACT_SERIALIZABLE)
-		xact_check_serializable(lcons(conn, conns));
-	queue_begin(conn, xact_export_is_imported() ? xact_export_snapshot_of(conn->node_id) :
-				xact_moment_snapshot_for(conn));
+		xact_check_serializable(lcons(conn, xact_open_conns()));
+	if (xact_export_is_imported())
+		snapshot = xact_export_snapshot_of(conn->node_id);
+	else
+		xact_moment_check_join(conn);
+	queue_begin(conn, snapshot);
 }
 
 static void __attribute__((noreturn))
@@ -183,8 +173,7 @@ shoal_xact_conn(int node_id, int flags)
 	if (conn->xact_level == 0)
 	{
 		/* functions and triggers may have used other nodes before */
-		if (!(flags & SHOAL_JOIN_BLOCK) && shoal_xact_is_single() &&
-			xact_open_conns() == NIL)
+		if (may_stand_alone(flags))
 		{
 			conn->xact_commits = (flags & SHOAL_JOIN_WRITE) != 0;
 			return conn;

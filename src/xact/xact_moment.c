@@ -601,36 +601,16 @@ shoal_moment_drop(uint64 moment)
 		((ShoalConn *) lfirst(lc))->xact_held = false;
 }
 
-/*
- * The snapshot of the transaction's moment for a connection that joins later:
- * a security-definer function's.  NULL if there was no such moment.
- */
-char *
-xact_moment_snapshot_for(ShoalConn *conn)
+/* A node that joins later has none of the snapshots that the transaction has taken. */
+void
+xact_moment_check_join(const ShoalConn *conn)
 {
-	ListCell   *lc;
-
-	if (!transaction_moment || open_moment != 0)
-		return NULL;
-	foreach(lc, xact_open_conns())
-	{
-		ShoalConn  *other = lfirst(lc);
-
-		if (other->node_id == conn->node_id && other != conn)
-		{
-			PGresult   *res = shoal_remote_query(other, "SELECT pg_catalog.pg_export_snapshot()",
-												 NULL);
-			char	   *id = pstrdup(PQgetvalue(res, 0, 0));
-
-			PQclear(res);
-			return id;
-		}
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("node %d was down when the transaction took its snapshots",
-					conn->node_id),
-			 errhint("Run the transaction again.")));
+	if (transaction_moment && open_moment == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("node %d was down when the transaction took its snapshots",
+						conn->node_id),
+				 errhint("Run the transaction again.")));
 }
 
 bool

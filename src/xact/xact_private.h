@@ -35,6 +35,10 @@ extern ShoalCalm *xact_calm_begin(List *node_ids);
 /* xact_identity.c */
 extern void xact_check_identity(void);
 
+/* xact_role.c */
+extern void xact_role_leave(void);
+extern void xact_role_reset(void);
+
 /* xact_recover.c */
 extern int	xact_recover(bool *all);
 extern bool xact_any_left(const char *gids);
@@ -60,7 +64,7 @@ extern void xact_victim_init(void);
 /* xact_moment.c */
 extern void xact_moment_end_sub(int level, bool commit);
 extern void xact_moment_reset(void);
-extern char *xact_moment_snapshot_for(ShoalConn *conn);
+extern void xact_moment_check_join(const ShoalConn *conn);
 
 /* xact_export.c */
 
