@@ -12,8 +12,9 @@
  *
  * A row that refers to an old key and comes in between has had to wait for the
  * lock on that key's row, and fails then.  One that was there before is seen, as
- * the statement takes a new snapshot; so it does not work where the
- * transaction keeps its first one.
+ * the statement takes a new snapshot.  Where the transaction keeps its first one, and
+ * may not see such a row, a query that takes new ones finds it, and the transaction
+ * fails, as it does with core.
  */
 #include "postgres.h"
 
@@ -31,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
 #include "base/base_objects.h"
@@ -246,6 +248,28 @@ execute(const ActionRows *rows, const char *sql)
 		elog(ERROR, "could not take the action of a foreign key");
 }
 
+/* A query that sees what has been committed by now, also where the others do not. */
+static void
+execute_late(const ActionRows *rows, const char *sql)
+{
+	ShoalReading saved = shoal_statement_reading();
+	ShoalReading late = {.inside = true,.late = true};
+	SPIPlanPtr	plan;
+
+	if (!IsolationUsesXactSnapshot())
+	{
+		execute(rows, sql);
+		return;
+	}
+	plan = SPI_prepare(sql, rows->nparams, (Oid *) rows->types);
+	shoal_statement_set_reading(late);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, (Datum *) rows->values, NULL, GetLatestSnapshot(),
+							 InvalidSnapshot, false, false, 0) < 0)
+		elog(ERROR, "could not look for rows that refer to a key");
+	shoal_statement_set_reading(saved);
+}
+
 static void
 raise_violation(const ShoalActions *actions, const ShoalAction *action)
 {
@@ -292,8 +316,8 @@ check(const ShoalActions *actions, const ActionRows *rows)
 {
 	const ShoalAction *action = rows->action;
 
-	execute(rows, select_of(actions, rows,
-							action->type != FKCONSTR_ACTION_RESTRICT));
+	execute_late(rows, select_of(actions, rows,
+								 action->type != FKCONSTR_ACTION_RESTRICT));
 	if (SPI_processed == 0)
 		return;
 	/* it may be in order at the end of the transaction */
@@ -304,6 +328,17 @@ check(const ShoalActions *actions, const ActionRows *rows)
 						get_constraint_name(action->constraint)),
 				 errhint("Change the rows that refer to it first, or use ON UPDATE CASCADE.")));
 	raise_violation(actions, action);
+}
+
+/* Have all rows been seen that referred to the old keys? */
+static void
+check_unseen(const ShoalActions *actions, const ActionRows *rows)
+{
+	execute_late(rows, select_of(actions, rows, true));
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
 }
 
 static void
@@ -364,12 +399,6 @@ shoal_actions_take(ShoalActions *actions)
 
 		if (rows->nrows == 0)
 			continue;
-		if (IsolationUsesXactSnapshot())
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("changing keys that foreign key \"%s\" refers to is not supported over several nodes in REPEATABLE READ transactions",
-							get_constraint_name(rows->action->constraint)),
-					 errhint("Use READ COMMITTED.")));
 		owner = shoal_objects_owner(rows->action->child);
 		check_policies(rows->action, rows->action->child, owner);
 		check_policies(rows->action, relid, owner);
@@ -377,6 +406,8 @@ shoal_actions_take(ShoalActions *actions)
 		complete(actions, rows);
 		SPI_connect();
 		take(actions, rows);
+		if (IsolationUsesXactSnapshot())
+			check_unseen(actions, rows);
 		SPI_finish();
 		SetUserIdAndSecContext(userid, context);
 	}

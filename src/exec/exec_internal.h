@@ -64,6 +64,8 @@ typedef struct ShoalReading
 	Snapshot	snapshot;		/* for fragments here; NULL: the statement's */
 	bool		inside;			/* the statement that starts is part of another */
 	bool		parts;			/* one whose parts do not see what others write */
+	bool		late;			/* fragments see what has been committed by now, in
+								 * REPEATABLE READ, too */
 } ShoalReading;
 
 extern ShoalReading shoal_statement_reading(void);

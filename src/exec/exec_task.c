@@ -53,7 +53,9 @@ shoal_task_sql(const ShoalCall *call, const Bitmapset *shards, bool local)
 	marker = shoal_scope_full_marker(&scope,
 									 call->calm ? SHOAL_SNAPSHOT_CALM :
 									 call->taking || call->reading.moment != 0 ?
-									 SHOAL_SNAPSHOT_HELD : SHOAL_SNAPSHOT_OWN);
+									 SHOAL_SNAPSHOT_HELD :
+									 call->reading.late ? SHOAL_SNAPSHOT_LATE :
+									 SHOAL_SNAPSHOT_OWN);
 	marker_len = strlen(marker);
 	sql = palloc(marker_len + text_len + 1);
 	memcpy(sql, marker, marker_len);

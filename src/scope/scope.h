@@ -61,6 +61,7 @@ typedef enum ShoalSnapshotKind
 {
 	SHOAL_SNAPSHOT_OWN,			/* the one that core takes for it */
 	SHOAL_SNAPSHOT_HELD,		/* one that was taken before (xact_snapshot.c) */
+	SHOAL_SNAPSHOT_LATE,		/* one of now, in REPEATABLE READ, too */
 	SHOAL_SNAPSHOT_CALM			/* core's, and the coordinator wants to know
 								 * whether it was calm (xact_calm.c) */
 } ShoalSnapshotKind;

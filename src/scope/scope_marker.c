@@ -4,7 +4,7 @@
  *
  * The whole grammar:
  *
- *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " rights " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " packed" ] [ " held" | " calm" ] "+/"
+ *		marker = "/+shoal " ( "local" [ " copies " hex | " columns " number ] | group ":" [ ranges ] ) [ " partial" ] [ " policies " number ] [ " rights " number ] [ " any" ] [ " fired" [ " acted" ] ] [ " text" ] [ " packed" ] [ " held" | " calm" | " late" ] "+/"
  *		ranges = range { "," range }
  *		range = number [ "-" number ]
  *
@@ -27,6 +27,7 @@
 #define MARKER_END "*/"
 #define HELD " held"
 #define CALM " calm"
+#define LATE " late"
 #define COPIES " copies "
 #define COLUMNS " columns "
 #define ANY " any"
@@ -121,6 +122,8 @@ shoal_scope_full_marker(const ShoalScope *scope, ShoalSnapshotKind snapshot)
 		appendStringInfoString(&buf, HELD);
 	if (snapshot == SHOAL_SNAPSHOT_CALM)
 		appendStringInfoString(&buf, CALM);
+	if (snapshot == SHOAL_SNAPSHOT_LATE)
+		appendStringInfoString(&buf, LATE);
 	appendStringInfoString(&buf, MARKER_END);
 	return buf.data;
 }
@@ -204,7 +207,7 @@ read_marker(const char *text, ShoalScope *scope)
 	scope->text = skip(&text, TEXT);
 	scope->packed = skip(&text, PACKED);
 	/* for the executor: shoal_scope_snapshot */
-	(void) (skip(&text, HELD) || skip(&text, CALM));
+	(void) (skip(&text, HELD) || skip(&text, CALM) || skip(&text, LATE));
 	return skip(&text, MARKER_END);
 }
 
@@ -227,11 +230,13 @@ end_of_marker(const char *query_string, ShoalSnapshotKind *kind)
 		strncmp(query_string, MARKER_START, strlen(MARKER_START)) != 0 ||
 		(end = strstr(query_string, MARKER_END)) == NULL)
 		return NULL;
-	/* both words are of the same length, and shorter than the marker */
+	/* all words are of the same length, and shorter than the marker */
 	if (strncmp(end - strlen(HELD), HELD, strlen(HELD)) == 0)
 		*kind = SHOAL_SNAPSHOT_HELD;
 	else if (strncmp(end - strlen(CALM), CALM, strlen(CALM)) == 0)
 		*kind = SHOAL_SNAPSHOT_CALM;
+	else if (strncmp(end - strlen(LATE), LATE, strlen(LATE)) == 0)
+		*kind = SHOAL_SNAPSHOT_LATE;
 	else
 		return end;
 	return end - strlen(HELD);

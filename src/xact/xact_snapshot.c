@@ -262,6 +262,8 @@ shoal_snapshot_for_fragment(QueryDesc *desc)
 		if (desc->plannedstmt->planTree->total_cost > LONG_PLAN)
 			(void) pq_flush();
 	}
+	if (kind == SHOAL_SNAPSHOT_LATE)
+		replace_snapshot(desc, GetLatestSnapshot());
 	if (kind != SHOAL_SNAPSHOT_HELD)
 		return false;
 	if (in_use == NULL)
