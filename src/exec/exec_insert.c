@@ -554,20 +554,30 @@ insert_by_copy(ShoalInsertState *state, ShoalSource *source)
 	table_close(rel, NoLock);
 }
 
+/* Who may write rows of a table may have no right to lock it. */
+static void
+lock_reference_on(int node_id, Oid relid)
+{
+	ShoalCall	call = {.run_as = shoal_meta_owner()};
+	ShoalRole	saved;
+
+	shoal_task_become(&call, &saved);
+	shoal_remote_exec(shoal_xact_conn(node_id, SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
+					  psprintf("%sLOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
+							   shoal_scope_marker(0, NULL),
+							   shoal_objects_relation_name(relid)));
+	shoal_task_return(&saved);
+}
+
 void
 shoal_insert_lock_reference(Oid relid)
 {
 	const ShoalNode *first = linitial(shoal_meta_nodes());
-	char	   *name = shoal_objects_relation_name(relid);
 
 	if (first->is_local)
 		LockRelationOid(relid, ShareRowExclusiveLock);
 	else
-		shoal_remote_exec(shoal_xact_conn(first->node_id,
-										  SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK),
-						  psprintf("%sLOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
-								   shoal_scope_marker(0, NULL),
-								   name));
+		lock_reference_on(first->node_id, relid);
 }
 
 static void

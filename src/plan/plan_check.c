@@ -5,9 +5,11 @@
  * When the rewriter has put the table of a security_barrier view in the view's
  * place, the view's condition is with the table's policies, which are not printed.
  * Unlike these the node does not know it; so it is put in front of WHERE.  There
- * it is no barrier.  That does no harm where the user may read the table, but
- * is refused where he may not and his own conditions could tell him of rows that the
- * view hides.
+ * it is no barrier.  That does no harm where the user may read the table.  Where
+ * he may not, conditions of his that could tell him of rows which the view hides are
+ * tested for the others only:
+ *
+ *		WHERE barrier AND k = 1 AND CASE WHEN barrier THEN 1 / n = 1 ELSE false END
  *
  * WITH CHECK OPTION:
  *
@@ -150,12 +152,45 @@ barrier_conditions(Query *query)
 	return list_copy_tail(target->securityQuals, list_length(policies));
 }
 
+/* Further conditions, of which those that may tell of hidden rows come after the barrier. */
+static List *
+behind_barrier(List *barrier, Node *conditions)
+{
+	List	   *result = NIL;
+	List	   *leaky = NIL;
+	CaseExpr   *behind;
+	CaseWhen   *when;
+	ListCell   *lc;
+
+	foreach(lc, make_ands_implicit((Expr *) conditions))
+	{
+		if (barrier != NIL && contain_leaked_vars(lfirst(lc)))
+			leaky = lappend(leaky, lfirst(lc));
+		else
+			result = lappend(result, lfirst(lc));
+	}
+	if (leaky == NIL)
+		return result;
+	when = makeNode(CaseWhen);
+	when->expr = make_ands_explicit(copyObject(barrier));
+	when->result = make_ands_explicit(leaky);
+	when->location = -1;
+	behind = makeNode(CaseExpr);
+	behind->casetype = BOOLOID;
+	behind->args = list_make1(when);
+	behind->defresult = (Expr *) makeBoolConst(false, false);
+	behind->location = -1;
+	return lappend(result, behind);
+}
+
 Query *
 shoal_check_lower_barrier(Query *query)
 {
 	List	   *conditions = barrier_conditions(query);
+	bool		hides;
 	RangeTblEntry *target;
-	Node	   *barrier;
+	List	   *quals = NIL;
+	ListCell   *lc;
 
 	if (conditions == NIL)
 		return query;
@@ -164,14 +199,7 @@ shoal_check_lower_barrier(Query *query)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("MERGE through a security_barrier view is not supported over several nodes"),
 				 errhint("Use UPDATE and INSERT.")));
-	if (OidIsValid(shoal_owner_to_write_as(query, true, false)) &&
-		(list_length(query->jointree->fromlist) > 1 ||
-		 !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
-		 contain_leaked_vars(query->jointree->quals)))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot write through a security_barrier view with conditions that are not leakproof over several nodes"),
-				 errhint("Grant rights on the view's table, or name the rows by simple comparisons.")));
+	hides = shoal_owner_is_needed(query);
 	query = copyObject(query);
 	target = rt_fetch(query->resultRelation, query->rtable);
 	conditions = list_copy_tail(target->securityQuals,
@@ -180,10 +208,11 @@ shoal_check_lower_barrier(Query *query)
 	target->securityQuals = list_truncate(list_copy(target->securityQuals),
 										  list_length(target->securityQuals) -
 										  list_length(conditions));
-	barrier = (Node *) make_ands_explicit(conditions);
-	query->jointree->quals = query->jointree->quals ?
-		(Node *) make_ands_explicit(list_make2(barrier, query->jointree->quals)) :
-		barrier;
-	query->hasSubLinks |= checkExprHasSubLink(barrier);
+	query->hasSubLinks |= checkExprHasSubLink((Node *) conditions);
+	foreach(lc, conditions)
+		quals = list_concat(quals, behind_barrier(hides ? quals : NIL, lfirst(lc)));
+	quals = list_concat(quals, behind_barrier(hides ? quals : NIL,
+											  query->jointree->quals));
+	query->jointree->quals = (Node *) make_ands_explicit(quals);
 	return query;
 }

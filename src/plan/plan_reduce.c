@@ -142,7 +142,7 @@ try_reducer(ShoalLeaves *leaves, ShoalLeaf *leaf, OpExpr *op,
 			 leaf->size.bytes * part < other->size.bytes * MIN_RATIO))
 			continue;
 		subselect = make_subselect(other, value);
-		if (part > *kept || OidIsValid(shoal_text_owner(subselect)))
+		if (part > *kept || !shoal_text_is_for_user(subselect))
 			continue;
 		*kept = part;
 		return make_reducer(op, opno, column, subselect);

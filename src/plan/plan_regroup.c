@@ -641,7 +641,7 @@ shoal_regroup_levels(Query *query, ParamListInfo params)
 {
 	/* a node adds policies by itself, and a view's owner may have other rights */
 	if (shoal_expr_has_policies(query) ||
-		OidIsValid(shoal_text_owner(query)))
+		!shoal_text_is_for_user(query))
 		return false;
 	return regroup_levels(query, params);
 }

@@ -705,6 +705,9 @@ rewrite_level(Query *query, const ShoalAnalysis *analysis)
 	bool		whole = analysis->whole.kind == SHOAL_SHAPE_SHARDED &&
 		shoal_part_is_sendable(query);
 
+	/* one part is done as one role */
+	if (shoal_text_is_mixed(query))
+		return false;
 	/* an order over several shards is kept by the split below */
 	if (whole && (query->sortClause == NIL || analysis->whole.single))
 	{

@@ -260,7 +260,7 @@ shoal_size_of_query(Query *query, ParamListInfo params, ShoalSize *size)
 	(void) find_group_walker((Node *) query, &context);
 	/* nodes would ask for rights of the user's */
 	if (context.several || context.group_id == 0 ||
-		OidIsValid(shoal_text_owner(query)) || shoal_expr_reads_transition(query))
+		!shoal_text_is_for_user(query) || shoal_expr_reads_transition(query))
 		return size_from_statistics(query, params, size);
 	group = shoal_meta_group(context.group_id);
 	node_id = node_to_ask(group, &shards);

@@ -710,7 +710,7 @@ shoal_spread_query(Query *query, ParamListInfo params)
 	for (int i = 0; i < leaves->ntables; i++)
 	{
 		if (leaves->tables[i].movable &&
-			OidIsValid(shoal_text_owner(shoal_leaf_source(&leaves->tables[i]))))
+			!shoal_text_is_for_user(shoal_leaf_source(&leaves->tables[i])))
 			return false;
 	}
 	for (int i = 0; i < leaves->ntables; i++)

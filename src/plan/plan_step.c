@@ -94,7 +94,7 @@ is_for_here(SubLink *sublink, ExtractContext *context)
 
 	shoal_shape_analyze(query, &analysis);
 	if (analysis.whole.kind == SHOAL_SHAPE_ANY ||
-		OidIsValid(shoal_text_owner(query)))
+		!shoal_text_is_for_user(query))
 		return false;
 	if (sublink->subLinkType == EXPR_SUBLINK ||
 		sublink->subLinkType == EXISTS_SUBLINK)

@@ -315,6 +315,15 @@ shoal_text_owner(Query *query)
 }
 
 bool
+shoal_text_is_mixed(Query *query)
+{
+	OwnerContext context = {false, false, InvalidOid};
+
+	owner_walker((Node *) query, &context);
+	return context.mixed;
+}
+
+bool
 shoal_text_is_for_user(Query *query)
 {
 	OwnerContext context = {false, false, InvalidOid};

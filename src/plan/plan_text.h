@@ -45,6 +45,9 @@ extern Node *shoal_text_externalize(Node *node, List **params,
  */
 extern Oid	shoal_text_owner(Query *query);
 
+/* Do the rights of several roles count for them? */
+extern bool shoal_text_is_mixed(Query *query);
+
 /* Is there no such role, and no other that counts for some of them? */
 extern bool shoal_text_is_for_user(Query *query);
 
