@@ -123,3 +123,38 @@ SELECT exists_everywhere('ddl_triggers.x');
 
 \set VERBOSITY terse
 DROP SCHEMA ddl_triggers CASCADE;
+
+-- one that distributes tables as they are made, also with rows
+CREATE SCHEMA ddl_spread;
+CREATE FUNCTION ddl_spread() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table' AND schema_name = 'ddl_spread' LOOP
+		PERFORM shoal.create_distributed_table(r.objid::regclass, 'k');
+	END LOOP;
+END $$;
+CREATE EVENT TRIGGER ddl_spread ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO') EXECUTE FUNCTION ddl_spread();
+SET search_path = ddl_spread;
+CREATE TABLE a (k int PRIMARY KEY, s text);
+CREATE TABLE b AS SELECT i AS k, 's' AS s FROM generate_series(1, 20) i;
+SELECT k, s INTO c FROM b;
+PREPARE p AS SELECT k, s || 'p' AS x FROM b WHERE k < $1;
+CREATE TABLE d AS EXECUTE p(5);
+CREATE TABLE e WITH (fillfactor = 50) AS SELECT * FROM d WITH NO DATA;
+CREATE TABLE IF NOT EXISTS e AS SELECT 1 AS k;
+CREATE TABLE e AS SELECT 1 AS k;
+CREATE TABLE f AS SELECT 1 AS x;
+CREATE TABLE f AS SELECT 1 / 0 AS k;
+CREATE TEMP TABLE g AS SELECT 1 AS k;
+DO $$ BEGIN CREATE TABLE f AS SELECT 1 AS x; EXCEPTION WHEN undefined_column THEN CREATE TABLE h AS SELECT 1 AS k; END $$;
+SELECT table_name, kind FROM shoal.tables WHERE table_name::text ~ '^.$' ORDER BY table_name::text;
+SELECT (SELECT count(*) FROM b), (SELECT count(*) FROM c), (SELECT count(*) FROM d), (SELECT count(*) FROM e), (SELECT count(*) FROM h);
+SELECT DISTINCT result FROM shoal.run_on_nodes('SELECT string_agg(relname, '' '' ORDER BY relname) FROM pg_class WHERE relnamespace = ''ddl_spread''::regnamespace');
+DROP EVENT TRIGGER ddl_spread;
+RESET search_path;
+DROP TABLE pg_temp.g;
+DEALLOCATE p;
+DROP FUNCTION ddl_spread;
+SET client_min_messages = warning;
+DROP SCHEMA ddl_spread CASCADE;

@@ -14,16 +14,19 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "commands/createas.h"
 #include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
 #include "tcop/cmdtag.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -259,4 +262,55 @@ shoal_ddl_table_definition(Oid relid)
 		append_query(&sql, relid);
 	table_close(rel, NoLock);
 	return sql.data;
+}
+
+/* Makes it, without rows and without event triggers. */
+static char *
+make_empty(ShoalUtility *call, CreateTableAsStmt *stmt, MemoryContext context)
+{
+	CreateTableAsStmt *copy = copyObject(stmt);
+	ParseState *pstate = make_parsestate(NULL);
+	MemoryContext old;
+	Oid			relid;
+	char	   *definition = NULL;
+
+	pstate->p_sourcetext = call->query_string;
+	copy->into->skipData = true;
+	(void) ExecCreateTableAs(pstate, copy, call->params, call->query_env, NULL);
+	CommandCounterIncrement();
+	relid = shoal_ddl_created_relid((Node *) copy);
+	old = MemoryContextSwitchTo(context);
+	if (!shoal_ddl_is_temporary(relid))
+		definition = shoal_ddl_table_definition(relid);
+	MemoryContextSwitchTo(old);
+	return definition;
+}
+
+char *
+shoal_ddl_definition_ahead(ShoalUtility *call, CreateTableAsStmt *stmt)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	char	   *volatile definition = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		definition = make_empty(call, stmt, context);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error)
+		ReThrowError(error);
+	return definition;
 }

@@ -678,21 +678,28 @@ turned_out_temporary(Node *stmt)
 }
 
 /*
- * The definition of the table is known only when it is there.  The call is that
+ * The definition of the table is known only when it is there.  What event triggers do
+ * with it may need it on all nodes, so then it has been there before.  The call is that
  * of the statement or of an EXPLAIN of it.
  */
 static void
 create_table_as(ShoalUtility *call, CreateTableAsStmt *stmt,
 				const ShoalTargets *targets, bool others)
 {
+	bool		others_first = others && has_event_triggers();
+	char	   *definition;
+
 	if (stmt->if_not_exists && OidIsValid(shoal_ddl_created_relid((Node *) stmt)))
 	{
 		shoal_ddl_core(call);
 		return;
 	}
+	if (others_first &&
+		(definition = shoal_ddl_definition_ahead(call, stmt)) != NULL)
+		forward((Node *) stmt, definition, SHOAL_REACH_NODES);
 	shoal_ddl_run_here(call, targets);
 	shoal_ddl_check_after((Node *) stmt);
-	if (others && !turned_out_temporary((Node *) stmt))
+	if (others && !others_first && !turned_out_temporary((Node *) stmt))
 		forward((Node *) stmt,
 				shoal_ddl_table_definition(shoal_ddl_created_relid((Node *) stmt)),
 				SHOAL_REACH_NODES);

@@ -275,4 +275,10 @@ extern void shoal_ddl_run_copy(ShoalUtility *call);
 /* A statement that makes what CREATE TABLE AS or the like made, without rows. */
 extern char *shoal_ddl_table_definition(Oid relid);
 
+/*
+ * The same before a CREATE TABLE AS has made anything.  NULL if that would be
+ * temporary.
+ */
+extern char *shoal_ddl_definition_ahead(ShoalUtility *call, CreateTableAsStmt *stmt);
+
 #endif							/* DDL_UTILITY_H */

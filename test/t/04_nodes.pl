@@ -76,6 +76,33 @@ $cluster->sql(0, 'GRANT USAGE ON SCHEMA app TO bob; ALTER ROLE bob CONNECTION LI
 is($cluster->sql($_, 'SELECT count(*) FROM app.item', user => 'bob'), 100, "with rights, from node $_") for 0, 1;
 is($cluster->sql($_, q{SELECT rolconnlimit FROM pg_roles WHERE rolname = 'bob'}), 7, "altered on node $_") for 0, 1;
 
+# a role that is made in a transaction may do things in it, by functions of its own, too
+$cluster->sql(1, q{
+	BEGIN;
+	CREATE ROLE carol;
+	CREATE SCHEMA carol AUTHORIZATION carol;
+	SET LOCAL ROLE carol;
+	CREATE TABLE carol.t (k int PRIMARY KEY);
+	SELECT shoal.create_distributed_table('carol.t', 'k');
+	INSERT INTO carol.t SELECT generate_series(1, 10);
+	CREATE FUNCTION carol.f() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM carol.t';
+	CREATE FUNCTION carol.g() RETURNS void SECURITY DEFINER LANGUAGE plpgsql AS $$
+	BEGIN
+		CREATE TABLE carol.u (k int PRIMARY KEY);
+		PERFORM shoal.create_distributed_table('carol.u', 'k');
+		ALTER TABLE carol.u ADD n int;
+		INSERT INTO carol.u SELECT generate_series(1, 5);
+	END $$;
+	GRANT USAGE ON SCHEMA carol TO bob;
+	RESET ROLE;
+	SELECT carol.f(), carol.g();
+	COMMIT;
+});
+is($cluster->sql($_, 'SELECT carol.f()', user => 'bob'), 10, "a new role's rows, by its function, from node $_") for 0, 1;
+like($cluster->error($_, 'SELECT count(*) FROM carol.u', user => 'bob'), qr/42501/, "and no other way, from node $_") for 0, 1;
+is($cluster->sql($_, q{SELECT string_agg(DISTINCT relname || ' ' || relowner::regrole, ', ') FROM pg_class WHERE relname IN ('t', 'u')}),
+	't carol, u carol', "it owns what it has made on node $_") for 0, 1;
+
 # a node that does not answer, and one that is not ready
 $cluster->stop(2);
 like($cluster->error(0, "SELECT shoal.add_node('127.0.0.1', $two)"), qr/ERROR:  08001/, 'unreachable');
