@@ -8,8 +8,8 @@
  * statement, and ahead of the next one that it is over.  SET ROLE is a setting
  * (remote_settings.c), which it leaves alone.
  *
- * The node forgets that with its transaction; what a subtransaction that has failed
- * leaves is not known here, so then it is told again.
+ * The node forgets that with its transaction, and when a subtransaction begins; after one
+ * that has failed it is told again.
  */
 #include "postgres.h"
 

@@ -6,7 +6,8 @@
  * does there is done in it.  For what runs as another role on one server (in
  * security-definer functions, or with the rights of a view's owner) the coordinator
  * says so ahead of the statement.  The session acts as that role until it hears
- * something else, or its transaction or subtransaction ends.  It is restricted like
+ * something else, or its transaction or subtransaction ends, or another one begins: to
+ * take back what that has set, the role perhaps, core has to be outside of such.  It is restricted like
  * a security-definer function: what runs there can't become the session's user again.
  *
  * That it is a coordinator who says so is seen, as for all such calls, by the session
@@ -69,8 +70,8 @@ shoal_internal_act_as(PG_FUNCTION_ARGS)
 }
 
 /*
- * When the transaction is about to end: what is put off until then, like deferred
- * triggers, is done by the session's user.
+ * Before a subtransaction begins, or the transaction ends: what is put off until then,
+ * like deferred triggers, is done by the session's user.
  */
 void
 xact_role_leave(void)

@@ -281,7 +281,8 @@ before_end(TransactionStmt *stmt)
 {
 	xact_victim_note_origin();
 	shoal_health_check_origin();
-	if (stmt->kind == TRANS_STMT_COMMIT || stmt->kind == TRANS_STMT_PREPARE)
+	if (stmt->kind == TRANS_STMT_COMMIT || stmt->kind == TRANS_STMT_PREPARE ||
+		stmt->kind == TRANS_STMT_SAVEPOINT)
 		xact_role_leave();
 	if (stmt->kind == TRANS_STMT_PREPARE)
 		xact_seen_prepare(stmt->gid);
