@@ -20,7 +20,9 @@
 
 #include "access/table.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type_d.h"
 #include "commands/explain.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -97,7 +99,9 @@ typedef struct ShoalInsertState
 	ShoalOrder *order;			/* puts them in order; NULL: they come so */
 	int64		nrows;			/* rows that have come, if in_order */
 	MemoryContext cxt;
-	HTAB	   *ctids;			/* of rows that have been sent, if they count once */
+	HTAB	   *sent;			/* ctids or contents of rows that have been sent, if
+								 * they count once */
+	bool		by_content;
 	ShoalReading reading;		/* if the statement is a part of another */
 } ShoalInsertState;
 
@@ -436,24 +440,65 @@ batch_is_full(ShoalInsertState *state, InsertBatch *batch)
 		(!arrays && batch->nrows >= max_values);
 }
 
-/* Whether a row with the same ctid has been there already. */
+static uint32
+hash_content(const void *key, Size size)
+{
+	const text *content = *(const text *const *) key;
+
+	return DatumGetUInt32(hash_any((const unsigned char *) VARDATA_ANY(content),
+								   VARSIZE_ANY_EXHDR(content)));
+}
+
+static int
+compare_contents(const void *a, const void *b, Size size)
+{
+	const text *one = *(const text *const *) a;
+	const text *other = *(const text *const *) b;
+
+	return VARSIZE_ANY_EXHDR(one) != VARSIZE_ANY_EXHDR(other) ||
+		memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) != 0;
+}
+
+static HTAB *
+make_sent(ShoalInsertState *state)
+{
+	HASHCTL		ctl;
+	int			flags = HASH_ELEM | HASH_CONTEXT;
+
+	ctl.hcxt = state->cxt;
+	ctl.hash = hash_content;
+	ctl.match = compare_contents;
+	ctl.keysize = ctl.entrysize = state->by_content ? sizeof(text *) :
+		sizeof(ItemPointerData);
+	flags |= state->by_content ? HASH_FUNCTION | HASH_COMPARE : HASH_BLOBS;
+	return hash_create("Shoal rows written", 256, &ctl, flags);
+}
+
+/* Whether a row with the same ctid, or content, has been there already. */
 static bool
 is_repeated(ShoalInsertState *state, TupleTableSlot *slot)
 {
-	int			column = state->child_column[state->insert->row_ctid - 1];
+	Datum		value = slot->tts_values[state->child_column[state->insert->row_column - 1]];
+	text	   *content;
+	text	  **entry;
 	bool		found;
 
-	if (state->ctids == NULL)
+	if (state->sent == NULL)
+		state->sent = make_sent(state);
+	if (!state->by_content)
 	{
-		HASHCTL		ctl;
-
-		ctl.keysize = ctl.entrysize = sizeof(ItemPointerData);
-		ctl.hcxt = state->cxt;
-		state->ctids = hash_create("Shoal rows written", 256, &ctl,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		(void) hash_search(state->sent, DatumGetPointer(value), HASH_ENTER, &found);
+		return found;
 	}
-	(void) hash_search(state->ctids, DatumGetPointer(slot->tts_values[column]),
-					   HASH_ENTER, &found);
+	content = DatumGetTextPP(value);
+	entry = hash_search(state->sent, &content, HASH_ENTER, &found);
+	if (!found)
+	{
+		MemoryContext old = MemoryContextSwitchTo(state->cxt);
+
+		*entry = (text *) pg_detoast_datum_copy((struct varlena *) content);
+		MemoryContextSwitchTo(old);
+	}
 	return found;
 }
 
@@ -465,7 +510,7 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 	int			shard = 0;
 
 	slot_getallattrs(slot);
-	if (state->insert->row_ctid > 0 && is_repeated(state, slot))
+	if (state->insert->row_column > 0 && is_repeated(state, slot))
 		return;
 	if (state->table->kind != SHOAL_KIND_REFERENCE)
 	{
@@ -478,9 +523,11 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 		if (state->one_statement)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 state->by_content ?
+					 errmsg("too many rows of a reference table without a primary key for one UPDATE or DELETE") :
 					 errmsg("too many rows for one INSERT ... ON CONFLICT DO UPDATE"),
 					 errdetail("All rows for a node have to be in one statement, so that a row that is affected twice is found."),
-					 errhint("Insert the rows in several statements.")));
+					 errhint("Write the rows in several statements.")));
 		send_batch(state, batch, false);
 		batch = batch_for(state, node_id, shard);
 	}
@@ -696,10 +743,13 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 	state->values.tail = insert->tail;
 	state->values.tail_params = insert->tail_params;
 	state->values.typed = insert->locked;
-	state->one_statement = insert->tail != NULL &&
-		strstr(insert->tail, " DO UPDATE") != NULL;
-	state->gather = has_curious_triggers(insert->relid, insert->locked);
 	find_columns(state, outerPlan(cscan));
+	/* what a statement has written another one would take for what it is to write */
+	state->by_content = insert->row_column > 0 &&
+		state->types[insert->row_column - 1] == TEXTOID;
+	state->one_statement = state->by_content ||
+		(insert->tail != NULL && strstr(insert->tail, " DO UPDATE") != NULL);
+	state->gather = has_curious_triggers(insert->relid, insert->locked);
 
 	state->table = shoal_meta_table(insert->relid);
 	if (state->table == NULL)

@@ -314,7 +314,7 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 									   lappend_int(list_make5_int(insert->use_copy,
 																  insert->returns_rows,
 																  insert->locked,
-																  insert->row_ctid,
+																  insert->row_column,
 																  insert->rights),
 												   insert->by_shard),
 									   string_node(insert->head),
@@ -337,7 +337,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->use_copy = linitial_int(flags);
 	insert->returns_rows = lsecond_int(flags);
 	insert->locked = lthird_int(flags);
-	insert->row_ctid = lfourth_int(flags);
+	insert->row_column = lfourth_int(flags);
 	insert->rights = list_nth_int(flags, 4);
 	insert->by_shard = list_nth_int(flags, 5);
 	insert->head = node_string(lfourth(private));

@@ -128,7 +128,8 @@ typedef struct ShoalInsert
 	bool		returns_rows;	/* has RETURNING */
 	bool		locked;			/* rows of the table that the child has locked:
 								 * they are written as of after that */
-	int			row_ctid;		/* the column of attnums that has their ctid, of
+	int			row_column;		/* the column of attnums that has their ctid, or
+								 * their content, by which they are found; of
 								 * several with the same the first one counts; 0:
 								 * all do */
 	int			rights;			/* as in ShoalScope: of the statement, where nodes

@@ -29,6 +29,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -281,27 +282,40 @@ system_column_walker(Node *node, void *context)
 	return expression_tree_walker(node, system_column_walker, context);
 }
 
-/*
- * Without a key, rows with the same content are as good as one, unless they would
- * get other values: NULL then.
- */
-static char *
-whole_row(ShoalRows *context)
+/* Do new values depend on which of several rows a row is joined with? */
+static bool
+is_set_by_join(ShoalRows *context)
 {
 	Query	   *query = context->query;
 	bool		is_joined = list_length(query->jointree->fromlist) > 1 ||
 		!IsA(linitial(query->jointree->fromlist), RangeTblRef);
+	Bitmapset  *used;
+
+	if (query->commandType != CMD_UPDATE || !is_joined)
+		return false;
+	used = pull_varnos(NULL, (Node *) query->targetList);
+	return checkExprHasSubLink((Node *) query->targetList) ||
+		!bms_is_subset(used, bms_make_singleton(context->target));
+}
+
+/*
+ * Without a key, rows with the same content are as good as one, unless they would
+ * get other values: NULL then.  Sets the column that has the content.
+ */
+static char *
+whole_row(ShoalRows *context, int *column)
+{
+	Query	   *query = context->query;
 	Var		   *row = makeVar(context->target, 0,
 							  get_rel_type_id(RelationGetRelid(context->rel)), -1,
 							  InvalidOid, 0);
 
 	if (contain_volatile_functions((Node *) query) ||
-		(is_joined && query->commandType == CMD_UPDATE) ||
-		system_column_walker((Node *) query, NULL))
+		is_set_by_join(context) || system_column_walker((Node *) query, NULL))
 		return NULL;
+	*column = shoal_rows_add(context, shoal_expr_text_of((Expr *) row), 0);
 	return psprintf("shoal.text_of(%s) OPERATOR(pg_catalog.=) %s.c%d",
-					SHOAL_ROWS_TARGET, SHOAL_ROWS_ROWS,
-					shoal_rows_add(context, shoal_expr_text_of((Expr *) row), 0));
+					SHOAL_ROWS_TARGET, SHOAL_ROWS_ROWS, *column);
 }
 
 static bool
@@ -313,16 +327,16 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 	char	   *condition = shoal_rows_find(context);
 	char	   *values = is_update ? new_values(context, why) : NULL;
 	char	   *returning = returned_columns(context, columns);
-	int			row_ctid = 0;
+	int			row_column = 0;
 	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(context->rel)),
 												  RelationGetRelationName(context->rel));
 
 	/* each node would take its own of several rows that a row is joined with */
 	if (is_update && context->table->kind == SHOAL_KIND_REFERENCE)
-		row_ctid = shoal_rows_add(context,
-								  shoal_rows_column(context, SelfItemPointerAttributeNumber), 0);
+		row_column = shoal_rows_add(context,
+									shoal_rows_column(context, SelfItemPointerAttributeNumber), 0);
 	if (condition == NULL)
-		condition = whole_row(context);
+		condition = whole_row(context, &row_column);
 	if (condition == NULL)
 		*why = "the reference table has no primary key, by which nodes could find the rows, and rows that are equal may get other values";
 	if (condition == NULL || (is_update && values == NULL) ||
@@ -334,7 +348,7 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 	insert->rights = shoal_rights_of_write(context->query);
 	insert->returns_rows = columns != NIL;
 	insert->locked = true;
-	insert->row_ctid = row_ctid;
+	insert->row_column = row_column;
 	insert->triggers = shoal_triggers_find(context->query,
 										   context->table->kind == SHOAL_KIND_REFERENCE);
 	insert->head = is_update ?
