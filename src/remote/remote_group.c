@@ -232,7 +232,7 @@ note_command(ShoalConn *conn, const char *tag)
 	/* a COMMIT may turn out to be one, too */
 	if (strncmp(tag, "ROLLBACK", 8) == 0)
 	{
-		conn->priv->role_unsure = true;
+		remote_role_forget(conn);
 		if (conn->priv->settings_unsure)
 			conn->priv->settings_known = false;
 	}
@@ -305,7 +305,8 @@ remote_finish_group(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
-	remote_role_note_end(conn);
+	if (PQtransactionStatus(conn->pg) == PQTRANS_IDLE)
+		remote_role_forget(conn);
 	if (priv->settings_unsure)
 	{
 		if (priv->error)

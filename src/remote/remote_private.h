@@ -203,7 +203,7 @@ extern void remote_statement_init(void);
 extern bool remote_role_differs(const ShoalConn *conn);
 extern bool remote_role_tell(ShoalConn *conn);
 extern bool remote_role_leave(ShoalConn *conn);
-extern void remote_role_note_end(ShoalConn *conn);
+extern void remote_role_forget(ShoalConn *conn);
 
 /* remote_settings.c */
 extern RemoteSettings *remote_settings_begin(MemoryContext context,

@@ -8,8 +8,8 @@
  * statement, and ahead of the next one that it is over.  SET ROLE is a setting
  * (remote_settings.c), which it leaves alone.
  *
- * The node forgets that with its transaction, and when a subtransaction begins; after one
- * that has failed it is told again.
+ * The node forgets that with its transaction, and when a subtransaction begins; so after
+ * one that has failed it acts as the user again.
  */
 #include "postgres.h"
 
@@ -93,18 +93,16 @@ remote_role_leave(ShoalConn *conn)
 	return tell(conn, none);
 }
 
-/* A group has ended. */
+/*
+ * The transaction there, or a part of it, has ended.  After an error nothing else comes
+ * before that.
+ */
 void
-remote_role_note_end(ShoalConn *conn)
+remote_role_forget(ShoalConn *conn)
 {
 	ShoalConnPrivate *priv = conn->priv;
 
-	if (priv->error)
-		priv->role_unsure = true;
-	if (PQtransactionStatus(conn->pg) == PQTRANS_IDLE)
-	{
-		priv->role.userid = InvalidOid;
-		priv->role.restricted = false;
-		priv->role_unsure = false;
-	}
+	priv->role.userid = InvalidOid;
+	priv->role.restricted = false;
+	priv->role_unsure = false;
 }
