@@ -382,7 +382,8 @@ is_ordered_subquery(Level *level, RangeTblEntry *rte)
 {
 	ListCell   *lc;
 
-	if (rte->rtekind == RTE_SUBQUERY && shoal_order_is_kept(rte->subquery))
+	if (rte->rtekind == RTE_SUBQUERY && level->query->commandType == CMD_SELECT &&
+		shoal_order_is_kept(rte->subquery))
 	{
 		RangeTblEntry *item = shoal_order_item(rte->subquery);
 
