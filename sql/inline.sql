@@ -64,6 +64,11 @@ INSERT INTO inl_query (query) VALUES
     ('SELECT id FROM inl_first_?(2) id UNION ALL SELECT id FROM inl_rows_?() WHERE id < 3'),
     ('SELECT generate_series(1, 2), f FROM inl_first_?() f'),
     ('SELECT f FROM inl_rows_?() f WHERE f.id = 7'),
+    ('SELECT max(f::text), count(f) FROM inl_rows_?() f'),
+    ('SELECT f, g, g.v FROM inl_rows_?() f JOIN inl_rows_?() g ON g.id = f.v WHERE f.v < 200'),
+    ('SELECT count(f), sum(h) FROM inl_rows_?() f, inl_first_?(4) h'),
+    ('SELECT x.id, f, f IS NULL FROM inl_? x LEFT JOIN inl_rows_?() f ON f.id = x.id AND f.k = 1'),
+    ('SELECT x.id, (SELECT to_jsonb(f) FROM inl_? y WHERE y.id = f.id) FROM inl_? x JOIN inl_rows_?() f USING (id)'),
     ('SELECT count(*) FROM ROWS FROM (inl_first_?(4), generate_series(1, 6)) x'),
     ('SELECT a.id FROM inl_rows_?() a LEFT JOIN inl_of_?(1, 500) b ON a.id = b.id WHERE b.id IS NULL'),
     -- order that is there by itself
@@ -81,6 +86,7 @@ SELECT shoal.create_distributed_table('inl_to_d', 'id', colocate_with => 'inl_d'
 INSERT INTO inl_to_d SELECT * FROM inl_rows_d();
 SELECT count(*) FROM inl_to_d;
 UPDATE inl_to_d t SET v = -1 FROM inl_of_d(1, 0) f WHERE f.id = t.id;
+UPDATE inl_to_d t SET v = f.v FROM inl_rows_d() f WHERE f.id = t.id AND t.id = 9 RETURNING f, f IS NULL, (f).k;
 DELETE FROM inl_to_d WHERE id IN (SELECT 1 FROM inl_first_d() f(x) WHERE x = 1);
 DELETE FROM inl_to_d USING inl_of_d(2, 900) f(one, two) WHERE f.one = inl_to_d.id AND two < 950;
 DELETE FROM inl_to_d WHERE id IN (SELECT * FROM inl_first_d(5));

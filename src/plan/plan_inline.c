@@ -9,10 +9,14 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "base/base_compat.h"
 #include "plan/plan_inline.h"
@@ -46,7 +50,7 @@ name_columns(Query *body, List *names)
 	}
 }
 
-static void
+static bool
 inline_function(RangeTblEntry *rte, PlannerInfo *root)
 {
 	Query	   *body;
@@ -54,14 +58,87 @@ inline_function(RangeTblEntry *rte, PlannerInfo *root)
 	rte->functions = (List *) eval_const_expressions(root, (Node *) rte->functions);
 	body = inline_set_returning_function(root, rte);
 	if (body == NULL)
-		return;
+		return false;
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = body;
 	name_columns(body, rte->eref->colnames);
 	rte->security_barrier = false;
 	rte->functions = NIL;
 	rte->funcordinality = false;
+	return true;
 }
+
+/* ---- rows of a function as values ---- */
+
+/* An entry of a query's range table, seen from some levels below. */
+typedef struct RowContext
+{
+	int			varno;
+	int			depth;
+} RowContext;
+
+/* The row is of a table's type, while a subquery's would be a mere record. */
+static Node *
+row_of_columns(Var *var)
+{
+	RowExpr    *row = makeNode(RowExpr);
+	TupleDesc	desc = lookup_rowtype_tupdesc(var->vartype, -1);
+
+	row->row_typeid = var->vartype;
+	row->row_format = COERCE_EXPLICIT_CAST;
+	row->location = -1;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		row->colnames = lappend(row->colnames, makeString(pstrdup(NameStr(att->attname))));
+		row->args = lappend(row->args, att->attisdropped ?
+							(Node *) makeNullConst(INT4OID, -1, InvalidOid) :
+							(Node *) makeVar(var->varno, i + 1, att->atttypid, att->atttypmod,
+											 att->attcollation, var->varlevelsup));
+	}
+	ReleaseTupleDesc(desc);
+	return (Node *) row;
+}
+
+static Node *
+row_mutator(Node *node, RowContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		if (var->varno == context->varno && (int) var->varlevelsup == context->depth &&
+			var->varattno == 0 && get_typtype(var->vartype) == TYPTYPE_COMPOSITE)
+			return row_of_columns(var);
+		return copyObject(node);
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->depth++;
+		result = (Node *) query_tree_mutator((Query *) node, row_mutator,
+											 (void *) context, 0);
+		context->depth--;
+		return result;
+	}
+	return expression_tree_mutator(node, row_mutator, (void *) context);
+}
+
+static bool
+has_outer_join(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, JoinExpr) && IS_OUTER_JOIN(((JoinExpr *) node)->jointype))
+		return true;
+	return expression_tree_walker(node, has_outer_join, context);
+}
+
+/* ---- all levels ---- */
 
 /* What has taken a function's place is looked through, too. */
 static bool
@@ -69,15 +146,29 @@ inline_walker(Node *node, PlannerInfo *root)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, RangeTblEntry))
-	{
-		if (shoal_inline_may((RangeTblEntry *) node))
-			inline_function((RangeTblEntry *) node, root);
-		return false;
-	}
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, inline_walker, (void *) root,
-								 QTW_EXAMINE_RTES_BEFORE);
+	{
+		Query	   *query = (Query *) node;
+		List	   *places = NIL;
+		ListCell   *lc;
+
+		foreach(lc, query->rtable)
+		{
+			if (shoal_inline_may(lfirst(lc)) && inline_function(lfirst(lc), root))
+				places = lappend_int(places, foreach_current_index(lc) + 1);
+		}
+		/* a row that an outer join leaves out is null as a whole */
+		if (places != NIL && has_outer_join((Node *) query->jointree, NULL))
+			places = NIL;
+		foreach(lc, places)
+		{
+			RowContext	context = {lfirst_int(lc), 0};
+
+			(void) query_tree_mutator(query, row_mutator, (void *) &context,
+									  QTW_DONT_COPY_QUERY);
+		}
+		return query_tree_walker(query, inline_walker, (void *) root, 0);
+	}
 	return expression_tree_walker(node, inline_walker, (void *) root);
 }
 
