@@ -476,6 +476,9 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 			shoal_query_clear_rights(query);
 		if (scope.rights > 0)
 			shoal_rights_apply(query, scope.rights);
+		/* policies are looked at as the coordinator has looked at them */
+		if (query->hasRowSecurity && !scope.local)
+			inlined = shoal_inline_functions(query);
 		if (scope.policies > 0)
 			shoal_policy_apply(query, scope.policies);
 		if (scope.local)
@@ -486,6 +489,7 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		if (scope.text)
 			shoal_texts_of_rows(stmt);
 		shoal_moved_add_end(stmt, specs);
+		shoal_inline_note(stmt, inlined);
 		return stmt;
 	}
 	if (shoal_scope_is_foreign_key_check(query_string))
