@@ -8,10 +8,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
@@ -60,6 +63,10 @@ feels_order_walker(Node *node, void *context)
 			default:
 				break;
 		}
+		/* rows that are on their way to other nodes */
+		if (agg->aggfnoid >= FirstNormalObjectId &&
+			get_func_namespace(agg->aggfnoid) == get_namespace_oid("shoal", true))
+			return false;
 		tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(agg->aggfnoid));
 		if (!HeapTupleIsValid(tuple))
 			return true;

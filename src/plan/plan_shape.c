@@ -377,13 +377,32 @@ shape_of_join(Level *level, JoinExpr *join, List *above)
 	}
 }
 
+/* Does what the level computes depend on the order in which its only FROM item returns rows? */
+static bool
+takes_order(Level *level)
+{
+	Query	   *query = level->query;
+	ListCell   *lc;
+
+	if (shoal_order_item(query) == NULL)
+		return false;
+	if (query->hasAggs)
+		return shoal_order_is_felt((Node *) query->targetList) ||
+			shoal_order_is_felt(query->havingQual);
+	foreach(lc, query->windowClause)
+	{
+		if (((WindowClause *) lfirst(lc))->orderClause == NIL)
+			return true;
+	}
+	return query->sortClause == NIL && (query->limitCount || query->hasDistinctOn);
+}
+
 static bool
 is_ordered_subquery(Level *level, RangeTblEntry *rte)
 {
 	ListCell   *lc;
 
-	if (rte->rtekind == RTE_SUBQUERY && level->query->commandType == CMD_SELECT &&
-		shoal_order_is_kept(rte->subquery))
+	if (rte->rtekind == RTE_SUBQUERY && takes_order(level) && shoal_order_is_kept(rte->subquery))
 	{
 		RangeTblEntry *item = shoal_order_item(rte->subquery);
 
@@ -404,29 +423,20 @@ is_ordered_subquery(Level *level, RangeTblEntry *rte)
 }
 
 /*
- * Does the level show the order in which its only FROM item returns rows?
- * SQL promises nothing there, but people count on array_agg() over an ordered
- * subquery and on SELECT * from a view with ORDER BY.
+ * Does the level show that order?  SQL promises nothing there, but people count on
+ * array_agg() over an ordered subquery and on SELECT * from a view with ORDER BY.
  */
 static bool
 shows_order(Level *level)
 {
-	Query	   *query = level->query;
-	ListCell   *lc;
-
-	if (shoal_order_item(query) == NULL)
-		return false;
-	if (query->hasAggs)
-		return shoal_order_is_felt((Node *) query->targetList) ||
-			shoal_order_is_felt(query->havingQual);
-	foreach(lc, query->windowClause)
+	if (takes_order(level) || (shoal_order_is_kept(level->query) && level->parent == NULL))
+		return true;
+	for (; shoal_order_is_kept(level->query) && level->parent; level = level->parent)
 	{
-		if (((WindowClause *) lfirst(lc))->orderClause == NIL)
+		if (takes_order(level->parent))
 			return true;
 	}
-	if (query->sortClause == NIL && (query->limitCount || query->hasDistinctOn))
-		return true;
-	return shoal_order_is_kept(query) && (level->parent == NULL || shows_order(level->parent));
+	return false;
 }
 
 /* above: conditions that every row that counts in the end satisfies. */
