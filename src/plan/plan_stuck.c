@@ -56,7 +56,7 @@ static const char *const free_if_stable[] = {
 	"pg_collation_for", "pg_column_*", "pg_input_*", "pg_typeof", NULL
 };
 
-/* Rows are such a look, or the result of a query, but for these. */
+/* Rows are the result of such a look, or of a query, but for these. */
 static const char *const free_rows[] = {"generate_series", "json*", "ts_*", NULL};
 
 /* Whether a function of core's, or in C, that is not immutable is bound to this session. */
@@ -65,7 +65,7 @@ is_bound_known(Form_pg_proc proc)
 {
 	const char *name = NameStr(proc->proname);
 
-	if (proc->proretset)
+	if (proc->proretset && proc->provolatile == PROVOLATILE_STABLE)
 		return proc->oid >= FirstNormalObjectId || !is_listed(name, free_rows);
 	if (proc->provolatile == PROVOLATILE_VOLATILE)
 		return !is_listed(name, free_if_volatile);
