@@ -124,10 +124,11 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 CREATE FUNCTION public.ro_whose() RETURNS SETOF text SECURITY DEFINER LANGUAGE sql AS 'SELECT DISTINCT ro_who(k) || '', '' || ro_become(k) FROM ro.t';
 ALTER FUNCTION public.ro_whose() OWNER TO ro_owner;
--- what is put off until the end is the session's user's
+-- what is put off until the end is the session's user's; from 18 on, of who has caused it
 CREATE FUNCTION public.ro_late() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	RAISE NOTICE 'late: % for %', current_user, session_user;
+	RAISE NOTICE 'late: right user %, for %',
+		current_user = CASE WHEN current_setting('server_version_num')::int < 180000 THEN 'ro_user' ELSE 'ro_owner' END, session_user;
 	RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER late AFTER INSERT ON ro.t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.ro_late();
