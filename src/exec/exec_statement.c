@@ -196,12 +196,11 @@ cursor_way(PlannedStmt *stmt)
 
 	if (!is_cursor())
 		return CURSOR_NONE;
+	if (needs_hold(stmt))
+		return CURSOR_HOLD;
 	look_at(stmt->planTree, &use);
-	look_at_list(stmt->subplans, &use);
 	if (use.fragments == 0)
 		return CURSOR_NONE;
-	if (use.fragments > 1 || use.others > 0 || stmt->subplans != NIL)
-		return CURSOR_HOLD;
 	frag = shoal_fragment_load(use.scan);
 	if (frag->command != CMD_SELECT || frag->is_volatile || frag->moves || frag->steps)
 		return CURSOR_HOLD;

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
@@ -105,36 +106,13 @@ shoal_stuck_function(Oid funcid, void *context)
 
 /* ---- objects of the session ---- */
 
+/* An object of users', of a catalog with namespaces. */
 static bool
-is_temp_type(Oid type)
+is_temp(Oid catalog, Oid object)
 {
-	HeapTuple	tuple;
-	bool		temp;
+	ObjectAddress address = {catalog, object, 0};
 
-	if (type < FirstNormalObjectId)
-		return false;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	temp = isTempNamespace(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
-	ReleaseSysCache(tuple);
-	return temp;
-}
-
-static bool
-is_temp_operator(Oid operator)
-{
-	HeapTuple	tuple;
-	bool		temp;
-
-	if (operator < FirstNormalObjectId)
-		return false;
-	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	temp = isTempNamespace(((Form_pg_operator) GETSTRUCT(tuple))->oprnamespace);
-	ReleaseSysCache(tuple);
-	return temp;
+	return object >= FirstNormalObjectId && isTempNamespace(get_object_namespace(&address));
 }
 
 bool
@@ -148,17 +126,17 @@ shoal_stuck_in_temp(Node *node)
 		case T_CoerceToDomain:
 		case T_ConvertRowtypeExpr:
 		case T_RowExpr:
-			return is_temp_type(exprType(node));
+			return is_temp(TypeRelationId, exprType(node));
 		case T_ArrayExpr:
-			return is_temp_type(((ArrayExpr *) node)->element_typeid);
+			return is_temp(TypeRelationId, ((ArrayExpr *) node)->element_typeid);
 		case T_ArrayCoerceExpr:
-			return is_temp_type(get_element_type(exprType(node)));
+			return is_temp(TypeRelationId, get_element_type(exprType(node)));
 		case T_OpExpr:
 		case T_DistinctExpr:
 		case T_NullIfExpr:
-			return is_temp_operator(((OpExpr *) node)->opno);
+			return is_temp(OperatorRelationId, ((OpExpr *) node)->opno);
 		case T_ScalarArrayOpExpr:
-			return is_temp_operator(((ScalarArrayOpExpr *) node)->opno);
+			return is_temp(OperatorRelationId, ((ScalarArrayOpExpr *) node)->opno);
 		default:
 			return false;
 	}
@@ -170,12 +148,6 @@ static bool
 is_name(Oid type)
 {
 	return shoal_types_names_object(type < FirstGenbkiObjectId ? type : getBaseType(type));
-}
-
-static bool
-is_name_expr(Node *node)
-{
-	return node != NULL && is_name(exprType(node));
 }
 
 static bool
@@ -222,7 +194,7 @@ shoal_stuck_numbers_object(Node *node)
 			{
 				RelabelType *relabel = (RelabelType *) node;
 
-				return is_name_expr((Node *) relabel->arg) != is_name(relabel->resulttype);
+				return is_name(exprType((Node *) relabel->arg)) != is_name(relabel->resulttype);
 			}
 		case T_ArrayCoerceExpr:
 			{
@@ -242,7 +214,7 @@ shoal_stuck_numbers_object(Node *node)
 static Node *
 name_below(Node *node)
 {
-	if (IsA(node, RelabelType) && is_name_expr((Node *) ((RelabelType *) node)->arg))
+	if (IsA(node, RelabelType) && is_name(exprType((Node *) ((RelabelType *) node)->arg)))
 		return (Node *) ((RelabelType *) node)->arg;
 	if ((IsA(node, RelabelType) || IsA(node, ArrayCoerceExpr)) &&
 		exprType(node) == OIDARRAYOID)

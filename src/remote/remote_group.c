@@ -59,11 +59,17 @@ remote_send_ahead(ShoalConn *conn, const char *sql, const ShoalParams *params)
 	return ok;
 }
 
+bool
+remote_is_savepoint(const char *sql)
+{
+	return strncmp(sql, "SAVEPOINT", 9) == 0;
+}
+
 /* Whether a command comes again and again, as it is. */
 static bool
 is_common(const char *sql)
 {
-	return strncmp(sql, "BEGIN", 5) == 0 || strncmp(sql, "SAVEPOINT", 9) == 0 ||
+	return strncmp(sql, "BEGIN", 5) == 0 || remote_is_savepoint(sql) ||
 		strncmp(sql, "RELEASE", 7) == 0;
 }
 
@@ -89,7 +95,7 @@ send_commands(ShoalConn *conn, StringInfo list)
 	{
 		const char *sql = list->data + at;
 
-		savepoint |= strncmp(sql, "SAVEPOINT", 9) == 0;
+		savepoint |= remote_is_savepoint(sql);
 		if (is_common(sql))
 		{
 			if (!remote_send_ahead(conn, sql, &none))

@@ -175,6 +175,7 @@ extern bool remote_flush(ShoalConn *conn, bool interruptible,
 extern void remote_wait_forget(ShoalConn *conn);
 
 /* remote_group.c */
+extern bool remote_is_savepoint(const char *sql);
 extern bool remote_launch(ShoalConn *conn, const char *sql,
 						  const ShoalParams *params, int flags);
 extern bool remote_send_ahead(ShoalConn *conn, const char *sql,

@@ -24,7 +24,7 @@ void
 shoal_remote_queue(ShoalConn *conn, const char *sql)
 {
 	appendBinaryStringInfo(&conn->priv->pending, sql, strlen(sql) + 1);
-	if (OidIsValid(conn->priv->role.userid) && strncmp(sql, "SAVEPOINT", 9) == 0)
+	if (OidIsValid(conn->priv->role.userid) && remote_is_savepoint(sql))
 		conn->priv->role_unsure = true;
 }
 
