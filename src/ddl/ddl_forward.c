@@ -355,7 +355,7 @@ forward(Node *stmt, const char *sql, ShoalReach reach)
 	{
 		case SHOAL_REACH_NODES:
 			/* for defaults like 'now', and what rows get by now() */
-			shoal_xact_share_time();
+			shoal_xact_note_time();
 			if (IsA(stmt, ReassignOwnedStmt))
 				forward_with_timeout(shoal_ddl_marked(sql));
 			else
@@ -752,7 +752,7 @@ add_columns_in_steps(ShoalUtility *call, const ShoalTargets *targets)
 	Node	   *stmt = copyObject(call->stmt);
 	ListCell   *lc;
 
-	shoal_xact_share_time();
+	shoal_xact_note_time();
 	run_step_everywhere(call, targets, SHOAL_COLUMNS_MAKE);
 	shoal_columns_fill((AlterTableStmt *) stmt);
 	run_step_everywhere(call, targets, SHOAL_COLUMNS_FINISH);

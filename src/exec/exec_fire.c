@@ -300,6 +300,7 @@ fill_call(FireState *state, FireStatement *statement, FireRow **rows,
 	call->command = statement->command;
 	call->run_as = state->insert->run_as;
 	call->rights = state->insert->rights;
+	call->timed = state->insert->is_timed;
 	call->writes = true;
 	call->fired = true;
 	call->acted = state->fire->acts;

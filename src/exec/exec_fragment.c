@@ -155,6 +155,7 @@ shoal_run_init(const ShoalFragment *frag, PlanState *parent, TupleDesc desc)
 	call->policies = frag->policies;
 	call->rights = frag->rights;
 	call->run_as = frag->run_as;
+	call->timed = frag->is_timed;
 	call->cache = true;
 	call->nparams = frag->nsent;
 	call->forward = SHOAL_WIRE_BEST;

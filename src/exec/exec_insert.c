@@ -118,6 +118,7 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 	call->command = CMD_INSERT;
 	call->run_as = state->insert->run_as;
 	call->rights = state->insert->rights;
+	call->timed = state->insert->is_timed;
 	call->writes = true;
 	shoal_values_fill(call, &state->values, batch->nrows, batch->values,
 					  batch->nulls);

@@ -95,6 +95,7 @@ typedef struct ShoalCall
 	int			policies;
 	int			rights;			/* as in ShoalScope */
 	Oid			run_as;			/* role to do it as; InvalidOid: as it is */
+	bool		timed;			/* nodes have to know the transaction's time */
 	bool		cache;			/* prepare it on the connection */
 	bool		alone;			/* nothing is left to do that could fail once
 								 * its node has answered */

@@ -101,7 +101,7 @@ start_remote(ShoalTask *task, const char *sql, bool many)
 		(call->decoder && shoal_wire_decoder_is_binary(call->decoder)))
 		flags |= SHOAL_SEND_BINARY;
 
-	if (call->reading.moment != 0)
+	if (call->timed || call->reading.moment != 0)
 		join |= SHOAL_JOIN_BLOCK;
 	if (call->taking || call->reading.moment != 0)
 		flags |= SHOAL_SEND_HELD;

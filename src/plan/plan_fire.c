@@ -47,6 +47,7 @@
 #include "plan/plan_check.h"
 #include "plan/plan_conflict.h"
 #include "plan/plan_expr.h"
+#include "plan/plan_clock.h"
 #include "plan/plan_fire.h"
 #include "plan/plan_move.h"
 #include "plan/plan_owner.h"
@@ -637,6 +638,7 @@ split(ShoalRows *rows, Query **select, ShoalInsert *insert, List **columns,
 	/* the query that finds rows runs as the user */
 	insert->run_as = shoal_owner_to_write_as(query, query->commandType == CMD_INSERT, false);
 	insert->rights = shoal_rights_of_write(query);
+	insert->is_timed = shoal_clock_is_asked_by_table(insert->relid);
 	insert->returns_rows = query->returningList != NIL;
 	insert->locked = query->commandType != CMD_INSERT;
 	insert->triggers = shoal_triggers_of_target(query);

@@ -164,6 +164,7 @@ fragment_to_lists(const ShoalFragment *frag, List **exprs)
 	numbers = lappend_int(numbers, frag->is_volatile);
 	numbers = lappend_int(numbers, frag->rights);
 	numbers = lappend_int(numbers, frag->sees_rows);
+	numbers = lappend_int(numbers, frag->is_timed);
 
 	*exprs = list_concat(*exprs, frag->params);
 	result = list_make5(string_node(frag->text),
@@ -202,6 +203,7 @@ lists_to_fragment(List *lists, List *exprs, int *nexprs)
 	frag->is_volatile = list_nth_int(numbers, 11);
 	frag->rights = list_nth_int(numbers, 12);
 	frag->sees_rows = list_nth_int(numbers, 13);
+	frag->is_timed = list_nth_int(numbers, 14);
 	if (*nexprs == 0 && nparams == list_length(exprs))
 		frag->params = exprs;
 	else
@@ -304,19 +306,18 @@ list_to_fire(List *list, List *exprs)
 void
 shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 {
+	List	   *flags;
+
 	cscan->custom_exprs = insert->tail_params;
 	if (insert->fire)
 		cscan->custom_exprs = list_concat_copy(insert->tail_params,
 											   insert->fire->conflict_params);
-	cscan->custom_private = list_make5(list_make2_oid(insert->relid,
-													  insert->run_as),
-									   insert->attnums,
-									   lappend_int(list_make5_int(insert->use_copy,
-																  insert->returns_rows,
-																  insert->locked,
-																  insert->row_column,
-																  insert->rights),
-												   insert->by_shard),
+	flags = list_make5_int(insert->use_copy, insert->returns_rows, insert->locked,
+						   insert->row_column, insert->rights);
+	flags = lappend_int(flags, insert->by_shard);
+	flags = lappend_int(flags, insert->is_timed);
+	cscan->custom_private = list_make5(list_make2_oid(insert->relid, insert->run_as),
+									   insert->attnums, flags,
 									   string_node(insert->head),
 									   string_node(insert->tail));
 	cscan->custom_private = lappend(cscan->custom_private, insert->triggers);
@@ -340,6 +341,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->row_column = lfourth_int(flags);
 	insert->rights = list_nth_int(flags, 4);
 	insert->by_shard = list_nth_int(flags, 5);
+	insert->is_timed = list_nth_int(flags, 6);
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);

@@ -50,6 +50,7 @@ typedef struct ShoalFragment
 	int			policies;		/* WITH queries at its start that are for the
 								 * node's policies, see plan_policy.c */
 	int			rights;			/* as in ShoalScope */
+	bool		is_timed;		/* it may ask for the transaction's time there */
 	bool		is_volatile;	/* running it twice may not be the same */
 	Oid			run_as;			/* role whose rights count for its tables: the
 								 * owner of a view; InvalidOid: the current
@@ -134,6 +135,7 @@ typedef struct ShoalInsert
 								 * all do */
 	int			rights;			/* as in ShoalScope: of the statement, where nodes
 								 * are sent others */
+	bool		is_timed;		/* as in ShoalFragment */
 	bool		by_shard;		/* a statement for each shard, not for each node */
 
 	/*

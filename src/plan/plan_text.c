@@ -36,6 +36,7 @@
 #include "base/base_types.h"
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
+#include "plan/plan_clock.h"
 #include "plan/plan_collate.h"
 #include "plan/plan_ctid.h"
 #include "plan/plan_expr.h"
@@ -635,6 +636,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
 	frag->is_volatile = contain_volatile_functions((Node *) query) ||
 		shoal_expr_is_stuck((Node *) query, false);
+	frag->is_timed = shoal_clock_is_asked(query, copy);
 	frag->returns_rows = returns_rows(query);
 	if (shape->kind == SHOAL_SHAPE_SHARDED)
 	{
@@ -719,6 +721,7 @@ shoal_text_compile_insert(Query *query, Oid relid)
 
 	frag->nsent = list_length(params);
 	frag->command = CMD_INSERT;
+	frag->is_timed = shoal_clock_is_asked(query, copy);
 	frag->returns_rows = returns_rows(query);
 	frag->group_id = table->group_id;
 	frag->pin_relid = relid;

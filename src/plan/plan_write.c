@@ -36,6 +36,7 @@
 #include "meta/meta.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_check.h"
+#include "plan/plan_clock.h"
 #include "plan/plan_current.h"
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
@@ -666,14 +667,16 @@ describe_insert(Query *query, ShoalInsert *insert)
 	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 	const ShoalTable *table = shoal_meta_table(target->relid);
 	Relation	rel = RelationIdGetRelation(target->relid);
+	Query	   *rest = without_rows(query);
 	ListCell   *lc;
 
 	insert->relid = target->relid;
-	insert->run_as = shoal_owner_to_write_as(without_rows(query), false, false);
+	insert->run_as = shoal_owner_to_write_as(rest, false, false);
 	insert->use_copy = !query->onConflict && !query->returningList &&
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity && !has_row_triggers(rel);
 	insert->returns_rows = (query->returningList != NIL);
+	insert->is_timed = shoal_clock_is_asked(rest, rest);
 	insert->by_shard = shoal_write_returns_version(query, table);
 	insert->triggers = shoal_triggers_find(query, table->kind != SHOAL_KIND_DISTRIBUTED);
 	RelationClose(rel);

@@ -207,10 +207,10 @@ extern void shoal_currval_discard(void);
 #define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
 
 /*
- * Tells all other nodes when this transaction has begun, also those that are down, so that now() is the
- * same there in what they run next in it.
+ * Notes for nodes that are down when this transaction has begun, so that now() is the
+ * same there in what is noted next.  Others are told with BEGIN.
  */
-extern void shoal_xact_share_time(void);
+extern void shoal_xact_note_time(void);
 
 /*
  * Error 42501 unless a coordinator has called the function, in a statement

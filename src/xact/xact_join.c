@@ -34,6 +34,9 @@
 
 #define CLUSTER_LOCK_COMMAND XACT_INTERNAL_CALL "lock_cluster()"
 
+/* before a transaction's time, in a BEGIN */
+#define TIME_COMMENT "/*shoal at "
+
 /* milliseconds between attempts to get the lock from others */
 #define TAKE_PAUSE 20
 
@@ -74,10 +77,12 @@ queue_begin(ShoalConn *conn, const char *snapshot)
 	};
 	char		command[128];
 
-	snprintf(command, sizeof(command), "BEGIN ISOLATION LEVEL %s%s%s",
+	/* now() is the same on all nodes */
+	snprintf(command, sizeof(command), "BEGIN ISOLATION LEVEL %s%s%s " TIME_COMMENT INT64_FORMAT "*/",
 			 levels[XactIsoLevel],
 			 XactReadOnly ? " READ ONLY" : " READ WRITE",
-			 XactDeferrable ? " DEFERRABLE" : "");
+			 XactDeferrable ? " DEFERRABLE" : "",
+			 GetCurrentTransactionStartTimestamp());
 	shoal_remote_queue(conn, command);
 	if (snapshot)
 		shoal_remote_queue(conn, psprintf("SET TRANSACTION SNAPSHOT %s",
@@ -296,21 +301,10 @@ note_missed(const char *sql)
 }
 
 void
-shoal_xact_share_time(void)
+shoal_xact_note_time(void)
 {
-	char	   *sql = psprintf(XACT_INTERNAL_CALL "transaction_time(" INT64_FORMAT ")",
-							   GetCurrentTransactionStartTimestamp());
-	ListCell   *lc;
-
-	note_missed(sql);
-	foreach(lc, shoal_meta_nodes())
-	{
-		const ShoalNode *node = (const ShoalNode *) lfirst(lc);
-
-		if (!node->is_local)
-			shoal_remote_queue(shoal_xact_conn(node->node_id,
-											   SHOAL_JOIN_WRITE | SHOAL_JOIN_BLOCK), sql);
-	}
+	note_missed(psprintf(XACT_INTERNAL_CALL "transaction_time(" INT64_FORMAT ")",
+						 GetCurrentTransactionStartTimestamp()));
 }
 
 void
@@ -412,15 +406,30 @@ shoal_internal_lock_cluster(PG_FUNCTION_ARGS)
  * Core sets the time of a transaction that is another process's only in parallel
  * workers, as which it has to see this one for a moment.
  */
-Datum
-shoal_internal_transaction_time(PG_FUNCTION_ARGS)
+static void
+set_transaction_time(TimestampTz at)
 {
 	int			worker = ParallelWorkerNumber;
 
-	shoal_xact_check_internal();
 	ParallelWorkerNumber = 0;
-	SetParallelStartTimestamps(PG_GETARG_INT64(0), GetCurrentStatementStartTimestamp());
+	SetParallelStartTimestamps(at, GetCurrentStatementStartTimestamp());
 	ParallelWorkerNumber = worker;
+}
+
+void
+xact_join_read_time(const char *begin)
+{
+	const char *found = strstr(begin, TIME_COMMENT);
+
+	if (found)
+		set_transaction_time(strtoi64(found + strlen(TIME_COMMENT), NULL, 10));
+}
+
+Datum
+shoal_internal_transaction_time(PG_FUNCTION_ARGS)
+{
+	shoal_xact_check_internal();
+	set_transaction_time(PG_GETARG_INT64(0));
 	PG_RETURN_VOID();
 }
 

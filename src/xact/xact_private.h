@@ -162,6 +162,9 @@ extern int	xact_sealed_read(Oid dbid, XactSealed *votes, int max);
 /* False, and a message in the log, if that is not possible. */
 extern bool xact_sealed_write(Oid dbid, const XactSealed *votes, int n);
 
+/* xact_join.c: what BEGIN tells a node of the transaction's time */
+extern void xact_join_read_time(const char *begin);
+
 /* xact_sole.c */
 extern bool xact_wrote_sole(void);
 extern void xact_sole_reset(void);

@@ -277,10 +277,12 @@ check_gid(const char *gid)
 
 /* A coordinator begins or ends its session's transaction, or prepares it. */
 static void
-before_end(TransactionStmt *stmt)
+before_end(TransactionStmt *stmt, const char *query_string)
 {
 	xact_victim_note_origin();
 	shoal_health_check_origin();
+	if (stmt->kind == TRANS_STMT_BEGIN)
+		xact_join_read_time(query_string);
 	if (stmt->kind == TRANS_STMT_COMMIT || stmt->kind == TRANS_STMT_PREPARE ||
 		stmt->kind == TRANS_STMT_SAVEPOINT)
 		xact_role_leave();
@@ -289,10 +291,10 @@ before_end(TransactionStmt *stmt)
 }
 
 static void
-before_command(TransactionStmt *stmt)
+before_command(TransactionStmt *stmt, const char *query_string)
 {
 	if (shoal_claimed_origin > 0 && shoal_meta_enabled() && shoal_origin > 0)
-		before_end(stmt);
+		before_end(stmt, query_string);
 	else if (stmt->kind == TRANS_STMT_PREPARE && shoal_meta_enabled())
 		check_gid(stmt->gid);
 	if (stmt->kind == TRANS_STMT_ROLLBACK_TO)
@@ -320,7 +322,7 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 
 	if (IsA(pstmt->utilityStmt, TransactionStmt) && IsTransactionState() &&
 		!IsAbortedTransactionBlockState())
-		before_command((TransactionStmt *) pstmt->utilityStmt);
+		before_command((TransactionStmt *) pstmt->utilityStmt, query_string);
 	PG_TRY();
 	{
 		bool		commits = IsA(pstmt->utilityStmt, TransactionStmt) &&
