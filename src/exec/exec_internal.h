@@ -231,6 +231,14 @@ extern void shoal_kept_count(ShoalKept *kept, uint64 affected);
 /* Releases rows, for EndCustomScan. */
 extern void shoal_kept_end(ShoalKept *kept);
 
+/* ---- exec_first.c: which fragment of a plan core will want first ---- */
+
+/*
+ * One that can be started before core asks for it, and thrown away; NULL if there is
+ * none, or if the statement writes or locks rows.
+ */
+extern CustomScan *shoal_first_scan(PlannedStmt *stmt);
+
 /* ---- exec_order.c: rows of RETURNING in the order of the rows inserted ---- */
 
 typedef struct ShoalOrder ShoalOrder;

@@ -4,7 +4,8 @@
  *
  * A plan that reads nothing but the rows of one fragment, once, needs no care
  * here: the fragment's snapshots are taken as it starts (exec_fragment.c).  Any
- * other plan with a Shoal Scan has them taken on all nodes before it starts, to
+ * other plan with a Shoal Scan has them taken on all nodes before it starts, or along with
+ * a fragment that is started at once (exec_first.c), to
  * be used whenever one of its fragments runs, and its own snapshot is made one
  * of that moment.  What it works out first, or by a statement of its own in
  * this backend, belongs to it and reads with the same ones.
@@ -217,6 +218,17 @@ start_scan(PlanState *ps, void *context)
 	return planstate_tree_walker(ps, start_scan, context);
 }
 
+/* Starts that one. */
+static bool
+start_first(PlanState *ps, void *scan)
+{
+	if (ps == NULL)
+		return false;
+	if (ps->plan == scan)
+		return shoal_scan_start(ps, false);
+	return planstate_tree_walker(ps, start_first, scan);
+}
+
 /* Whether a statement reads catalogs and nothing else. */
 static bool
 reads_only_catalogs(PlannedStmt *stmt)
@@ -310,6 +322,31 @@ take_own_snapshot(void *arg)
 }
 
 /*
+ * Starts the statement, and its first fragment with it, along with which the
+ * snapshots are taken, in the hope that they agree.  If they don't (false), nothing has been
+ * started: core has not read a row yet.
+ */
+static bool
+start_hopefully(QueryDesc *desc, int eflags)
+{
+	CustomScan *first = shoal_xact_writers() == 0 ?
+		shoal_first_scan(desc->plannedstmt) : NULL;
+	ShoalHope  *hope = first ? shoal_hope_begin(take_own_snapshot, desc) : NULL;
+
+	if (hope == NULL)
+		return false;
+	reading.moment = shoal_hope_moment(hope);
+	start_statement(desc, eflags);
+	(void) start_first(desc->planstate, first);
+	if (shoal_hope_holds(hope))
+		return true;
+	shoal_moment_drop(reading.moment);
+	standard_ExecutorFinish(desc);
+	standard_ExecutorEnd(desc);
+	return false;
+}
+
+/*
  * The statement reads with the snapshots of one moment.  One that has parts needs
  * them anyhow, if need be not of one moment.
  */
@@ -318,17 +355,20 @@ start_held(QueryDesc *desc, int eflags)
 {
 	HeldStatement *entry;
 	ShoalReading saved = reading;
+	bool		started = false;
 
 	reading.snapshot = NULL;
 	reading.parts = has_parts(desc->plannedstmt);
-	if (shoal_moment_wanted())
-		reading.moment = shoal_moment_hold(take_own_snapshot, desc);
-	else
+	if (!shoal_moment_wanted())
 	{
 		if (!shoal_meta_is_alone())
 			reading.moment = shoal_moment_hold_apart();
 		(void) take_own_snapshot(desc);
 	}
+	else if (start_hopefully(desc, eflags))
+		started = true;
+	else
+		reading.moment = shoal_moment_hold(take_own_snapshot, desc);
 
 	entry = MemoryContextAlloc(TopTransactionContext, sizeof(HeldStatement));
 	entry->moment = reading.moment;
@@ -338,7 +378,8 @@ start_held(QueryDesc *desc, int eflags)
 	entry->estate = NULL;
 	entry->next = held_statements;
 	held_statements = entry;
-	start_statement(desc, eflags);
+	if (!started)
+		start_statement(desc, eflags);
 	entry->estate = desc->estate;
 	reading = saved;
 }

@@ -21,11 +21,15 @@ $cluster->sql(0, "CREATE TABLE t (a int PRIMARY KEY, c int); SELECT shoal.create
 
 my $reader = ShoalWire->new($cluster->port(0));
 # one for each way, as who has tried in vain does not try the next time
-my @readers = map { ShoalWire->new($cluster->port(0)) } 0 .. 2;
+my @readers = map { ShoalWire->new($cluster->port(0)) } 0 .. 5;
 my $writer = ShoalWire->new($cluster->port(0));
 my $read = 'SELECT min(c), max(c) FROM t';
 my @steps = ('SELECT count(*) FROM t WHERE c = (SELECT max(c) FROM t)',
 	'SELECT count(*) FROM t WHERE a = (SELECT max(a) FROM t WHERE c IN (SELECT min(c) FROM t))');
+# several fragments, one of which is started before it is asked for
+my @whole = ('SELECT x.n, x.m, y.n FROM (SELECT min(c) AS n, max(c) AS m FROM t) x, (SELECT max(c) AS n FROM t WHERE a > 0) y',
+	'SELECT (SELECT min(c) FROM t), (SELECT max(c) FROM t)',
+	'WITH w AS MATERIALIZED (SELECT a % 7 AS g, max(c) AS m FROM t GROUP BY 1) SELECT min(m), max(m), min(t.c) FROM w JOIN t ON t.a = w.m + 1');
 sub read_is { my ($expected, $name) = @_; return is($reader->q($read), $expected, $name); }
 
 # the first one is at a moment, which tells what the nodes have committed
@@ -34,7 +38,7 @@ read_is('D(0,0)', 'at a moment') for 1 .. 2;
 for my $r (@readers)
 {
 	$r->q("SET statement_timeout = '300ms'");
-	$r->q($_) for $read, @steps;
+	$r->q($_) for $read, @steps, @whole;
 }
 $cluster->freeze(3);
 read_is('D(0,0)', 'calm: a node that is not read need not answer');
@@ -47,7 +51,7 @@ ok($cluster->wait_for(1, 'SELECT count(*) = 0 FROM pg_prepared_xacts') &&
 	$cluster->wait_for(2, 'SELECT count(*) = 1 FROM pg_prepared_xacts'), 'committed on one node only');
 my %answers;
 $answers{$reader->q($read)}++ for 1 .. 12;
-$answers{$readers[$_]->q(($read, @steps)[$_])}++ for 0 .. 2;
+$answers{$readers[$_]->q(($read, @steps, @whole)[$_])}++ for 0 .. 5;
 is(join(' ', sort keys %answers), 'E(57014)', 'nobody sees a half');
 $proxy->heal;
 like($writer->answer('Z'), qr/C\(UPDATE 100\)/, 'the writer hears of its commit');
@@ -57,6 +61,13 @@ read_is('D(1,1)', 'then all of it is seen');
 $writer->q('UPDATE t SET c = c + 1');
 is($reader->q($steps[0]), 'D(100)', 'a step that was in vain');
 is($reader->q($steps[0]), 'D(100)', 'and one that was not');
+for my $i (0 .. 2)
+{
+	my $expected = ('D(N,N,N)', 'D(N,N)', 'D(N,N,N)')[$i] =~ s/N/$i + 3/egr;
+	$writer->q('UPDATE t SET c = c + 1');
+	is($reader->q($whole[$i]), $expected, "several fragments, in vain: $i");
+	is($reader->q($whole[$i]), $expected, "and not: $i");
+}
 
 # one of the connections over which a node was written has committed
 $cluster->sql(0, "SELECT shoal.alter_node(2, holds_shards => false);
