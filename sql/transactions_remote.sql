@@ -125,6 +125,7 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT xact_put(2, 71);
 COMMIT;
 BEGIN; SELECT xact_put(2, 72); PREPARE TRANSACTION 'mine';
+ROLLBACK PREPARED 'mine';
 SELECT rows FROM xact_rows() WHERE rows ~ '7';
 
 -- settings and role follow, and are restored

@@ -359,6 +359,9 @@ ops_settle_others(List *nodes, List *coordinators)
 											 psprintf("shoal.internal_outcome(%s)",
 													  quote_literal_cstr(part->gid)));
 
+		/* what a user has prepared may stay so for long */
+		if (outcome == NULL && shoal_xact_gid_has(part->gid, SHOAL_GID_USERS))
+			continue;
 		if (outcome == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_IN_USE),

@@ -240,10 +240,12 @@ extern bool shoal_xact_may_miss(const ShoalNode *node);
 /*
  * Letters in names of prepared transactions.  WATCHED: its coordinator may be
  * given up, so each node knows for sure whether it has committed a part.  SOLE: the
- * coordinator itself has written something that no other node can replace.
+ * coordinator itself has written something that no other node can replace, or nobody else
+ * can decide.  USERS: it has been prepared by a user, who decides some time.
  */
 #define SHOAL_GID_WATCHED	'w'
 #define SHOAL_GID_SOLE		's'
+#define SHOAL_GID_USERS		'u'
 extern bool shoal_xact_gid_has(const char *gid, char letter);
 
 /* What else such a name tells: whether two are of parts of one transaction, ... */

@@ -7,20 +7,11 @@
 #include "utils/resowner.h"
 
 #include "base/base_compat.h"
+#include "base/base_settings.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
 #include "xact/xact_private.h"
 #include "xact/xact_shared.h"
-
-static void
-refuse_prepare(void)
-{
-	if (xact_open_conns() != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that has used other nodes"),
-				 errhint("Use COMMIT: it is atomic on all nodes.")));
-}
 
 static void
 reset(void)
@@ -55,12 +46,13 @@ on_xact(XactEvent event, void *arg)
 			reset();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			refuse_prepare();
+			/* on a node it is a coordinator that prepares its part */
+			if (shoal_origin == 0)
+				xact_before_prepare();
 			xact_snapshot_release();
 			break;
 		case XACT_EVENT_PREPARE:
-			/* nothing is open, but connections may have been used */
-			xact_after_commit();
+			xact_after_prepare();
 			reset();
 			break;
 		default:

@@ -236,22 +236,29 @@ check_prepared(void)
 	}
 }
 
-/* Names the parts; PREPARE for the writers, COMMIT for the readers. */
+/*
+ * Names the parts; PREPARE for the writers, COMMIT for the readers.  If it is the
+ * user who decides, nobody else can.
+ */
 static List *
-name_parts(List *conns, int writers)
+name_parts(List *conns, int writers, bool users)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	List	   *sqls = NIL;
-	char		letters[3] = "";
+	char		letters[4] = "";
+	int			n = 0;
 	Bitmapset  *nodes = NULL;
 	ListCell   *lc;
 
 	/* what the others have to know if this node is given up */
 	if (shoal_health_is_watched())
 	{
-		letters[0] = SHOAL_GID_WATCHED;
-		letters[1] = xact_wrote_sole() ? SHOAL_GID_SOLE : '\0';
+		letters[n++] = SHOAL_GID_WATCHED;
+		if (users || xact_wrote_sole())
+			letters[n++] = SHOAL_GID_SOLE;
 	}
+	if (users)
+		letters[n++] = SHOAL_GID_USERS;
 	foreach(lc, conns)
 	{
 		if (is_writer(lfirst(lc)))
@@ -280,7 +287,7 @@ name_parts(List *conns, int writers)
 
 /* The old records that are overwritten are of use again if that is rolled back. */
 static void
-write_records(void)
+write_records(List *old)
 {
 	Relation	rel = xact_rows_open("commit_record", RowExclusiveLock);
 	ListCell   *lc;
@@ -291,11 +298,20 @@ write_records(void)
 		int			i = foreach_current_index(lc);
 
 		part->record = MemoryContextAllocZero(TopTransactionContext, sizeof(XactRow));
-		xact_row_put(rel, i < list_length(done_records) ? list_nth(done_records, i) : NULL,
+		xact_row_put(rel, i < list_length(old) ? list_nth(old, i) : NULL,
 					 part->gid, part->record);
 	}
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
+}
+
+static void
+prepare_parts(List *conns, int writers, bool users)
+{
+	shoal_remote_exec_each(conns, name_parts(conns, writers, users));
+	check_prepared();
+	if (shoal_xact_when_prepared)
+		shoal_xact_when_prepared();
 }
 
 static void
@@ -306,14 +322,11 @@ commit_two_phase(List *conns, int writers)
 	prepared = NIL;
 	PG_TRY();
 	{
-		shoal_remote_exec_each(conns, name_parts(conns, writers));
-		check_prepared();
-		if (shoal_xact_when_prepared)
-			shoal_xact_when_prepared();
+		prepare_parts(conns, writers, false);
 
 		/* the decision must be on disk before any node hears of it */
 		ForceSyncCommit();
-		write_records();
+		write_records(done_records);
 		xact_gate_enter();
 		xact_calm_count_commit();
 		shoal_health_require_lease(true);
@@ -325,23 +338,32 @@ commit_two_phase(List *conns, int writers)
 	PG_END_TRY();
 }
 
-void
-xact_before_commit(void)
+/* The connections that have a part in the transaction, fit for its end. */
+static List *
+parts_to_end(void)
 {
 	List	   *conns;
-	List	   *readers = NIL;
-	List	   *writers = NIL;
-	ListCell   *lc;
 
 	if (shoal_xact_before_end)
 		shoal_xact_before_end();
 	if (!xact_used_nodes || (conns = xact_open_conns()) == NIL)
-		return;
-
+		return NIL;
 	check_usable(conns);
 	if (XactIsoLevel == XACT_SERIALIZABLE)
 		xact_check_serializable(conns);
+	return conns;
+}
 
+void
+xact_before_commit(void)
+{
+	List	   *conns = parts_to_end();
+	List	   *readers = NIL;
+	List	   *writers = NIL;
+	ListCell   *lc;
+
+	if (conns == NIL)
+		return;
 	foreach(lc, conns)
 	{
 		if (is_writer(lfirst(lc)))
@@ -366,6 +388,35 @@ xact_before_commit(void)
 		end_on(lfirst(lc));
 }
 
+/*
+ * PREPARE TRANSACTION of a user's: nodes are prepared, and the records of
+ * their commit are prepared with what is done here (xact_prepared.c).
+ */
+void
+xact_before_prepare(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *conns = parts_to_end();
+	ListCell   *lc;
+	int			writers = 0;
+
+	prepared = NIL;
+	foreach(lc, conns)
+		writers += is_writer(lfirst(lc)) ? 1 : 0;
+	if (conns == NIL)
+		return;
+	PG_TRY();
+	{
+		prepare_parts(conns, writers, true);
+		write_records(NIL);
+	}
+	PG_CATCH();
+	{
+		fail_prepared(context);
+	}
+	PG_END_TRY();
+}
+
 /* Closes what must not be used again. */
 static void
 close_broken(void)
@@ -387,6 +438,21 @@ finish(void)
 	prepared = NIL;
 	xact_used_nodes = false;
 	close_broken();
+}
+
+/* What nodes have prepared is not this session's any more. */
+void
+xact_after_prepare(void)
+{
+	ListCell   *lc;
+
+	if (!xact_used_nodes)
+		return;
+	if (prepared != NIL)
+		xact_begin_session();
+	foreach(lc, xact_open_conns())
+		end_on(lfirst(lc));
+	finish();
 }
 
 /* The session ends in an orderly way. */
@@ -501,6 +567,20 @@ xact_after_commit(void)
 	foreach(lc, xact_open_conns())
 		end_on(lfirst(lc));
 	finish();
+}
+
+void
+xact_await_nodes(const List *node_ids)
+{
+	ListCell   *lc;
+
+	nuntold = 0;
+	foreach(lc, node_ids)
+	{
+		if (nuntold < MAX_UNTOLD)
+			untold[nuntold++] = lfirst_int(lc);
+	}
+	my_doubt = xact_gate_doubt();
 }
 
 /*

@@ -234,11 +234,11 @@ moments_before(XactGate *gate, XactSlot *slot)
 }
 
 static void
-arrive(XactGate *gate, XactSlot *slot)
+arrive(XactGate *gate, XactSlot *slot, uint64 fxid)
 {
 	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
 	slot->wave = ++gate->last_wave;
-	slot->wave_fxid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	slot->wave_fxid = fxid;
 	slot->wave_runs = false;
 	slot->wave_after = 0;
 	for (int i = 0; i < XACT_MAX_NODES && gate->moments[i].node_id != 0; i++)
@@ -293,15 +293,21 @@ ask_coordinator(XactGate *gate, int node_id, uint64 moment)
  * prepared.  Ends with xact_gate_leave, whatever happens.
  */
 void
-xact_gate_enter(void)
+xact_gate_enter_for(uint64 fxid)
 {
 	XactGate   *gate = xact_gate();
 	XactSlot   *slot = xact_slot();
 	int			node_id;
 
-	arrive(gate, slot);
+	arrive(gate, slot, fxid);
 	while ((node_id = moments_before(gate, slot)) != 0)
 		ask_coordinator(gate, node_id, slot->wave_after);
+}
+
+void
+xact_gate_enter(void)
+{
+	xact_gate_enter_for(U64FromFullTransactionId(GetTopFullTransactionIdIfAny()));
 }
 
 /* Never raises. */

@@ -21,6 +21,7 @@ extern List *xact_open_conns(void);
 
 /* xact_gate.c */
 extern void xact_gate_enter(void);
+extern void xact_gate_enter_for(uint64 fxid);	/* a full transaction id of this node */
 extern void xact_gate_leave(void);
 extern bool xact_gate_has_wave(uint64 fxid);
 extern void xact_gate_hold(int node_id, uint64 moment);
@@ -102,6 +103,11 @@ extern void xact_constraints_reset(void);
 /* xact_commit.c */
 extern void xact_before_commit(void);
 extern void xact_after_commit(void);
+extern void xact_before_prepare(void);
+extern void xact_after_prepare(void);
+
+/* These do not know yet what has been decided: the client waits for recovery. */
+extern void xact_await_nodes(const List *node_ids);
 extern void xact_after_locks(void);
 extern void xact_after_abort(void);
 extern void xact_commit_sub(int level);
@@ -161,6 +167,13 @@ extern int	xact_sealed_read(Oid dbid, XactSealed *votes, int max);
 
 /* False, and a message in the log, if that is not possible. */
 extern bool xact_sealed_write(Oid dbid, const XactSealed *votes, int n);
+
+/*
+ * xact_prepared.c: a user's COMMIT PREPARED or ROLLBACK PREPARED begins, which returns
+ * a number, and has been done here.
+ */
+extern uint64 xact_prepared_begin(const TransactionStmt *stmt);
+extern void xact_prepared_end(const TransactionStmt *stmt, uint64 fxid);
 
 /* xact_join.c: what BEGIN tells a node of the transaction's time */
 extern void xact_join_read_time(const char *begin);

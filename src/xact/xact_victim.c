@@ -309,6 +309,15 @@ sets_snapshot(Node *stmt)
 		strcmp(((VariableSetStmt *) stmt)->name, "TRANSACTION SNAPSHOT") == 0;
 }
 
+static TransactionStmt *
+ends_prepared(Node *stmt)
+{
+	TransactionStmt *end = (TransactionStmt *) stmt;
+
+	return IsA(stmt, TransactionStmt) && (end->kind == TRANS_STMT_COMMIT_PREPARED ||
+										  end->kind == TRANS_STMT_ROLLBACK_PREPARED) ? end : NULL;
+}
+
 /*
  * Commands: BEGIN is the first that a node hears of a transaction, before
  * anything that could wait for a lock.
@@ -325,8 +334,9 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		before_command((TransactionStmt *) pstmt->utilityStmt, query_string);
 	PG_TRY();
 	{
-		bool		commits = IsA(pstmt->utilityStmt, TransactionStmt) &&
-			((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+		TransactionStmt *end = ends_prepared(pstmt->utilityStmt);
+		bool		commits = end && end->kind == TRANS_STMT_COMMIT_PREPARED;
+		uint64		fxid = end ? xact_prepared_begin(end) : 0;
 
 		if (commits)
 			xact_calm_count_commit();
@@ -337,7 +347,9 @@ run_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 			standard_ProcessUtility(pstmt, query_string, read_only_tree,
 									context, params, env, dest, qc);
 		if (commits)
-			xact_seen_commit(((TransactionStmt *) pstmt->utilityStmt)->gid);
+			xact_seen_commit(end->gid);
+		if (fxid != 0)
+			xact_prepared_end(end, fxid);
 		if (sets_snapshot(pstmt->utilityStmt))
 			xact_export_import((VariableSetStmt *) pstmt->utilityStmt);
 	}
