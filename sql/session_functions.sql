@@ -77,3 +77,22 @@ UPDATE sf_d SET name = encode(gen_random_bytes(8), 'hex');
 SELECT count(DISTINCT name) FROM sf_d;
 DROP EXTENSION tablefunc, pg_trgm, pgcrypto;
 DROP TABLE sf_d, sf_p;
+
+-- triggers of a MERGE, which fire on nodes if they ask for nothing of the session
+CREATE TABLE bound_m (k int PRIMARY KEY, v int, told text);
+SELECT shoal.create_distributed_table('bound_m', 'k', shard_count => 6);
+CREATE FUNCTION bound_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.told := concat_ws(' ', pg_backend_pid() = current_setting('bound.pid')::int, current_setting('application_name'),
+		TG_TABLE_SCHEMA, TG_RELID::regclass, left(current_query(), 20));
+	RETURN NEW;
+END $$;
+CREATE TRIGGER tell BEFORE INSERT OR UPDATE ON bound_m FOR EACH ROW EXECUTE FUNCTION bound_tell();
+SELECT set_config('bound.pid', pg_backend_pid()::text, false) IS NULL;
+SET application_name = 'bound';
+INSERT INTO bound_m SELECT i FROM generate_series(1, 3) i;
+MERGE INTO bound_m m USING (VALUES (2), (3), (4), (5)) s (k) ON m.k = s.k
+	WHEN MATCHED THEN UPDATE SET v = 1 WHEN NOT MATCHED THEN INSERT (k) VALUES (s.k);
+SELECT * FROM bound_m ORDER BY k;
+DROP TABLE bound_m;
+DROP FUNCTION bound_tell;

@@ -3,10 +3,9 @@
  *		What asks on a node for the time at which the transaction began.
  *
  * now() in a statement is worked out where the statement was issued.  But it is called
- * on nodes as well: by CHECK constraints, domains and policies, and by functions of
- * users that are called for each row.  BEGIN tells a node what now() is
- * (xact_join.c); so a statement that may ask for it is not left to a node as a transaction
- * of its own, which has no BEGIN.
+ * on nodes as well: by CHECK constraints, domains and policies.  BEGIN tells a node what
+ * now() is (xact_join.c); so a statement that may ask for it is not left to a node as a
+ * transaction of its own, which has no BEGIN.
  *
  * What a function of a user does is not looked at: any that is not immutable may ask.
  * Triggers are not looked for: a time that one gives a row differs by less
@@ -80,10 +79,6 @@ asks_walker(Node *node, void *context)
 	{
 		case T_SQLValueFunction:
 			return ((SQLValueFunction *) node)->op <= SVFOP_LOCALTIMESTAMP_N;
-		case T_CoerceToDomain:
-			if (is_asking_domain(((CoerceToDomain *) node)->resulttype))
-				return true;
-			break;
 		case T_Query:
 			return query_tree_walker((Query *) node, asks_walker, context, 0);
 		default:
@@ -112,10 +107,9 @@ shoal_clock_is_asked_by_table(Oid relid)
 }
 
 bool
-shoal_clock_is_asked(Query *query, Query *sent)
+shoal_clock_is_asked(Query *query)
 {
-	/* policies' conditions are not sent: the node adds them as they are */
-	if (asks_walker(query->hasRowSecurity ? (Node *) query : (Node *) sent, NULL))
+	if (query->hasRowSecurity && asks_walker((Node *) query, NULL))
 		return true;
 	return query->commandType != CMD_SELECT && query->resultRelation != 0 &&
 		shoal_clock_is_asked_by_table(rt_fetch(query->resultRelation, query->rtable)->relid);

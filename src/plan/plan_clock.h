@@ -7,11 +7,8 @@
 
 #include "nodes/parsenodes.h"
 
-/*
- * May what nodes are sent ask for the time?  query: as it was; sent: with
- * parameters for what is worked out here.
- */
-extern bool shoal_clock_is_asked(Query *query, Query *sent);
+/* May policies in the query ask for it, or constraints of the table that it writes to? */
+extern bool shoal_clock_is_asked(Query *query);
 
 /* Do constraints of a table that is written to, or domains of its columns? */
 extern bool shoal_clock_is_asked_by_table(Oid relid);

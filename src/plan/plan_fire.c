@@ -198,7 +198,7 @@ shoal_fire_is_wanted_for_merge(Query *query, const ShoalTable *table)
 	rel = RelationIdGetRelation(table->relid);
 	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 		wanted |= is_for_coordinator(&rel->trigdesc->triggers[i], events) &&
-			!shoal_quiet_is_trigger(&rel->trigdesc->triggers[i]);
+			!shoal_quiet_is_free(&rel->trigdesc->triggers[i]);
 	wanted = wanted && is_possible_for_table(rel) && may_read_and_lock(query, rel);
 	RelationClose(rel);
 	return wanted;

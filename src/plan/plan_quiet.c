@@ -2,7 +2,8 @@
  * plan_quiet.c
  *		Trigger functions that certainly run no queries.
  *
- * A trigger that does not look at tables can fire on the row's node, and one that is
+ * A trigger that does not look at tables can fire on the row's node, if it does not look
+ * at the session either, and one that is
  * BEFORE needs not wait for the rows before its own to be written (exec_fire.c).  Most
  * are like that: they set a time, or check values.  Whether one is can only be told
  * from its text, so this errs on the side of caution: a function in PL/pgSQL is quiet
@@ -26,6 +27,7 @@
 
 #include "base/base_compat.h"
 #include "plan/plan_quiet.h"
+#include "plan/plan_stuck.h"
 
 /* words with which commands begin, FROM, and PL/pgSQL's own that run queries */
 static const char *const commands[] = {
@@ -44,6 +46,8 @@ typedef struct Words
 	const char *at;
 	char		word[NAMEDATALEN];	/* the last one, in lower case */
 	bool		after_distinct; /* it follows DISTINCT */
+	bool		bound;			/* one has told of something that a node's session does
+								 * not have */
 } Words;
 
 static bool
@@ -124,6 +128,23 @@ has_own(int cache, const char *name)
 	return found;
 }
 
+/* Names that are not functions: the table has another one on a node. */
+static bool
+is_bound_word(const char *word)
+{
+	CatCList   *list;
+	bool		found = false;
+
+	if (strcmp(word, "tg_relid") == 0 || strcmp(word, "tg_table_schema") == 0)
+		return true;
+	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(word));
+	for (int i = 0; i < list->n_members; i++)
+		found |= shoal_stuck_function(((Form_pg_proc) GETSTRUCT(&list->members[i]->tuple))->oid,
+									  NULL);
+	ReleaseSysCacheList(list);
+	return found;
+}
+
 static bool
 is_loud_word(const Words *words)
 {
@@ -162,11 +183,12 @@ read_word(Words *words)
 		words->word[i] = pg_tolower((unsigned char) start[i]);
 	words->word[len] = '\0';
 	words->after_distinct = is_distinct;
+	words->bound |= !is_op && is_bound_word(words->word);
 	return is_op ? has_own(OPERNAMENSP, words->word) : is_loud_word(words);
 }
 
 static bool
-is_quiet_text(const char *text)
+is_quiet_text(const char *text, bool *bound)
 {
 	Words		words = {text};
 
@@ -191,6 +213,7 @@ is_quiet_text(const char *text)
 		else
 			words.at++;
 	}
+	*bound |= words.bound;
 	return true;
 }
 
@@ -209,16 +232,31 @@ calls_own_function(Node *node, void *context)
 		expression_tree_walker(node, calls_own_function, context);
 }
 
-bool
-shoal_quiet_is_trigger(const Trigger *trigger)
+static bool
+calls_bound_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, shoal_stuck_function, context) ||
+		expression_tree_walker(node, calls_bound_function, context);
+}
+
+/* Whether it runs no query; sets *bound if it asks for something of the session's. */
+static bool
+is_quiet(const Trigger *trigger, bool *bound)
 {
 	HeapTuple	tuple;
 	Form_pg_proc proc;
 	bool		quiet = false;
 
-	if (trigger->tgqual &&
-		calls_own_function((Node *) stringToNode(trigger->tgqual), NULL))
-		return false;
+	if (trigger->tgqual)
+	{
+		Node	   *condition = stringToNode(trigger->tgqual);
+
+		if (calls_own_function(condition, NULL))
+			return false;
+		*bound |= calls_bound_function(condition, NULL);
+	}
 	if (trigger->tgfoid < FirstNormalObjectId)
 		return true;
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(trigger->tgfoid));
@@ -231,8 +269,24 @@ shoal_quiet_is_trigger(const Trigger *trigger)
 		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc,
 											 &isnull);
 
-		quiet = !isnull && is_quiet_text(TextDatumGetCString(source));
+		quiet = !isnull && is_quiet_text(TextDatumGetCString(source), bound);
 	}
 	ReleaseSysCache(tuple);
 	return quiet;
+}
+
+bool
+shoal_quiet_is_trigger(const Trigger *trigger)
+{
+	bool		bound = false;
+
+	return is_quiet(trigger, &bound);
+}
+
+bool
+shoal_quiet_is_free(const Trigger *trigger)
+{
+	bool		bound = false;
+
+	return is_quiet(trigger, &bound) && !bound;
 }

@@ -10,4 +10,7 @@
 /* True if neither the trigger's function nor its condition runs a query. */
 extern bool shoal_quiet_is_trigger(const Trigger *trigger);
 
+/* True if, besides, they give the same on a node as in the client's session. */
+extern bool shoal_quiet_is_free(const Trigger *trigger);
+
 #endif							/* PLAN_QUIET_H */

@@ -636,7 +636,7 @@ shoal_text_compile(Query *query, const ShoalShape *shape)
 	frag->locks_rows = shoal_expr_locks_rows((Node *) query);
 	frag->is_volatile = contain_volatile_functions((Node *) query) ||
 		shoal_expr_is_stuck((Node *) query, false);
-	frag->is_timed = shoal_clock_is_asked(query, copy);
+	frag->is_timed = shoal_clock_is_asked(query);
 	frag->returns_rows = returns_rows(query);
 	if (shape->kind == SHOAL_SHAPE_SHARDED)
 	{
@@ -721,7 +721,7 @@ shoal_text_compile_insert(Query *query, Oid relid)
 
 	frag->nsent = list_length(params);
 	frag->command = CMD_INSERT;
-	frag->is_timed = shoal_clock_is_asked(query, copy);
+	frag->is_timed = shoal_clock_is_asked(query);
 	frag->returns_rows = returns_rows(query);
 	frag->group_id = table->group_id;
 	frag->pin_relid = relid;

@@ -676,7 +676,7 @@ describe_insert(Query *query, ShoalInsert *insert)
 		!shoal_check_any(query) && !OidIsValid(insert->run_as) &&
 		!rel->rd_rel->relrowsecurity && !has_row_triggers(rel);
 	insert->returns_rows = (query->returningList != NIL);
-	insert->is_timed = shoal_clock_is_asked(rest, rest);
+	insert->is_timed = shoal_clock_is_asked(rest);
 	insert->by_shard = shoal_write_returns_version(query, table);
 	insert->triggers = shoal_triggers_find(query, table->kind != SHOAL_KIND_DISTRIBUTED);
 	RelationClose(rel);
