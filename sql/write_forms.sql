@@ -167,6 +167,40 @@ SELECT q, wf_both(q) FROM (VALUES
 	('SELECT count(*), sum(k) FROM ident_child')) q(q);
 SELECT count(DISTINCT result) FROM shoal.run_on_nodes('SELECT md5(string_agg(r::text, '' '' ORDER BY k)) FROM wf.ident_ref r');
 
+-- statements that set generated columns, and nothing else
+CREATE FUNCTION public.wf_generated(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('search_path', name, true);
+	CREATE TABLE gen (k int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED,
+					  h text GENERATED ALWAYS AS ('h' || a) STORED);
+	CREATE TABLE gen_ref (k int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED);
+	IF name = 'wf' THEN
+		PERFORM shoal.create_distributed_table('gen', 'k', colocate_with => 't');
+		PERFORM shoal.create_reference_table('gen_ref');
+	END IF;
+	INSERT INTO gen (k, a) SELECT i, i FROM generate_series(1, 20) i;
+	INSERT INTO gen_ref (k, a) SELECT i, i FROM generate_series(1, 3) i;
+	CREATE FUNCTION one_more() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.a := new.a + 1; RETURN new; END';
+END $$;
+SELECT wf_generated('wf'), wf_generated('wf_twin');
+CREATE TEMP TABLE wf_sets AS SELECT * FROM unnest(ARRAY[
+	'UPDATE gen SET g = DEFAULT WHERE k = 2 RETURNING *',
+	'UPDATE gen SET g = DEFAULT, h = DEFAULT',
+	'UPDATE gen SET h = DEFAULT FROM t WHERE t.k = gen.k AND t.a < 4 AND gen.k < 10 RETURNING gen.*',
+	'UPDATE gen SET g = DEFAULT WHERE a > (SELECT avg(a) FROM gen)',
+	'UPDATE gen SET h = DEFAULT WHERE twice(k) < 7 RETURNING *',
+	'INSERT INTO gen (k, a) VALUES (1, 7), (40, 8) ON CONFLICT (k) DO UPDATE SET g = DEFAULT RETURNING *',
+	'MERGE INTO gen USING t ON gen.k = t.k AND t.k > 2 WHEN MATCHED THEN UPDATE SET g = DEFAULT WHEN NOT MATCHED AND t.k > 55 THEN INSERT (k, a, g) VALUES (t.k, t.a, DEFAULT)',
+	'MERGE INTO gen USING t ON gen.a = t.a AND t.k = 3 WHEN MATCHED THEN UPDATE SET g = DEFAULT',
+	'WITH x AS (UPDATE gen SET g = DEFAULT WHERE k = 3 RETURNING k) SELECT k FROM x',
+	'UPDATE gen_ref SET g = DEFAULT WHERE k < 3 RETURNING *',
+	'UPDATE gen_ref SET g = DEFAULT WHERE k = (SELECT min(k) FROM gen) RETURNING *',
+	'SELECT * FROM gen']) WITH ORDINALITY u(q, n);
+SELECT q, wf_both(q) FROM wf_sets ORDER BY n;
+CREATE TRIGGER one_more BEFORE UPDATE OF g ON wf.gen FOR EACH ROW EXECUTE FUNCTION wf.one_more();
+CREATE TRIGGER one_more BEFORE UPDATE OF g ON wf_twin.gen FOR EACH ROW EXECUTE FUNCTION wf_twin.one_more();
+SELECT q, wf_both(q) FROM wf_sets ORDER BY n;
+
 SET client_min_messages = warning;
 DROP SCHEMA wf, wf_twin CASCADE;
-DROP FUNCTION wf_make, wf_both, wf_differ, wf_into, wf_static, wf_note, wf_spare, wf_identity;
+DROP FUNCTION wf_make, wf_both, wf_differ, wf_into, wf_static, wf_note, wf_spare, wf_identity, wf_generated;

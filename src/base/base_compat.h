@@ -404,6 +404,19 @@ shoal_rte_required_perms(Query *query, RangeTblEntry *rte)
 #endif
 }
 
+/* The columns that a statement says it sets, numbered as in RangeTblEntry. */
+static inline Bitmapset *
+shoal_rte_updated_cols(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return NULL;
+	return getRTEPermissionInfo(query->rteperminfos, rte)->updatedCols;
+#else
+	return rte->updatedCols;
+#endif
+}
+
 static inline void
 shoal_rte_require_perms(Query *query, RangeTblEntry *rte, AclMode perms)
 {

@@ -11,14 +11,22 @@
  * The rewriter also sorts targets by their columns' numbers, and the deparser
  * takes it for granted that the columns set by one subquery come together and
  * in the order of its results.
+ *
+ * What sets generated columns only comes out of the rewriter without a target, and still
+ * fires triggers and works the columns out anew.
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "access/table.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/rel.h"
 
+#include "base/base_compat.h"
 #include "plan/plan_assign.h"
 #include "plan/plan_query.h"
 
@@ -340,4 +348,49 @@ shoal_assign_order(List *targetlist)
 			junk = list_append_unique_ptr(junk, lfirst(lc));
 	}
 	return list_concat(targets, junk);
+}
+
+static TargetEntry *
+set_default(Form_pg_attribute att)
+{
+	SetToDefault *value = makeNode(SetToDefault);
+
+	value->typeId = att->atttypid;
+	value->typeMod = att->atttypmod;
+	value->collation = att->attcollation;
+	value->location = -1;
+	return makeTargetEntry((Expr *) value, att->attnum, pstrdup(NameStr(att->attname)),
+						   false);
+}
+
+List *
+shoal_assign_any_at_all(Query *query, List *targetlist)
+{
+	RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+	Bitmapset  *updated = shoal_rte_updated_cols(query, rte);
+	Relation	rel;
+	List	   *named = NIL;
+	List	   *others = NIL;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			return targetlist;
+	}
+	rel = table_open(rte->relid, NoLock);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (att->attisdropped || !att->attgenerated)
+			continue;
+		/* a MERGE says of all its actions together what they set */
+		if (bms_is_member(att->attnum - FirstLowInvalidHeapAttributeNumber, updated))
+			named = lappend(named, set_default(att));
+		else
+			others = lappend(others, set_default(att));
+	}
+	table_close(rel, NoLock);
+	return list_concat(named ? named : others, targetlist);
 }

@@ -5,7 +5,7 @@
 #ifndef PLAN_ASSIGN_H
 #define PLAN_ASSIGN_H
 
-#include "nodes/pg_list.h"
+#include "nodes/parsenodes.h"
 
 /* Does any target of an INSERT or UPDATE set part of a column only? */
 extern bool shoal_assign_any(List *targetlist);
@@ -31,5 +31,12 @@ extern List *shoal_assign_split(List *targetlist);
  * order of its results, as the deparser wants them.
  */
 extern List *shoal_assign_order(List *targetlist);
+
+/*
+ * The targets of an UPDATE, of what ON CONFLICT does or of an action of a MERGE.  If
+ * there are none, as the statement sets generated columns only, which the rewriter takes
+ * out, these are set to their default, as in the statement.
+ */
+extern List *shoal_assign_any_at_all(Query *query, List *targetlist);
 
 #endif							/* PLAN_ASSIGN_H */

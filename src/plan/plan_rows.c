@@ -170,9 +170,13 @@ new_values(ShoalRows *context, const char **why)
 			*why = "an identity column that is always generated is set";
 			return NULL;
 		}
-		appendStringInfo(&sql, "%s%s = %s.c%d", sql.len ? ", " : "",
-						 column_name(context, tle->resno), SHOAL_ROWS_ROWS,
-						 shoal_rows_add(context, copyObject(tle->expr), 0));
+		appendStringInfo(&sql, "%s%s = ", sql.len ? ", " : "",
+						 column_name(context, tle->resno));
+		if (IsA(tle->expr, SetToDefault))
+			appendStringInfoString(&sql, "DEFAULT");
+		else
+			appendStringInfo(&sql, "%s.c%d", SHOAL_ROWS_ROWS,
+							 shoal_rows_add(context, copyObject(tle->expr), 0));
 	}
 	return sql.data;
 }
@@ -373,6 +377,9 @@ shoal_rows_split(Query *query, const ShoalTable *table, Query **select,
 		return false;
 	context.query = shoal_check_fold(copyObject(query));
 	context.query->targetList = shoal_assign_single(context.query->targetList);
+	if (query->commandType == CMD_UPDATE)
+		context.query->targetList =
+			shoal_assign_any_at_all(context.query, context.query->targetList);
 	if (context.query->returningList &&
 		(*returned = shoal_returning_columns(context.query)) == NIL)
 		return false;

@@ -423,7 +423,8 @@ order_merge_actions(Query *query)
 
 		if (action->commandType == CMD_UPDATE)
 			action->targetList =
-				shoal_assign_order(shoal_assign_split(action->targetList));
+				shoal_assign_any_at_all(query,
+										shoal_assign_order(shoal_assign_split(action->targetList)));
 	}
 }
 
@@ -517,13 +518,18 @@ fix_rtes_walker(Node *node, void *level)
 		if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
 			query->targetList = shoal_assign_split(query->targetList);
 		if (query->commandType == CMD_UPDATE)
-			query->targetList = shoal_assign_order(query->targetList);
+			query->targetList =
+				shoal_assign_any_at_all(query, shoal_assign_order(query->targetList));
 		if (query->commandType == CMD_MERGE)
 			order_merge_actions(query);
 		if (query->onConflict)
 		{
-			query->onConflict->onConflictSet =
-				shoal_assign_order(shoal_assign_split(query->onConflict->onConflictSet));
+			List	   *set = shoal_assign_split(query->onConflict->onConflictSet);
+
+			set = shoal_assign_order(set);
+			if (query->onConflict->action == ONCONFLICT_UPDATE)
+				set = shoal_assign_any_at_all(query, set);
+			query->onConflict->onConflictSet = set;
 			name_excluded(query);
 		}
 		return query_tree_walker(query, fix_rtes_walker, (void *) query,
