@@ -136,19 +136,31 @@ read_result(ShoalRequest *req)
 	return result;
 }
 
+/* A node's transaction does not know that this one is READ ONLY, or is so for now. */
+static void
+set_read_only(ShoalConn *conn)
+{
+	shoal_remote_queue(conn, "SAVEPOINT shoal_read_only");
+	shoal_remote_queue(conn, "SET TRANSACTION READ ONLY");
+}
+
 static void
 run_everywhere(NodeRun *runs, int n, const char *command)
 {
 	char	   *marked = psprintf("/*shoal local*/ %s", command);
-	int			flags = SHOAL_JOIN_BLOCK |
-		(XactReadOnly ? 0 : SHOAL_JOIN_WRITE);
+	bool		read_only = XactReadOnly;
+	int			flags = SHOAL_JOIN_BLOCK | (read_only ? 0 : SHOAL_JOIN_WRITE);
 
 	for (int i = 0; i < n; i++)
 	{
-		if (runs[i].node_id != shoal_meta_local_node_id())
-			runs[i].req = shoal_remote_send(shoal_xact_conn(runs[i].node_id,
-															flags),
-											marked, NULL, 0);
+		ShoalConn  *conn;
+
+		if (runs[i].node_id == shoal_meta_local_node_id())
+			continue;
+		conn = shoal_xact_conn(runs[i].node_id, flags);
+		if (read_only)
+			set_read_only(conn);
+		runs[i].req = shoal_remote_send(conn, marked, NULL, 0);
 	}
 	for (int i = 0; i < n; i++)
 	{
@@ -159,6 +171,9 @@ run_everywhere(NodeRun *runs, int n, const char *command)
 	{
 		if (runs[i].req != NULL)
 			runs[i].result = read_result(runs[i].req);
+		if (runs[i].req != NULL && read_only)
+			shoal_remote_queue(shoal_xact_conn(runs[i].node_id, flags),
+							   "RELEASE SAVEPOINT shoal_read_only");
 	}
 }
 

@@ -66,9 +66,14 @@ xact_open_conns(void)
 	return result;
 }
 
+/*
+ * READ ONLY may end with a savepoint or a function, with which its node would not end it.  So it is
+ * seen to here (shoal_xact_conn(), and core), unless it makes another snapshot.
+ */
 static void
 queue_begin(ShoalConn *conn, const char *snapshot)
 {
+	bool		read_only = XactReadOnly && XactIsoLevel == XACT_SERIALIZABLE;
 	static const char *const levels[] = {
 		[XACT_READ_UNCOMMITTED] = "READ UNCOMMITTED",
 		[XACT_READ_COMMITTED] = "READ COMMITTED",
@@ -80,7 +85,7 @@ queue_begin(ShoalConn *conn, const char *snapshot)
 	/* now() is the same on all nodes */
 	snprintf(command, sizeof(command), "BEGIN ISOLATION LEVEL %s%s%s " TIME_COMMENT INT64_FORMAT "*/",
 			 levels[XactIsoLevel],
-			 XactReadOnly ? " READ ONLY" : " READ WRITE",
+			 read_only ? " READ ONLY" : " READ WRITE",
 			 XactDeferrable ? " DEFERRABLE" : "",
 			 GetCurrentTransactionStartTimestamp());
 	shoal_remote_queue(conn, command);
