@@ -77,6 +77,7 @@ typedef struct CopyJob
 	char	  **times;			/* of the line at hand, in the client's text */
 	int		   *time_lens;
 	bool		read_ahead;		/* functions might run queries */
+	bool		curious;		/* defaults might look at the rows before */
 	EState	   *estate;
 	ShoalSink  *sink;
 	ErrorContextCallback callback;
@@ -293,6 +294,7 @@ columns_with_defaults(CopyJob *job, List *attnums, bool *constant)
 		if (!IsA(expression_planner((Expr *) expr), Const))
 			*constant = false;
 		job->read_ahead |= may_run_queries(expr, NULL);
+		job->curious |= shoal_source_is_curious(expr, job->rel);
 		all = lappend_int(all, att->attnum);
 	}
 	return all;
@@ -887,7 +889,15 @@ run_copy(CopyJob *job, bool forward)
 	use_sequences(job);
 	all = columns_with_defaults(job, attnums, &constant);
 	job->estate = CreateExecutorState();
-	if (job->here || shoal_fire_is_wanted_for_copy(job->rel))
+	if (job->curious && job->where == NIL)
+	{
+		/* the INSERT works out one default after the other */
+		job->cstate->num_defaults = 0;
+		all = attnums;
+	}
+	else
+		job->curious = false;
+	if (job->here || job->curious || shoal_fire_is_wanted_for_copy(job->rel))
 	{
 		rows = copy_by_insert(job, all);
 		FreeExecutorState(job->estate);

@@ -11,7 +11,8 @@
  *
  * On one server a BEFORE trigger sees the rows that the statement has written
  * before its own.  So if there are such triggers, and they may look at tables
- * (plan_quiet.c), rows are written one by one.
+ * (plan_quiet.c), rows are written one by one; and if what makes the rows may
+ * (exec_source.c).
  *
  * A row whose key has changed is deleted in its old shard and inserted into its
  * new one; that is an UPDATE for the triggers, as it is on one server.
@@ -901,6 +902,8 @@ run(FireState *state, ShoalSource *source)
 		add_row(state, slot);
 		ResetPerTupleExprContext(estate);
 		MemoryContextSwitchTo(old);
+		if (source->one_by_one)
+			flush(state);
 	}
 	state->last = true;
 	flush(state);
@@ -925,7 +928,7 @@ write_all(ShoalKept *kept)
 	PlanState  *ps = &state->kept.css.ss.ps;
 	ShoalInsert *insert = state->insert;
 	MemoryContext old = MemoryContextSwitchTo(ps->state->es_query_cxt);
-	ShoalSource source = {0};
+	ShoalSource source;
 	ShoalTriggers *triggers;
 
 	triggers = shoal_triggers_begin(ps->state, insert->triggers);
@@ -949,8 +952,8 @@ write_all(ShoalKept *kept)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
 	if (insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(insert->relid);
-	source.child = outerPlanState(ps);
-	if (insert->locked || shoal_source_is_busy(source.child))
+	shoal_source_begin(&source, outerPlanState(ps), insert->relid, insert->locked, true);
+	if (insert->locked && !source.one_by_one && !source.store)
 		(void) shoal_source_read(&source, 0);
 	if (state->fire->acts)
 		state->actions = shoal_actions_begin(state->rel, state->fire->command);

@@ -10,7 +10,8 @@
  * all rows of a node are then put into one statement, up to a limit.
  *
  * If reading the child may send fragments, all its rows are read before any is
- * sent (exec_source.c).
+ * sent; if it may look at the table, each row is written before the next one is
+ * read (exec_source.c).
  *
  * Rows of RETURNING are collected in a tuplestore and handed out at the end, in
  * the order of the rows that they come of.
@@ -94,6 +95,7 @@ typedef struct ShoalInsertState
 	InsertBatch **batches;
 	int			nbatches;
 	int			nsent;			/* batches sent so far */
+	uint64		stored;			/* rows that nodes have been or will be sent */
 	uint64		affected;
 	bool		in_order;		/* rows return in the order of those that come */
 	ShoalOrder *order;			/* puts them in order; NULL: they come so */
@@ -423,6 +425,7 @@ store_row(ShoalInsertState *state, InsertBatch *batch, TupleTableSlot *slot)
 	if (state->in_order)
 		batch->numbers[batch->nrows] = state->nrows++;
 	batch->nrows++;
+	state->stored++;
 	MemoryContextSwitchTo(old);
 }
 
@@ -542,6 +545,19 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 	store_row(state, batch, slot);
 }
 
+/* Has all rows written that have come so far. */
+static void
+write_now(ShoalInsertState *state)
+{
+	for (int i = 0; i < state->nbatches; i++)
+	{
+		if (state->batches[i]->nrows == 0)
+			continue;
+		send_batch(state, state->batches[i], false);
+		finish_batch(state, state->batches[i]);
+	}
+}
+
 static void
 insert_by_batches(ShoalInsertState *state, ShoalSource *source)
 {
@@ -552,6 +568,8 @@ insert_by_batches(ShoalInsertState *state, ShoalSource *source)
 	{
 		CHECK_FOR_INTERRUPTS();
 		add_row(state, slot);
+		if (source->one_by_one)
+			write_now(state);
 	}
 
 	/* other nodes first: they work while this one does */
@@ -628,13 +646,30 @@ shoal_insert_lock_reference(Oid relid)
 		lock_reference_on(first->node_id, relid);
 }
 
+/*
+ * The rows of an UPDATE or DELETE have been locked.  So who else has changed one that
+ * is not found again?  Parts of a WITH query may, and triggers may leave rows out.
+ */
+static void
+check_all_found(ShoalInsertState *state)
+{
+	bool		deletes = strncmp(state->insert->head, "DELETE", 6) == 0;
+
+	if (state->affected < state->stored && !state->reading.parts && !state->gather)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("tuple to be %s was already modified by an operation triggered by the current command",
+						deletes ? "deleted" : "updated"),
+				 errdetail("A function that the statement calls has changed the row.")));
+}
+
 static void
 insert_all(ShoalKept *kept)
 {
 	ShoalInsertState *state = (ShoalInsertState *) kept;
 	PlanState  *ps = &state->kept.css.ss.ps;
 	MemoryContext old = MemoryContextSwitchTo(state->cxt);
-	ShoalSource source = {0};
+	ShoalSource source;
 	ShoalTriggers *triggers;
 	bool		complete = false;
 
@@ -644,9 +679,9 @@ insert_all(ShoalKept *kept)
 		shoal_same_note(state->insert->relid, CMD_INSERT);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(state->insert->relid);
-	source.child = outerPlanState(ps);
-	if (shoal_source_is_busy(source.child))
-		(void) shoal_source_read(&source, 0);
+	/* a row that is written twice is looked for in one statement */
+	shoal_source_begin(&source, outerPlanState(ps), state->insert->relid,
+					   state->insert->locked, !state->one_statement && !state->gather);
 	if (state->insert->returns_rows)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
 	state->in_order = state->insert->returns_rows && !state->insert->locked &&
@@ -654,7 +689,9 @@ insert_all(ShoalKept *kept)
 
 	if (state->insert->use_copy)
 	{
-		if (source.store)
+		if (source.one_by_one)
+			complete = true;
+		else if (source.store)
 			complete = tuplestore_tuple_count(source.store) <= FEW_ROWS;
 		else
 			complete = shoal_source_read(&source, FEW_ROWS);
@@ -664,6 +701,8 @@ insert_all(ShoalKept *kept)
 	else
 		insert_by_copy(state, &source);
 
+	if (state->insert->unjoined && source.calls_functions)
+		check_all_found(state);
 	shoal_source_end(&source);
 	if (state->order)
 		shoal_order_end(state->order, state->kept.css.ss.ss_ScanTupleSlot,

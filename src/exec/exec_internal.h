@@ -352,14 +352,25 @@ extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
 
 typedef struct ShoalSource
 {
-	PlanState  *child;			/* to be set; the rest is the source's own */
+	PlanState  *child;
+	bool		calls_functions;	/* that are not built in */
+	bool		one_by_one;		/* a row may depend on those before it having been
+								 * written, which has to be seen to */
 	Tuplestorestate *store;		/* rows read ahead */
 	TupleTableSlot *store_slot;
 	bool		child_done;
 } ShoalSource;
 
-/* True if computing the child's rows may send something to nodes. */
-extern bool shoal_source_is_busy(PlanState *child);
+/*
+ * Rows are read ahead if computing them may send something to nodes; not so if
+ * it may look at the rows before (one_by_one), unless may_wait is false.  They are
+ * written to relid, which is open; locked: the child has locked what it reads.
+ */
+extern void shoal_source_begin(ShoalSource *source, PlanState *child, Oid relid,
+							   bool locked, bool may_wait);
+
+/* True if an expression may look at the rows that have been written before its own. */
+extern bool shoal_source_is_curious(Node *expr, Relation rel);
 
 /* Reads rows ahead, up to a limit (0: all); true if that was the last. */
 extern bool shoal_source_read(ShoalSource *source, int limit);
@@ -518,6 +529,9 @@ extern ShoalRun *shoal_scan_forward(PlanState *ps, int format);
  * snapshots, if told so; false if it is no Shoal Scan.
  */
 extern bool shoal_scan_start(PlanState *ps, bool wait);
+
+/* Has a Shoal Scan read all its rows before the first is asked for; false if it is none. */
+extern bool shoal_scan_fill(PlanState *ps);
 
 /* ---- exec_forward.c ---- */
 

@@ -56,6 +56,18 @@ shoal_scan_is_top(PlanState *ps)
 }
 
 static void
+open_store(ShoalScanState *state)
+{
+	ScanState  *ss = &state->css.ss;
+	MemoryContext old = MemoryContextSwitchTo(ss->ps.state->es_query_cxt);
+
+	state->store = tuplestore_begin_heap(false, false, work_mem);
+	state->store_slot = MakeSingleTupleTableSlot(ss->ss_ScanTupleSlot->tts_tupleDescriptor,
+												 &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(old);
+}
+
+static void
 scan_start(ShoalScanState *state)
 {
 	ScanState  *ss = &state->css.ss;
@@ -64,15 +76,7 @@ scan_start(ShoalScanState *state)
 	if (state->executions++ > 0)
 		state->keep = true;
 	if (state->keep)
-	{
-		MemoryContext old = MemoryContextSwitchTo(ss->ps.state->es_query_cxt);
-
-		state->store = tuplestore_begin_heap(false, false, work_mem);
-		state->store_slot =
-			MakeSingleTupleTableSlot(ss->ss_ScanTupleSlot->tts_tupleDescriptor,
-									 &TTSOpsMinimalTuple);
-		MemoryContextSwitchTo(old);
-	}
+		open_store(state);
 
 	/* the transaction may end with this statement if nothing is done after */
 	run->call.alone = ss->ps.plan == ss->ps.state->es_plannedstmt->planTree &&
@@ -258,6 +262,33 @@ shoal_scan_start(PlanState *ps, bool wait)
 	/* several have their snapshots by now, as these have to agree */
 	if (wait && state->run->ntasks == 1)
 		shoal_task_await(&state->run->tasks[0]);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+bool
+shoal_scan_fill(PlanState *ps)
+{
+	ShoalScanState *state = (ShoalScanState *) ps;
+	TupleTableSlot *slot;
+	MemoryContext old;
+
+	if (!IsA(ps, CustomScanState) || state->css.methods != &scan_exec_methods)
+		return false;
+	slot = state->css.ss.ss_ScanTupleSlot;
+	old = MemoryContextSwitchTo(ps->ps_ExprContext->ecxt_per_tuple_memory);
+	state->keep = true;
+	/* a cursor's, or the first of several fragments, has been started */
+	if (!state->started)
+		scan_start(state);
+	else if (state->store == NULL)
+		open_store(state);
+	while (fetch_row(state, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		ResetExprContext(ps->ps_ExprContext);
+	}
+	ExecClearTuple(slot);
 	MemoryContextSwitchTo(old);
 	return true;
 }

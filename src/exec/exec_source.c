@@ -6,16 +6,32 @@
  * that writes its rows, and these must not see what has been written.  If the
  * child has fragments, or calls functions that might run some, all its rows are
  * to be read into a tuplestore before any is sent.
+ *
+ * Unless it calls volatile functions of users that may look at tables: on one server
+ * such a function sees the rows that the statement has written so far ("the greatest
+ * number, and one more").  Then each row is written before the next one is asked for.
+ * The child's own fragments use snapshots from before the first row, be it because
+ * there are several and these are held (exec_statement.c), or because a single one
+ * that runs once has been started for that row.  The rows that an UPDATE or DELETE is
+ * about are all locked before, as a function may change them.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_quiet.h"
 
 static bool
 find_fragment(PlanState *ps, void *context)
@@ -30,19 +46,120 @@ find_fragment(PlanState *ps, void *context)
 	return planstate_tree_walker(ps, find_fragment, context);
 }
 
-bool
-shoal_source_is_busy(PlanState *child)
+/* Does it call functions that are not built in?  The planner notes all of them. */
+static bool
+calls_functions(PlanState *child)
 {
 	ListCell   *lc;
 
-	/* the planner notes all functions that are not built in */
 	foreach(lc, child->state->es_plannedstmt->invalItems)
 	{
 		if (((PlanInvalItem *) lfirst(lc))->cacheId == PROCOID)
 			return true;
 	}
-	return find_fragment(child, NULL);
+	return false;
 }
+
+/* ---- does computing a row look at those before it? ---- */
+
+/* Is it written in a language in which functions run queries as a matter of course? */
+static bool
+is_scripted(Oid funcid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	Oid			language;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	ReleaseSysCache(tuple);
+	return language != INTERNALlanguageId && language != ClanguageId;
+}
+
+static bool
+is_curious_function(Oid funcid, void *relid)
+{
+	return funcid >= FirstNormalObjectId && is_scripted(funcid) &&
+		func_volatile(funcid) == PROVOLATILE_VOLATILE &&
+		!shoal_quiet_is_function(funcid, *(Oid *) relid);
+}
+
+static bool
+curious_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_curious_function, context) ||
+		expression_tree_walker(node, curious_walker, context);
+}
+
+/* The table, if all that a write changes are its rows; triggers may do more. */
+static Oid
+written_table(Relation rel)
+{
+	bool		more = rel->rd_rel->relispartition || rel->rd_rel->relhasrules;
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		more |= !rel->trigdesc->triggers[i].tgisinternal;
+	return more ? InvalidOid : RelationGetRelid(rel);
+}
+
+bool
+shoal_source_is_curious(Node *expr, Relation rel)
+{
+	Oid			relid = written_table(rel);
+
+	return curious_walker(expr, &relid);
+}
+
+/* What a node works out row by row; functions in FROM are done before the first row. */
+static bool
+find_curious(PlanState *ps, void *context)
+{
+	Plan	   *plan = ps->plan;
+	bool		found = curious_walker((Node *) plan->targetlist, context) ||
+		curious_walker((Node *) plan->qual, context);
+
+	if (IsA(plan, ValuesScan))
+		found |= curious_walker((Node *) ((ValuesScan *) plan)->values_lists, context);
+	return found || planstate_tree_walker(ps, find_curious, context);
+}
+
+/* Fragments of the arms of a UNION are started one after the other. */
+static bool
+find_append(PlanState *ps, void *context)
+{
+	return IsA(ps, AppendState) || IsA(ps, MergeAppendState) ||
+		planstate_tree_walker(ps, find_append, context);
+}
+
+/* Has the Shoal Scans read that are below nothing but what passes rows on. */
+static bool
+fill_scans(PlanState *ps)
+{
+	bool		filled = true;
+
+	if (IsA(ps, SubqueryScanState))
+		return fill_scans(((SubqueryScanState *) ps)->subplan);
+	if (IsA(ps, ResultState) && outerPlanState(ps))
+		return fill_scans(outerPlanState(ps));
+	if (!IsA(ps, AppendState))
+		return shoal_scan_fill(ps) || !find_fragment(ps, NULL);
+	for (int i = 0; i < ((AppendState *) ps)->as_nplans; i++)
+		filled &= fill_scans(((AppendState *) ps)->appendplans[i]);
+	return filled;
+}
+
+/* May writing begin before the child has ended? */
+static bool
+may_go_on(PlanState *child, bool locked)
+{
+	if (!locked && !(find_fragment(child, NULL) && find_append(child, NULL)))
+		return true;
+	return fill_scans(child);
+}
+
+/* ---- reading ---- */
 
 static TupleTableSlot *
 child_row(ShoalSource *source)
@@ -73,6 +190,25 @@ shoal_source_read(ShoalSource *source, int limit)
 		n++;
 	}
 	return source->child_done;
+}
+
+void
+shoal_source_begin(ShoalSource *source, PlanState *child, Oid relid, bool locked,
+				   bool may_wait)
+{
+	memset(source, 0, sizeof(ShoalSource));
+	source->child = child;
+	source->calls_functions = calls_functions(child);
+	if (may_wait && source->calls_functions)
+	{
+		Relation	rel = table_open(relid, NoLock);
+
+		relid = written_table(rel);
+		table_close(rel, NoLock);
+		source->one_by_one = find_curious(child, &relid) && may_go_on(child, locked);
+	}
+	if (!source->one_by_one && (source->calls_functions || find_fragment(child, NULL)))
+		(void) shoal_source_read(source, 0);
 }
 
 TupleTableSlot *

@@ -316,6 +316,7 @@ shoal_insert_store(CustomScan *cscan, const ShoalInsert *insert)
 						   insert->row_column, insert->rights);
 	flags = lappend_int(flags, insert->by_shard);
 	flags = lappend_int(flags, insert->is_timed);
+	flags = lappend_int(flags, insert->unjoined);
 	cscan->custom_private = list_make5(list_make2_oid(insert->relid, insert->run_as),
 									   insert->attnums, flags,
 									   string_node(insert->head),
@@ -342,6 +343,7 @@ shoal_insert_load(CustomScan *cscan)
 	insert->rights = list_nth_int(flags, 4);
 	insert->by_shard = list_nth_int(flags, 5);
 	insert->is_timed = list_nth_int(flags, 6);
+	insert->unjoined = list_nth_int(flags, 7);
 	insert->head = node_string(lfourth(private));
 	insert->tail = node_string(list_nth(private, 4));
 	insert->triggers = (List *) list_nth(private, 5);

@@ -137,6 +137,7 @@ typedef struct ShoalInsert
 								 * are sent others */
 	bool		is_timed;		/* as in ShoalFragment */
 	bool		by_shard;		/* a statement for each shard, not for each node */
+	bool		unjoined;		/* each locked row comes once */
 
 	/*
 	 * For rows sent by INSERT: text before and after VALUES.  head ends in

@@ -1,10 +1,11 @@
 /*
  * plan_quiet.c
- *		Trigger functions that certainly run no queries.
+ *		Functions that certainly run no queries.
  *
  * A trigger that does not look at tables can fire on the row's node, if it does not look
  * at the session either, and one that is
- * BEFORE needs not wait for the rows before its own to be written (exec_fire.c).  Most
+ * BEFORE needs not wait for the rows before its own to be written (exec_fire.c); nor does
+ * what works out a row's values (exec_source.c).  Most
  * are like that: they set a time, or check values.  Whether one is can only be told
  * from its text, so this errs on the side of caution: a function in PL/pgSQL is quiet
  * if none of its words, outside of literals and comments, begins a command of SQL, is
@@ -15,6 +16,7 @@
 
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
@@ -40,10 +42,15 @@ static const char *const commands[] = {
 	"truncate", "unlisten", "update", "vacuum", "values", "with"
 };
 
+/* of these, what a query of another table may have */
+static const char *const reads[] = {"from", "select", "values", "with"};
+
 /* what is left of the text */
 typedef struct Words
 {
 	const char *at;
+	Oid			relid;			/* the table of which there must be no query; none: of
+								 * any */
 	char		word[NAMEDATALEN];	/* the last one, in lower case */
 	bool		after_distinct; /* it follows DISTINCT */
 	bool		bound;			/* one has told of something that a node's session does
@@ -145,21 +152,76 @@ is_bound_word(const char *word)
 	return found;
 }
 
+/* May the name be that of the table, or of what could lead to it? */
+static bool
+names_table(const char *name, Oid relid)
+{
+	CatCList   *list = SearchSysCacheList1(RELNAMENSP, CStringGetDatum(name));
+	bool		found = false;
+	bool		partition = false;
+	bool		partitioned = false;
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(&list->members[i]->tuple);
+		bool		plain = form->relkind == RELKIND_RELATION && !form->relhassubclass;
+		bool		whole = form->relkind == RELKIND_PARTITIONED_TABLE && !form->relispartition;
+
+		partition |= plain && form->relispartition;
+		partitioned |= whole;
+		found |= form->oid == relid || form->relrowsecurity ||
+			!(plain || whole || form->relkind == RELKIND_INDEX ||
+			  form->relkind == RELKIND_PARTITIONED_INDEX);
+	}
+	ReleaseSysCacheList(list);
+	/* shards have their table's name */
+	return found || (partition && !partitioned);
+}
+
+/* Is it the name of a type, not of a table's rows, that is not built in? */
+static bool
+names_type(const char *name)
+{
+	CatCList   *list = SearchSysCacheList1(TYPENAMENSP, CStringGetDatum(name));
+	bool		found = false;
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_type form = (Form_pg_type) GETSTRUCT(&list->members[i]->tuple);
+
+		found |= form->oid >= FirstNormalObjectId && form->typtype != TYPTYPE_COMPOSITE;
+	}
+	ReleaseSysCacheList(list);
+	return found;
+}
+
+static bool
+is_among(const char *word, const char *const *list, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(word, list[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_loud_word(const Words *words)
 {
 	const char *word = words->word;
+	bool		may_read = OidIsValid(words->relid);
 
 	if (words->after_distinct && strcmp(word, "from") == 0)
 		return false;
-	for (int i = 0; i < lengthof(commands); i++)
-	{
-		if (strcmp(word, commands[i]) == 0)
-			return true;
-	}
+	if (may_read && is_among(word, reads, lengthof(reads)))
+		return false;
 	/* query_to_xml and the like, ts_stat and ts_rewrite */
-	return strstr(word, "_to_xml") != NULL || strncmp(word, "ts_", 3) == 0 ||
-		has_own(PROCNAMEARGSNSP, word) || has_own(TYPENAMENSP, word);
+	return is_among(word, commands, lengthof(commands)) ||
+		strstr(word, "_to_xml") != NULL || strncmp(word, "ts_", 3) == 0 ||
+		has_own(PROCNAMEARGSNSP, word) ||
+		(may_read ? names_table(word, words->relid) || names_type(word) :
+		 has_own(TYPENAMENSP, word));
 }
 
 /* Reads a word or an operator; true if it may stand for a query. */
@@ -188,14 +250,20 @@ read_word(Words *words)
 }
 
 static bool
-is_quiet_text(const char *text, bool *bound)
+is_quiet_text(const char *text, Oid relid, bool *bound)
 {
-	Words		words = {text};
+	Words		words = {text, relid};
 
 	while (*words.at != '\0')
 	{
 		if (skip_comment(&words))
 			continue;
+		/* parameters */
+		if (OidIsValid(relid) && words.at[0] == '$' && isdigit((unsigned char) words.at[1]))
+		{
+			words.at += strspn(words.at + 1, "0123456789") + 1;
+			continue;
+		}
 		/* literals with backslashes or dollars, and quoted names */
 		if (*words.at == '"' || *words.at == '\\' || *words.at == '$')
 			return false;
@@ -243,12 +311,43 @@ calls_bound_function(Node *node, void *context)
 
 /* Whether it runs no query; sets *bound if it asks for something of the session's. */
 static bool
-is_quiet(const Trigger *trigger, bool *bound)
+is_quiet_function(Oid funcid, Oid relid, bool *bound)
 {
 	HeapTuple	tuple;
 	Form_pg_proc proc;
 	bool		quiet = false;
 
+	if (funcid < FirstNormalObjectId)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	if (proc->prolang == get_language_oid("plpgsql", true) ||
+		(proc->prolang == SQLlanguageId && OidIsValid(relid) &&
+		 heap_attisnull(tuple, Anum_pg_proc_prosqlbody, NULL)))
+	{
+		bool		isnull;
+		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc,
+											 &isnull);
+
+		quiet = !isnull && is_quiet_text(TextDatumGetCString(source), relid, bound);
+	}
+	ReleaseSysCache(tuple);
+	return quiet;
+}
+
+bool
+shoal_quiet_is_function(Oid funcid, Oid relid)
+{
+	bool		bound = false;
+
+	return is_quiet_function(funcid, relid, &bound);
+}
+
+static bool
+is_quiet(const Trigger *trigger, bool *bound)
+{
 	if (trigger->tgqual)
 	{
 		Node	   *condition = stringToNode(trigger->tgqual);
@@ -257,22 +356,7 @@ is_quiet(const Trigger *trigger, bool *bound)
 			return false;
 		*bound |= calls_bound_function(condition, NULL);
 	}
-	if (trigger->tgfoid < FirstNormalObjectId)
-		return true;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(trigger->tgfoid));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	if (proc->prolang == get_language_oid("plpgsql", true))
-	{
-		bool		isnull;
-		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc,
-											 &isnull);
-
-		quiet = !isnull && is_quiet_text(TextDatumGetCString(source), bound);
-	}
-	ReleaseSysCache(tuple);
-	return quiet;
+	return is_quiet_function(trigger->tgfoid, InvalidOid, bound);
 }
 
 bool

@@ -352,6 +352,8 @@ describe(ShoalRows *context, ShoalInsert *insert, List *columns,
 	insert->rights = shoal_rights_of_write(context->query);
 	insert->returns_rows = columns != NIL;
 	insert->locked = true;
+	insert->unjoined = list_length(context->query->jointree->fromlist) == 1 &&
+		IsA(linitial(context->query->jointree->fromlist), RangeTblRef);
 	insert->row_column = row_column;
 	insert->triggers = shoal_triggers_find(context->query,
 										   context->table->kind == SHOAL_KIND_REFERENCE);
