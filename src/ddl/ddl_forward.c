@@ -944,6 +944,7 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 	char	   *names;
 	List	   *relids;
 	List	   *fired;
+	List	   *further;
 	ListCell   *lc;
 
 	if (shoal_origin > 0 && !shoal_scope_is_local_work())
@@ -969,6 +970,15 @@ shoal_ddl_run_truncate(ShoalUtility *call)
 	{
 		shoal_ddl_core(call);
 		return;
+	}
+	further = shoal_truncate_cascade(stmt);
+	if (further != NIL)
+	{
+		call->pstmt = copyObject(call->pstmt);
+		call->stmt = call->pstmt->utilityStmt;
+		stmt = (TruncateStmt *) call->stmt;
+		stmt->relations = list_concat(stmt->relations, further);
+		names = shoal_tables_of(stmt->relations, &relids);
 	}
 	shoal_ddl_lock_tables(relids, AccessExclusiveLock);
 	fired = shoal_truncate_fire_before(stmt);

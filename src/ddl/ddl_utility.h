@@ -121,6 +121,12 @@ extern List *shoal_truncate_fire_before(TruncateStmt *stmt);
 
 /* Fires the AFTER triggers of those tables, once they are empty on all nodes. */
 extern void shoal_truncate_fire_after(List *relids);
+
+/*
+ * The Shoal tables that a TRUNCATE ... CASCADE goes on to, as RangeVars to be named by it,
+ * of which the user is told.  NIL, too, if core is going to refuse it.
+ */
+extern List *shoal_truncate_cascade(TruncateStmt *stmt);
 extern void shoal_ddl_run_lock(ShoalUtility *call);
 extern void shoal_ddl_run_explain(ShoalUtility *call);
 
