@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
@@ -284,6 +285,27 @@ renew_unless_calm(QueryDesc *desc)
 	shoal_moment_close();
 }
 
+/*
+ * Other commands may run while a cursor is open.  Core refuses those that would change a
+ * table which is open in this session, as it is where core's own scans read it.
+ */
+static void
+open_tables(EState *estate)
+{
+	ListCell   *lc;
+
+	foreach(lc, estate->es_range_table)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+		Relation   *rel = &estate->es_relations[foreach_current_index(lc)];
+
+		/* closed at its end, like those that scans have opened */
+		if (*rel == NULL && rte->rtekind == RTE_RELATION &&
+			shoal_meta_table(rte->relid) != NULL)
+			*rel = table_open(rte->relid, NoLock);
+	}
+}
+
 /* ---- the hooks ---- */
 
 static void
@@ -385,11 +407,28 @@ start_held(QueryDesc *desc, int eflags)
 }
 
 static void
+start_as_needed(QueryDesc *desc, int eflags, CursorWay cursor)
+{
+	if (has_parts(desc->plannedstmt) || cursor == CURSOR_HOLD ||
+		(shoal_current_is_shown(desc->plannedstmt) && !IsolationUsesXactSnapshot()) ||
+		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
+	{
+		start_held(desc, eflags);
+		return;
+	}
+	if (shoal_xact_depth() == 0 && shoal_moment_wanted() &&
+		reads_shards_here(desc->plannedstmt))
+		renew_unless_calm(desc);
+	start_statement(desc, eflags);
+	if (cursor == CURSOR_SEND)
+		(void) start_scan(desc->planstate, NULL);
+}
+
+static void
 executor_start(QueryDesc *desc, int eflags)
 {
 	ShoalReading saved = reading;
 	bool		held = false;
-	CursorWay	cursor;
 
 	shoal_scope_resume_rules();
 	if (shoal_meta_enabled())
@@ -419,20 +458,9 @@ executor_start(QueryDesc *desc, int eflags)
 		return;
 	}
 	memset(&reading, 0, sizeof(reading));
-	cursor = cursor_way(desc->plannedstmt);
-	if (has_parts(desc->plannedstmt) || cursor == CURSOR_HOLD ||
-		(shoal_current_is_shown(desc->plannedstmt) && !IsolationUsesXactSnapshot()) ||
-		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
-		start_held(desc, eflags);
-	else
-	{
-		if (shoal_xact_depth() == 0 && shoal_moment_wanted() &&
-			reads_shards_here(desc->plannedstmt))
-			renew_unless_calm(desc);
-		start_statement(desc, eflags);
-		if (cursor == CURSOR_SEND)
-			(void) start_scan(desc->planstate, NULL);
-	}
+	start_as_needed(desc, eflags, cursor_way(desc->plannedstmt));
+	if (is_cursor())
+		open_tables(desc->estate);
 	reading = saved;
 }
 
