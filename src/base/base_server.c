@@ -144,3 +144,19 @@ shoal_server_try(void (*what) (void *arg), void *arg)
 	CurrentResourceOwner = owner;
 	return error;
 }
+
+/* the mark of an error: the name of a data type, which other errors with that SQLSTATE have none of */
+#define MOVED_MARK	"shoal.placement"
+
+int
+shoal_errmoved(void)
+{
+	return err_generic_string(PG_DIAG_DATATYPE_NAME, MOVED_MARK);
+}
+
+bool
+shoal_error_is_moved(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE &&
+		error->datatype_name && strcmp(error->datatype_name, MOVED_MARK) == 0;
+}

@@ -52,4 +52,12 @@ extern void shoal_server_pause(long milliseconds);
  */
 extern ErrorData *shoal_server_try(void (*what) (void *arg), void *arg);
 
+/*
+ * Within ereport(), with SQLSTATE 40001: the statement came to where its shard was a
+ * moment ago.  That marks the error, on its way from node to node too, as whoever has sent
+ * the statement may be able to try it again.
+ */
+extern int	shoal_errmoved(void);
+extern bool shoal_error_is_moved(const ErrorData *error);
+
 #endif							/* BASE_SERVER_H */

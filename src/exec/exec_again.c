@@ -1,12 +1,16 @@
 /*
  * exec_again.c
- *		Running a fragment again, on other copies, when a node is lost.
+ *		Running a fragment again, when a node is lost or shards have moved.
  *
  * A statement that only reads need not fail because a node dies, as long as
  * none of its rows has been handed on and its shards have other copies: all its
  * tasks are ended and started anew, with snapshots of a new moment, and the
  * lost node is avoided.  That can be done only if the statement is all there is
  * of its transaction, and does nothing but read, on one fragment.
+ *
+ * The same is done when a node does not have the shard any more, as that has just moved.
+ * Then nothing is avoided; this node gets to know.  A write for one shard can be
+ * sent again, too, if it was to commit by itself on its node: it is not begun there.
  *
  * The error is caught without a subtransaction.  So only calls that do nothing but
  * talk to nodes are guarded; what they leave behind on an error belongs to
@@ -16,10 +20,13 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "exec/exec_internal.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
@@ -48,21 +55,58 @@ shoal_again_is_harmless(const ShoalRun *run)
 		shoal_xact_writers() == 0;
 }
 
+/* Whether it writes one shard, and its node ends the transaction as well. */
+static bool
+is_sent_alone(const ShoalRun *run)
+{
+	const ShoalFragment *frag = run->frag;
+
+	return run->call.alone && frag->single_shard && frag->group_id > 0 &&
+		frag->moves == NIL && frag->steps == NIL && run->call.reading.moment == 0;
+}
+
+/* Whether a transaction is open on a node. */
+static bool
+is_any_open(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, shoal_remote_all())
+		if (((ShoalConn *) lfirst(lc))->xact_level > 0)
+			return true;
+	return false;
+}
+
+/* Whether the error that is being handled need not be one; if so it is kept. */
+static bool
+can_do_without(const ShoalCall *call, ErrorData *error)
+{
+	ShoalAgain *again = call->again;
+
+	if (!shoal_error_is_moved(error))
+		return !again->only_moved && is_lost_node(error->sqlerrcode);
+	if (call->writes && is_any_open())
+		return false;
+	again->moved = true;
+	return true;
+}
+
 void
 shoal_again_allow(ShoalRun *run)
 {
 	const ShoalGroup *group;
 
 	run->call.again = NULL;
-	if (!shoal_again_is_harmless(run) || !shoal_xact_is_single())
+	if (!(shoal_again_is_harmless(run) || is_sent_alone(run)) ||
+		!shoal_xact_is_single())
 		return;
 	group = shoal_meta_group(run->frag->group_id);
-	if (!shoal_meta_has_replicas(group))
-		return;
 	if (run->again == NULL)
 		run->again = MemoryContextAllocZero(run->parent->state->es_query_cxt,
 											sizeof(ShoalAgain));
 	run->again->cxt = run->parent->state->es_query_cxt;
+	run->again->only_moved = run->call.writes || !shoal_meta_has_replicas(group);
+	run->again->moves = 0;
 	run->call.again = run->again;
 }
 
@@ -87,14 +131,17 @@ shoal_again_try(ShoalCall *call, int node_id, void (*what) (void *arg),
 	}
 	PG_CATCH();
 	{
-		MemoryContext old;
+		MemoryContext old = MemoryContextSwitchTo(again->cxt);
+		ErrorData  *error = CopyErrorData();
 
-		if (!is_lost_node(geterrcode()))
+		if (!can_do_without(call, error))
+		{
+			MemoryContextSwitchTo(old);
 			PG_RE_THROW();
-		old = MemoryContextSwitchTo(again->cxt);
+		}
 		if (again->error == NULL)
-			again->error = CopyErrorData();
-		if (node_id != 0)
+			again->error = error;
+		if (node_id != 0 && !shoal_error_is_moved(error))
 			again->failed = bms_add_member(again->failed, node_id);
 		MemoryContextSwitchTo(old);
 		FlushErrorState();
@@ -128,6 +175,29 @@ close_lost(ShoalAgain *again)
 	return true;
 }
 
+/*
+ * Lets this node hear of a move, if that is why.  False: it has been tried for long
+ * enough.
+ */
+static bool
+await_move(ShoalAgain *again)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!again->moved)
+		return false;
+	again->moved = false;
+	if (again->moves == 0)
+		again->began = now;
+	if (TimestampDifferenceExceeds(again->began, now, SHOAL_AGAIN_TIME))
+		return false;
+	/* what has been prepared here comes a moment after it has on the other node */
+	shoal_server_pause(SHOAL_AGAIN_WAIT(again->moves));
+	again->moves++;
+	AcceptInvalidationMessages();
+	return true;
+}
+
 void
 shoal_again_prepare(ShoalRun *run)
 {
@@ -141,8 +211,9 @@ shoal_again_prepare(ShoalRun *run)
 	old = MemoryContextSwitchTo(again->cxt);
 	if (!close_lost(again))
 		ReThrowError(error);
-	/* each time another node is avoided, so this ends */
+	/* each time another node is avoided, or time goes by, so this ends */
 	other = !bms_is_subset(again->failed, again->avoid);
+	other |= await_move(again);
 	again->avoid = bms_add_members(again->avoid, again->failed);
 	bms_free(again->failed);
 	again->failed = NULL;

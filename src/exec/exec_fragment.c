@@ -387,6 +387,30 @@ pick_copy(const ShoalGroup *group, int shard, unsigned int seed)
 	return nodes[(seed + shard) % n];
 }
 
+/*
+ * The node of the only shard that is written.  If that is this node the shard is locked
+ * now: whoever is about to move it lets the write pass, or is waited for, and then it is
+ * known where to go.  A task that has been started here could not be sent elsewhere.
+ */
+static int
+settle_shard(const ShoalFragment *frag, int group_id, int shard)
+{
+	int			local = shoal_meta_local_node_id();
+	bool		same_row;
+	int			node_id;
+
+	while ((node_id = shoal_run_shard_node(shoal_meta_group(group_id), shard)) == local &&
+		   get_rel_relkind(frag->pin_relid) == RELKIND_PARTITIONED_TABLE)
+	{
+		(void) shoal_scope_lock_child(frag->pin_relid, shard,
+									  frag->command == CMD_SELECT ? RowShareLock :
+									  RowExclusiveLock, &same_row);
+		if (shoal_meta_group(group_id)->primary[shard] == local)
+			break;
+	}
+	return node_id;
+}
+
 static void
 make_tasks(ShoalRun *run)
 {
@@ -427,6 +451,8 @@ make_tasks(ShoalRun *run)
 								shoal_again_pick(run->again, group, shard) :
 								run->call.any_copy ?
 								pick_copy(group, shard, seed) :
+								run->call.writes && frag->single_shard ?
+								settle_shard(frag, group->group_id, shard) :
 								shoal_run_shard_node(group, shard));
 			task->shards = bms_add_member(task->shards, shard);
 			run->nshards++;

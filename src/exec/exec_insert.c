@@ -284,9 +284,15 @@ send_batch(ShoalInsertState *state, InsertBatch *batch, bool last)
 	task->call = &batch->call;
 	task->node_id = batch->node_id;
 	task->local = batch->node_id == shoal_meta_local_node_id();
-	/* one shard by its own marker, else one marker whatever the rows are */
-	task->shards = bms_membership(batch->shards) == BMS_SINGLETON ?
-		batch->shards : shards_of_node(state->group, batch->node_id);
+
+	/*
+	 * One shard by its own marker, else one marker whatever the rows are.  Some may be of
+	 * shards that have come to that node since the statement began.
+	 */
+	task->shards = batch->shards;
+	if (bms_membership(batch->shards) != BMS_SINGLETON)
+		task->shards = bms_add_members(shards_of_node(state->group, batch->node_id),
+									   batch->shards);
 	if (!task->local)
 		shoal_values_encode(&batch->call);
 	batch->call.alone = alone && ss->ps.ps_ProjInfo == NULL &&

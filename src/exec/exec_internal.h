@@ -10,6 +10,7 @@
 #ifndef EXEC_INTERNAL_H
 #define EXEC_INTERNAL_H
 
+#include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
@@ -74,7 +75,7 @@ extern void shoal_statement_init(void);
 
 /* ---- exec_task.c: one statement on one node ---- */
 
-/* What is known of lost nodes, for a run that can be started again. */
+/* What is known of lost nodes and moved shards, for a run that can be started again. */
 typedef struct ShoalAgain
 {
 	MemoryContext cxt;
@@ -82,6 +83,10 @@ typedef struct ShoalAgain
 	Bitmapset  *failed;			/* nodes that have failed now ... */
 	Bitmapset  *avoid;			/* ... and before */
 	bool		stuck;			/* a shard has no copy elsewhere */
+	bool		only_moved;		/* the loss of a node is an error in any case */
+	bool		moved;			/* a shard is not where it was ... */
+	int			moves;			/* ... so often ... */
+	TimestampTz began;			/* ... since then */
 } ShoalAgain;
 
 /* What the tasks of a fragment have in common. */
@@ -311,7 +316,7 @@ extern bool shoal_run_next(ShoalRun *run, TupleTableSlot *slot);
  */
 extern void shoal_run_end(ShoalRun *run, bool reevaluate);
 
-/* ---- exec_again.c: when a node is lost in the middle of a read ---- */
+/* ---- exec_again.c: when a node is lost or a shard has moved ---- */
 
 /*
  * Whether nothing is left behind of a run that is started and thrown away before its
@@ -327,7 +332,8 @@ extern void shoal_again_allow(ShoalRun *run);
 
 /*
  * Calls what does nothing but talk to nodes (to that one, if not 0).  If a node
- * is lost by that, and call->again is set, notes it there and returns false.
+ * is lost by that or has not the shard any more, and call->again is set, notes it there
+ * and returns false.
  */
 extern bool shoal_again_try(ShoalCall *call, int node_id,
 							void (*what) (void *arg), void *arg);
@@ -347,6 +353,16 @@ extern int	shoal_again_pick(ShoalAgain *again, const ShoalGroup *group,
  * not known here.
  */
 extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
+
+/*
+ * For so long a statement is tried again when its shards have moved, in milliseconds, and
+ * the longest pause between.
+ */
+#define SHOAL_AGAIN_TIME	2000
+#define SHOAL_AGAIN_PAUSE	50
+
+/* The pause before the n-th attempt after the first, from 0. */
+#define SHOAL_AGAIN_WAIT(n) ((n) < 6 ? 1L << (n) : (long) SHOAL_AGAIN_PAUSE)
 
 /* ---- exec_source.c: a child's rows ---- */
 

@@ -43,6 +43,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
@@ -548,7 +549,7 @@ raise_if_moved(ShoalSink *sink, MemoryContext cxt)
 	{
 		FlushErrorState();
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("a shard of table \"%s\" is on another node now",
 						RelationGetRelationName(sink->rel)),
 				 errdetail_internal("%s", error->detail ? error->detail : ""),

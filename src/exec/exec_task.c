@@ -314,7 +314,11 @@ try_next_remote(ShoalTask *task, TupleTableSlot *slot)
 
 	if (task->call->again == NULL)
 		return next_remote(task, slot);
-	(void) shoal_again_try(task->call, task->node_id, do_next_remote, &row);
+	if (!shoal_again_try(task->call, task->node_id, do_next_remote, &row) && task->req)
+	{
+		shoal_remote_discard(task->req);
+		task->req = NULL;
+	}
 	return row.found;
 }
 
@@ -432,7 +436,7 @@ void
 shoal_task_drain(ShoalTask *task)
 {
 	if (task->req)
-		(void) next_remote(task, NULL);
+		(void) try_next_remote(task, NULL);
 	task->done = true;
 }
 

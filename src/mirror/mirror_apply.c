@@ -36,12 +36,14 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "common/hashfn.h"
 #include "ddl/ddl.h"
 #include "exec/exec_wire.h"
@@ -51,6 +53,10 @@
 #include "xact/xact.h"
 
 PG_FUNCTION_INFO_V1(shoal_internal_mirror);
+
+/* milliseconds for which this node may know less of copies than a primary's, and between looks */
+#define COPY_PATIENCE	2000
+#define COPY_PAUSE		5
 
 /* Bytes that are being read. */
 typedef struct Reader
@@ -215,24 +221,41 @@ find_relation(const char *schema, const char *name, int group_id, int shard)
 		relid = InvalidOid;
 	if (!OidIsValid(relid))
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("shard %d of table \"%s\" is not on this node", shard,
 						name),
 				 errhint("The placement may have just changed; try the transaction again.")));
 	return relid;
 }
 
-/* Whether this node's copy takes changes; sets lenient. */
+/* This node's copy, if it takes changes. */
+static const ShoalCopy *
+find_copy(int group_id, int shard)
+{
+	const ShoalCopy *copy = shoal_meta_copy(shoal_meta_group(group_id), shard,
+											shoal_meta_local_node_id());
+
+	return copy && !copy->is_primary && SHOAL_COPY_IS_KEPT(copy) ? copy : NULL;
+}
+
+/*
+ * Whether this node's copy takes changes; sets lenient.  What has made it a replica is
+ * committed on one node after the other: the primary's may know of it a moment before this one.
+ */
 static void
 check_copy(Target *target, int group_id, int shard)
 {
-	const ShoalGroup *group = shoal_meta_group(group_id);
-	const ShoalCopy *copy = shoal_meta_copy(group, shard,
-											shoal_meta_local_node_id());
+	const ShoalCopy *copy;
 
-	if (copy == NULL || copy->is_primary || !SHOAL_COPY_IS_KEPT(copy))
+	for (int waited = 0; (copy = find_copy(group_id, shard)) == NULL &&
+		 waited < COPY_PATIENCE; waited += COPY_PAUSE)
+	{
+		shoal_server_pause(COPY_PAUSE);
+		AcceptInvalidationMessages();
+	}
+	if (copy == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("this node has no replica of shard %d of group %d that takes changes",
 						shard, group_id),
 				 errhint("The placement may have just changed; try the transaction again.")));

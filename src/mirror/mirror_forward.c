@@ -32,6 +32,7 @@
 #include "utils/resowner.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "exec/exec.h"
 #include "meta/meta.h"
@@ -317,7 +318,7 @@ buffer_of_node(List **buffers, int node_id)
 	}
 	if (shoal_meta_node(node_id) == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("node %d has a replica and is not known here", node_id),
 				 errhint("The nodes may have just changed; try the transaction again.")));
 	buffer = palloc0(sizeof(MirrorBuffer));

@@ -49,6 +49,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "exec/exec_wire.h"
 #include "meta/meta.h"
@@ -510,7 +511,7 @@ is_mirrored(const ShoalGroup *group, int shard)
 		return false;
 	if (group->primary[shard] != shoal_meta_local_node_id())
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("this node does not have the primary of shard %d of group %d",
 						shard, group->group_id),
 				 errhint("The placement may have just changed; try the statement again.")));
@@ -531,7 +532,7 @@ check_copies(const ShoalGroup *group)
 {
 	if (shoal_scope_copies_placements != group->placements || group->filling)
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("placements of group %d have changed", group->group_id),
 				 errhint("Try the statement again.")));
 	shoal_health_require_lease(true);

@@ -318,22 +318,24 @@ step_finish(int group_id, int shard, int from, int to)
 	else
 	{
 		const ShoalCopy *old = shoal_meta_copy(group, shard, from);
+		char	   *lock = psprintf("shoal.internal_lock_shard(%d, %d)",
+									group_id, shard);
+		int			primary = group->primary[shard];
 
 		if (old == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("node %d has lost its copy of shard %d", from, shard)));
-		if (old->is_primary)
-		{
-			char	   *lock = psprintf("shoal.internal_lock_shard(%d, %d)",
-										group_id, shard);
 
-			/*
-			 * Whoever has ended on the one may still have to on the other, or have
-			 * locked tables there and wait for the one.
-			 */
+		/*
+		 * Whoever has ended on the one may still have to on the other, or have
+		 * locked tables there and wait for the one.
+		 */
+		if (old->is_primary)
 			shoal_ops_call_together(2, (int[]) {from, to}, (char *[]) {lock, lock});
-		}
+		/* nobody may be about to write to the old copy */
+		else if (primary != 0)
+			(void) shoal_ops_call(primary, lock);
 		swap_roles(group_id, shard, from, to);
 	}
 	ops_job_pause("completed");

@@ -49,6 +49,7 @@
 #include "utils/rel.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "scope/scope_internal.h"
@@ -234,7 +235,7 @@ begin_shard_scan(CustomScanState *node, EState *estate, int eflags)
 		/* what changes a partition changes the parent: the plan is new */
 		if (!OidIsValid(child) || !same_row)
 			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 					 errmsg("shard %d of table \"%s\" is not on this node",
 							lfirst_int(lc),
 							RelationGetRelationName(node->ss.ss_currentRelation)),

@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 
@@ -98,7 +99,7 @@ shoal_scope_check_snapshot(const PlannedStmt *stmt, const char *text,
 								  shards_of_plan(stmt, text, group->group_id)))
 			continue;
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg(IsolationUsesXactSnapshot() ?
 						"placements of group %d have changed since the transaction began" :
 						"placements of group %d have changed since the statement began",

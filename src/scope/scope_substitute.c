@@ -37,6 +37,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
@@ -54,7 +55,7 @@ static void
 raise_not_here(int group_id, int shard)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 			 errmsg("shard %d of group %d is not on this node", shard, group_id),
 			 errhint("The placement may have just changed; try the statement again.")));
 }
@@ -421,7 +422,7 @@ shoal_scope_substitute(Query *query, const ShoalScope *scope)
 
 	if (group == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
 				 errmsg("group %d does not exist on this node", scope->group_id),
 				 errhint("The schema may have just changed; try the statement again.")));
 

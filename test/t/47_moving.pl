@@ -1,0 +1,96 @@
+# Shards are moved and promoted all the time, and statements that stand for themselves
+# do not hear of it if they read, or write one shard without replicas; others can be tried
+# again, if they fail.  Rows are read, inserted and updated one by one, and several of several
+# shards at once, by way of two nodes, and all copies are equal.
+#
+# SECONDS=n makes it longer.
+
+use strict;
+use warnings;
+use File::Temp;
+use FindBin;
+use lib $FindBin::Bin;
+use ShoalTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $seconds = $ENV{SECONDS} // 4;
+my $cluster = ShoalTest->new(nodes => 2, conf => ['max_worker_processes=40']);
+my $dir = File::Temp::tempdir(CLEANUP => 1);
+
+$cluster->sql(0, q{
+	CREATE TABLE t (k int PRIMARY KEY, v text, n int DEFAULT 0);
+	CREATE TABLE r (k int PRIMARY KEY, v text, n int DEFAULT 0);
+	SELECT shoal.create_distributed_table('t', 'k', 'none', 3, 0);
+	SELECT shoal.create_distributed_table('r', 'k', 'none', 3, 1);
+	INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 2000) i;
+	INSERT INTO r SELECT i, 'v' || i FROM generate_series(1, 2000) i;
+});
+
+my %statements = (
+	read => 'SELECT * FROM %s WHERE k = :k',
+	update => 'UPDATE %s SET n = n + 1 WHERE k = :k',
+	insert => 'INSERT INTO %s VALUES (:k + 1000000 * :new, :k) ON CONFLICT DO NOTHING',
+	'read all' => 'SELECT count(*), sum(n) FROM %s WHERE v > \'v19\'',
+	'update some' => 'UPDATE %s SET n = n + 1 WHERE k IN (:k, :k + 1, :k + 2, :k + 3)',
+	'insert some' => 'INSERT INTO %s SELECT :k + 1000000 * :new + i, i FROM generate_series(3000, 3010) i ON CONFLICT DO NOTHING');
+
+# One pgbench for each node and protocol; returns what it says of each kind.
+sub start_load
+{
+	my ($table, $node, $protocol) = @_;
+	my @files;
+	for my $kind (sort keys %statements)
+	{
+		(my $file = "$dir/$table $node $kind.sql") =~ s/ /_/g;
+		open my $out, '>', $file or die "$file: $!";
+		# no two write the same rows
+		printf $out "\\set k 24 * random(0, 75) + 12 * $node + 4 * :client_id + 1\n\\set new random(1, 2000)\n$statements{$kind};\n", $table;
+		close $out;
+		push @files, '-f', $file;
+	}
+	open my $load, '-|', "$cluster->{bindir}/pgbench -n -h 127.0.0.1 -U postgres -p @{[$cluster->port($node)]} -c 3 -T $seconds"
+		. " -M $protocol --failures-detailed --verbose-errors @files shoal 2>&1" or die "pgbench: $!";
+	return $load;
+}
+
+sub move_until
+{
+	my ($table, $until) = @_;
+	my $moves = 0;
+	for (my $shard = 0; time() < $until; $shard = ($shard + 1) % 3)
+	{
+		my ($group, $primary, $replica, $other) = split /\|/, $cluster->sql(2, "SELECT p.group_id, p.node_id, coalesce(r.node_id, 0),
+				(SELECT n.node_id FROM shoal.node n WHERE n.node_id NOT IN (p.node_id, coalesce(r.node_id, 0)) LIMIT 1)
+			FROM shoal.tables JOIN shoal.placement p USING (group_id) LEFT JOIN shoal.placement r ON r.group_id = p.group_id AND r.shard = p.shard AND r.role = 'replica'
+			WHERE table_name = '$table'::regclass AND p.shard = $shard AND p.role = 'primary'");
+		$cluster->sql(2, "SELECT shoal.promote($group, $shard, $replica)") if $replica;
+		$cluster->sql(2, "SELECT shoal.move_shard($group, $shard, $primary, $other)");
+		$moves++;
+	}
+	return $moves;
+}
+
+for my $table ('t', 'r')
+{
+	my $until = time() + $seconds;
+	my @loads = (start_load($table, 0, 'prepared'), start_load($table, 1, 'simple'));
+	my $moves = move_until($table, $until);
+	my @said = map { my $load = $_; local $/; scalar <$load> } @loads;
+	my @kinds = sort keys %statements;
+	my @errors;
+	# those that can be tried again are told with the script's number; others end the client
+	for (map { /^pgbench: .*ERROR: .*$/mg } @said)
+	{
+		my $kind = /got an error in command \d+ \(SQL\) of script (\d+)/ ? $kinds[$1] : 'fatal';
+		push @errors, "$kind: $_" if $kind =~ /^(?:read|read all|fatal)$/ || ($table eq 't' && $kind !~ /some/);
+	}
+	my @done = map { /transactions actually processed: (\d+)/ } @said;
+
+	ok($moves > 1, "$table: shards were moved ($moves)");
+	is(join("\n", @errors), '', "$table: nobody heard of it (@done statements)");
+	is(scalar(grep { $_ > 0 } @done), 2, "$table: ... and there were some");
+	is($cluster->sql(0, "SELECT * FROM shoal.verify_table('$table')"), '', "$table: all copies are equal");
+}
+$cluster->no_leaks('nothing is left');
+done_testing();
