@@ -43,7 +43,7 @@ for my $verb ('COMMIT', 'ROLLBACK')
 	$cluster->kill(0);
 	$cluster->start(0);
 	ok($cluster->wait_for(0, 'SELECT shoal.recover_prepared_transactions() = 0'), 'recovery finds nothing to do');
-	sleep 1.5;
+	sleep 1.1;
 	values_are($before, 'it is not seen');
 	end($verb, 'a');
 	$value = $before if $verb eq 'ROLLBACK';

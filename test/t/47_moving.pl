@@ -1,7 +1,7 @@
 # Shards are moved and promoted all the time, and statements that stand for themselves
-# do not hear of it if they read, or write one shard without replicas; others can be tried
-# again, if they fail.  Rows are read, inserted and updated one by one, and several of several
-# shards at once, by way of two nodes, and all copies are equal.
+# do not hear of it if they read, or write one shard without replicas, and the shards are not on
+# the client's node; others can be tried again, if they fail.  Rows are read, inserted and
+# updated one by one, and several of several shards at once, and all copies are equal.
 #
 # SECONDS=n makes it longer.
 
@@ -14,11 +14,12 @@ use ShoalTest;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $seconds = $ENV{SECONDS} // 4;
-my $cluster = ShoalTest->new(nodes => 2, conf => ['max_worker_processes=40']);
+my $seconds = $ENV{SECONDS} // 3;
+my $cluster = ShoalTest->new(nodes => 3, conf => ['max_worker_processes=40']);
 my $dir = File::Temp::tempdir(CLEANUP => 1);
 
 $cluster->sql(0, q{
+	SELECT shoal.alter_node(1, holds_shards => false);
 	CREATE TABLE t (k int PRIMARY KEY, v text, n int DEFAULT 0);
 	CREATE TABLE r (k int PRIMARY KEY, v text, n int DEFAULT 0);
 	SELECT shoal.create_distributed_table('t', 'k', 'none', 3, 0);
@@ -35,21 +36,21 @@ my %statements = (
 	'update some' => 'UPDATE %s SET n = n + 1 WHERE k IN (:k, :k + 1, :k + 2, :k + 3)',
 	'insert some' => 'INSERT INTO %s SELECT :k + 1000000 * :new + i, i FROM generate_series(3000, 3010) i ON CONFLICT DO NOTHING');
 
-# One pgbench for each node and protocol; returns what it says of each kind.
+# One pgbench for each protocol; returns what it says of each kind.
 sub start_load
 {
-	my ($table, $node, $protocol) = @_;
+	my ($table, $number, $protocol) = @_;
 	my @files;
 	for my $kind (sort keys %statements)
 	{
-		(my $file = "$dir/$table $node $kind.sql") =~ s/ /_/g;
+		(my $file = "$dir/$table $number $kind.sql") =~ s/ /_/g;
 		open my $out, '>', $file or die "$file: $!";
 		# no two write the same rows
-		printf $out "\\set k 24 * random(0, 75) + 12 * $node + 4 * :client_id + 1\n\\set new random(1, 2000)\n$statements{$kind};\n", $table;
+		printf $out "\\set k 24 * random(0, 75) + 12 * $number + 4 * :client_id + 1\n\\set new random(1, 2000)\n$statements{$kind};\n", $table;
 		close $out;
 		push @files, '-f', $file;
 	}
-	open my $load, '-|', "$cluster->{bindir}/pgbench -n -h 127.0.0.1 -U postgres -p @{[$cluster->port($node)]} -c 3 -T $seconds"
+	open my $load, '-|', "$cluster->{bindir}/pgbench -n -h 127.0.0.1 -U postgres -p @{[$cluster->port(0)]} -c 3 -T $seconds"
 		. " -M $protocol --failures-detailed --verbose-errors @files shoal 2>&1" or die "pgbench: $!";
 	return $load;
 }
@@ -61,7 +62,7 @@ sub move_until
 	for (my $shard = 0; time() < $until; $shard = ($shard + 1) % 3)
 	{
 		my ($group, $primary, $replica, $other) = split /\|/, $cluster->sql(2, "SELECT p.group_id, p.node_id, coalesce(r.node_id, 0),
-				(SELECT n.node_id FROM shoal.node n WHERE n.node_id NOT IN (p.node_id, coalesce(r.node_id, 0)) LIMIT 1)
+				(SELECT n.node_id FROM shoal.node n WHERE n.node_id NOT IN (1, p.node_id, coalesce(r.node_id, 0)) LIMIT 1)
 			FROM shoal.tables JOIN shoal.placement p USING (group_id) LEFT JOIN shoal.placement r ON r.group_id = p.group_id AND r.shard = p.shard AND r.role = 'replica'
 			WHERE table_name = '$table'::regclass AND p.shard = $shard AND p.role = 'primary'");
 		$cluster->sql(2, "SELECT shoal.promote($group, $shard, $replica)") if $replica;
