@@ -22,7 +22,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/transam.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "commands/copy.h"
@@ -55,6 +54,7 @@
 #include "base/base_compat.h"
 #include "base/base_types.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_fire.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_text.h"
@@ -252,23 +252,6 @@ plan_where(CopyJob *job, ParseState *pstate, ParseNamespaceItem *nsitem,
 
 /* ---- the two ways ---- */
 
-static bool
-calls_user_function(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
-}
-
-/* True if evaluating the expression might run queries. */
-static bool
-may_run_queries(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, calls_user_function, NULL))
-		return true;
-	return expression_tree_walker(node, may_run_queries, context);
-}
-
 /*
  * The columns that rows have once defaults are filled in, and whether all the
  * defaults are constants, which nodes can fill in themselves.
@@ -293,7 +276,7 @@ columns_with_defaults(CopyJob *job, List *attnums, bool *constant)
 			continue;
 		if (!IsA(expression_planner((Expr *) expr), Const))
 			*constant = false;
-		job->read_ahead |= may_run_queries(expr, NULL);
+		job->read_ahead |= shoal_expr_calls_users(expr);
 		job->curious |= shoal_source_is_curious(expr, job->rel);
 		all = lappend_int(all, att->attnum);
 	}
@@ -344,7 +327,7 @@ use_sequences(CopyJob *job)
 			continue;
 		expr = shoal_sequence_rewrite_expr(build_column_default(job->rel, i + 1));
 		*state = ExecInitExpr(expression_planner((Expr *) expr), NULL);
-		job->read_ahead |= may_run_queries(expr, NULL);
+		job->read_ahead |= shoal_expr_calls_users(expr);
 	}
 }
 
@@ -885,7 +868,7 @@ run_copy(CopyJob *job, bool forward)
 	bool		constant;
 	uint64		rows;
 
-	job->read_ahead = may_run_queries((Node *) job->where, NULL);
+	job->read_ahead = shoal_expr_calls_users((Node *) job->where);
 	use_sequences(job);
 	all = columns_with_defaults(job, attnums, &constant);
 	job->estate = CreateExecutorState();

@@ -10,21 +10,10 @@
  */
 #include "postgres.h"
 
-#include "nodes/nodeFuncs.h"
-
 #include "exec/exec_internal.h"
+#include "plan/plan_expr.h"
 
 static CustomScan *find(Plan *plan, PlannedStmt *stmt);
-
-static bool
-uses_param_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param))
-		return ((Param *) node)->paramkind == PARAM_EXEC;
-	return expression_tree_walker(node, uses_param_walker, context);
-}
 
 static bool
 may_be_first(CustomScan *scan)
@@ -32,7 +21,7 @@ may_be_first(CustomScan *scan)
 	const ShoalFragment *frag;
 
 	if (scan->methods != &shoal_scan_methods ||
-		uses_param_walker((Node *) scan->custom_exprs, NULL))
+		shoal_expr_has_exec_param((Node *) scan->custom_exprs))
 		return false;
 	frag = shoal_fragment_load(scan);
 	return frag->command == CMD_SELECT && !frag->is_volatile && !frag->locks_rows &&

@@ -31,6 +31,7 @@
 
 #include "base/base_compat.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_quiet.h"
 
 static bool
@@ -84,15 +85,6 @@ is_curious_function(Oid funcid, void *relid)
 		!shoal_quiet_is_function(funcid, *(Oid *) relid);
 }
 
-static bool
-curious_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, is_curious_function, context) ||
-		expression_tree_walker(node, curious_walker, context);
-}
-
 /* The table, if all that a write changes are its rows; triggers may do more. */
 static Oid
 written_table(Relation rel)
@@ -109,7 +101,7 @@ shoal_source_is_curious(Node *expr, Relation rel)
 {
 	Oid			relid = written_table(rel);
 
-	return curious_walker(expr, &relid);
+	return shoal_expr_calls(expr, is_curious_function, &relid);
 }
 
 /* What a node works out row by row; functions in FROM are done before the first row. */
@@ -117,11 +109,12 @@ static bool
 find_curious(PlanState *ps, void *context)
 {
 	Plan	   *plan = ps->plan;
-	bool		found = curious_walker((Node *) plan->targetlist, context) ||
-		curious_walker((Node *) plan->qual, context);
+	bool		found = shoal_expr_calls((Node *) plan->targetlist, is_curious_function, context) ||
+		shoal_expr_calls((Node *) plan->qual, is_curious_function, context);
 
 	if (IsA(plan, ValuesScan))
-		found |= curious_walker((Node *) ((ValuesScan *) plan)->values_lists, context);
+		found |= shoal_expr_calls((Node *) ((ValuesScan *) plan)->values_lists,
+								  is_curious_function, context);
 	return found || planstate_tree_walker(ps, find_curious, context);
 }
 

@@ -382,6 +382,57 @@ function_walker(Node *node, FunctionSearch *search)
 	return expression_tree_walker(node, function_walker, (void *) search);
 }
 
+typedef struct CallSearch
+{
+	check_function_callback is_wanted;
+	void	   *context;
+} CallSearch;
+
+static bool
+call_walker(Node *node, CallSearch *search)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, search->is_wanted, search->context) ||
+		expression_tree_walker(node, call_walker, (void *) search);
+}
+
+bool
+shoal_expr_calls(Node *node, check_function_callback is_wanted, void *context)
+{
+	CallSearch	search = {is_wanted, context};
+
+	return call_walker(node, &search);
+}
+
+static bool
+is_not_built_in(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+bool
+shoal_expr_calls_users(Node *node)
+{
+	return shoal_expr_calls(node, is_not_built_in, NULL);
+}
+
+static bool
+exec_param_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXEC;
+	return expression_tree_walker(node, exec_param_walker, context);
+}
+
+bool
+shoal_expr_has_exec_param(Node *node)
+{
+	return exec_param_walker(node, NULL);
+}
+
 bool
 shoal_expr_is_stuck(Node *node, bool volatile_too)
 {

@@ -5,6 +5,7 @@
 #ifndef PLAN_EXPR_H
 #define PLAN_EXPR_H
 
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 
 /*
@@ -24,6 +25,17 @@ extern bool shoal_expr_is_here(Node *node, bool volatile_too);
  * not written in C (they may read tables).
  */
 extern bool shoal_expr_is_stuck(Node *node, bool volatile_too);
+
+/*
+ * Does an expression call a function that is wanted, or (calls_users) one that is not
+ * built in?  Subqueries are not looked into.
+ */
+extern bool shoal_expr_calls(Node *node, check_function_callback is_wanted,
+							 void *context);
+extern bool shoal_expr_calls_users(Node *node);
+
+/* Does it depend on something that core works out while it runs the plan? */
+extern bool shoal_expr_has_exec_param(Node *node);
 
 /* Like contain_volatile_functions, without what becomes a parameter. */
 extern bool shoal_expr_is_volatile(Node *node, bool volatile_too);

@@ -405,16 +405,6 @@ shoal_moved_add_end(PlannedStmt *stmt, List *specs)
 	stmt->subplans = lappend(stmt->subplans, cscan);
 }
 
-static bool
-contains_exec_param(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param))
-		return ((Param *) node)->paramkind == PARAM_EXEC;
-	return expression_tree_walker(node, contains_exec_param, context);
-}
-
 /* A condition "column = value of outside" among others; NULL if there is none. */
 static OpExpr *
 find_lookup(List *quals, Index varno, Var **column, Node **value)
@@ -437,7 +427,7 @@ find_lookup(List *quals, Index varno, Var **column, Node **value)
 			if (IsA(*column, Var) && (*column)->varno == varno &&
 				(*column)->varattno > 0 && shoal_expr_is_closed(*value) &&
 				!contain_volatile_functions(*value) &&
-				contains_exec_param(*value, NULL))
+				shoal_expr_has_exec_param(*value))
 				return op;
 		}
 	}
@@ -456,7 +446,7 @@ matching_rows(PlannerInfo *root, RelOptInfo *rel)
 
 	foreach(lc, rel->baserestrictinfo)
 	{
-		if (contains_exec_param((Node *) ((RestrictInfo *) lfirst(lc))->clause, NULL))
+		if (shoal_expr_has_exec_param((Node *) ((RestrictInfo *) lfirst(lc))->clause))
 			open = lappend(open, lfirst(lc));
 	}
 	return clamp_row_est(rel->tuples *

@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
+#include "plan/plan_expr.h"
 #include "plan/plan_quiet.h"
 #include "plan/plan_stuck.h"
 
@@ -53,8 +54,8 @@ typedef struct Words
 								 * any */
 	char		word[NAMEDATALEN];	/* the last one, in lower case */
 	bool		after_distinct; /* it follows DISTINCT */
-	bool		bound;			/* one has told of something that a node's session does
-								 * not have */
+	bool	   *bound;			/* if not NULL: one has told of something that a node's
+								 * session does not have */
 } Words;
 
 static bool
@@ -245,14 +246,15 @@ read_word(Words *words)
 		words->word[i] = pg_tolower((unsigned char) start[i]);
 	words->word[len] = '\0';
 	words->after_distinct = is_distinct;
-	words->bound |= !is_op && is_bound_word(words->word);
+	if (words->bound && !is_op)
+		*words->bound |= is_bound_word(words->word);
 	return is_op ? has_own(OPERNAMENSP, words->word) : is_loud_word(words);
 }
 
 static bool
 is_quiet_text(const char *text, Oid relid, bool *bound)
 {
-	Words		words = {text, relid};
+	Words		words = {.at = text, .relid = relid, .bound = bound};
 
 	while (*words.at != '\0')
 	{
@@ -281,35 +283,13 @@ is_quiet_text(const char *text, Oid relid, bool *bound)
 		else
 			words.at++;
 	}
-	*bound |= words.bound;
 	return true;
 }
 
-static bool
-is_own_function(Oid funcid, void *context)
-{
-	return funcid >= FirstNormalObjectId;
-}
-
-static bool
-calls_own_function(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, is_own_function, context) ||
-		expression_tree_walker(node, calls_own_function, context);
-}
-
-static bool
-calls_bound_function(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, shoal_stuck_function, context) ||
-		expression_tree_walker(node, calls_bound_function, context);
-}
-
-/* Whether it runs no query; sets *bound if it asks for something of the session's. */
+/*
+ * Whether it runs no query; sets *bound, if not NULL, if it asks for something of the
+ * session's.
+ */
 static bool
 is_quiet_function(Oid funcid, Oid relid, bool *bound)
 {
@@ -340,9 +320,7 @@ is_quiet_function(Oid funcid, Oid relid, bool *bound)
 bool
 shoal_quiet_is_function(Oid funcid, Oid relid)
 {
-	bool		bound = false;
-
-	return is_quiet_function(funcid, relid, &bound);
+	return is_quiet_function(funcid, relid, NULL);
 }
 
 static bool
@@ -352,9 +330,10 @@ is_quiet(const Trigger *trigger, bool *bound)
 	{
 		Node	   *condition = stringToNode(trigger->tgqual);
 
-		if (calls_own_function(condition, NULL))
+		if (shoal_expr_calls_users(condition))
 			return false;
-		*bound |= calls_bound_function(condition, NULL);
+		if (bound)
+			*bound |= shoal_expr_calls(condition, shoal_stuck_function, NULL);
 	}
 	return is_quiet_function(trigger->tgfoid, InvalidOid, bound);
 }
@@ -362,9 +341,7 @@ is_quiet(const Trigger *trigger, bool *bound)
 bool
 shoal_quiet_is_trigger(const Trigger *trigger)
 {
-	bool		bound = false;
-
-	return is_quiet(trigger, &bound);
+	return is_quiet(trigger, NULL);
 }
 
 bool
