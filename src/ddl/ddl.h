@@ -78,6 +78,9 @@ extern void shoal_ddl_mirror_table(Oid relid, int group_id);
 /* The same for all tables of this node. */
 extern void shoal_ddl_mirror_all(void);
 
+/* Its copies of shards that are here and lack it (list of OIDs), whatever the group has. */
+extern List *shoal_ddl_unmirrored(Oid relid);
+
 /* Whether all of them have it.  Takes no lock on any. */
 extern bool shoal_ddl_is_mirrored(void);
 

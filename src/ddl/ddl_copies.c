@@ -34,6 +34,7 @@
 #include "base/base_server.h"
 #include "ddl/ddl.h"
 #include "ddl/ddl_utility.h"
+#include "exec/exec.h"
 #include "meta/meta.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
@@ -102,7 +103,8 @@ local_copy(Oid relid, int shard, LOCKMODE mode)
 /* What is to be locked. */
 typedef struct WantedLocks
 {
-	List	   *relids;			/* tables of a group */
+	int			group_id;
+	List	   *relids;			/* tables of the group */
 	int			shard;			/* their copies of that; -1: the tables */
 	LOCKMODE	mode;
 } WantedLocks;
@@ -113,6 +115,8 @@ take_locks(void *arg)
 	WantedLocks *wanted = arg;
 	ListCell   *lc;
 
+	if (wanted->shard >= 0)
+		shoal_hold_lock(wanted->group_id, wanted->shard, wanted->mode);
 	foreach(lc, wanted->relids)
 	{
 		if (wanted->shard < 0)
@@ -124,7 +128,7 @@ take_locks(void *arg)
 
 /* Tries until it has them all, at first with that many milliseconds, or time is up. */
 static void
-try_locks(WantedLocks *wanted, int group_id, int wait, TimestampTz until)
+try_locks(WantedLocks *wanted, int wait, TimestampTz until)
 {
 	while (!shoal_xact_try_locks(take_locks, wanted, wait))
 	{
@@ -133,7 +137,7 @@ try_locks(WantedLocks *wanted, int group_id, int wait, TimestampTz until)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("could not lock the tables of colocation group %d: there is always somebody who uses them",
-							group_id),
+							wanted->group_id),
 					 errhint("End long transactions, and try again.")));
 		shoal_server_pause(LOCK_PAUSE);
 	}
@@ -147,19 +151,27 @@ try_locks(WantedLocks *wanted, int group_id, int wait, TimestampTz until)
 static void
 lock_tables(List *relids, int group_id, int shard, LOCKMODE mode)
 {
-	WantedLocks wanted = {relids, shard, ShareUpdateExclusiveLock};
+	WantedLocks wanted = {group_id, relids, shard, ShareUpdateExclusiveLock};
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													LockTimeout > 0 ? LockTimeout : LOCK_PATIENCE);
 
-	try_locks(&wanted, group_id, DeadlockTimeout + LOCK_WAIT, until);
+	try_locks(&wanted, DeadlockTimeout + LOCK_WAIT, until);
 	wanted.mode = mode;
-	try_locks(&wanted, group_id, LOCK_WAIT, until);
+	try_locks(&wanted, LOCK_WAIT, until);
 }
 
 static void
 lock_group(int group_id, int shard, LOCKMODE mode)
 {
 	lock_tables(shoal_ddl_group_leaves(group_id), group_id, shard, mode);
+}
+
+static void
+take_hold(void *arg)
+{
+	WantedLocks *wanted = arg;
+
+	shoal_hold_lock(wanted->group_id, wanted->shard, wanted->mode);
 }
 
 /*
@@ -170,7 +182,11 @@ lock_group(int group_id, int shard, LOCKMODE mode)
 Datum
 shoal_internal_lock_shard(PG_FUNCTION_ARGS)
 {
+	WantedLocks all = {PG_GETARG_INT32(0), NIL, PG_GETARG_INT32(1), AccessExclusiveLock};
+
 	shoal_xact_check_internal();
+	/* those who are about to read it have their time, but not all the time they want */
+	(void) shoal_xact_try_locks(take_hold, &all, LOCK_WAIT);
 	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), ExclusiveLock);
 	PG_RETURN_VOID();
 }
@@ -322,11 +338,18 @@ shoal_internal_drop_copy(PG_FUNCTION_ARGS)
 Datum
 shoal_internal_mirror_group(PG_FUNCTION_ARGS)
 {
+	int			group_id = PG_GETARG_INT32(0);
+	List	   *leaves = shoal_ddl_group_leaves(group_id);
+	List	   *lacking = NIL;
 	ListCell   *lc;
 
 	shoal_xact_check_internal();
-	foreach(lc, shoal_ddl_group_leaves(PG_GETARG_INT32(0)))
-		shoal_ddl_mirror_table(lfirst_oid(lc), PG_GETARG_INT32(0));
+	foreach(lc, leaves)
+		lacking = list_concat(lacking, shoal_ddl_unmirrored(lfirst_oid(lc)));
+	if (lacking != NIL)
+		lock_tables(lacking, group_id, -1, ShareRowExclusiveLock);
+	foreach(lc, leaves)
+		shoal_ddl_mirror_table(lfirst_oid(lc), group_id);
 	PG_RETURN_VOID();
 }
 

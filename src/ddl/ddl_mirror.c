@@ -181,28 +181,36 @@ has_mirror(Relation triggers, Oid relid, Oid function)
 	return found;
 }
 
-bool
-shoal_ddl_is_mirrored(void)
+List *
+shoal_ddl_unmirrored(Oid relid)
 {
 	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	Oid			function = mirror_function();
-	bool		all = true;
+	List	   *lacking = NIL;
+	ListCell   *lc;
+
+	foreach(lc, copies_of_table(relid))
+		if (!has_mirror(triggers, lfirst_oid(lc), function))
+			lacking = lappend_oid(lacking, lfirst_oid(lc));
+	table_close(triggers, AccessShareLock);
+	return lacking;
+}
+
+bool
+shoal_ddl_is_mirrored(void)
+{
 	ListCell   *lc;
 	ListCell   *lc2;
-	ListCell   *lc3;
 
 	foreach(lc, shoal_meta_group_ids())
 	{
 		if (!has_replicas(lfirst_int(lc)))
 			continue;
 		foreach(lc2, shoal_meta_table_oids(lfirst_int(lc)))
-		{
-			foreach(lc3, copies_of_table(lfirst_oid(lc2)))
-				all = all && has_mirror(triggers, lfirst_oid(lc3), function);
-		}
+			if (shoal_ddl_unmirrored(lfirst_oid(lc2)) != NIL)
+				return false;
 	}
-	table_close(triggers, AccessShareLock);
-	return all;
+	return true;
 }
 
 void

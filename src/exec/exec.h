@@ -8,6 +8,7 @@
 #include "access/tupdesc.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "tcop/cmdtag.h"
 #include "tcop/dest.h"
 #include "utils/relcache.h"
@@ -71,5 +72,11 @@ extern bool (*shoal_sink_before_copies) (void);
  */
 extern uint64 shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
 								   int stmt_location, int stmt_len);
+
+/*
+ * Locks a shard on this node, until the end of the transaction, against statements that
+ * hold it as they write to it (RowExclusiveLock) or read it (AccessShareLock; exec_hold.c).
+ */
+extern void shoal_hold_lock(int group_id, int shard, LOCKMODE mode);
 
 #endif							/* EXEC_H */

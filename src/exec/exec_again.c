@@ -65,18 +65,6 @@ is_sent_alone(const ShoalRun *run)
 		frag->moves == NIL && frag->steps == NIL && run->call.reading.moment == 0;
 }
 
-/* Whether a transaction is open on a node. */
-static bool
-is_any_open(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, shoal_remote_all())
-		if (((ShoalConn *) lfirst(lc))->xact_level > 0)
-			return true;
-	return false;
-}
-
 /* Whether the error that is being handled need not be one; if so it is kept. */
 static bool
 can_do_without(const ShoalCall *call, ErrorData *error)
@@ -85,7 +73,7 @@ can_do_without(const ShoalCall *call, ErrorData *error)
 
 	if (!shoal_error_is_moved(error))
 		return !again->only_moved && is_lost_node(error->sqlerrcode);
-	if (call->writes && is_any_open())
+	if (call->writes && shoal_xact_has_joined())
 		return false;
 	again->moved = true;
 	return true;

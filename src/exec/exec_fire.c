@@ -952,6 +952,8 @@ write_all(ShoalKept *kept)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
 	if (insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(insert->relid);
+	shoal_hold_shards(state->table->group_id, NULL, true);
+	state->group = shoal_meta_group(state->table->group_id);
 	shoal_source_begin(&source, outerPlanState(ps), insert->relid, insert->locked, true);
 	if (insert->locked && !source.one_by_one && !source.store)
 		(void) shoal_source_read(&source, 0);
@@ -1011,7 +1013,6 @@ begin_fire(CustomScanState *node, EState *estate, int eflags)
 				 errmsg("table with OID %u is not distributed any more",
 						insert->relid),
 				 errhint("Run the transaction again.")));
-	state->group = shoal_meta_group(state->table->group_id);
 	state->rel = table_open(insert->relid, RowExclusiveLock);
 	find_columns(state, outerPlan(cscan));
 	init_statements(state);

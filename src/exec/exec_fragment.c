@@ -389,25 +389,20 @@ pick_copy(const ShoalGroup *group, int shard, unsigned int seed)
 
 /*
  * The node of the only shard that is written.  If that is this node the shard is locked
- * now: whoever is about to move it lets the write pass, or is waited for, and then it is
- * known where to go.  A task that has been started here could not be sent elsewhere.
+ * now, as a task that has been started here could not be sent elsewhere.
  */
 static int
 settle_shard(const ShoalFragment *frag, int group_id, int shard)
 {
 	int			local = shoal_meta_local_node_id();
-	bool		same_row;
 	int			node_id;
 
-	while ((node_id = shoal_run_shard_node(shoal_meta_group(group_id), shard)) == local &&
-		   get_rel_relkind(frag->pin_relid) == RELKIND_PARTITIONED_TABLE)
-	{
-		(void) shoal_scope_lock_child(frag->pin_relid, shard,
-									  frag->command == CMD_SELECT ? RowShareLock :
-									  RowExclusiveLock, &same_row);
-		if (shoal_meta_group(group_id)->primary[shard] == local)
-			break;
-	}
+	do
+		node_id = shoal_run_shard_node(shoal_meta_group(group_id), shard);
+	while (node_id == local &&
+		   !shoal_scope_settle(frag->pin_relid, shard,
+							   frag->command == CMD_SELECT ? RowShareLock :
+							   RowExclusiveLock));
 	return node_id;
 }
 
@@ -995,12 +990,41 @@ launch_again(ShoalRun *run)
 	}
 }
 
+/*
+ * Keeps the run's shards, and those of what is worked out or moved before it, where they
+ * are.  If it can be started again that is not needed; where snapshots are held for the
+ * whole statement it has been done.
+ */
+static void
+hold_shards(ShoalRun *run)
+{
+	const ShoalFragment *frag = run->frag;
+	Bitmapset  *shards = NULL;
+
+	for (int i = 0; i < list_length(frag->moves); i++)
+		hold_shards(run->moves[i]);
+	for (int i = 0; i < list_length(frag->steps); i++)
+		hold_shards(run->steps[i]);
+	if (frag->group_id <= 0 || !shoal_meta_group(frag->group_id)->moving)
+		return;
+	/* which ones depends on steps, or on rows of another run */
+	if (frag->steps == NIL && run->outer == NULL)
+	{
+		if (!run->evaluated)
+			evaluate_params(run);
+		shards = find_shards(run, shoal_meta_group(frag->group_id));
+	}
+	shoal_hold_shards(frag->group_id, shards, run->call.writes);
+}
+
 void
 shoal_run_start(ShoalRun *run)
 {
 	MemoryContext old;
 	ListCell   *lc;
 
+	if (run->call.again == NULL && run->outer == NULL && run->call.reading.moment == 0)
+		hold_shards(run);
 	if ((run->frag->steps || run->frag->moves) &&
 		run->call.reading.moment == 0 && shoal_moment_wanted())
 		hold_ahead(run);

@@ -127,9 +127,13 @@ make_call(ShoalInsertState *state, InsertBatch *batch)
 	/* rows that are locked may be newer than the statement's snapshot */
 	if (!state->insert->locked)
 		call->reading = state->reading;
-	call->snapshot = state->insert->locked ? GetTransactionSnapshot() :
-		call->reading.snapshot ? call->reading.snapshot :
+	call->snapshot = call->reading.snapshot ? call->reading.snapshot :
 		state->kept.css.ss.ps.state->es_snapshot;
+	if (state->insert->locked ||
+		(call->reading.snapshot == NULL &&
+		 shoal_scope_is_older(call->snapshot,
+							  shoal_meta_group(call->group_id), NULL)))
+		call->snapshot = GetTransactionSnapshot();
 	call->owner = CurrentResourceOwner;
 	call->cxt = CurrentMemoryContext;
 	call->forward = SHOAL_WIRE_BEST;
@@ -683,6 +687,8 @@ insert_all(ShoalKept *kept)
 	shoal_values_evaluate(&state->values, state->param_states, ps->ps_ExprContext);
 	if (state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_same_note(state->insert->relid, CMD_INSERT);
+	shoal_hold_shards(state->table->group_id, NULL, true);
+	state->group = shoal_meta_group(state->table->group_id);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(state->insert->relid);
 	/* a row that is written twice is looked for in one statement */
@@ -804,9 +810,8 @@ begin_insert(CustomScanState *node, EState *estate, int eflags)
 				 errmsg("table with OID %u is not distributed any more",
 						insert->relid),
 				 errhint("Run the transaction again.")));
-	state->group = shoal_meta_group(state->table->group_id);
 	state->batches = palloc0(sizeof(InsertBatch *) *
-							 ((insert->by_shard ? state->group->shard_count :
+							 ((insert->by_shard ? shoal_meta_group(state->table->group_id)->shard_count :
 							   list_length(shoal_meta_nodes())) + 1));
 	for (int key = 0; key < state->table->nkeys; key++)
 	{

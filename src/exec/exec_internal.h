@@ -364,6 +364,18 @@ extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
 /* The pause before the n-th attempt after the first, from 0. */
 #define SHOAL_AGAIN_WAIT(n) ((n) < 6 ? 1L << (n) : (long) SHOAL_AGAIN_PAUSE)
 
+/* ---- exec_hold.c: shards that are not to move ---- */
+
+/*
+ * If shards of the group may be about to move: waits until this node knows where these
+ * are (NULL: all of the group), and keeps them there until the end of the transaction; but
+ * not for long if they are only read.  What the caller knows of their places may be out of date then.
+ */
+extern void shoal_hold_shards(int group_id, const Bitmapset *shards, bool writes);
+
+/* The same for all shards of tables (list of OIDs, not only of Shoal's). */
+extern void shoal_hold_tables(List *relids, bool writes);
+
 /* ---- exec_source.c: a child's rows ---- */
 
 typedef struct ShoalSource

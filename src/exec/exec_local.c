@@ -288,6 +288,25 @@ make_receiver(ShoalLocal *local, bool to_end)
 	return dest;
 }
 
+/* The marker counts: it tells which shards the plan reads, and whose triggers fire. */
+static void
+start_executor(QueryDesc *query_desc, const char *sql, bool mute)
+{
+	const char *trusted = shoal_scope_trust(sql);
+
+	PG_TRY();
+	{
+		ExecutorStart(query_desc, 0);
+		if (mute)
+			shoal_scope_mute_fragment(query_desc);
+	}
+	PG_FINALLY();
+	{
+		(void) shoal_scope_trust(trusted);
+	}
+	PG_END_TRY();
+}
+
 ShoalLocal *
 shoal_local_start(const char *sql, int nparams, Oid *types,
 				  const Datum *values, const bool *nulls, Snapshot snapshot,
@@ -308,17 +327,10 @@ shoal_local_start(const char *sql, int nparams, Oid *types,
 	local->query_desc = CreateQueryDesc(stmt, sql, snapshot, InvalidSnapshot,
 										dest, params, NULL, 0);
 	PushActiveSnapshot(snapshot);
-	ExecutorStart(local->query_desc, 0);
+	start_executor(local->query_desc, sql, to_end);
 	/* a function may have begun further commands meanwhile */
 	if (snapshot->curcid < local->query_desc->estate->es_output_cid)
 		local->query_desc->estate->es_output_cid = snapshot->curcid;
-	if (to_end)
-	{
-		const char *trusted = shoal_scope_trust(sql);
-
-		shoal_scope_mute_fragment(local->query_desc);
-		(void) shoal_scope_trust(trusted);
-	}
 	if (desc != NULL)
 	{
 		check_columns(desc, local->query_desc->tupDesc);

@@ -253,6 +253,7 @@ shoal_sink_open(Relation rel, List *attnums, const char *copy_options,
 	if (sink->table == NULL)
 		elog(ERROR, "table \"%s\" is not known to Shoal",
 			 RelationGetRelationName(rel));
+	shoal_hold_shards(sink->table->group_id, NULL, true);
 	sink->group = shoal_meta_group(sink->table->group_id);
 	sink->replica_role = replay && may_set_replica_role();
 	sink->one_load = !sink->replica_role && needs_one_load(rel);

@@ -379,6 +379,9 @@ start_held(QueryDesc *desc, int eflags)
 	ShoalReading saved = reading;
 	bool		started = false;
 
+	shoal_hold_tables(desc->plannedstmt->relationOids,
+					  desc->plannedstmt->commandType != CMD_SELECT ||
+					  desc->plannedstmt->hasModifyingCTE);
 	reading.snapshot = NULL;
 	reading.parts = has_parts(desc->plannedstmt);
 	if (!shoal_moment_wanted())

@@ -19,9 +19,11 @@
 
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
@@ -157,6 +159,35 @@ do_start_remote(void *arg)
 	start_remote(start->task, start->sql, start->many);
 }
 
+/* Whether this node, of whose shards another one may tell, still has them. */
+static void
+do_check_here(void *arg)
+{
+	ShoalTask  *task = arg;
+	const ShoalGroup *group;
+	int			shard = -1;
+
+	AcceptInvalidationMessages();
+	group = shoal_meta_group(task->call->group_id);
+	while ((shard = bms_next_member(task->shards, shard)) >= 0)
+		if (group->primary[shard] != task->node_id)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
+					 errmsg("shard %d of group %d is not on this node", shard,
+							group->group_id)));
+}
+
+/* A statement that is under way here can't be started anew. */
+static bool
+is_still_here(ShoalTask *task)
+{
+	const ShoalCall *call = task->call;
+
+	return call->again == NULL || call->any_copy || call->group_id <= 0 ||
+		!shoal_meta_group(call->group_id)->moving ||
+		shoal_again_try(task->call, 0, do_check_here, task);
+}
+
 void
 shoal_task_start(ShoalTask *task, bool many)
 {
@@ -172,6 +203,8 @@ shoal_task_start(ShoalTask *task, bool many)
 		task->done = !shoal_again_try(call, task->node_id, do_start_remote,
 									  &start);
 	}
+	else if (!is_still_here(task))
+		task->done = true;
 	else
 	{
 		ShoalReading outer = shoal_statement_reading();

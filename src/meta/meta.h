@@ -77,6 +77,7 @@ typedef struct ShoalGroup
 	uint32		placements;		/* a hash of them */
 	TransactionId newest;		/* the latest xmin of them */
 	bool		filling;		/* a replica is being filled */
+	bool		moving;			/* a copy is about to take the place of another */
 	bool		mirrored;		/* writes of a shard at least are repeated on
 								 * another node */
 	bool		all_local;		/* every primary is on this node (reference:

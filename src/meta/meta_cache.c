@@ -723,7 +723,7 @@ shoal_meta_is_alone(void)
 
 static void
 add_copy(ShoalGroup *group, MemoryContext context, const Datum *values,
-		 TransactionId xmin)
+		 bool replaces, TransactionId xmin)
 {
 	ShoalCopy  *copy;
 	char	   *role = TextDatumGetCString(values[SHOAL_PLACEMENT_ROLE - 1]);
@@ -750,6 +750,7 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values,
 		group->mirrored = true;
 	if (copy->state == SHOAL_COPY_COPYING)
 		group->filling = true;
+	group->moving |= replaces;
 	if (TransactionIdIsNormal(xmin) &&
 		(!TransactionIdIsValid(group->newest) ||
 		 TransactionIdFollows(xmin, group->newest)))
@@ -779,7 +780,7 @@ read_placements(ShoalGroup *group, MemoryContext context)
 		bool		nulls[SHOAL_PLACEMENT_NATTS];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		add_copy(group, context, values,
+		add_copy(group, context, values, !nulls[SHOAL_PLACEMENT_REPLACES - 1],
 				 HeapTupleHeaderGetXmin(tuple->t_data));
 	}
 	systable_endscan(scan);

@@ -27,6 +27,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -43,8 +44,19 @@
 #include "xact/xact.h"
 #include "xact/xact_health.h"
 
+/* milliseconds between the announcement that a copy will be the primary and that */
+#define ANNOUNCE_WAIT 100
+
 /* blocks that are sent in one transaction */
 #define FILL_BLOCKS 256
+
+/*
+ * milliseconds for which rows that others write are waited for, at first and at most (less
+ * than deadlock_timeout is by default), and between attempts
+ */
+#define FILL_WAIT 100
+#define FILL_WAIT_MAX 800
+#define FILL_PAUSE 50
 
 /* ---- looking at placements ---- */
 
@@ -151,6 +163,24 @@ step_make_tables(int group_id, int shard, int node_id, int replaces)
 	ops_job_commit();
 }
 
+/*
+ * In a transaction of its own: whoever writes waits for locks on tables that get
+ * triggers, and may hold the shard.
+ */
+static void
+step_mirror(int group_id, int shard)
+{
+	int			primary;
+
+	ops_job_begin();
+	lock_cluster();
+	primary = ops_copies_find_group(group_id, shard)->primary[shard];
+	if (primary != 0)
+		(void) shoal_ops_call(primary, psprintf("shoal.internal_mirror_group(%d)",
+												group_id));
+	ops_job_commit();
+}
+
 /* Returns what the primary has. */
 static OpsSize
 step_begin_writes(int group_id, int shard, int node_id)
@@ -171,8 +201,6 @@ step_begin_writes(int group_id, int shard, int node_id)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("node %d has no replica of shard %d that could be filled",
 						node_id, shard)));
-	(void) shoal_ops_call(primary, psprintf("shoal.internal_mirror_group(%d)",
-											group_id));
 	text = shoal_ops_call(primary, psprintf("shoal.internal_shard_size(%d, %d)",
 											group_id, shard));
 	if (text == NULL ||
@@ -230,9 +258,12 @@ typedef struct FillPlace
 	uint64		block;			/* the next one */
 } FillPlace;
 
-/* Sends some blocks of a table; false if there are no more. */
+/*
+ * Sends some blocks of a table, and waits for rows that others write only so many
+ * milliseconds (else 55P03); false if there are no more.
+ */
 static bool
-fill_some(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
+fill_some(Oid relid, int group_id, int shard, int node_id, int wait, FillPlace *place)
 {
 	ShoalFill	done = {0};
 	const ShoalGroup *group;
@@ -240,6 +271,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
 	char	   *text;
 	int			more;
 	int			primary;
+	int			nest_level;
 
 	ops_job_begin();
 	CHECK_FOR_INTERRUPTS();
@@ -255,6 +287,9 @@ fill_some(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
 	primary = group->primary[shard];
+	nest_level = NewGUCNestLevel();
+	(void) set_config_option("lock_timeout", psprintf("%d", wait), PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	text = ops_copies_call(primary,
 					 psprintf("shoal.internal_fill(%s::pg_catalog.regclass, %d, %d, " UINT64_FORMAT ", %d, %u)",
 							  quote_literal_cstr(name), shard, node_id,
@@ -265,6 +300,7 @@ fill_some(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
 			   &done.blocks, &done.rows, &done.bytes, &more, &done.next, &done.file) != 6)
 		elog(ERROR, "unexpected answer from a node: %s", text ? text : "nothing");
 	shoal_mirror_forward();
+	AtEOXact_GUC(true, nest_level);
 	ops_job_pause("some rows sent");
 	ops_job_commit();
 	ops_job_progress(done.blocks * BLCKSZ, done.rows);
@@ -272,6 +308,52 @@ fill_some(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
 	place->file = done.file;
 	place->block = done.next;
 	return more != 0;
+}
+
+/* The same; false if somebody was in the way, and nothing was sent. */
+static bool
+try_fill(Oid relid, int group_id, int shard, int node_id, int wait,
+		 FillPlace *place, bool *more)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		*more = fill_some(relid, group_id, shard, node_id, wait, place);
+	}
+	PG_CATCH();
+	{
+		error = shoal_xact_catch(context);
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
+}
+
+/*
+ * The same.  Who writes several rows may wait for those that have been sent, while one of
+ * his is waited for here.  It is not he who gives way: all is sent again.
+ */
+static bool
+fill_patiently(Oid relid, int group_id, int shard, int node_id, FillPlace *place)
+{
+	bool		more;
+	int			wait = FILL_WAIT;
+
+	while (!try_fill(relid, group_id, shard, node_id, wait, place, &more))
+	{
+		wait = Min(2 * wait, FILL_WAIT_MAX);
+		shoal_server_pause(FILL_PAUSE);
+	}
+	return more;
 }
 
 /* repaired: if the copy has old rows, else NULL */
@@ -297,7 +379,7 @@ step_fill(int group_id, int shard, int node_id, OpsRepaired *repaired)
 		if (repaired && ops_repair_table(lfirst_oid(lc), group_id, shard,
 										 node_id, repaired))
 			continue;
-		while (fill_some(lfirst_oid(lc), group_id, shard, node_id, &place))
+		while (fill_patiently(lfirst_oid(lc), group_id, shard, node_id, &place))
 			;
 	}
 	MemoryContextDelete(context);
@@ -447,6 +529,7 @@ fill_copy(int group_id, int shard, int from, int to, OpsRepaired *repaired)
 	OpsSize		size;
 
 	ops_job_show(group_id, shard, from, to, "waiting for writers", NULL);
+	step_mirror(group_id, shard);
 	size = step_begin_writes(group_id, shard, to);
 	ops_job_show(group_id, shard, from, to, repaired ? "repairing" : "copying",
 				 &size);
@@ -511,6 +594,55 @@ make_copy(int group_id, int shard, int from, int to)
 	{
 		ops_job_show(group_id, shard, from, to, "dropping the old copy", NULL);
 		step_drop(group_id, shard, from);
+	}
+}
+
+/* ---- another primary ---- */
+
+/* Whoever knows of it holds the shards that he writes (exec_hold.c). */
+static void
+announce(int group_id, int shard, int node_id, bool over)
+{
+	const ShoalGroup *group;
+
+	ops_job_begin();
+	lock_cluster();
+	group = ops_copies_find_group(group_id, shard);
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET replaces = %s WHERE %s AND state = 'active'",
+									  over ? "NULL" : psprintf("%d", group->primary[shard]),
+									  which(group_id, shard, node_id)));
+	ops_job_pause("announced");
+	ops_job_commit();
+}
+
+static void
+promote(int group_id, int shard, int node_id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	announce(group_id, shard, node_id, false);
+	/* most that has begun before is over by then */
+	shoal_server_pause(ANNOUNCE_WAIT);
+	PG_TRY();
+	{
+		ops_job_begin();
+		lock_cluster();
+		ops_placement_promote(ops_copies_find_group(group_id, shard), shard, node_id);
+		ops_job_pause("promoted");
+		ops_job_commit();
+	}
+	PG_CATCH();
+	{
+		error = shoal_xact_catch(context);
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	if (error)
+	{
+		announce(group_id, shard, node_id, true);
+		ReThrowError(error);
 	}
 }
 
@@ -673,10 +805,13 @@ typedef struct Unfinished
 	char		state;
 } Unfinished;
 
-/* A copy that was replaced is kept as long as the one that took its place is away. */
+/*
+ * A copy that was replaced is kept as long as the one that took its place is away.  An
+ * active one that replaces another was to be promoted, by somebody who may be about to.
+ */
 #define UNFINISHED "SELECT concat_ws(' ', p.group_id, p.shard, p.node_id, coalesce(p.replaces, 0), p.state)" \
 	" FROM shoal.placement p JOIN shoal.node n USING (node_id)" \
-	" WHERE p.state <> 'active' AND n.state = 'active'" \
+	" WHERE (p.state <> 'active' OR p.replaces IS NOT NULL) AND n.state = 'active'" \
 	" AND (p.state <> 'dropping' OR EXISTS (SELECT FROM shoal.placement o JOIN shoal.node m USING (node_id)" \
 	" WHERE o.group_id = p.group_id AND o.shard = p.shard AND o.role = 'primary' AND m.state = 'active'))"
 
@@ -796,7 +931,9 @@ repair_one(Unfinished *one)
 	{
 		unfinished = is_still_unfinished(one);
 		drop = one->state == SHOAL_COPY_DROPPING || one->replaces != 0;
-		if (unfinished && drop)
+		if (unfinished && one->state == SHOAL_COPY_ACTIVE)
+			announce(one->group_id, one->shard, one->node_id, true);
+		else if (unfinished && drop)
 			step_drop(one->group_id, one->shard, one->node_id);
 		else if (unfinished)
 			repair_copy(one);
@@ -873,6 +1010,9 @@ ops_copies_do(const OpsJobArgs *args)
 		case OPS_JOB_MOVE:
 			make_copy(args->group_id, args->shard, args->from_node,
 					  args->to_node);
+			return 1;
+		case OPS_JOB_PROMOTE:
+			promote(args->group_id, args->shard, args->to_node);
 			return 1;
 		case OPS_JOB_REPLICAS:
 			return set_replicas(args->group_id, args->to_node);

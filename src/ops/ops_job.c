@@ -362,7 +362,7 @@ ops_job_run(const OpsJobArgs *args, const char *function)
 Datum
 shoal_node_jobs(PG_FUNCTION_ARGS)
 {
-	static const char *const kinds[] = {"", "add replica", "move", "set replicas", "repair"};
+	static const char *const kinds[] = {"", "add replica", "move", "promote", "set replicas", "repair"};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz now = GetCurrentTimestamp();
 

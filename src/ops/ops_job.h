@@ -15,6 +15,7 @@ typedef enum OpsJobKind
 	OPS_JOB_NONE,
 	OPS_JOB_ADD,				/* a replica: group, shard, to */
 	OPS_JOB_MOVE,				/* a copy: group, shard, from, to */
+	OPS_JOB_PROMOTE,			/* a replica: group, shard, to */
 	OPS_JOB_REPLICAS,			/* as many as that: group, count in to */
 	OPS_JOB_REPAIR				/* whatever needs it */
 } OpsJobKind;
@@ -95,9 +96,18 @@ typedef struct OpsRepaired
 extern bool ops_repair_table(Oid relid, int group_id, int shard, int node_id,
 							 OpsRepaired *done);
 
-/* ---- ops_copies.c ---- */
+/* ---- ops_placement.c ---- */
 
 struct ShoalGroup;
+
+/*
+ * Makes a replica the primary, in this transaction, which has the cluster lock and
+ * SPI.  Errors 42704, 55000 if it is none that could be.
+ */
+extern void ops_placement_promote(const struct ShoalGroup *group, int shard,
+								  int node_id);
+
+/* ---- ops_copies.c ---- */
 
 /* The group; error 42704 unless it has that shard. */
 extern const struct ShoalGroup *ops_copies_find_group(int group_id, int shard);

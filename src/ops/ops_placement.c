@@ -3,7 +3,8 @@
  *		Functions that make, promote, move and drop copies of shards.
  *
  * What needs to copy rows is done by a worker (ops_job.c), in transactions of
- * its own.  The rest is part of the caller's transaction.
+ * its own, and so is what is announced before it is done.  The rest is part of the caller's
+ * transaction.
  */
 #include "postgres.h"
 
@@ -219,13 +220,10 @@ begin_change(int group_id, const char *function)
 	return group;
 }
 
-Datum
-shoal_promote(PG_FUNCTION_ARGS)
+void
+ops_placement_promote(const ShoalGroup *group, int shard, int node_id)
 {
-	int			group_id = PG_GETARG_INT32(0);
-	int			shard = PG_GETARG_INT32(1);
-	int			node_id = PG_GETARG_INT32(2);
-	const ShoalGroup *group = begin_change(group_id, "shoal.promote()");
+	int			group_id = group->group_id;
 	int			old;
 	char	   *lock = psprintf("shoal.internal_lock_shard(%d, %d)", group_id,
 								shard);
@@ -243,10 +241,41 @@ shoal_promote(PG_FUNCTION_ARGS)
 				 errmsg("shard %d of colocation group %d has no active primary",
 						shard, group_id)));
 	shoal_ops_call_together(2, (int[]) {old, node_id}, (char *[]) {lock, lock});
-	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET role = CASE node_id WHEN %d THEN 'primary' ELSE 'replica' END"
+	shoal_ops_run_everywhere(psprintf("UPDATE shoal.placement SET role = CASE node_id WHEN %d THEN 'primary' ELSE 'replica' END,"
+									  " replaces = NULL"
 									  " WHERE group_id = %d AND shard = %d AND node_id IN (%d, %d)",
 									  node_id, group_id, shard, old, node_id));
-	SPI_finish();
+}
+
+/* Whether a worker would wait for this transaction in vain. */
+static bool
+may_hold_locks(void)
+{
+	return IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1 ||
+		TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
+		shoal_xact_has_joined();
+}
+
+/*
+ * By a worker, if that can be, which announces it: then writers find their way
+ * (exec_hold.c).  Else as part of the transaction.
+ */
+Datum
+shoal_promote(PG_FUNCTION_ARGS)
+{
+	OpsJobArgs	args = {OPS_JOB_PROMOTE};
+
+	args.group_id = PG_GETARG_INT32(0);
+	args.shard = PG_GETARG_INT32(1);
+	args.to_node = PG_GETARG_INT32(2);
+	if (!may_hold_locks())
+		(void) ops_job_run(&args, "shoal.promote()");
+	else
+	{
+		ops_placement_promote(begin_change(args.group_id, "shoal.promote()"),
+							  args.shard, args.to_node);
+		SPI_finish();
+	}
 	PG_RETURN_VOID();
 }
 

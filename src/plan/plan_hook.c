@@ -94,7 +94,8 @@ plan_local_shard(Query *query, const ShoalShape *shape,
 		}
 		shard = shoal_meta_shard_of(table, values, nulls, types);
 	}
-	if (group->primary[shard] != shoal_meta_local_node_id())
+	if (!shoal_scope_settle(shape->relid, shard, query->commandType == CMD_SELECT ?
+							AccessShareLock : RowExclusiveLock))
 		return NULL;
 	scope.group_id = shape->group_id;
 	scope.shards = bms_make_singleton(shard);

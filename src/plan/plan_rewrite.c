@@ -55,7 +55,10 @@
 static void
 note_table(const ShoalTable *table, ShoalTables *tables)
 {
-	if (!shoal_meta_group(table->group_id)->all_local)
+	const ShoalGroup *group = shoal_meta_group(table->group_id);
+
+	/* a plan of core's can't wait for what becomes of a shard */
+	if (!group->all_local || group->moving)
 		tables->all_local = false;
 	if (table->kind == SHOAL_KIND_REFERENCE)
 		tables->reference = true;

@@ -47,6 +47,11 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_lock_shard';
 COMMENT ON FUNCTION shoal.internal_lock_shard(int, int) IS
 'internal: locks this node''s copy of a shard against writers, and those who lock rows';
 
+CREATE FUNCTION shoal.internal_hold_shards(group_id int, shards int[], writes bool) RETURNS bool
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_hold_shards';
+COMMENT ON FUNCTION shoal.internal_hold_shards(int, int[], bool) IS
+'internal: whether this node has the primaries of these shards, which stay here then; until the end of the transaction, if they are to be written';
+
 CREATE FUNCTION shoal.internal_mirror_group(group_id int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_mirror_group';
 COMMENT ON FUNCTION shoal.internal_mirror_group(int) IS

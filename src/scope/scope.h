@@ -184,6 +184,15 @@ extern uint32 shoal_scope_copies_placements;
 extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 								   bool *same_row);
 
+/*
+ * Whether this node has the shard's primary; if so, the table's partition is locked.
+ * Whoever is about to move it lets a writer pass, or is waited for.
+ */
+extern bool shoal_scope_settle(Oid parent, int shard, LOCKMODE lockmode);
+
+/* Whether this transaction has locked the shard here as writers do, so that it can't move. */
+extern bool shoal_scope_is_kept(int group_id, int shard);
+
 /* ---- snapshots ---- */
 
 struct ShoalGroup;

@@ -325,3 +325,44 @@ shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 			LockRelationOid(child, lockmode);
 	}
 }
+
+bool
+shoal_scope_settle(Oid parent, int shard, LOCKMODE lockmode)
+{
+	int			group_id = shoal_meta_table(parent)->group_id;
+	int			local = shoal_meta_local_node_id();
+	bool		same_row;
+
+	if (shoal_meta_group(group_id)->primary[shard] != local)
+		return false;
+	/* nothing but the metadata tells where a plain table's rows are */
+	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
+		(void) shoal_scope_lock_child(parent, shard, lockmode, &same_row);
+	return shoal_meta_group(group_id)->primary[shard] == local;
+}
+
+bool
+shoal_scope_is_kept(int group_id, int shard)
+{
+	bool		kept = false;
+	ListCell   *lc;
+
+	foreach(lc, shoal_meta_table_oids(group_id))
+	{
+		Oid			relid = lfirst_oid(lc);
+		Relation	rel;
+
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		{
+			const ShoalChildren *entry = shoal_scope_children(relid);
+
+			relid = shard < entry->nshards ? entry->child[shard] : InvalidOid;
+		}
+		rel = OidIsValid(relid) ? RelationIdGetRelation(relid) : NULL;
+		if (rel == NULL)
+			continue;
+		kept |= CheckRelationLockedByMe(rel, RowExclusiveLock, true);
+		RelationClose(rel);
+	}
+	return kept;
+}

@@ -46,7 +46,10 @@ shoal_scope_is_older(Snapshot snapshot, const ShoalGroup *group,
 	{
 		const ShoalCopy *copy = &group->copies[i];
 
-		if (copy->node_id == local && !began_before(copy->xmin, snapshot) &&
+		/* a copy that is being made has not been read before, and is not now */
+		if (copy->node_id == local && copy->state != SHOAL_COPY_STALE &&
+			copy->state != SHOAL_COPY_COPYING &&
+			!began_before(copy->xmin, snapshot) &&
 			(shards == NULL || bms_is_member(copy->shard, shards)) &&
 			!TransactionIdIsCurrentTransactionId(copy->xmin))
 			return true;

@@ -41,6 +41,9 @@ extern ShoalConn *shoal_xact_conn(int node_id, int flags);
  */
 extern ShoalConn *shoal_xact_conn_beside(int node_id, int share, int flags);
 
+/* Whether other nodes are part of the current transaction. */
+extern bool shoal_xact_has_joined(void);
+
 /* Whether the transaction may have changed something on another node. */
 extern bool shoal_xact_has_written(int node_id);
 

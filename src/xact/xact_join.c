@@ -203,6 +203,12 @@ shoal_xact_conn(int node_id, int flags)
 }
 
 bool
+shoal_xact_has_joined(void)
+{
+	return xact_open_conns() != NIL;
+}
+
+bool
 shoal_xact_has_written(int node_id)
 {
 	ListCell   *lc;
