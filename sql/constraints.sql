@@ -84,3 +84,20 @@ SELECT count(*), sum(v), max(id) FROM acting;
 DROP TABLE acting, acted, acted_by_v;
 RESET client_min_messages;
 RESET search_path;
+
+-- core makes a foreign key for each shard that is referred to; the user knows one
+CREATE TABLE referred (k int PRIMARY KEY);
+CREATE TABLE referring (k int, n int, PRIMARY KEY (k, n));
+SELECT shoal.create_distributed_table('referred', 'k'), shoal.create_distributed_table('referring', 'k');
+ALTER TABLE referring ADD CONSTRAINT "to referred" FOREIGN KEY (k) REFERENCES referred DEFERRABLE;
+INSERT INTO referred SELECT generate_series(1, 20);
+INSERT INTO referring SELECT i, i FROM generate_series(1, 20) i;
+\set VERBOSITY terse
+DELETE FROM referred WHERE k = 3;
+DELETE FROM referred WHERE k = 4;
+BEGIN;
+SET CONSTRAINTS "to referred" DEFERRED;
+DELETE FROM referred WHERE k = 9;
+COMMIT;
+\set VERBOSITY default
+DROP TABLE referring, referred;

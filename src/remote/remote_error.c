@@ -8,11 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "meta/meta.h"
@@ -298,12 +301,70 @@ name_user_table(ErrorData *error)
 	error->table_name = MemoryContextStrdup(error->assoc_context, parent);
 }
 
+/* The constraint that one of a partition was made for. */
+static Oid
+root_constraint(Oid constraint)
+{
+	Oid			parent = constraint;
+
+	while (OidIsValid(parent))
+	{
+		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(parent));
+
+		constraint = parent;
+		if (!HeapTupleIsValid(tuple))
+			break;
+		parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
+		ReleaseSysCache(tuple);
+	}
+	return constraint;
+}
+
+/*
+ * Likewise the foreign key, of which core makes one for each shard that is referred to, with
+ * a name of its own.
+ */
+static void
+name_user_constraint(ErrorData *error)
+{
+	Oid			relid;
+	Oid			constraint;
+	char	   *quoted;
+	char	   *name;
+	char	   *at;
+
+	if (error->elevel != ERROR || error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION ||
+		error->schema_name == NULL || error->table_name == NULL ||
+		error->constraint_name == NULL || error->message == NULL || !IsTransactionState())
+		return;
+	relid = get_relname_relid(error->table_name,
+							  get_namespace_oid(error->schema_name, true));
+	constraint = OidIsValid(relid) ?
+		get_relation_constraint_oid(relid, error->constraint_name, true) : InvalidOid;
+	if (!OidIsValid(constraint))
+		return;
+	name = get_constraint_name(root_constraint(constraint));
+	if (name == NULL || strcmp(name, error->constraint_name) == 0)
+		return;
+	/* so it is quoted in the message, but in some languages */
+	quoted = psprintf("\"%s\"", error->constraint_name);
+	at = strstr(error->message, quoted);
+	if (at != NULL)
+	{
+		at = psprintf("%.*s\"%s\"%s", (int) (at - error->message),
+					  error->message, name, at + strlen(quoted));
+		error->message = MemoryContextStrdup(error->assoc_context, at);
+	}
+	error->constraint_name = MemoryContextStrdup(error->assoc_context, name);
+}
+
 static void
 before_emit(ErrorData *error)
 {
 	if (previous_emit)
 		previous_emit(error);
 	name_user_table(error);
+	name_user_constraint(error);
 }
 
 void
