@@ -248,6 +248,11 @@ handler_of(NodeTag tag)
 			return run_set_constraints;
 		case T_DiscardStmt:
 			return run_discard;
+		case T_ListenStmt:
+		case T_NotifyStmt:
+		case T_UnlistenStmt:
+		case T_VariableSetStmt:
+			return shoal_origin > 0 ? shoal_ddl_run_session : NULL;
 
 			/* objects of this database */
 		case T_AlterCollationStmt:
@@ -362,6 +367,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 	}
 	else
 		shoal_ddl_core(&call);
+	shoal_session_after(query_string);
 }
 
 void

@@ -287,4 +287,9 @@ extern char *shoal_ddl_table_definition(Oid relid);
  */
 extern char *shoal_ddl_definition_ahead(ShoalUtility *call, CreateTableAsStmt *stmt);
 
+/* ---- ddl_session.c ---- */
+
+/* NOTIFY, LISTEN, UNLISTEN and SET, on nodes. */
+extern void shoal_ddl_run_session(ShoalUtility *call);
+
 #endif							/* DDL_UTILITY_H */

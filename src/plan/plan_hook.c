@@ -33,6 +33,7 @@
 #include "plan/plan_rewrite.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_sequence.h"
+#include "plan/plan_session.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_statistics.h"
 #include "plan/plan_tableoid.h"
@@ -424,8 +425,8 @@ describe_columns(PlannedStmt *stmt, const List *columns)
 
 /* A statement of a user's; a function's, too, in a coordinator's session. */
 static PlannedStmt *
-plan_users(Query *query, const char *query_string, int cursor_options,
-		   ParamListInfo params, ShoalTables *tables)
+plan_of_user(Query *query, const char *query_string, int cursor_options,
+			 ParamListInfo params, ShoalTables *tables)
 {
 	PlannedStmt *stmt;
 	List	   *columns;
@@ -452,6 +453,20 @@ plan_users(Query *query, const char *query_string, int cursor_options,
 
 	stmt = plan_statement(query, query_string, cursor_options, params, tables);
 	describe_columns(stmt, columns);
+	return stmt;
+}
+
+static PlannedStmt *
+plan_users(Query *query, const char *query_string, int cursor_options,
+		   ParamListInfo params, ShoalTables *tables)
+{
+	PlannedStmt *stmt;
+
+	if (!shoal_session_is_elsewhere(query_string))
+		return plan_of_user(query, query_string, cursor_options, params, tables);
+	shoal_session_rewrite(query);
+	stmt = plan_of_user(query, query_string, cursor_options, params, tables);
+	shoal_session_rewrite_plan(stmt);
 	return stmt;
 }
 

@@ -323,6 +323,21 @@ extern void (*shoal_remote_after_input) (void);
 #define SHOAL_CHANGES_SEVERITY	"SHOAL"
 
 /*
+ * What a function on a node does to the session, as xact_session.c sends it: called from
+ * inside libpq, so it must not raise an error.  Or NULL.
+ */
+extern void (*shoal_remote_on_session) (ShoalConn *conn, const PGresult *notice);
+
+/* Something there has changed settings of the connection's session: tell it all again. */
+extern void shoal_remote_forget_settings(ShoalConn *conn);
+
+/* Notices with these severities tell such; all begin with the first one. */
+#define SHOAL_SESSION_SEVERITY	"SHOAL SESSION "
+#define SHOAL_NOTIFY_SEVERITY	SHOAL_SESSION_SEVERITY "NOTIFY"
+#define SHOAL_SET_SEVERITY		SHOAL_SESSION_SEVERITY "SET"
+#define SHOAL_SET_LOCAL_SEVERITY	SHOAL_SESSION_SEVERITY "SET LOCAL"
+
+/*
  * Whether a node was given up, so that no answer of it is to be waited for.
  * Or NULL.
  */

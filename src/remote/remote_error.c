@@ -233,6 +233,7 @@ notice_level(const char *severity)
 }
 
 void		(*shoal_remote_on_changes) (ShoalConn *conn, const char *text) = NULL;
+void		(*shoal_remote_on_session) (ShoalConn *conn, const PGresult *notice) = NULL;
 
 /*
  * PQnoticeReceiver: passes a node's notice on.  Called from inside libpq, so
@@ -254,6 +255,12 @@ remote_receive_notice(void *arg, const PGresult *res)
 	{
 		if (shoal_remote_on_changes && message)
 			shoal_remote_on_changes(conn, message);
+		return;
+	}
+	if (severity && strncmp(severity, SHOAL_SESSION_SEVERITY, strlen(SHOAL_SESSION_SEVERITY)) == 0)
+	{
+		if (shoal_remote_on_session)
+			shoal_remote_on_session(conn, res);
 		return;
 	}
 	/* without a SQLSTATE it is libpq talking, e.g. of a closed connection */

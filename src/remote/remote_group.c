@@ -137,8 +137,8 @@ send_ahead(ShoalConn *conn, int flags)
 
 	/* a node in an error state takes nothing but the statement (ROLLBACK) */
 	if (PQtransactionStatus(conn->pg) == PQTRANS_INERROR)
-		flags |= REMOTE_SEND_BARE;
-	if (!(flags & REMOTE_SEND_BARE))
+		flags = REMOTE_SEND_BARE;
+	if (!(flags & REMOTE_SEND_BARE) || (flags & REMOTE_SEND_SETTINGS))
 		settings = remote_settings_changes(conn);
 	/* bytes that have to be there before the statement go along with any */
 	alone = (flags & REMOTE_SEND_BARE) &&

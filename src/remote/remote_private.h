@@ -20,6 +20,9 @@
 /* internal flag of remote_launch: nothing but the queue goes ahead */
 #define REMOTE_SEND_BARE	0x100
 
+/* ... but for the session's settings */
+#define REMOTE_SEND_SETTINGS	0x200
+
 /* what a connection is opened to */
 typedef struct RemoteTarget
 {

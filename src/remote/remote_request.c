@@ -419,14 +419,19 @@ shoal_remote_exec_all(List *conns, const char *sql)
 		complete(lfirst(lc));
 }
 
-/* At the end of a transaction, when nobody is left to read rows. */
+/*
+ * At the end of a transaction, when nobody is left to read rows.  Deferred triggers of one
+ * that has written ask for settings.
+ */
 static void
 launch_end(ShoalConn *conn, const char *sql)
 {
+	int			flags = REMOTE_SEND_BARE | (conn->xact_wrote ? REMOTE_SEND_SETTINGS : 0);
+
 	if (conn->priv->active)
 		shoal_remote_discard(conn->priv->active);
 	remote_make_idle(conn);
-	if (!remote_launch(conn, sql, NULL, REMOTE_SEND_BARE))
+	if (!remote_launch(conn, sql, NULL, flags))
 		remote_raise_lost(conn);
 }
 

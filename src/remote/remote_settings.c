@@ -402,6 +402,13 @@ wanted_role(ShoalConn *conn)
 		InvalidOid;
 }
 
+/* Also from inside of libpq. */
+void
+shoal_remote_forget_settings(ShoalConn *conn)
+{
+	conn->priv->settings_known = false;
+}
+
 /*
  * A statement that makes the node's settings the session's, NULL if they are.
  * Takes them for sent: see remote_finish_group for what happens if it fails.

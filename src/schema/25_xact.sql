@@ -48,6 +48,16 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_cluster_lastval';
 COMMENT ON FUNCTION shoal.cluster_lastval() IS
 'the value that this session has got last of any sequence, from whichever node';
 
+CREATE FUNCTION shoal.session_notify(channel text, payload text) RETURNS void
+LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'shoal_session_notify';
+COMMENT ON FUNCTION shoal.session_notify(text, text) IS
+'pg_notify() of functions that run on nodes, to those who listen on the client''s';
+
+CREATE FUNCTION shoal.session_set_config(name text, value text, is_local bool) RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'shoal_session_set_config';
+COMMENT ON FUNCTION shoal.session_set_config(text, text, bool) IS
+'set_config() of functions that run on nodes, for the client''s session, too';
+
 CREATE FUNCTION shoal.internal_identity_value(schema_name text, sequence_name text) RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'shoal_internal_identity_value';
 COMMENT ON FUNCTION shoal.internal_identity_value(text, text) IS

@@ -206,6 +206,23 @@ extern void shoal_xact_lock_cluster(void);
 /* DISCARD SEQUENCES: what currval() and lastval() would return is forgotten. */
 extern void shoal_currval_discard(void);
 
+/*
+ * On a node: whether a statement is a function's there, and what it does to the session is
+ * to be done to the client's (NULL: a function that is built in asks).
+ */
+extern bool shoal_session_is_elsewhere(const char *query_string);
+
+/*
+ * That it sends a notification (payload: or NULL), or has changed a setting, which it was
+ * asked for before.
+ */
+extern void shoal_session_say_notification(const char *channel, const char *payload);
+extern char *shoal_session_setting(const char *name);
+extern void shoal_session_say_setting(const char *name, const char *before, bool is_local);
+
+/* A statement is over: tells the coordinator, or does here what nodes have told of. */
+extern void shoal_session_after(const char *query_string);
+
 /* How coordinators call the functions that are for them only. */
 #define XACT_INTERNAL_CALL "/*shoal local*/ SELECT shoal.internal_"
 

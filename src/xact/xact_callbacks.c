@@ -24,6 +24,7 @@ reset(void)
 	xact_sole_reset();
 	xact_export_reset();
 	xact_role_reset();
+	xact_session_reset();
 }
 
 static void
@@ -33,6 +34,7 @@ on_xact(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			xact_before_commit();
+			xact_session_before_end();
 			xact_snapshot_release();
 			break;
 		case XACT_EVENT_COMMIT:
@@ -49,6 +51,7 @@ on_xact(XactEvent event, void *arg)
 			/* on a node it is a coordinator that prepares its part */
 			if (shoal_origin == 0)
 				xact_before_prepare();
+			xact_session_before_end();
 			xact_snapshot_release();
 			break;
 		case XACT_EVENT_PREPARE:
@@ -79,12 +82,14 @@ on_subxact(SubXactEvent event, SubTransactionId subid,
 		case SUBXACT_EVENT_COMMIT_SUB:
 			xact_commit_sub(GetCurrentTransactionNestLevel());
 			xact_constraints_end_sub(GetCurrentTransactionNestLevel(), true);
+			xact_session_end_sub(GetCurrentTransactionNestLevel(), true);
 			xact_moment_end_sub(GetCurrentTransactionNestLevel(), true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			xact_moment_end_sub(GetCurrentTransactionNestLevel(), false);
 			xact_abort_sub(GetCurrentTransactionNestLevel());
 			xact_constraints_end_sub(GetCurrentTransactionNestLevel(), false);
+			xact_session_end_sub(GetCurrentTransactionNestLevel(), false);
 			xact_single_abort_sub();
 			break;
 		default:
@@ -105,4 +110,5 @@ shoal_xact_init(void)
 	xact_worker_init();
 	xact_victim_init();
 	xact_export_init();
+	xact_session_init();
 }

@@ -91,6 +91,7 @@ count_finish(QueryDesc *desc)
 	depth -= 2;
 	writers -= shoal_xact_writes(desc);
 	xact_tell_xid();
+	shoal_session_after(desc->sourceText);
 }
 
 int
