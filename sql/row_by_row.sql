@@ -109,6 +109,32 @@ SELECT rbr_both('UPDATE t SET v = touch(k + 1000) WHERE k > 0');
 SELECT rbr_both('SELECT count(*) FROM t WHERE s IS NOT NULL');
 SELECT rbr_both('UPDATE t SET v = touch(1000) FROM src a, src b WHERE a.k = t.k AND b.k < 4');
 
+-- what RETURNING looks at
+TRUNCATE t, rbr_twin.t;
+CREATE FUNCTION rbr.rows_r() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM r); END';
+CREATE FUNCTION rbr_twin.rows_r() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM r); END';
+CREATE FUNCTION rbr.sum_v() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT sum(v) FROM t); END';
+CREATE FUNCTION rbr_twin.sum_v() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT sum(v) FROM t); END';
+SELECT rbr_both('INSERT INTO t SELECT i, 1 FROM generate_series(1, 4) i RETURNING k, rows_now()');
+SELECT rbr_both('INSERT INTO t SELECT k, v FROM src ORDER BY k RETURNING rows_now() + 1, s, v || ''v''');
+SELECT rbr_both('INSERT INTO t VALUES (1, 1), (2, 2), (3, 3) RETURNING (t).v, rows_now(), elsewhere(k)');
+SELECT rbr_both('INSERT INTO t VALUES (1, 1) RETURNING rows_now()');
+SELECT rbr_both('WITH a AS (INSERT INTO t SELECT i, i FROM generate_series(1, 3) i RETURNING rows_now() AS n) SELECT min(n), max(n) FROM a');
+SELECT rbr_both('DELETE FROM t'), rbr_both('INSERT INTO t SELECT i, 1 FROM generate_series(1, 9) i');
+SELECT rbr_both('UPDATE t SET v = v + 1 RETURNING sum_v()');
+SELECT rbr_both('UPDATE t SET v = v + 1 WHERE k < 4 RETURNING sum_v()');
+SELECT rbr_both('UPDATE t SET v = v + 1 WHERE k = 4 RETURNING sum_v()');
+SELECT rbr_both('UPDATE t SET k = k + 1 WHERE k = 4 RETURNING k, sum_v()');
+SELECT rbr_both('DELETE FROM t WHERE k > 6 RETURNING rows_now()');
+DELETE FROM r;
+DELETE FROM rbr_twin.r;
+SELECT rbr_both('INSERT INTO r SELECT i, 1 FROM generate_series(1, 6) i RETURNING rows_r()');
+SELECT rbr_both('INSERT INTO r SELECT i, 1 FROM generate_series(4, 8) i ON CONFLICT DO NOTHING RETURNING k, rows_r()');
+SELECT rbr_both('DELETE FROM r WHERE k < 4 RETURNING rows_r()');
+PREPARE returning_rows AS INSERT INTO t SELECT i, i FROM generate_series(1, 3) i RETURNING rows_now();
+EXECUTE returning_rows;
+EXECUTE returning_rows;
+
 -- row triggers that are fired here
 CREATE TRIGGER mark BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION mark();
 CREATE TRIGGER mark BEFORE INSERT OR UPDATE ON rbr_twin.t FOR EACH ROW EXECUTE FUNCTION rbr_twin.mark();

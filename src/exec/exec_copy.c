@@ -56,6 +56,7 @@
 #include "exec/exec_internal.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_fire.h"
+#include "plan/plan_quiet.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_text.h"
 #include "scope/scope.h"
@@ -277,7 +278,7 @@ columns_with_defaults(CopyJob *job, List *attnums, bool *constant)
 		if (!IsA(expression_planner((Expr *) expr), Const))
 			*constant = false;
 		job->read_ahead |= shoal_expr_calls_users(expr);
-		job->curious |= shoal_source_is_curious(expr, job->rel);
+		job->curious |= shoal_quiet_is_curious(expr, job->rel);
 		all = lappend_int(all, att->attnum);
 	}
 	return all;

@@ -954,7 +954,8 @@ write_all(ShoalKept *kept)
 		shoal_insert_lock_reference(insert->relid);
 	shoal_hold_shards(state->table->group_id, NULL, true);
 	state->group = shoal_meta_group(state->table->group_id);
-	shoal_source_begin(&source, outerPlanState(ps), insert->relid, insert->locked, true);
+	shoal_source_begin(&source, outerPlanState(ps), insert->relid, insert->locked, true,
+					   false);
 	if (insert->locked && !source.one_by_one && !source.store)
 		(void) shoal_source_read(&source, 0);
 	if (state->fire->acts)

@@ -14,7 +14,8 @@
  * read (exec_source.c).
  *
  * Rows of RETURNING are collected in a tuplestore and handed out at the end, in
- * the order of the rows that they come of.
+ * the order of the rows that they come of.  If what is returned may look at the table,
+ * it is worked out for each row before the next one is written.
  * A statement that is just one message may commit by itself on its node.
  */
 #include "postgres.h"
@@ -42,6 +43,7 @@
 #include "base/base_objects.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
+#include "plan/plan_quiet.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
 
@@ -97,6 +99,8 @@ typedef struct ShoalInsertState
 	int			nsent;			/* batches sent so far */
 	uint64		stored;			/* rows that nodes have been or will be sent */
 	uint64		affected;
+	bool		returns_now;	/* what RETURNING gives for a row may depend on
+								 * those after it not having been written */
 	bool		in_order;		/* rows return in the order of those that come */
 	ShoalOrder *order;			/* puts them in order; NULL: they come so */
 	int64		nrows;			/* rows that have come, if in_order */
@@ -580,6 +584,8 @@ insert_by_batches(ShoalInsertState *state, ShoalSource *source)
 		add_row(state, slot);
 		if (source->one_by_one)
 			write_now(state);
+		if (state->returns_now)
+			shoal_kept_project(&state->kept);
 	}
 
 	/* other nodes first: they work while this one does */
@@ -673,6 +679,21 @@ check_all_found(ShoalInsertState *state)
 				 errdetail("A function that the statement calls has changed the row.")));
 }
 
+/* May RETURNING look at the rows that have been written so far? */
+static bool
+returns_curious(ShoalInsertState *state)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!state->insert->returns_rows || state->kept.css.ss.ps.ps_ProjInfo == NULL)
+		return false;
+	rel = table_open(state->insert->relid, NoLock);
+	result = shoal_quiet_is_curious((Node *) state->kept.css.ss.ps.plan->targetlist, rel);
+	table_close(rel, NoLock);
+	return result;
+}
+
 static void
 insert_all(ShoalKept *kept)
 {
@@ -693,11 +714,13 @@ insert_all(ShoalKept *kept)
 		shoal_insert_lock_reference(state->insert->relid);
 	/* a row that is written twice is looked for in one statement */
 	shoal_source_begin(&source, outerPlanState(ps), state->insert->relid,
-					   state->insert->locked, !state->one_statement && !state->gather);
+					   state->insert->locked, !state->one_statement && !state->gather,
+					   returns_curious(state));
 	if (state->insert->returns_rows)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
+	state->returns_now = source.one_by_one && returns_curious(state);
 	state->in_order = state->insert->returns_rows && !state->insert->locked &&
-		state->table->kind == SHOAL_KIND_DISTRIBUTED;
+		!source.one_by_one && state->table->kind == SHOAL_KIND_DISTRIBUTED;
 
 	if (state->insert->use_copy)
 	{

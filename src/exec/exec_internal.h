@@ -223,6 +223,8 @@ typedef struct ShoalKept
 	bool		done;			/* it has been done */
 	Tuplestorestate *rows;		/* what is handed out; NULL: nothing */
 	TupleTableSlot *row;		/* one of them */
+	Tuplestorestate *results;	/* NULL, or what is handed out, worked out of the rows */
+	TupleTableSlot *result;		/* one of them */
 	bool		counts;			/* each is a row that has been written */
 } ShoalKept;
 
@@ -232,6 +234,9 @@ extern void shoal_kept_rescan(CustomScanState *node);
 
 /* Tells how many rows the statement, which this scan is, has written. */
 extern void shoal_kept_count(ShoalKept *kept, uint64 affected);
+
+/* Works out now what is handed out for the rows that are there, which go away. */
+extern void shoal_kept_project(ShoalKept *kept);
 
 /* Releases rows, for EndCustomScan. */
 extern void shoal_kept_end(ShoalKept *kept);
@@ -391,14 +396,12 @@ typedef struct ShoalSource
 
 /*
  * Rows are read ahead if computing them may send something to nodes; not so if
- * it may look at the rows before (one_by_one), unless may_wait is false.  They are
+ * it may look at the rows before (one_by_one), or what is done with each does (curious),
+ * unless may_wait is false.  They are
  * written to relid, which is open; locked: the child has locked what it reads.
  */
 extern void shoal_source_begin(ShoalSource *source, PlanState *child, Oid relid,
-							   bool locked, bool may_wait);
-
-/* True if an expression may look at the rows that have been written before its own. */
-extern bool shoal_source_is_curious(Node *expr, Relation rel);
+							   bool locked, bool may_wait, bool curious);
 
 /* Reads rows ahead, up to a limit (0: all); true if that was the last. */
 extern bool shoal_source_read(ShoalSource *source, int limit);

@@ -17,15 +17,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
-#include "access/transam.h"
-#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -63,58 +59,18 @@ calls_functions(PlanState *child)
 
 /* ---- does computing a row look at those before it? ---- */
 
-/* Is it written in a language in which functions run queries as a matter of course? */
-static bool
-is_scripted(Oid funcid)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	Oid			language;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
-	ReleaseSysCache(tuple);
-	return language != INTERNALlanguageId && language != ClanguageId;
-}
-
-static bool
-is_curious_function(Oid funcid, void *relid)
-{
-	return funcid >= FirstNormalObjectId && is_scripted(funcid) &&
-		func_volatile(funcid) == PROVOLATILE_VOLATILE &&
-		!shoal_quiet_is_function(funcid, *(Oid *) relid);
-}
-
-/* The table, if all that a write changes are its rows; triggers may do more. */
-static Oid
-written_table(Relation rel)
-{
-	bool		more = rel->rd_rel->relispartition || rel->rd_rel->relhasrules;
-
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		more |= !rel->trigdesc->triggers[i].tgisinternal;
-	return more ? InvalidOid : RelationGetRelid(rel);
-}
-
-bool
-shoal_source_is_curious(Node *expr, Relation rel)
-{
-	Oid			relid = written_table(rel);
-
-	return shoal_expr_calls(expr, is_curious_function, &relid);
-}
-
 /* What a node works out row by row; functions in FROM are done before the first row. */
 static bool
 find_curious(PlanState *ps, void *context)
 {
 	Plan	   *plan = ps->plan;
-	bool		found = shoal_expr_calls((Node *) plan->targetlist, is_curious_function, context) ||
-		shoal_expr_calls((Node *) plan->qual, is_curious_function, context);
+	bool		found = shoal_expr_calls((Node *) plan->targetlist,
+										 shoal_quiet_is_curious_function, context) ||
+		shoal_expr_calls((Node *) plan->qual, shoal_quiet_is_curious_function, context);
 
 	if (IsA(plan, ValuesScan))
 		found |= shoal_expr_calls((Node *) ((ValuesScan *) plan)->values_lists,
-								  is_curious_function, context);
+								  shoal_quiet_is_curious_function, context);
 	return found || planstate_tree_walker(ps, find_curious, context);
 }
 
@@ -187,7 +143,7 @@ shoal_source_read(ShoalSource *source, int limit)
 
 void
 shoal_source_begin(ShoalSource *source, PlanState *child, Oid relid, bool locked,
-				   bool may_wait)
+				   bool may_wait, bool curious)
 {
 	memset(source, 0, sizeof(ShoalSource));
 	source->child = child;
@@ -196,9 +152,10 @@ shoal_source_begin(ShoalSource *source, PlanState *child, Oid relid, bool locked
 	{
 		Relation	rel = table_open(relid, NoLock);
 
-		relid = written_table(rel);
+		relid = shoal_quiet_written_table(rel);
 		table_close(rel, NoLock);
-		source->one_by_one = find_curious(child, &relid) && may_go_on(child, locked);
+		source->one_by_one = (curious || find_curious(child, &relid)) &&
+			may_go_on(child, locked);
 	}
 	if (!source->one_by_one && (source->calls_functions || find_fragment(child, NULL)))
 		(void) shoal_source_read(source, 0);

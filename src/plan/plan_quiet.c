@@ -25,6 +25,8 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "base/base_compat.h"
@@ -350,4 +352,46 @@ shoal_quiet_is_free(const Trigger *trigger)
 	bool		bound = false;
 
 	return is_quiet(trigger, &bound) && !bound;
+}
+
+/* ---- may it look at the rows that have been written? ---- */
+
+/* Is it written in a language in which functions run queries as a matter of course? */
+static bool
+is_scripted(Oid funcid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	Oid			language;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	ReleaseSysCache(tuple);
+	return language != INTERNALlanguageId && language != ClanguageId;
+}
+
+bool
+shoal_quiet_is_curious_function(Oid funcid, void *relid)
+{
+	return funcid >= FirstNormalObjectId && is_scripted(funcid) &&
+		func_volatile(funcid) == PROVOLATILE_VOLATILE &&
+		!shoal_quiet_is_function(funcid, *(Oid *) relid);
+}
+
+Oid
+shoal_quiet_written_table(Relation rel)
+{
+	bool		more = rel->rd_rel->relispartition || rel->rd_rel->relhasrules;
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		more |= !rel->trigdesc->triggers[i].tgisinternal;
+	return more ? InvalidOid : RelationGetRelid(rel);
+}
+
+bool
+shoal_quiet_is_curious(Node *expr, Relation rel)
+{
+	Oid			relid = shoal_quiet_written_table(rel);
+
+	return shoal_expr_calls(expr, shoal_quiet_is_curious_function, &relid);
 }

@@ -48,6 +48,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_policy.h"
 #include "plan/plan_query.h"
+#include "plan/plan_quiet.h"
 #include "plan/plan_returning.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_rows.h"
@@ -1052,6 +1053,47 @@ shoal_write_is_single(Query *query)
 	return is_doable(table, &analysis) && analysis.whole.single;
 }
 
+/*
+ * A write whose RETURNING may look at the rows that have been written so far: each is
+ * written by itself, and what it returns worked out here before the next one; NULL if that
+ * can't be.
+ */
+static PlannedStmt *
+plan_row_by_row(Query *query, const ShoalTable *table, const char *query_string,
+				int cursor_options, ParamListInfo params)
+{
+	ShoalInsert insert = {0};
+	Query	   *write = makeNode(Query);
+	Query	   *select;
+	List	   *returned;
+	PlannedStmt *stmt;
+	const char *why;
+
+	if (returns_subqueries(query) || !shoal_rights_fit_row(query, &why))
+		return NULL;
+	if (query->commandType == CMD_INSERT)
+	{
+		if (is_single_row(query) || shoal_upsert_is_needed(query, table) ||
+			(returned = shoal_returning_cut(&query, false)) == NIL)
+			return NULL;
+		check_subqueries_of_row(query);
+		stmt = plan_routed_insert(query, query_string, cursor_options, params);
+		shoal_returning_put(stmt, returned);
+		return stmt;
+	}
+	if (list_length(query->jointree->fromlist) != 1 ||
+		!IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
+		shoal_current_is_used(query) ||
+		(query->commandType == CMD_UPDATE &&
+		 shoal_move_is_needed(query, query->targetList, table)) ||
+		!shoal_rows_split(query, table, &select, &insert, &write->returningList, &returned,
+						  &why))
+		return NULL;
+	write->canSetTag = query->canSetTag;
+	return plan_split(query, select, write, &insert, returned, query_string,
+					  cursor_options, params);
+}
+
 PlannedStmt *
 shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 				 ParamListInfo params)
@@ -1061,6 +1103,7 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	Relation	rel = RelationIdGetRelation(table->relid);
 	List	   *returning;
 	PlannedStmt *stmt;
+	bool		curious = shoal_quiet_is_curious((Node *) query->returningList, rel);
 
 	check_rules(rel);
 	RelationClose(rel);
@@ -1068,6 +1111,9 @@ shoal_write_plan(Query *query, const char *query_string, int cursor_options,
 	if (shoal_fire_is_wanted(query, table) &&
 		(stmt = plan_fired(query, table, query_string, cursor_options,
 						   params)) != NULL)
+		return stmt;
+	if (curious &&
+		(stmt = plan_row_by_row(query, table, query_string, cursor_options, params)) != NULL)
 		return stmt;
 	returning = shoal_returning_cut(&query, table->kind == SHOAL_KIND_REFERENCE);
 	stmt = plan_write_command(query, table, query_string, cursor_options, params);
