@@ -76,5 +76,16 @@ RESET extra_float_digits;
 SELECT count(*) FROM copy JOIN twin USING (k, c, f, g, m, s, a, d, i, b, cash);
 SELECT count(*) FROM moved JOIN twin USING (k, c, f, g, m, s, a, d, i, b, cash);
 RESET TimeZone;
+-- what abbreviations of time zones stand for
+CREATE TABLE said (k int, at text);
+CREATE TABLE said_twin (k int, at text);
+SELECT shoal.create_distributed_table('said', 'k', colocate_with => 't');
+INSERT INTO said SELECT i, '2020-01-01 00:00 EST' FROM generate_series(1, 20) i;
+INSERT INTO said_twin SELECT * FROM said;
+SET timezone_abbreviations = 'Australia';
+SELECT min(at::timestamptz AT TIME ZONE 'UTC'), max(at::timestamptz AT TIME ZONE 'UTC') FROM said;
+SELECT min(at::timestamptz AT TIME ZONE 'UTC'), max(at::timestamptz AT TIME ZONE 'UTC') FROM said_twin;
+RESET timezone_abbreviations;
+SELECT min(at::timestamptz AT TIME ZONE 'UTC'), max(at::timestamptz AT TIME ZONE 'UTC') FROM said;
 RESET search_path;
 DROP SCHEMA styles CASCADE;

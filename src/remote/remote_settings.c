@@ -8,7 +8,7 @@
  * what differs is formatted.  Besides a fixed list of settings that change
  * results (or how long a statement may wait for locks), every setting with a
  * dot in its name follows if somebody set it: row-level security policies use
- * them, and so do extensions.
+ * them, and so do extensions.  So do a few that are seldom set.
  *
  * A new connection is told the fixed list in its startup packet, which costs
  * the node next to nothing; changes go as one SELECT of set_config().
@@ -264,7 +264,20 @@ remote_settings_begin(MemoryContext context, StringInfo options, bool *known)
 	return settings;
 }
 
-/* ---- settings with a dot ---- */
+/* ---- settings with a dot, and those that are like them ---- */
+
+static bool
+is_custom(const char *name)
+{
+	static const char *const seldom[] = {"password_encryption", "timezone_abbreviations"};
+
+	for (int i = 0; i < lengthof(seldom); i++)
+	{
+		if (strcmp(name, seldom[i]) == 0)
+			return true;
+	}
+	return strchr(name, '.') != NULL && strncmp(name, "shoal.", 6) != 0;
+}
 
 /* Whether somebody gave it a value that a node does not have by itself. */
 static bool
@@ -295,8 +308,7 @@ find_custom(struct config_generic **all, int total)
 
 	for (int i = 0; i < total; i++)
 	{
-		if (strchr(all[i]->name, '.') != NULL &&
-			strncmp(all[i]->name, "shoal.", 6) != 0)
+		if (is_custom(all[i]->name))
 			positions[count++] = i;
 	}
 	if (custom_positions)
