@@ -188,9 +188,33 @@ INSERT INTO t SELECT i, 'config' FROM generate_series(1, 30) i;
 -- the nodes go on
 CALL ns_both('INSERT INTO t SELECT i, ''pg_notify'' FROM generate_series(1, 9) i');
 
+-- what they are told of their table; by that they find the row, but no other shard's
+CREATE FUNCTION public.ns_table() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    n int;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM %s WHERE k = $1', tg_relid::regclass) INTO n USING NEW.k;
+    PERFORM pg_notify('ns', concat_ws('.', tg_table_schema LIKE 'ns\__', tg_table_name, tg_relid::regclass, n));
+    RETURN NULL;
+END $$;
+CREATE FUNCTION public.ns_count() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT count(*) FROM %I.%I', tg_table_schema, tg_table_name);
+    RETURN NULL;
+END $$;
+CREATE TABLE ns_p.told (k int, v int);
+CREATE TABLE ns_d.told (k int, v int);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON ns_p.told DEFERRABLE FOR EACH ROW EXECUTE FUNCTION ns_table();
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON ns_d.told DEFERRABLE FOR EACH ROW EXECUTE FUNCTION ns_table();
+SELECT shoal.create_distributed_table('ns_d.told', 'k', colocate_with => 'ns_d.t');
+CALL ns_both('INSERT INTO told SELECT i, i FROM generate_series(1, 9) i');
+DROP TRIGGER t ON ns_d.told;
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON ns_d.told DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ns_count();
+INSERT INTO ns_d.told SELECT i, i FROM generate_series(1, 9) i;
+
 SELECT dblink_disconnect('listener');
 RESET search_path;
 DROP SCHEMA ns_p, ns_d CASCADE;
-DROP FUNCTION ns_do, ns_say, ns_heard, ns_try;
+DROP FUNCTION ns_do, ns_say, ns_heard, ns_try, ns_table, ns_count;
 DROP PROCEDURE ns_both, ns_each, ns_scripts;
 DROP EXTENSION dblink;

@@ -118,4 +118,8 @@ extern void shoal_scope_partial_prepare(Query *query);
 /* After planning: makes the plan stop at transition states. */
 extern void shoal_scope_partial_finish(PlannedStmt *stmt);
 
+/* ---- scope_named.c ---- */
+
+extern void shoal_scope_named_init(void);
+
 #endif							/* SCOPE_INTERNAL_H */

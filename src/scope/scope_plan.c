@@ -337,4 +337,5 @@ shoal_scope_init(void)
 	shoal_scope_scan_init();
 	shoal_scope_rules_init();
 	shoal_scope_pack_init();
+	shoal_scope_named_init();
 }
