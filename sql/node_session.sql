@@ -212,9 +212,29 @@ DROP TRIGGER t ON ns_d.told;
 CREATE CONSTRAINT TRIGGER t AFTER INSERT ON ns_d.told DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ns_count();
 INSERT INTO ns_d.told SELECT i, i FROM generate_series(1, 9) i;
 
+-- values of sequences: what was given to the client they do not know
+CREATE SEQUENCE public.ns_seq;
+CREATE FUNCTION public.ns_latest() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.v = 1 THEN PERFORM nextval('public.ns_seq'); END IF;
+    IF NEW.v < 2 THEN PERFORM currval('public.ns_seq'); ELSE PERFORM lastval(); END IF;
+    RETURN NULL;
+END $$;
+CREATE TABLE ns_d.latest (k int, v int);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON ns_d.latest DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ns_latest();
+SELECT shoal.create_distributed_table('ns_d.latest', 'k', colocate_with => 'ns_d.t');
+SELECT nextval('public.ns_seq');
+INSERT INTO ns_d.latest SELECT i, 1 FROM generate_series(1, 9) i;
+\set VERBOSITY terse
+INSERT INTO ns_d.latest SELECT i, 0 FROM generate_series(1, 9) i;
+INSERT INTO ns_d.latest SELECT i, 2 FROM generate_series(1, 9) i;
+\set VERBOSITY default
+SELECT count(*) FROM ns_d.latest;
+DROP SEQUENCE public.ns_seq;
+
 SELECT dblink_disconnect('listener');
 RESET search_path;
 DROP SCHEMA ns_p, ns_d CASCADE;
-DROP FUNCTION ns_do, ns_say, ns_heard, ns_try, ns_table, ns_count;
+DROP FUNCTION ns_do, ns_say, ns_heard, ns_try, ns_table, ns_count, ns_latest;
 DROP PROCEDURE ns_both, ns_each, ns_scripts;
 DROP EXTENSION dblink;

@@ -25,6 +25,7 @@ reset(void)
 	xact_export_reset();
 	xact_role_reset();
 	xact_session_reset();
+	xact_currval_reset();
 }
 
 static void

@@ -100,6 +100,9 @@ extern void xact_queue_constraints(ShoalConn *conn, int level);
 extern void xact_constraints_end_sub(int level, bool commit);
 extern void xact_constraints_reset(void);
 
+/* xact_currval.c */
+extern void xact_currval_reset(void);
+
 /* xact_session.c */
 extern void xact_session_before_end(void);
 extern void xact_session_end_sub(int level, bool commit);
