@@ -115,4 +115,18 @@ SET shoal.enable_push = off;
 SELECT k FROM wholes w WHERE to_jsonb(w)->>'n' = '6' AND w <> ROW(2, 6)::wholes;
 SELECT k FROM (SELECT k, n AS m FROM wholes) w WHERE to_jsonb(w)->>'m' = '5';
 RESET shoal.enable_push;
+CREATE TYPE mood2 AS ENUM ('sad', 'ok');
+CREATE DOMAIN counted AS int CHECK (value > 0);
+CREATE TYPE pair2 AS (a int, m mood2);
+-- what aggregates of any type have gathered on a node names types and objects as that node does
+CREATE TABLE gathered (k int, m mood2, p counted, r regclass, c pair2, ms mood2[]);
+SELECT shoal.create_distributed_table('gathered', 'k', 'none', 6);
+INSERT INTO gathered SELECT i, (ARRAY['sad', 'ok'])[1 + i % 2]::mood2, i, 'types.gathered'::regclass, ROW(i, 'ok')::pair2, '{sad}' FROM generate_series(1, 6) i;
+SELECT (SELECT array_agg(x ORDER BY x) FROM unnest(m) x) AS m, (SELECT array_agg(x ORDER BY x) FROM unnest(p) x) AS p,
+	(SELECT array_agg(x ORDER BY x) FROM unnest(r) x) AS r, (SELECT array_agg(x ORDER BY x) FROM unnest(c) x) AS c,
+	(SELECT array_agg(x ORDER BY x) FROM unnest(ms) x) AS ms, (SELECT array_agg(x ORDER BY x) FROM unnest(k) x) AS k
+FROM (SELECT array_agg(m) AS m, array_agg(p) AS p, array_agg(r) AS r, array_agg(c) AS c, array_agg(ms) AS ms, array_agg(k) AS k FROM gathered) s;
+SELECT cardinality(array_agg(s)) FROM (SELECT k, m FROM gathered) s;
+SELECT cardinality(array_agg(gathered)) FROM gathered;
+SELECT k % 2, cardinality(array_agg(m)), min(m) FROM gathered GROUP BY k % 2 ORDER BY 1;
 DROP SCHEMA types CASCADE;

@@ -105,6 +105,28 @@ shoal_split_put_over(Query *query, RangeTblEntry *rte)
 /* ---- aggregates ---- */
 
 /*
+ * Whether what a transition state is made of means the same elsewhere: one of values of
+ * whichever type (array_agg) says by its OID which type that is, and has their binary
+ * form.
+ */
+static bool
+is_state_portable(Aggref *agg, const Oid *argtypes, int nargs)
+{
+	Oid		   *declared;
+	int			ndeclared;
+	bool		result = true;
+
+	(void) get_func_signature(agg->aggfnoid, &declared, &ndeclared);
+	for (int i = 0; i < Min(nargs, ndeclared); i++)
+	{
+		if (IsPolymorphicType(declared[i]))
+			result &= shoal_types_is_binary(argtypes[i]) &&
+				OidIsValid(shoal_types_wire_oid(argtypes[i]));
+	}
+	return result;
+}
+
+/*
  * The type in which a node returns the transition state of an aggregate;
  * InvalidOid if it can't be combined.
  */
@@ -130,8 +152,8 @@ state_type(Aggref *agg)
 	if (!OidIsValid(form->aggcombinefn))
 		type = InvalidOid;
 	else if (type == INTERNALOID)
-		type = OidIsValid(form->aggserialfn) && OidIsValid(form->aggdeserialfn) ?
-			BYTEAOID : InvalidOid;
+		type = OidIsValid(form->aggserialfn) && OidIsValid(form->aggdeserialfn) &&
+			is_state_portable(agg, argtypes, nargs) ? BYTEAOID : InvalidOid;
 	else if (get_typtype(type) == TYPTYPE_PSEUDO)
 		type = InvalidOid;
 	ReleaseSysCache(tuple);
