@@ -172,6 +172,17 @@ WITH w AS (UPDATE v SET text = 'with' WHERE key = 20 RETURNING key) DELETE FROM 
 DROP FUNCTION public.spy;
 DROP TABLE mine;
 RESET ROLE;
+-- how many rows come of a view may be asked of core's planner
+SET ROLE vo_owner;
+CREATE TABLE vo.many AS SELECT i AS a, 5001 - i AS b FROM generate_series(1, 5000) i;
+SELECT shoal.create_distributed_table('vo.many', 'a');
+ANALYZE vo.many;
+CREATE VIEW vo.few AS SELECT * FROM vo.many WHERE b < 5;
+GRANT SELECT ON vo.few TO vo_user;
+RESET ROLE;
+SET ROLE vo_user;
+SELECT count(*) FROM vo.few x, vo.few y WHERE x.a = y.b + 4996;
+RESET ROLE;
 REVOKE CREATE ON SCHEMA public FROM vo_user;
 SET client_min_messages = warning;
 RESET search_path;

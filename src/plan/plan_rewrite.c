@@ -479,7 +479,7 @@ table_query(Query *outer, int varno, List *system_attnos)
  * by itself.
  */
 static bool
-pull_view(RangeTblEntry *rte, const char *reason)
+pull_view(Query *outer, RangeTblEntry *rte, const char *reason)
 {
 	RangeTblEntry *view = copyObject(rte);
 	Query	   *query = shoal_query_from(view);
@@ -489,6 +489,8 @@ pull_view(RangeTblEntry *rte, const char *reason)
 
 	view->lateral = false;
 	view->inFromCl = true;
+	/* core's planner looks at them when it is asked how many rows that will be */
+	shoal_query_copy_permissions(query, outer, view);
 	foreach(lc, view->subquery->targetList)
 	{
 		TargetEntry *tle = (TargetEntry *) lfirst(lc);
@@ -685,7 +687,7 @@ rewrite_pieces(Query *query, const char *reason)
 		RangeTblEntry *rte = rt_fetch(varno, query->rtable);
 
 		if (rte->rtekind == RTE_SUBQUERY &&
-			shoal_text_is_foreign_view(rte) && pull_view(rte, reason))
+			shoal_text_is_foreign_view(rte) && pull_view(query, rte, reason))
 			continue;
 		if (rte->rtekind == RTE_SUBQUERY)
 			shoal_rewrite_query(rte->subquery);
