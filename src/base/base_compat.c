@@ -6,11 +6,14 @@
 
 #include "access/htup_details.h"
 #include "access/multixact.h"
+#include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type_d.h"
 #include "commands/copyfrom_internal.h"
 #include "commands/vacuum.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
@@ -72,6 +75,99 @@ shoal_query_group_rti(Query *query)
 		}
 	}
 	return 0;
+}
+
+/* ---- old and new rows of views ---- */
+
+typedef struct OldNewContext
+{
+	List	   *queries;		/* Query nodes from the innermost outwards */
+} OldNewContext;
+
+/* CASE WHEN the row is there THEN expression END */
+static Node *
+show_old_or_new(ReturningExpr *returning, const Query *query)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+	NullTest   *test = makeNode(NullTest);
+	Var		   *row = makeVar(query->resultRelation, TableOidAttributeNumber, OIDOID,
+							  -1, InvalidOid, returning->retlevelsup);
+	Expr	   *expr = returning->retexpr;
+	Expr	   *null = (Expr *) makeNullConst(exprType((Node *) expr),
+											  exprTypmod((Node *) expr),
+											  exprCollation((Node *) expr));
+
+	/* most statements have no choice */
+	if (query->commandType == CMD_UPDATE ||
+		(query->commandType == CMD_DELETE && returning->retold) ||
+		(query->commandType == CMD_INSERT && !returning->retold))
+		return (Node *) expr;
+	if (query->commandType == CMD_DELETE ||
+		(query->commandType == CMD_INSERT &&
+		 (!query->onConflict || query->onConflict->action != ONCONFLICT_UPDATE)))
+		return (Node *) null;
+	row->varreturningtype = returning->retold ? VAR_RETURNING_OLD : VAR_RETURNING_NEW;
+	test->arg = (Expr *) row;
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	when->expr = (Expr *) test;
+	when->result = expr;
+	when->location = -1;
+	result->casetype = exprType((Node *) expr);
+	result->casecollid = exprCollation((Node *) expr);
+	result->args = list_make1(when);
+	result->defresult = null;
+	result->location = -1;
+	return (Node *) result;
+}
+
+static Node *
+old_and_new_mutator(Node *node, OldNewContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, ReturningExpr))
+	{
+		ReturningExpr *returning = (ReturningExpr *)
+			expression_tree_mutator(node, old_and_new_mutator, (void *) context);
+
+		return show_old_or_new(returning,
+							   list_nth(context->queries, returning->retlevelsup));
+	}
+	if (IsA(node, Query))
+	{
+		Node	   *result;
+
+		context->queries = lcons(node, context->queries);
+		result = (Node *) query_tree_mutator((Query *) node, old_and_new_mutator,
+											 (void *) context, 0);
+		context->queries = list_delete_first(context->queries);
+		return result;
+	}
+	return expression_tree_mutator(node, old_and_new_mutator, (void *) context);
+}
+
+static bool
+has_old_or_new_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ReturningExpr))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_old_or_new_walker, context, 0);
+	return expression_tree_walker(node, has_old_or_new_walker, context);
+}
+
+Query *
+shoal_query_show_old_and_new(Query *query)
+{
+	OldNewContext context = {NIL};
+
+	if (!has_old_or_new_walker((Node *) query, NULL))
+		return query;
+	return (Query *) old_and_new_mutator((Node *) query, &context);
 }
 
 void
@@ -148,3 +244,38 @@ shoal_copy_default(struct CopyFromStateData *cstate, int column)
 	return NULL;
 #endif
 }
+
+#if PG_VERSION_NUM >= 170000
+
+bool
+shoal_copy_skips(struct CopyFromStateData *cstate)
+{
+	if (cstate->opts.on_error == COPY_ON_ERROR_STOP ||
+		!cstate->escontext->error_occurred)
+		return false;
+	cstate->escontext->error_occurred = false;
+#if PG_VERSION_NUM >= 180000
+	if (cstate->opts.reject_limit > 0 &&
+		cstate->num_errors > cstate->opts.reject_limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("skipped more than REJECT_LIMIT (%lld) rows due to data type incompatibility",
+						(long long) cstate->opts.reject_limit)));
+#endif
+	return true;
+}
+
+void
+shoal_copy_tell_skipped(struct CopyFromStateData *cstate)
+{
+	if (cstate->opts.on_error == COPY_ON_ERROR_STOP || cstate->num_errors == 0 ||
+		cstate->opts.log_verbosity < COPY_LOG_VERBOSITY_DEFAULT)
+		return;
+	ereport(NOTICE,
+			(errmsg_plural("%llu row was skipped due to data type incompatibility",
+						   "%llu rows were skipped due to data type incompatibility",
+						   (unsigned long) cstate->num_errors,
+						   (unsigned long long) cstate->num_errors)));
+}
+
+#endif

@@ -58,6 +58,18 @@ extern int	no_such_variable
 struct CopyFromStateData;
 extern ExprState **shoal_copy_default(struct CopyFromStateData *cstate, int column);
 
+/*
+ * COPY's ON_ERROR, from 17 on: whether the row that was read last is to be left out; and
+ * the notice of how many there were.
+ */
+#if PG_VERSION_NUM >= 170000
+extern bool shoal_copy_skips(struct CopyFromStateData *cstate);
+extern void shoal_copy_tell_skipped(struct CopyFromStateData *cstate);
+#else
+#define shoal_copy_skips(cstate) false
+#define shoal_copy_tell_skipped(cstate) ((void) 0)
+#endif
+
 /* the major version that this library was built for */
 #define SHOAL_PG_MAJOR	(PG_VERSION_NUM / 10000)
 
@@ -197,7 +209,10 @@ extern void shoal_update_relstats(Relation rel, BlockNumber pages, double rows);
 	heap_form_minimal_tuple(desc, values, nulls, 0)
 #endif
 
-/* 17 gave MERGE a third kind of action, and its condition a place of its own */
+/*
+ * 17 gave MERGE a third kind of action, and its condition a place of its own; where that
+ * was there is the condition of the view that it writes through
+ */
 #if PG_VERSION_NUM < 170000
 #define shoal_merge_condition(query) ((query)->jointree->quals)
 #define shoal_merge_is_not_matched(action) (!(action)->matched)
@@ -210,7 +225,16 @@ extern void shoal_update_relstats(Relation rel, BlockNumber pages, double rows);
 	((action)->matched = (is_matched))
 #define shoal_merge_forget(query) \
 	((query)->mergeActionList = NIL, (query)->mergeUseOuterJoin = false)
+#define shoal_merge_take_view_condition(query) NULL
 #else
+static inline Node *
+shoal_merge_take_view_condition(Query *query)
+{
+	Node	   *condition = query->jointree->quals;
+
+	query->jointree->quals = NULL;
+	return condition;
+}
 #define shoal_merge_forget(query) \
 	((query)->mergeActionList = NIL, (query)->mergeJoinCondition = NULL, \
 	 (query)->mergeTargetRelation = 0)
@@ -529,12 +553,30 @@ extern void shoal_var_move_group(Var *var, int rti);
 #define shoal_rte_set_group_exprs(rte, exprs) ((void) (exprs))
 #endif
 
-/* RETURNING old.x, from 18 on */
+/*
+ * RETURNING old.x, from 18 on.  shoal_query_copy_old_and_new gives a query whose
+ * RETURNING was another one's the names that this one has for old and new rows.
+ */
 #if PG_VERSION_NUM >= 180000
 #define shoal_expr_returns_old_or_new(node) \
 	contain_vars_returning_old_or_new(node)
+#define shoal_query_copy_old_and_new(to, from) \
+	((to)->returningOldAlias = (from)->returningOldAlias, \
+	 (to)->returningNewAlias = (from)->returningNewAlias)
 #else
 #define shoal_expr_returns_old_or_new(node) false
+#define shoal_query_copy_old_and_new(to, from) ((void) 0)
+#endif
+
+/*
+ * Columns of a view's old or new row that are expressions (RETURNING old.x, from 18 on)
+ * are NULL if there is no such row, which the deparser does not print: this makes
+ * expressions of them that say so.
+ */
+#if PG_VERSION_NUM >= 180000
+extern Query *shoal_query_show_old_and_new(Query *query);
+#else
+#define shoal_query_show_old_and_new(query) (query)
 #endif
 
 static inline void

@@ -7,7 +7,7 @@
  * fast way decodes only the key columns and forwards each line as it came
  * (converted to the server's encoding) with the options it was given: the
  * nodes do the rest.  Where the line does not have the whole row, or not in a
- * form that can be forwarded (binary input, WHERE, a column left out whose
+ * form that can be forwarded (binary input, WHERE, ON_ERROR, a column left out whose
  * default is not a constant), rows are decoded here, defaults are evaluated
  * here, once, and rows are forwarded as values.  If a function that is not
  * built in takes part, it may want to use the connections to nodes itself, so
@@ -176,7 +176,7 @@ check_freeze(CopyJob *job)
 				 errmsg("cannot perform COPY FREEZE because the table was not created or truncated in the current subtransaction")));
 }
 
-/* Refuses what can't be done; true if lines may be forwarded as they are. */
+/* Refuses what can't be done; true if lines may be forwarded as they are, unread. */
 static bool
 check_options(CopyJob *job, List *options)
 {
@@ -192,12 +192,6 @@ check_options(CopyJob *job, List *options)
 		DefElem    *option = (DefElem *) lfirst(lc);
 		bool		known = false;
 
-		if (strcmp(option->defname, "on_error") == 0 &&
-			strcmp(defGetString(option), "stop") != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("COPY option ON_ERROR is not supported for distributed tables"),
-					 errhint("COPY into a local table, then use INSERT ... SELECT.")));
 		if (strcmp(option->defname, "freeze") == 0 && defGetBoolean(option))
 			check_freeze(job);
 		for (int i = 0; i < lengthof(plain); i++)
@@ -719,6 +713,8 @@ read_row(CopyJob *job, TupleTableSlot *slot, ExprState *qual)
 		if (!NextCopyFrom(job->cstate, econtext, slot->tts_values,
 						  slot->tts_isnull))
 			return false;
+		if (shoal_copy_skips(job->cstate))
+			continue;
 		ExecStoreVirtualTuple(slot);
 		slot->tts_tableOid = RelationGetRelid(job->rel);
 		econtext->ecxt_scantuple = slot;
@@ -984,6 +980,7 @@ shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
 	if (job.input)
 		shoal_stdin_start(job.input, list_length(job.cstate->attnumlist));
 	rows = run_copy(&job, forward);
+	shoal_copy_tell_skipped(job.cstate);
 	EndCopyFrom(job.cstate);
 	table_close(job.rel, NoLock);
 	free_parsestate(pstate);

@@ -457,42 +457,53 @@ shoal_expr_strip(Node *node)
 	return node;
 }
 
+typedef struct ReachContext
+{
+	int			depth;
+	int			merges;			/* MERGEs around, of which merge_action() may be */
+} ReachContext;
+
 static bool
-reaches_out_walker(Node *node, int *depth)
+reaches_out_walker(Node *node, ReachContext *context)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, Var))
-		return ((Var *) node)->varlevelsup > *depth;
-	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup > *depth)
+		return ((Var *) node)->varlevelsup > context->depth;
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup > context->depth)
 		return true;
-	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup > *depth)
+	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup > context->depth)
 		return true;
+	if (shoal_is_merge_function(node))
+		return context->merges == 0;
 	if (IsA(node, RangeTblEntry))
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
 
-		return rte->rtekind == RTE_CTE && rte->ctelevelsup > *depth;
+		return rte->rtekind == RTE_CTE && rte->ctelevelsup > context->depth;
 	}
 	if (IsA(node, Query))
 	{
+		bool		is_merge = ((Query *) node)->commandType == CMD_MERGE;
 		bool		result;
 
-		(*depth)++;
+		context->depth++;
+		context->merges += is_merge;
 		result = query_tree_walker((Query *) node, reaches_out_walker,
-								   (void *) depth, QTW_EXAMINE_RTES_BEFORE);
-		(*depth)--;
+								   (void *) context, QTW_EXAMINE_RTES_BEFORE);
+		context->merges -= is_merge;
+		context->depth--;
 		return result;
 	}
-	return expression_tree_walker(node, reaches_out_walker, (void *) depth);
+	return expression_tree_walker(node, reaches_out_walker, (void *) context);
 }
 
 bool
 shoal_expr_reaches_out(Query *query)
 {
-	int			depth = -1;
+	ReachContext context = {-1, 0};
 
-	return reaches_out_walker((Node *) query, &depth);
+	return reaches_out_walker((Node *) query, &context);
 }
 
 static bool

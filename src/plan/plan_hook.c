@@ -27,6 +27,7 @@
 #include "plan/plan_direct.h"
 #include "plan/plan_expr.h"
 #include "plan/plan_inline.h"
+#include "plan/plan_merge.h"
 #include "plan/plan_moved.h"
 #include "plan/plan_part.h"
 #include "plan/plan_policy.h"
@@ -448,6 +449,8 @@ plan_of_user(Query *query, const char *query_string, int cursor_options,
 	if (tables->tableoid)
 		query = shoal_tableoid_rewrite(query);
 	shoal_query_flatten_groups(query);
+	shoal_merge_add_view_conditions(query);
+	query = shoal_query_show_old_and_new(query);
 	if (shoal_origin > 0)
 		check_inside_fragment(query, tables);
 

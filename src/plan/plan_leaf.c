@@ -52,6 +52,7 @@ find_leaves_walker(Node *node, ShoalLeaves *context)
 	return expression_tree_walker(node, find_leaves_walker, (void *) context);
 }
 
+/* Whether it has something of another level. */
 static bool
 outer_vars_walker(Node *node, void *context)
 {
@@ -59,6 +60,8 @@ outer_vars_walker(Node *node, void *context)
 		return false;
 	if (IsA(node, Var))
 		return ((Var *) node)->varlevelsup > 0;
+	if (shoal_is_merge_function(node))
+		return true;
 	return expression_tree_walker(node, outer_vars_walker, context);
 }
 

@@ -12,11 +12,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class_d.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 
 #include "base/base_compat.h"
@@ -190,6 +192,56 @@ shoal_merge_restrict(Query *query, const ShoalTable *table)
 		action->qual = make_and_qual(action->qual, (Node *) here);
 	}
 	return query;
+}
+
+/*
+ * A row that the view does not have matches nothing, and it is not one of those that
+ * nothing of the source matches.
+ */
+static void
+add_view_condition(Query *query)
+{
+	Node	   *condition;
+	ListCell   *lc;
+
+	if (rt_fetch(query->resultRelation, query->rtable)->rtekind != RTE_RELATION ||
+		rt_fetch(query->resultRelation, query->rtable)->relkind == RELKIND_VIEW)
+		return;
+	condition = shoal_merge_take_view_condition(query);
+	if (condition == NULL)
+		return;
+	foreach(lc, query->mergeActionList)
+	{
+		MergeAction *action = (MergeAction *) lfirst(lc);
+
+		if (shoal_merge_is_by_source(action))
+			action->qual = make_and_qual(copyObject(condition), action->qual);
+	}
+	shoal_merge_set_condition(query, query->resultRelation,
+							  make_and_qual(condition, shoal_merge_condition(query)));
+}
+
+static bool
+view_conditions_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		if (query->commandType == CMD_MERGE)
+			add_view_condition(query);
+		return query_tree_walker(query, view_conditions_walker, context, 0);
+	}
+	return expression_tree_walker(node, view_conditions_walker, context);
+}
+
+void
+shoal_merge_add_view_conditions(Query *query)
+{
+	if (query->commandType == CMD_MERGE || query->hasModifyingCTE)
+		view_conditions_walker((Node *) query, NULL);
 }
 
 bool

@@ -22,6 +22,12 @@ extern ShoalShape shoal_merge_shape(Query *query, const ShoalShape *target,
  */
 extern Query *shoal_merge_restrict(Query *query, const ShoalTable *table);
 
+/*
+ * Puts the conditions of views that MERGEs of a query, at any level, write through into
+ * the conditions of the MERGE.
+ */
+extern void shoal_merge_add_view_conditions(Query *query);
+
 /* Does an action set a distribution column? */
 extern bool shoal_merge_moves_rows(Query *query, const ShoalTable *table);
 

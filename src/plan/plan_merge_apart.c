@@ -628,6 +628,7 @@ make_statement(MergeApart *apart, MergeAction *action, int number)
 	query->returningList = (List *)
 		adapt_to_action(apart, (Node *) apart->query->returningList,
 						action->commandType);
+	shoal_query_copy_old_and_new(query, apart->query);
 	query->hasSubLinks = checkExprHasSubLink((Node *) query->targetList) ||
 		checkExprHasSubLink((Node *) query->returningList);
 	/* somebody may have inserted such a row meanwhile: that is found out */

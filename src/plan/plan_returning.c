@@ -167,7 +167,8 @@ apart_mutator(Node *node, ApartContext *context)
 	if (node == NULL)
 		return NULL;
 	if ((IsA(node, Var) && ((Var *) node)->varlevelsup == context->depth) ||
-		(context->depth == 0 && shoal_expr_is_of_row(node)))
+		(context->depth == 0 && shoal_expr_is_of_row(node)) ||
+		shoal_is_merge_function(node))
 	{
 		Node	   *column = copyObject(node);
 		Var		   *result;

@@ -280,6 +280,7 @@ make_merge(Upsert *upsert, Query *rows, List *attnos, List **keys)
 	merge->mergeActionList = make_actions(upsert);
 	merge->returningList = (List *) adapt_mutator((Node *) query->returningList,
 												  upsert);
+	shoal_query_copy_old_and_new(merge, query);
 	return merge;
 }
 
