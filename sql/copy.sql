@@ -238,6 +238,15 @@ SET ROLE copier;
 \copy pair FROM '/dev/null'
 RESET ROLE;
 
+-- columns that COPY does not write
+CREATE TABLE generating (k int, g int GENERATED ALWAYS AS (k + 1) STORED);
+SELECT shoal.create_distributed_table('generating', 'k');
+INSERT INTO generating VALUES (1);
+COPY generating TO STDOUT;
+COPY generating (k, g) TO STDOUT;
+COPY generating (k, k) TO STDOUT;
+COPY generating (other) TO STDOUT;
+
 SET client_min_messages = warning;
 DROP SCHEMA copying CASCADE;
 DROP ROLE copier;

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "commands/copy.h"
 #include "commands/createas.h"
 #include "commands/defrem.h"
 #include "commands/tablespace.h"
@@ -62,29 +63,21 @@ select_for_copy(CopyStmt *stmt, Oid relid)
 {
 	SelectStmt *select = makeNode(SelectStmt);
 	RangeVar   *from = copyObject(stmt->relation);
+	Relation	rel = table_open(relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
 	ListCell   *lc;
 
 	from->inh = true;
 	from->alias = makeAlias(from->relname, NIL);
 	select->fromClause = list_make1(from);
-	foreach(lc, stmt->attlist)
-		select->targetList = lappend(select->targetList,
-									 column_target(from->relname, strVal(lfirst(lc))));
-	if (stmt->attlist == NIL)
+	foreach(lc, CopyGetAttnums(desc, rel, stmt->attlist))
 	{
-		Relation	rel = table_open(relid, AccessShareLock);
+		char	   *name = NameStr(TupleDescAttr(desc, lfirst_int(lc) - 1)->attname);
 
-		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-
-			if (!att->attisdropped && !att->attgenerated)
-				select->targetList = lappend(select->targetList,
-											 column_target(from->relname,
-														   pstrdup(NameStr(att->attname))));
-		}
-		table_close(rel, NoLock);
+		select->targetList = lappend(select->targetList,
+									 column_target(from->relname, pstrdup(name)));
 	}
+	table_close(rel, NoLock);
 	return select;
 }
 
