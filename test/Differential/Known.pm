@@ -30,8 +30,15 @@ sub key
 
 sub load
 {
-	my ($class, $path) = @_;
+	my ($class, @paths) = @_;
 	my $self = bless { reason => {}, entry => {}, unlisted => 0, by => {}, gone => 0 }, $class;
+	$self->add($_) for @paths;
+	return $self;
+}
+
+sub add
+{
+	my ($self, $path) = @_;
 	open my $in, '<', $path or die "$path: $!\n";
 	while (my $line = <$in>)
 	{
@@ -47,7 +54,6 @@ sub load
 		push @{ $self->{entry}{$file} }, { verdict => $2, number => $3, reason => $reason, key => $5 };
 		die "$path: line $.: reason $reason is not explained\n" if $reason !~ /^after:\d+$/ && !$self->{reason}{$reason};
 	}
-	return $self;
 }
 
 sub varies { my ($self, $entry) = @_; return ($self->{reason}{ $entry->{reason} } // {})->{varies}; }
