@@ -308,21 +308,32 @@ is_key_column(Relation index, int column, Form_pg_attribute key)
 	Oid			opclass = GetDefaultOpClass(key->atttypid, HASH_AM_OID);
 	Oid			opcintype = get_opclass_input_type(opclass);
 	Oid			collation = index->rd_indcollation[column];
+	Oid			operator;
 
-	return index->rd_index->indkey.values[column] == key->attnum &&
-		(collation == key->attcollation ||
-		 get_collation_isdeterministic(collation)) &&
-		get_opfamily_member(index->rd_opfamily[column],
-							index->rd_opcintype[column],
-							index->rd_opcintype[column],
-							BTEqualStrategyNumber) ==
-		get_opfamily_member(get_opclass_family(opclass), opcintype, opcintype,
-							HTEqualStrategyNumber);
+	if (index->rd_index->indkey.values[column] != key->attnum ||
+		(collation != key->attcollation && !get_collation_isdeterministic(collation)))
+		return false;
+	if (index->rd_index->indisexclusion)
+	{
+		Oid		   *operators;
+		Oid		   *functions;
+		uint16	   *strategies;
+
+		RelationGetExclusionInfo(index, &operators, &functions, &strategies);
+		operator = operators[column];
+	}
+	else
+		operator = get_opfamily_member(index->rd_opfamily[column],
+									   index->rd_opcintype[column],
+									   index->rd_opcintype[column],
+									   BTEqualStrategyNumber);
+	return operator == get_opfamily_member(get_opclass_family(opclass), opcintype,
+										   opcintype, HTEqualStrategyNumber);
 }
 
 /*
  * A unique index can be enforced shard by shard only if rows with equal
- * values are in the same shard.
+ * values are in the same shard, an exclusion constraint if rows that it compares are.
  */
 void
 shoal_ddl_check_indexes(Relation rel, List *keyattrs)
@@ -342,7 +353,7 @@ shoal_ddl_check_indexes(Relation rel, List *keyattrs)
 					 errmsg("index \"%s\" is not valid",
 							RelationGetRelationName(index)),
 					 errhint("Use REINDEX INDEX or DROP INDEX first.")));
-		if (form->indisexclusion)
+		if (form->indisexclusion && SHOAL_PG_MAJOR < 17)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("exclusion constraint \"%s\" is not supported on a distributed table",
@@ -350,12 +361,21 @@ shoal_ddl_check_indexes(Relation rel, List *keyattrs)
 					 errhint("Drop the constraint, or make the table a reference table with shoal.create_reference_table().")));
 		foreach(key, keyattrs)
 		{
-			bool		found = !form->indisunique;
+			bool		found = !form->indisunique && !form->indisexclusion;
 
 			for (int i = 0; i < form->indnkeyatts && !found; i++)
 				found = is_key_column(index, i,
 									  TupleDescAttr(RelationGetDescr(rel),
 													lfirst_int(key) - 1));
+			if (!found && form->indisexclusion)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("exclusion constraint \"%s\" does not compare distribution column \"%s\" for equality",
+								RelationGetRelationName(index),
+								NameStr(TupleDescAttr(RelationGetDescr(rel),
+													  lfirst_int(key) - 1)->attname)),
+						 errdetail("It is enforced within a shard only."),
+						 errhint("Drop the constraint, or choose another distribution column.")));
 			if (!found)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
