@@ -176,6 +176,21 @@ INSERT INTO later VALUES (1, 2);
 SELECT shoal.create_reference_table('later');
 ROLLBACK;
 
+-- what would see the shard
+BEGIN;
+CREATE TABLE oids (k int PRIMARY KEY, v int CONSTRAINT own CHECK (tableoid = 'bad.oids'::regclass));
+SELECT shoal.create_distributed_table('oids', 'k');
+ROLLBACK;
+BEGIN;
+CREATE TABLE oids (k int PRIMARY KEY, o regclass GENERATED ALWAYS AS (tableoid::regclass) STORED);
+SELECT shoal.create_distributed_table('oids', 'k');
+ROLLBACK;
+BEGIN;
+CREATE TABLE oids (k int PRIMARY KEY);
+SELECT shoal.create_distributed_table('oids', 'k');
+ALTER TABLE oids ADD CHECK (tableoid IS NOT NULL);
+ROLLBACK;
+
 -- undistribute
 SELECT shoal.undistribute_table('t');
 SELECT shoal.undistribute_table('v');

@@ -174,6 +174,9 @@ extern void shoal_ddl_check_table(Relation rel, char kind, List *keyattrs);
 /* The same for the indexes of a table that has shards, or a leaf of one. */
 extern void shoal_ddl_check_indexes(Relation rel, List *keyattrs);
 
+/* Error 0A000 if a constraint or a generated column would see the shard for the table. */
+extern void shoal_ddl_check_expressions(Relation rel);
+
 /*
  * Raises an error for foreign keys that could not be enforced if the table
  * were of that kind, in that group (0: a new one).

@@ -14,6 +14,7 @@
 
 #include "access/genam.h"
 #include "access/hash.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
@@ -27,6 +28,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "optimizer/optimizer.h"
 #include "partitioning/partdefs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -225,6 +227,45 @@ check_storage(Relation rel)
 						RelationGetRelationName(rel),
 						get_am_name(rel->rd_rel->relam)),
 				 errhint("Use ALTER TABLE ... SET ACCESS METHOD heap first.")));
+}
+
+static bool
+uses_tableoid(const char *expr)
+{
+	Bitmapset  *attnos = NULL;
+
+	pull_varattnos((Node *) stringToNode(expr), 1, &attnos);
+	return bms_is_member(TableOidAttributeNumber - FirstLowInvalidHeapAttributeNumber,
+						 attnos);
+}
+
+void
+shoal_ddl_check_expressions(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	const char *check = NULL;
+	const char *column = NULL;
+
+	for (int i = 0; constr && i < constr->num_check; i++)
+		if (uses_tableoid(constr->check[i].ccbin))
+			check = constr->check[i].ccname;
+	for (int i = 0; constr && i < constr->num_defval; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+											  constr->defval[i].adnum - 1);
+
+		if (att->attgenerated && uses_tableoid(constr->defval[i].adbin))
+			column = NameStr(att->attname);
+	}
+	if (check || column)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 check ? errmsg("check constraint \"%s\" of distributed table \"%s\" uses tableoid",
+								check, RelationGetRelationName(rel)) :
+				 errmsg("generated column \"%s\" of distributed table \"%s\" uses tableoid",
+						column, RelationGetRelationName(rel)),
+				 errdetail("There it would be that of the shard."),
+				 errhint("Drop it, or use a trigger.")));
 }
 
 void
@@ -488,6 +529,7 @@ shoal_ddl_check_new_partition(Relation rel, List *keyattrs)
 				 errhint("Use CREATE TABLE ... PARTITION OF, and insert the rows then.")));
 	shoal_ddl_check_indexes(rel, keyattrs);
 	check_triggers(rel);
+	shoal_ddl_check_expressions(rel);
 	if (RelationGetPartitionKey(rel)->strategy == PARTITION_STRATEGY_HASH)
 		check_partitioning(rel, keyattrs);
 }
@@ -519,6 +561,7 @@ shoal_ddl_check_table(Relation rel, char kind, List *keyattrs)
 			check_partition(member);
 		shoal_ddl_check_indexes(member, attnums);
 		check_triggers(member);
+		shoal_ddl_check_expressions(member);
 		if (member->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 			check_partitioning(member, attnums);
 		table_close(member, NoLock);

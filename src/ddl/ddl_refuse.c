@@ -378,6 +378,18 @@ check_trigger(CreateTrigStmt *stmt)
 /* ---- what a statement has made ---- */
 
 static void
+check_expressions(Oid relid)
+{
+	Relation	rel;
+
+	if (!OidIsValid(relid) || !shoal_ddl_is_distributed(relid))
+		return;
+	rel = table_open(relid, AccessShareLock);
+	shoal_ddl_check_expressions(rel);
+	table_close(rel, NoLock);
+}
+
+static void
 check_table_keys(Oid relid)
 {
 	const ShoalTable *table = shoal_meta_table(relid);
@@ -519,12 +531,12 @@ shoal_ddl_check_after(Node *stmt)
 		if (IsA(stmt, CreateStmt))
 			check_foreign_keys(relid);
 	}
-	else if (IsA(stmt, AlterTableStmt) && adds_constraint((AlterTableStmt *) stmt) &&
+	else if (IsA(stmt, AlterTableStmt) &&
 			 ((AlterTableStmt *) stmt)->objtype == OBJECT_TABLE)
 	{
 		relid = shoal_ddl_relid(((AlterTableStmt *) stmt)->relation);
-		if (!OidIsValid(relid))
-			return;
-		check_foreign_keys(relid);
+		check_expressions(relid);
+		if (OidIsValid(relid) && adds_constraint((AlterTableStmt *) stmt))
+			check_foreign_keys(relid);
 	}
 }
