@@ -97,7 +97,7 @@ typedef struct FireState
 	ShoalInsert *insert;
 	ShoalFire  *fire;
 	const ShoalTable *table;
-	const ShoalGroup *group;
+	Bitmapset  *held;			/* shards that don't move any more */
 	Relation	rel;
 	int			nlive;			/* columns that are not dropped */
 	int		   *live;			/* their indexes */
@@ -468,6 +468,14 @@ compare_places(const void *a, const void *b)
 	return left->number < right->number ? -1 : left->number > right->number;
 }
 
+static int
+node_of_shard(FireState *state, int shard)
+{
+	return shoal_run_shard_node(shoal_hold_further(state->table->group_id, shard, &state->held,
+												   state->kept.css.ss.ps.state->es_query_cxt),
+								shard);
+}
+
 static void
 run_step(FireState *state, FireStep step)
 {
@@ -501,8 +509,7 @@ run_step(FireState *state, FireStep step)
 			task->first = i;
 			if (state->table->kind != SHOAL_KIND_REFERENCE)
 			{
-				task->task.node_id = shoal_run_shard_node(state->group,
-														  places[i].shard);
+				task->task.node_id = node_of_shard(state, places[i].shard);
 				task->task.shards = bms_make_singleton(places[i].shard);
 				task->task.local = task->task.node_id == shoal_meta_local_node_id();
 			}
@@ -583,7 +590,7 @@ find_conflict(FireState *state, FireRow *row)
 	fill_call(state, &rest, &row, 1, &call);
 	call.text = state->fire->conflict_text;
 	task.call = &call;
-	task.node_id = shoal_run_shard_node(state->group, row->shard);
+	task.node_id = node_of_shard(state, row->shard);
 	task.shards = bms_make_singleton(row->shard);
 	task.local = task.node_id == shoal_meta_local_node_id();
 	if (!task.local)
@@ -952,8 +959,6 @@ write_all(ShoalKept *kept)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
 	if (insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(insert->relid);
-	shoal_hold_shards(state->table->group_id, NULL, true);
-	state->group = shoal_meta_group(state->table->group_id);
 	shoal_source_begin(&source, outerPlanState(ps), insert->relid, insert->locked, true,
 					   false);
 	if (insert->locked && !source.one_by_one && !source.store)

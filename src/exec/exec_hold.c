@@ -34,6 +34,7 @@
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
+#include "xact/xact_health.h"
 
 extern PGDLLEXPORT Datum shoal_internal_hold_shards(PG_FUNCTION_ARGS);
 
@@ -120,13 +121,39 @@ shards_on(const ShoalGroup *group, const Bitmapset *shards, int node_id)
 	return buf.len > 0 ? buf.data : NULL;
 }
 
-static ShoalRequest *
-ask(int node_id, int group_id, const char *shards, bool writes)
+typedef struct Question
 {
-	return shoal_remote_send(shoal_xact_conn(node_id, SHOAL_JOIN_BLOCK),
-							 psprintf("%shold_shards(%d, '{%s}', %s)",
-									  XACT_INTERNAL_CALL, group_id, shards,
-									  writes ? "true" : "false"), NULL, 0);
+	int			node_id;
+	int			group_id;
+	const char *shards;
+	bool		writes;
+	ShoalRequest *req;
+} Question;
+
+static void
+do_ask(void *arg)
+{
+	Question   *question = arg;
+
+	question->req = shoal_remote_send(shoal_xact_conn(question->node_id, SHOAL_JOIN_BLOCK),
+									  psprintf("%shold_shards(%d, '{%s}', %s)",
+											   XACT_INTERNAL_CALL, question->group_id,
+											   question->shards,
+											   question->writes ? "true" : "false"),
+									  NULL, 0);
+}
+
+/* May return NULL, if not all shards are needed: the node can't be reached. */
+static ShoalRequest *
+ask(int node_id, int group_id, const char *shards, bool writes, bool all)
+{
+	Question	question = {node_id, group_id, shards, writes, NULL};
+	ShoalAgain	again = {.cxt = CurrentMemoryContext};
+	ShoalCall	call = {.again = all ? &again : NULL};
+
+	if (!shoal_again_try(&call, node_id, do_ask, &question))
+		FreeErrorData(again.error);
+	return question.req;
 }
 
 static bool
@@ -141,30 +168,48 @@ answer(ShoalRequest *req)
 	return held;
 }
 
+/* The nodes that have these shards; if all are looked at, those that are up. */
+static Bitmapset *
+nodes_of(const ShoalGroup *group, const Bitmapset *shards, bool all)
+{
+	Bitmapset  *nodes = NULL;
+	int			shard = -1;
+
+	while ((shard = bms_next_member(shards, shard)) >= 0)
+	{
+		const ShoalNode *node = all ? shoal_meta_node(group->primary[shard]) : NULL;
+
+		if (!all)
+			nodes = bms_add_member(nodes, shoal_run_shard_node(group, shard));
+		else if (node && node->is_active && !shoal_health_is_suspect(node->node_id))
+			nodes = bms_add_member(nodes, node->node_id);
+	}
+	return nodes;
+}
+
 /* Whether all nodes have what they are said to have.  Others work while this one waits. */
 static bool
-hold_once(const ShoalGroup *group, const Bitmapset *shards, bool writes)
+hold_once(const ShoalGroup *group, const Bitmapset *shards, bool writes, bool all)
 {
+	Bitmapset  *nodes = nodes_of(group, shards, all);
 	List	   *requests = NIL;
-	Bitmapset  *nodes = NULL;
 	bool		held = true;
 	int			shard = -1;
 	int			node_id = -1;
 	ListCell   *lc;
 
-	while ((shard = bms_next_member(shards, shard)) >= 0)
-		nodes = bms_add_member(nodes, shoal_run_shard_node(group, shard));
 	while ((node_id = bms_next_member(nodes, node_id)) >= 0)
 	{
 		char	   *list = shards_on(group, shards, node_id);
+		ShoalRequest *req;
 
 		/* a node was lost a moment ago, and another one has its shards now */
 		if (list == NULL)
 			held = false;
-		else if (node_id != shoal_meta_local_node_id())
-			requests = lappend(requests, ask(node_id, group->group_id, list, writes));
+		else if (node_id != shoal_meta_local_node_id() &&
+				 (req = ask(node_id, group->group_id, list, writes, all)) != NULL)
+			requests = lappend(requests, req);
 	}
-	shard = -1;
 	while (held && (shard = bms_next_member(shards, shard)) >= 0)
 		if (group->primary[shard] == shoal_meta_local_node_id())
 			held = hold_here(group->group_id, shard, writes);
@@ -177,22 +222,18 @@ static void
 hold(int group_id, const Bitmapset *shards, bool writes)
 {
 	TimestampTz began = GetCurrentTimestamp();
-	int			attempts = 0;
 
-	for (;;)
+	for (int attempt = 0;; attempt++)
 	{
 		const ShoalGroup *group = shoal_meta_group(group_id);
-		Bitmapset  *all = shards ? NULL :
-			bms_add_range(NULL, 0, group->shard_count - 1);
 
-		if (hold_once(group, shards ? shards : all, writes))
+		if (shards ? hold_once(group, shards, writes, false) :
+			hold_once(group, bms_add_range(NULL, 0, group->shard_count - 1), writes, true))
 			return;
 		/* the statement says what is wrong, if this is not over soon */
-		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(),
-									   SHOAL_AGAIN_TIME))
+		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SHOAL_AGAIN_TIME))
 			return;
-		shoal_server_pause(SHOAL_AGAIN_WAIT(attempts));
-		attempts++;
+		shoal_server_pause(SHOAL_AGAIN_WAIT(attempt));
 		AcceptInvalidationMessages();
 	}
 }
@@ -213,6 +254,23 @@ shoal_hold_shards(int group_id, const Bitmapset *shards, bool writes)
 	hold(group_id, shards, writes);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
+}
+
+const ShoalGroup *
+shoal_hold_further(int group_id, int shard, Bitmapset **held, MemoryContext cxt)
+{
+	MemoryContext old;
+	Bitmapset  *one;
+
+	if (bms_is_member(shard, *held))
+		return shoal_meta_group(group_id);
+	one = bms_make_singleton(shard);
+	shoal_hold_shards(group_id, one, true);
+	bms_free(one);
+	old = MemoryContextSwitchTo(cxt);
+	*held = bms_add_member(*held, shard);
+	MemoryContextSwitchTo(old);
+	return shoal_meta_group(group_id);
 }
 
 void

@@ -86,7 +86,8 @@ typedef struct ShoalInsertState
 	ShoalInsert *insert;
 	List	   *param_states;	/* of tail_params */
 	const ShoalTable *table;
-	const ShoalGroup *group;
+	const ShoalGroup *group;	/* as it was when a row was last added */
+	Bitmapset  *held;			/* shards that don't move any more */
 	int			ncolumns;
 	int		   *child_column;	/* index into the child's slot */
 	Oid		   *types;
@@ -533,6 +534,8 @@ add_row(ShoalInsertState *state, TupleTableSlot *slot)
 	if (state->table->kind != SHOAL_KIND_REFERENCE)
 	{
 		shard = shard_of_row(state, slot);
+		state->group = shoal_hold_further(state->table->group_id, shard,
+										  &state->held, state->cxt);
 		node_id = shoal_run_shard_node(state->group, shard);
 	}
 	batch = batch_for(state, node_id, shard);
@@ -708,8 +711,6 @@ insert_all(ShoalKept *kept)
 	shoal_values_evaluate(&state->values, state->param_states, ps->ps_ExprContext);
 	if (state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_same_note(state->insert->relid, CMD_INSERT);
-	shoal_hold_shards(state->table->group_id, NULL, true);
-	state->group = shoal_meta_group(state->table->group_id);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(state->insert->relid);
 	/* a row that is written twice is looked for in one statement */

@@ -373,10 +373,18 @@ extern int	shoal_run_shard_node(const ShoalGroup *group, int shard);
 
 /*
  * If shards of the group may be about to move: waits until this node knows where these
- * are (NULL: all of the group), and keeps them there until the end of the transaction; but
- * not for long if they are only read.  What the caller knows of their places may be out of date then.
+ * are (NULL: all of the group, but those that can't be reached), and keeps them there until
+ * the end of the transaction; not for long if they are only read.  What the caller
+ * knows of their places may be out of date then.
  */
 extern void shoal_hold_shards(int group_id, const Bitmapset *shards, bool writes);
+
+/*
+ * The same of one that is to be written, unless it is among those that are held; they are in
+ * that context.  Returns the group as it is then.
+ */
+extern const ShoalGroup *shoal_hold_further(int group_id, int shard,
+											Bitmapset **held, MemoryContext cxt);
 
 /* The same for all shards of tables (list of OIDs, not only of Shoal's). */
 extern void shoal_hold_tables(List *relids, bool writes);

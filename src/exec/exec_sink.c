@@ -214,7 +214,7 @@ writes_copies(ShoalSink *sink, bool replay)
 		return true;
 	}
 	/* a function on a node can use no others, and its coordinator knows replicas */
-	if (sink->group->filling || shoal_origin > 0)
+	if (sink->group->filling || sink->group->moving || shoal_origin > 0)
 		return false;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		if (!triggers->triggers[i].tgisinternal)
@@ -253,6 +253,7 @@ shoal_sink_open(Relation rel, List *attnums, const char *copy_options,
 	if (sink->table == NULL)
 		elog(ERROR, "table \"%s\" is not known to Shoal",
 			 RelationGetRelationName(rel));
+	/* later, nodes have no ear for anything but rows */
 	shoal_hold_shards(sink->table->group_id, NULL, true);
 	sink->group = shoal_meta_group(sink->table->group_id);
 	sink->replica_role = replay && may_set_replica_role();

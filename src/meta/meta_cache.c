@@ -755,6 +755,8 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values,
 		(!TransactionIdIsValid(group->newest) ||
 		 TransactionIdFollows(xmin, group->newest)))
 		group->newest = xmin;
+	if (!SHOAL_COPY_IS_KEPT(copy))
+		return;
 	group->placements = hash_combine(group->placements, copy->shard);
 	group->placements = hash_combine(group->placements, copy->node_id * 512 +
 									 copy->is_primary * 256 + copy->state);

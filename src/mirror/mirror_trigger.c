@@ -65,6 +65,10 @@ PG_FUNCTION_INFO_V1(shoal_is_mirror_wanted);
 /* bytes that are collected before a piece of a statement is handed on */
 #define PIECE_SIZE	(256 * 1024)
 
+/* milliseconds by which the nodes may hear of a change at different times, and between looks */
+#define CHANGE_PATIENCE	300
+#define CHANGE_PAUSE	2
+
 /* A change. */
 typedef struct MirrorEntry
 {
@@ -526,10 +530,21 @@ is_mirrored(const ShoalGroup *group, int shard)
 
 /* ---- rows that the coordinator sends to all copies itself ---- */
 
-/* It must know where they all are. */
+/*
+ * It must know where they all are.  What has changed is committed on one node after the
+ * other: it may know a moment before this one.
+ */
 static void
-check_copies(const ShoalGroup *group)
+check_copies(int group_id)
 {
+	const ShoalGroup *group;
+
+	for (int waited = 0; (group = shoal_meta_group(group_id))->placements !=
+		 shoal_scope_copies_placements && waited < CHANGE_PATIENCE; waited += CHANGE_PAUSE)
+	{
+		shoal_server_pause(CHANGE_PAUSE);
+		AcceptInvalidationMessages();
+	}
 	if (shoal_scope_copies_placements != group->placements || group->filling)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
@@ -553,7 +568,7 @@ mirror_end_copies(Oid relid)
 
 	/* placements don't change while the partitions are locked */
 	if (shoal_scope_copies_here > 0 && table != NULL)
-		check_copies(shoal_meta_group(table->group_id));
+		check_copies(table->group_id);
 	mirror_forget_copies(0);
 }
 
@@ -590,7 +605,7 @@ is_copy_of_all(Relation rel)
 	target = mirror_rel_find(rel, nentries == 0);
 	if (target == NULL)
 		return true;
-	check_copies(shoal_meta_group(target->group_id));
+	check_copies(target->group_id);
 	checked_relid = RelationGetRelid(rel);
 	return true;
 }

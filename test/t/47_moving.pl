@@ -24,6 +24,7 @@ $cluster->sql(0, q{
 	SELECT shoal.create_distributed_table('r', 'k', 'none', 3, 1);
 	INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 2000) i;
 	INSERT INTO r SELECT i, 'v' || i FROM generate_series(1, 2000) i;
+	CREATE SEQUENCE many;
 	CREATE FUNCTION adds_to_t(i int) RETURNS bigint LANGUAGE plpgsql AS $$
 		BEGIN
 			UPDATE t SET n = n + 1 WHERE k = i;
@@ -45,6 +46,7 @@ my %statements = (
 	'read all' => 'SELECT count(*), sum(n) FROM %s WHERE v > \'v19\'',
 	'update some' => 'UPDATE %s SET n = n + 1 WHERE k IN (:k, :k + 1, :k + 2, :k + 3)',
 	'insert some' => 'INSERT INTO %s SELECT :k + 1000000 * :new + i, i FROM generate_series(3000, 3010) i ON CONFLICT DO NOTHING',
+	'insert many' => "INSERT INTO %s SELECT 100000000 + 100 * n + i, i FROM nextval('many') n, generate_series(1, 40) i",
 	join => 'SELECT count(*) FROM %1$s a JOIN %1$s b ON a.n = b.k WHERE a.k < 100',
 	block => "BEGIN;\nSELECT * FROM %1\$s WHERE k = :k;\nUPDATE %1\$s SET n = n + 1 WHERE k = :k;\nSELECT count(*) FROM %1\$s WHERE n > 10;\n"
 		. "UPDATE %1\$s SET n = n + 1 WHERE k IN (:k + 1, :k + 2);\nINSERT INTO %1\$s VALUES (:k + 1000000 * :new, :k) ON CONFLICT DO NOTHING;\nEND",
