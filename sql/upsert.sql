@@ -111,6 +111,10 @@ CREATE FUNCTION public.ups_log() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSE
 CREATE TRIGGER a AFTER INSERT OR UPDATE OR DELETE ON ups.t FOR EACH STATEMENT EXECUTE FUNCTION public.ups_log();
 CREATE TRIGGER a AFTER INSERT OR UPDATE OR DELETE ON twin.t FOR EACH STATEMENT EXECUTE FUNCTION public.ups_log();
 SELECT * FROM twice('INSERT INTO t (id, x) SELECT i, i FROM generate_series(30, 60) i ON CONFLICT (id) DO UPDATE SET x = plus(t.x, excluded.x)');
+-- what core refuses
+CREATE TABLE ups.ex (k int, EXCLUDE USING btree (k WITH =));
+SELECT shoal.create_reference_table('ups.ex');
+INSERT INTO ups.ex VALUES (1) ON CONFLICT ON CONSTRAINT ex_k_excl DO UPDATE SET k = random()::int;
 SET client_min_messages = warning;
 RESET search_path;
 DROP FUNCTION public.ups_make, public.ups_log CASCADE;

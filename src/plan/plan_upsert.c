@@ -64,13 +64,17 @@ shoal_upsert_is_needed(Query *query, const ShoalTable *table)
 
 /* ---- what conflicts ---- */
 
-/* The columns of a unique index, as a list of numbers. */
+/* The columns of a constraint's index, as a list of numbers.  The error is core's. */
 static List *
 index_columns(Oid indexid)
 {
 	Relation	index = index_open(indexid, AccessShareLock);
 	List	   *attnos = NIL;
 
+	if (index->rd_index->indisexclusion)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("ON CONFLICT DO UPDATE not supported with exclusion constraints")));
 	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
 		attnos = lappend_int(attnos, index->rd_index->indkey.values[i]);
 	index_close(index, AccessShareLock);
