@@ -52,6 +52,12 @@ extern void shoal_server_pause(long milliseconds);
  */
 extern ErrorData *shoal_server_try(void (*what) (void *arg), void *arg);
 
+/* Advisory locks on shards, of kinds that SQL functions can't take. */
+#define SHOAL_LOCK_COPY		7	/* somebody makes this node's copy of it */
+#define SHOAL_LOCK_SHARD	8	/* it is not to move, or about to */
+#define SHOAL_SET_LOCKTAG(tag, kind, group_id, shard) \
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (group_id), (uint32) (shard), kind)
+
 /*
  * Within ereport(), with SQLSTATE 40001: the statement came to where its shard was a
  * moment ago.  That marks the error, on its way from node to node too, as whoever has sent

@@ -166,14 +166,6 @@ lock_group(int group_id, int shard, LOCKMODE mode)
 	lock_tables(shoal_ddl_group_leaves(group_id), group_id, shard, mode);
 }
 
-static void
-take_hold(void *arg)
-{
-	WantedLocks *wanted = arg;
-
-	shoal_hold_lock(wanted->group_id, wanted->shard, wanted->mode);
-}
-
 /*
  * shoal.internal_lock_shard(group, shard): against writers, and those who lock rows
  * to write them later, until the end.  Nobody would heed locks of rows where another
@@ -182,11 +174,11 @@ take_hold(void *arg)
 Datum
 shoal_internal_lock_shard(PG_FUNCTION_ARGS)
 {
-	WantedLocks all = {PG_GETARG_INT32(0), NIL, PG_GETARG_INT32(1), AccessExclusiveLock};
+	WantedLocks hold = {PG_GETARG_INT32(0), NIL, PG_GETARG_INT32(1), AccessExclusiveLock};
 
 	shoal_xact_check_internal();
 	/* those who are about to read it have their time, but not all the time they want */
-	(void) shoal_xact_try_locks(take_hold, &all, LOCK_WAIT);
+	(void) shoal_xact_try_locks(take_locks, &hold, LOCK_WAIT);
 	lock_group(PG_GETARG_INT32(0), PG_GETARG_INT32(1), ExclusiveLock);
 	PG_RETURN_VOID();
 }

@@ -42,20 +42,12 @@ PG_FUNCTION_INFO_V1(shoal_internal_hold_shards);
 
 /* ---- on the node ---- */
 
-/* An advisory lock of a kind that SQL functions can't take. */
-static void
-lock_tag(LOCKTAG *tag, int group_id, int shard)
-{
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) group_id, (uint32) shard,
-						 8);
-}
-
 void
 shoal_hold_lock(int group_id, int shard, LOCKMODE mode)
 {
 	LOCKTAG		tag;
 
-	lock_tag(&tag, group_id, shard);
+	SHOAL_SET_LOCKTAG(tag, SHOAL_LOCK_SHARD, group_id, shard);
 	(void) LockAcquire(&tag, mode, false, false);
 }
 
@@ -82,7 +74,7 @@ hold_here(int group_id, int shard, bool writes)
 	AcceptInvalidationMessages();
 	if (is_primary_here(group_id, shard))
 		return true;
-	lock_tag(&tag, group_id, shard);
+	SHOAL_SET_LOCKTAG(tag, SHOAL_LOCK_SHARD, group_id, shard);
 	(void) LockRelease(&tag, mode, false);
 	return false;
 }

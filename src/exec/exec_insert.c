@@ -713,13 +713,14 @@ insert_all(ShoalKept *kept)
 		shoal_same_note(state->insert->relid, CMD_INSERT);
 	if (state->insert->locked && state->table->kind == SHOAL_KIND_REFERENCE)
 		shoal_insert_lock_reference(state->insert->relid);
+	state->returns_now = returns_curious(state);
 	/* a row that is written twice is looked for in one statement */
 	shoal_source_begin(&source, outerPlanState(ps), state->insert->relid,
 					   state->insert->locked, !state->one_statement && !state->gather,
-					   returns_curious(state));
+					   state->returns_now);
 	if (state->insert->returns_rows)
 		state->kept.rows = tuplestore_begin_heap(false, false, work_mem);
-	state->returns_now = source.one_by_one && returns_curious(state);
+	state->returns_now &= source.one_by_one;
 	state->in_order = state->insert->returns_rows && !state->insert->locked &&
 		!source.one_by_one && state->table->kind == SHOAL_KIND_DISTRIBUTED;
 

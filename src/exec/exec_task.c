@@ -23,7 +23,6 @@
 #include "utils/memutils.h"
 
 #include "base/base_compat.h"
-#include "base/base_server.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "scope/scope.h"
@@ -171,10 +170,7 @@ do_check_here(void *arg)
 	group = shoal_meta_group(task->call->group_id);
 	while ((shard = bms_next_member(task->shards, shard)) >= 0)
 		if (group->primary[shard] != task->node_id)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
-					 errmsg("shard %d of group %d is not on this node", shard,
-							group->group_id)));
+			shoal_scope_raise_not_here(group->group_id, shard);
 }
 
 /* A statement that is under way here can't be started anew. */

@@ -142,6 +142,17 @@ swap_roles(int group_id, int shard, int from, int to)
 									  which(group_id, shard, from)));
 }
 
+/* In PG_CATCH(): the error, in that context, when the transaction has been ended. */
+static ErrorData *
+catch_error(MemoryContext context)
+{
+	ErrorData  *error = shoal_xact_catch(context);
+
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	return error;
+}
+
 /* ---- steps ---- */
 
 static void
@@ -324,9 +335,7 @@ try_fill(Oid relid, int group_id, int shard, int node_id, int wait,
 	}
 	PG_CATCH();
 	{
-		error = shoal_xact_catch(context);
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(context);
+		error = catch_error(context);
 	}
 	PG_END_TRY();
 	if (error == NULL)
@@ -580,9 +589,7 @@ make_copy(int group_id, int shard, int from, int to)
 	}
 	PG_CATCH();
 	{
-		error = shoal_xact_catch(context);
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(context);
+		error = catch_error(context);
 	}
 	PG_END_TRY();
 	if (error && made)
@@ -634,9 +641,7 @@ promote(int group_id, int shard, int node_id)
 	}
 	PG_CATCH();
 	{
-		error = shoal_xact_catch(context);
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(context);
+		error = catch_error(context);
 	}
 	PG_END_TRY();
 	if (error)
@@ -940,9 +945,7 @@ repair_one(Unfinished *one)
 	}
 	PG_CATCH();
 	{
-		error = shoal_xact_catch(context);
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(context);
+		error = catch_error(context);
 	}
 	PG_END_TRY();
 	if (error && unfinished && !drop)

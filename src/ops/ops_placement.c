@@ -20,6 +20,7 @@
 #include "utils/varlena.h"
 
 #include "base/base_compat.h"
+#include "base/base_server.h"
 #include "ddl/ddl.h"
 #include "meta/meta.h"
 #include "ops/ops.h"
@@ -40,14 +41,6 @@ PG_FUNCTION_INFO_V1(shoal_internal_is_copy_held);
 
 /* ---- holding a copy while it is made ---- */
 
-/* An advisory lock of a kind that SQL functions can't take. */
-static void
-copy_lock_tag(LOCKTAG *tag, int group_id, int shard)
-{
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) group_id, (uint32) shard,
-						 7);
-}
-
 /* shoal.internal_hold_copy(group, shard): until the session ends */
 Datum
 shoal_internal_hold_copy(PG_FUNCTION_ARGS)
@@ -55,7 +48,7 @@ shoal_internal_hold_copy(PG_FUNCTION_ARGS)
 	LOCKTAG		tag;
 
 	shoal_xact_check_internal();
-	copy_lock_tag(&tag, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
+	SHOAL_SET_LOCKTAG(tag, SHOAL_LOCK_COPY, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
 	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -71,7 +64,7 @@ shoal_internal_release_copy(PG_FUNCTION_ARGS)
 	LOCKTAG		tag;
 
 	shoal_xact_check_internal();
-	copy_lock_tag(&tag, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
+	SHOAL_SET_LOCKTAG(tag, SHOAL_LOCK_COPY, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
 	(void) LockRelease(&tag, ExclusiveLock, true);
 	PG_RETURN_VOID();
 }
@@ -82,7 +75,7 @@ shoal_internal_is_copy_held(PG_FUNCTION_ARGS)
 	LOCKTAG		tag;
 
 	shoal_xact_check_internal();
-	copy_lock_tag(&tag, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
+	SHOAL_SET_LOCKTAG(tag, SHOAL_LOCK_COPY, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		PG_RETURN_BOOL(true);
 	(void) LockRelease(&tag, ExclusiveLock, false);

@@ -51,8 +51,8 @@ typedef struct SubstituteContext
 	List	   *small;			/* ShoalSmallTable: those that are */
 } SubstituteContext;
 
-static void
-raise_not_here(int group_id, int shard)
+void
+shoal_scope_raise_not_here(int group_id, int shard)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
@@ -91,7 +91,7 @@ check_primaries(const ShoalScope *scope)
 
 		if (copy == NULL || copy->state != SHOAL_COPY_ACTIVE ||
 			(!copy->is_primary && !scope->any_copy))
-			raise_not_here(scope->group_id, shard);
+			shoal_scope_raise_not_here(scope->group_id, shard);
 	}
 }
 
@@ -106,7 +106,7 @@ check_shards(Oid relid, const ShoalScope *scope)
 	if (entry->by_hash)
 	{
 		if (!bms_is_subset(scope->shards, entry->shards))
-			raise_not_here(scope->group_id,
+			shoal_scope_raise_not_here(scope->group_id,
 						   bms_next_member(bms_difference(scope->shards,
 														  entry->shards), -1));
 		check_primaries(scope);
@@ -429,7 +429,7 @@ shoal_scope_substitute(Query *query, const ShoalScope *scope)
 	/* nothing but the metadata tells where a plain table's rows are */
 	if (group->kind == SHOAL_KIND_SINGLE && bms_is_member(0, scope->shards) &&
 		group->primary[0] != shoal_meta_local_node_id() && !scope->any_copy)
-		raise_not_here(group->group_id, 0);
+		shoal_scope_raise_not_here(group->group_id, 0);
 	if (group->kind == SHOAL_KIND_SINGLE && scope->any_copy)
 		check_primaries(scope);
 

@@ -40,7 +40,6 @@ static Oid	last = InvalidOid;
 
 /* in the transaction's memory: the sequences that have given something to a node's session */
 static List *given = NIL;
-static bool any_given = false;
 
 /* To remember it while the transaction lasts. */
 static void
@@ -52,7 +51,6 @@ note_given(Oid relid)
 		return;
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	given = list_append_unique_oid(given, relid);
-	any_given = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -60,7 +58,6 @@ void
 xact_currval_reset(void)
 {
 	given = NIL;
-	any_given = false;
 }
 
 static void
@@ -141,7 +138,7 @@ shoal_cluster_currval(PG_FUNCTION_ARGS)
 Datum
 shoal_cluster_lastval(PG_FUNCTION_ARGS)
 {
-	check_known(any_given, "lastval()");
+	check_known(given != NIL, "lastval()");
 	if (!OidIsValid(last) || get_rel_name(last) == NULL)
 		return OidFunctionCall0(F_LASTVAL);
 	check_rights(last);

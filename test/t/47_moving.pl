@@ -25,19 +25,13 @@ $cluster->sql(0, q{
 	INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 2000) i;
 	INSERT INTO r SELECT i, 'v' || i FROM generate_series(1, 2000) i;
 	CREATE SEQUENCE many;
-	CREATE FUNCTION adds_to_t(i int) RETURNS bigint LANGUAGE plpgsql AS $$
-		BEGIN
-			UPDATE t SET n = n + 1 WHERE k = i;
-			UPDATE t SET n = n + 1 WHERE k BETWEEN i AND i + 3;
-			RETURN (SELECT count(*) FROM t WHERE n = 3);
-		END $$;
-	CREATE FUNCTION adds_to_r(i int) RETURNS bigint LANGUAGE plpgsql AS $$
-		BEGIN
-			UPDATE r SET n = n + 1 WHERE k = i;
-			UPDATE r SET n = n + 1 WHERE k BETWEEN i AND i + 3;
-			RETURN (SELECT count(*) FROM r WHERE n = 3);
-		END $$;
 });
+$cluster->sql(0, "CREATE FUNCTION adds_to_$_(i int) RETURNS bigint LANGUAGE plpgsql AS \$\$
+	BEGIN
+		UPDATE $_ SET n = n + 1 WHERE k = i;
+		UPDATE $_ SET n = n + 1 WHERE k BETWEEN i AND i + 3;
+		RETURN (SELECT count(*) FROM $_ WHERE n = 3);
+	END \$\$") for 't', 'r';
 
 my %statements = (
 	read => 'SELECT * FROM %s WHERE k = :k',
