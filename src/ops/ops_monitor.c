@@ -575,6 +575,12 @@ shoal_ops_monitor_main(Datum arg)
 		ListCell   *lc;
 
 		CHECK_FOR_INTERRUPTS();
+		if (shoal_xact_is_known_copy())
+		{
+			/* nobody had answered when that was asked; the next one waits at its start */
+			shoal_health_set_lease(0, false);
+			break;
+		}
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

@@ -287,6 +287,9 @@ extern void shoal_xact_note_sole(void);
  */
 extern bool shoal_xact_is_copy(void);
 
+/* Likewise, as far as somebody has found already; asks nobody. */
+extern bool shoal_xact_is_known_copy(void);
+
 /* milliseconds until a copy is to look whether it has become the node */
 #define SHOAL_COPY_TIME	4000
 

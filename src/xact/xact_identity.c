@@ -9,7 +9,8 @@
  * this server's memory has.  If it is another one, this is a copy, and it uses no other
  * nodes, until the address leads here.
  *
- * If nobody answers that proves nothing: a node need not reach itself.
+ * If nobody answers that proves nothing: a node need not reach itself.  It goes on as the node,
+ * then, or as the copy that it was; the recovery worker asks again.
  */
 #include "postgres.h"
 
@@ -71,35 +72,63 @@ ask(void *identity)
 	shoal_remote_close(conn);
 }
 
+/* What has been found so far, and whether it is time to ask. */
+static XactIdentity
+known_identity(bool *due)
+{
+	XactGate   *gate = xact_gate();
+	XactIdentity identity;
+
+	/* both of one moment: another process may be about to write down its answer */
+	LWLockAcquire(xact_shared_lock, LW_SHARED);
+	identity = gate->identity;
+	*due = identity != XACT_IDENTITY_OWN &&
+		TimestampDifferenceExceeds(gate->asked, GetCurrentTimestamp(),
+								   identity == XACT_IDENTITY_COPY ? SHOAL_COPY_TIME : SILENT_TIME);
+	LWLockRelease(xact_shared_lock);
+	return identity;
+}
+
 bool
 shoal_xact_is_copy(void)
 {
 	XactGate   *gate = xact_gate();
-	XactIdentity before = gate->identity;
+	bool		due;
+	XactIdentity before = known_identity(&due);
 	XactIdentity identity = XACT_IDENTITY_UNKNOWN;
 
-	if (before == XACT_IDENTITY_OWN || shoal_meta_local_node_id() == 0)
-		return false;
-	if (!TimestampDifferenceExceeds(gate->asked, GetCurrentTimestamp(),
-									before == XACT_IDENTITY_COPY ? SHOAL_COPY_TIME : SILENT_TIME))
+	if (!due || shoal_meta_local_node_id() == 0)
 		return before == XACT_IDENTITY_COPY;
 	/* an error is as good as no answer */
 	(void) shoal_server_try(ask, &identity);
-	gate->identity = identity;
+	LWLockAcquire(xact_shared_lock, LW_EXCLUSIVE);
+	/* silence does not make a copy the node */
+	if (identity != XACT_IDENTITY_UNKNOWN)
+		gate->identity = identity;
+	identity = gate->identity;
 	/* not before: somebody else might take it that there was no answer */
 	gate->asked = GetCurrentTimestamp();
-	if (gate->identity == XACT_IDENTITY_COPY && before != XACT_IDENTITY_COPY)
+	LWLockRelease(xact_shared_lock);
+	if (identity == XACT_IDENTITY_COPY && before != XACT_IDENTITY_COPY)
 		ereport(LOG,
 				(errmsg("database is a copy of node %d, and does nothing on other nodes",
 						shoal_meta_local_node_id()),
 				 errdetail("At the node's address another one answers.")));
-	return gate->identity == XACT_IDENTITY_COPY;
+	return identity == XACT_IDENTITY_COPY;
+}
+
+bool
+shoal_xact_is_known_copy(void)
+{
+	bool		due;
+
+	return known_identity(&due) == XACT_IDENTITY_COPY;
 }
 
 void
 xact_check_identity(void)
 {
-	if (xact_gate()->identity == XACT_IDENTITY_COPY)
+	if (shoal_xact_is_known_copy())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this database is a copy of node %d, and cannot use other nodes",

@@ -53,6 +53,13 @@ like(join('', do { open(my $log, '<', "$copy.log"); <$log> }), qr/database is a 
 $session->query('ROLLBACK');
 ok($cluster->wait_for(0, $left, 0), 'the node settles its transaction itself');
 $cluster->sql(0, "DROP TABLE plain");
+
+# nobody answers at the node's address: that does not make the copy the node
+$cluster->stop(1);
+sleep 6;
+like(in_copy('CREATE INDEX ON t (c)'), qr/55000: +this database is a copy of node 2/, 'it stays a copy while the node is down');
+unlike(in_copy('SELECT state FROM shoal.health WHERE node_id = 2'), qr/lease/, 'and has no lease');
+$cluster->start(1);
 whole_again($cluster, 'without harm');
 ok(as_owner("$cluster->{bindir}/pg_ctl", '-D', $copy, '-m', 'immediate', '-w', 'stop'), 'the copy is stopped');
 $cluster->no_leaks('at the end');
