@@ -65,12 +65,11 @@ remote_is_savepoint(const char *sql)
 	return strncmp(sql, "SAVEPOINT", 9) == 0;
 }
 
-/* Whether a command comes again and again, as it is. */
+/* Whether a command comes again and again, as it is.  A BEGIN names the transaction's time. */
 static bool
 is_common(const char *sql)
 {
-	return strncmp(sql, "BEGIN", 5) == 0 || remote_is_savepoint(sql) ||
-		strncmp(sql, "RELEASE", 7) == 0;
+	return remote_is_savepoint(sql) || strncmp(sql, "RELEASE", 7) == 0;
 }
 
 /*
