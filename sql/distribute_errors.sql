@@ -66,9 +66,12 @@ SELECT shoal.create_distributed_table('hashed', 'd');
 
 -- keys
 CREATE TYPE mood AS ENUM ('sad', 'ok');
-CREATE TABLE keys (g int GENERATED ALWAYS AS (1) STORED, p point, m mood, a mood[], c regclass, x xml);
+CREATE TYPE pair AS (a int, b point);
+CREATE TABLE keys (g int GENERATED ALWAYS AS (1) STORED, p point, m mood, a mood[], c regclass, x xml, pp point[], e pair);
 SELECT shoal.create_distributed_table('keys', 'g');
 SELECT shoal.create_distributed_table('keys', 'p');
+SELECT shoal.create_distributed_table('keys', 'pp');
+SELECT shoal.create_distributed_table('keys', 'e');
 \echo :LAST_ERROR_SQLSTATE
 SELECT shoal.create_distributed_table('keys', 'm');
 \echo :LAST_ERROR_SQLSTATE

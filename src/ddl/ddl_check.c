@@ -155,8 +155,6 @@ check_key(Relation rel, List *keyattrs)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
 											  lfirst_int(lc) - 1);
-		Oid			opclass = GetDefaultOpClass(att->atttypid, HASH_AM_OID);
-		Oid			opcintype;
 
 		if (att->attgenerated)
 			ereport(ERROR,
@@ -164,17 +162,15 @@ check_key(Relation rel, List *keyattrs)
 					 errmsg("cannot distribute by generated column \"%s\"",
 							NameStr(att->attname)),
 					 errhint("Choose another column, or drop its expression with ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION.")));
-		if (!OidIsValid(opclass))
+		if (!OidIsValid(GetDefaultOpClass(att->atttypid, HASH_AM_OID)))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("data type %s of distribution column \"%s\" has no default operator class for access method \"hash\"",
 							format_type_be(att->atttypid),
 							NameStr(att->attname)),
 					 errhint("Choose a column of another type, or define an operator class for it.")));
-		opcintype = get_opclass_input_type(opclass);
-		if (!OidIsValid(get_opfamily_proc(get_opclass_family(opclass),
-										  opcintype, opcintype,
-										  HASHEXTENDED_PROC)))
+		/* which looks at what arrays, ranges and composite types consist of, too */
+		if (!OidIsValid(lookup_type_cache(att->atttypid, TYPECACHE_HASH_EXTENDED_PROC)->hash_extended_proc))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("data type %s of distribution column \"%s\" has no extended hash function",
