@@ -386,6 +386,19 @@ shoal_query_copy_permissions(Query *query, Query *from, RangeTblEntry *rte)
 #endif
 }
 
+/* The columns that are read of an entry, as core numbers them there. */
+static inline Bitmapset *
+shoal_rte_selected(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex == 0)
+		return NULL;
+	return ((RTEPermissionInfo *) list_nth(query->rteperminfos, rte->perminfoindex - 1))->selectedCols;
+#else
+	return rte->selectedCols;
+#endif
+}
+
 static inline void
 shoal_rte_clear_permissions(RangeTblEntry *rte)
 {

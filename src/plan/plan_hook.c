@@ -32,6 +32,7 @@
 #include "plan/plan_part.h"
 #include "plan/plan_policy.h"
 #include "plan/plan_rewrite.h"
+#include "plan/plan_sample.h"
 #include "plan/plan_rights.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_session.h"
@@ -525,6 +526,8 @@ shoal_planner(Query *query, const char *query_string, int cursor_options,
 		inlined = shoal_inline_functions(query);
 		shoal_rewrite_find_tables(query, &tables);
 	}
+	if (tables.samples)
+		shoal_sample_rewrite(query);
 	stmt = plan_users(query, query_string, cursor_options, params, &tables);
 	shoal_inline_note(stmt, inlined);
 	return stmt;

@@ -39,6 +39,7 @@
 #include "plan/plan_query.h"
 #include "plan/plan_regroup.h"
 #include "plan/plan_rewrite.h"
+#include "plan/plan_sample.h"
 #include "plan/plan_sequence.h"
 #include "plan/plan_shape.h"
 #include "plan/plan_split.h"
@@ -127,6 +128,8 @@ find_tables_walker(Node *node, ShoalTables *tables)
 		}
 		if (shoal_inline_may(rte))
 			tables->functions = true;
+		if (shoal_sample_is_counted(rte))
+			tables->samples = true;
 		return false;
 	}
 	if (IsA(node, Query))

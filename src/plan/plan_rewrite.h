@@ -21,6 +21,7 @@ typedef struct ShoalTables
 	bool		locks;			/* has FOR UPDATE or the like */
 	bool		outer_join;		/* has outer joins */
 	bool		functions;		/* has functions in FROM that core may inline */
+	bool		samples;		/* has samples of a number of rows */
 	bool		writes_in_with; /* a data-modifying WITH query on a Shoal table */
 	Oid			of_node;		/* in a coordinator's session: a table that has
 								 * other rows on each node; or InvalidOid */
