@@ -12,7 +12,10 @@
  *
  * A statement that a function executes within another one keeps the snapshot
  * that core gave it for what core reads here, since that may be the outer
- * one's; its fragments, local ones too, use new ones.
+ * one's; its fragments, local ones too, use new ones.  Unless it is the outer one's, as
+ * in functions that are stable: these see nothing of what the outer statement, or functions
+ * that it calls, have written meanwhile, so its snapshots are taken on all nodes before
+ * it starts, and used by its functions as well.
  *
  * In REPEATABLE READ all of a transaction's snapshots are taken before its
  * first statement.
@@ -28,17 +31,22 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "tcop/pquery.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/base_compat.h"
 #include "base/base_settings.h"
 #include "exec/exec_internal.h"
 #include "meta/meta.h"
+#include "plan/plan_expr.h"
+#include "plan/plan_quiet.h"
 #include "scope/scope.h"
 #include "xact/xact.h"
 #include "xact/xact_health.h"
@@ -83,6 +91,9 @@ typedef struct PlanUse
 	int			fragments;		/* Shoal Scans */
 	CustomScan *scan;			/* one of them */
 	int			others;			/* that read something else, or may */
+	bool		look_at_calls;	/* of functions; so find ... */
+	bool		reads_again;	/* ... a stable one that may run queries */
+	bool		changes;		/* ... a volatile one that may */
 } PlanUse;
 
 static void look_at(Plan *plan, PlanUse *use);
@@ -96,11 +107,40 @@ look_at_list(List *plans, PlanUse *use)
 		look_at(lfirst(lc), use);
 }
 
+static bool
+note_call(Oid funcid, void *context)
+{
+	PlanUse    *use = context;
+
+	if (!shoal_quiet_may_query(funcid))
+		return false;
+	if (func_volatile(funcid) == PROVOLATILE_VOLATILE)
+		use->changes = true;
+	else
+		use->reads_again = true;
+	return false;
+}
+
+static void
+look_at_calls(Plan *plan, PlanUse *use)
+{
+	(void) shoal_expr_calls((Node *) plan->targetlist, note_call, use);
+	(void) shoal_expr_calls((Node *) plan->qual, note_call, use);
+	if (IsA(plan, ValuesScan))
+		(void) shoal_expr_calls((Node *) ((ValuesScan *) plan)->values_lists,
+								note_call, use);
+	if (IsA(plan, ModifyTable))
+		(void) shoal_expr_calls((Node *) ((ModifyTable *) plan)->returningLists,
+								note_call, use);
+}
+
 static void
 look_at(Plan *plan, PlanUse *use)
 {
 	if (plan == NULL)
 		return;
+	if (use->look_at_calls)
+		look_at_calls(plan, use);
 	switch (nodeTag(plan))
 	{
 		case T_CustomScan:
@@ -168,6 +208,31 @@ needs_hold(PlannedStmt *stmt)
 	look_at_list(stmt->subplans, &use);
 	return use.fragments > 1 ||
 		(use.fragments == 1 && (use.others > 0 || stmt->subplans != NIL));
+}
+
+/*
+ * Whether functions that it calls have to read with its snapshots: it writes, or reads
+ * something, and there is a stable one.
+ */
+static bool
+is_read_again(PlannedStmt *stmt)
+{
+	PlanUse		use = {.look_at_calls = true};
+	ListCell   *lc;
+
+	/* the planner notes all functions that are not built in */
+	foreach(lc, stmt->invalItems)
+	{
+		if (((PlanInvalItem *) lfirst(lc))->cacheId == PROCOID)
+			break;
+	}
+	if (lc == NULL)
+		return false;
+	look_at(stmt->planTree, &use);
+	look_at_list(stmt->subplans, &use);
+	return use.reads_again &&
+		(use.changes || use.fragments + use.others > 0 ||
+		 stmt->commandType != CMD_SELECT || stmt->hasModifyingCTE);
 }
 
 /* Whether the statement that is about to start is a cursor's, or a named portal's. */
@@ -368,6 +433,34 @@ start_hopefully(QueryDesc *desc, int eflags)
 	return false;
 }
 
+/* Notes what the statement that starts reads with. */
+static HeldStatement *
+note_held(void)
+{
+	HeldStatement *entry = MemoryContextAlloc(TopTransactionContext,
+											  sizeof(HeldStatement));
+
+	entry->moment = reading.moment;
+	entry->snapshot = reading.snapshot;
+	entry->owner = CurrentResourceOwner;
+	entry->level = GetCurrentTransactionNestLevel();
+	entry->estate = NULL;
+	entry->next = held_statements;
+	held_statements = entry;
+	return entry;
+}
+
+static bool
+is_moment_in_use(uint64 moment)
+{
+	for (HeldStatement *entry = held_statements; entry; entry = entry->next)
+	{
+		if (entry->moment == moment)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The statement reads with the snapshots of one moment.  One that has parts needs
  * them anyhow, if need be not of one moment.
@@ -395,24 +488,48 @@ start_held(QueryDesc *desc, int eflags)
 	else
 		reading.moment = shoal_moment_hold(take_own_snapshot, desc);
 
-	entry = MemoryContextAlloc(TopTransactionContext, sizeof(HeldStatement));
-	entry->moment = reading.moment;
-	entry->snapshot = reading.snapshot;
-	entry->owner = CurrentResourceOwner;
-	entry->level = GetCurrentTransactionNestLevel();
-	entry->estate = NULL;
-	entry->next = held_statements;
-	held_statements = entry;
+	entry = note_held();
 	if (!started)
 		start_statement(desc, eflags);
 	entry->estate = desc->estate;
 	reading = saved;
 }
 
+/* The statement around the one that is about to start, if it gave that its snapshot. */
+static HeldStatement *
+statement_around(const QueryDesc *desc)
+{
+	if (desc->operation != CMD_SELECT || shoal_xact_depth() == 0)
+		return NULL;
+	for (HeldStatement *entry = held_statements; entry; entry = entry->next)
+	{
+		if (entry->estate && (entry->estate->es_snapshot == desc->snapshot ||
+							  entry->snapshot == desc->snapshot))
+			return entry;
+	}
+	return NULL;
+}
+
+/* The statement, if a cursor's, may end after the one whose snapshots it uses. */
+static void
+start_within(QueryDesc *desc, int eflags, const HeldStatement *outer)
+{
+	HeldStatement *entry;
+
+	shoal_hold_tables(desc->plannedstmt->relationOids, false);
+	reading.moment = outer->moment;
+	if (outer->snapshot)
+		reading.snapshot = RegisterSnapshot(outer->snapshot);
+	entry = note_held();
+	start_statement(desc, eflags);
+	entry->estate = desc->estate;
+}
+
 static void
 start_as_needed(QueryDesc *desc, int eflags, CursorWay cursor)
 {
 	if (has_parts(desc->plannedstmt) || cursor == CURSOR_HOLD ||
+		is_read_again(desc->plannedstmt) ||
 		(shoal_current_is_shown(desc->plannedstmt) && !IsolationUsesXactSnapshot()) ||
 		(needs_hold(desc->plannedstmt) && shoal_moment_wanted()))
 	{
@@ -431,6 +548,7 @@ static void
 executor_start(QueryDesc *desc, int eflags)
 {
 	ShoalReading saved = reading;
+	const HeldStatement *outer;
 	bool		held = false;
 
 	shoal_scope_resume_rules();
@@ -461,7 +579,11 @@ executor_start(QueryDesc *desc, int eflags)
 		return;
 	}
 	memset(&reading, 0, sizeof(reading));
-	start_as_needed(desc, eflags, cursor_way(desc->plannedstmt));
+	outer = statement_around(desc);
+	if (outer)
+		start_within(desc, eflags, outer);
+	else
+		start_as_needed(desc, eflags, cursor_way(desc->plannedstmt));
 	if (is_cursor())
 		open_tables(desc->estate);
 	reading = saved;
@@ -482,7 +604,7 @@ executor_end(QueryDesc *desc)
 		}
 	}
 	/* before the end: what is unread need not be read any more */
-	if (entry)
+	if (entry && !is_moment_in_use(entry->moment))
 		shoal_moment_drop(entry->moment);
 	if (previous_end)
 		previous_end(desc);
