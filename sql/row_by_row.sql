@@ -91,6 +91,26 @@ COPY t (v) FROM stdin WHERE v > 0;
 4
 \.
 SELECT count(*), max(k) FROM t;
+
+-- conditions of COPY
+CREATE FUNCTION is_new(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN NOT EXISTS (SELECT FROM t WHERE v = $1); END';
+CREATE TABLE "two words" (k int, "a b" text DEFAULT 'x', i int GENERATED ALWAYS AS IDENTITY, g int GENERATED ALWAYS AS (k + 1) STORED);
+SELECT shoal.create_distributed_table('"two words"', 'k');
+CREATE FUNCTION many() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM "two words"';
+COPY t (k, v) FROM stdin WHERE is_new(v) AND k > 0;
+101	101
+102	102
+103	101
+104	104
+105	102
+\.
+COPY "two words" (k) FROM stdin WHERE many() < 2 AND ("a b" = 'x' OR "two words".k > 5);
+1
+2
+3
+\.
+SELECT k, v FROM t WHERE v > 100 ORDER BY k;
+SELECT * FROM "two words" ORDER BY k;
 TRUNCATE t;
 SELECT rbr_both('INSERT INTO t (v) SELECT v FROM src');
 SELECT rbr_both('INSERT INTO t (v) VALUES (1), (2) RETURNING k');

@@ -49,6 +49,7 @@
 #include "utils/portal.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 
 #include "base/base_compat.h"
@@ -68,6 +69,8 @@ typedef struct CopyJob
 	const ShoalTable *table;
 	bool		here;			/* the table lies wholly on this node */
 	List	   *where;			/* implicitly ANDed, planned */
+	char	   *condition;		/* that instead, if it might look at the rows before:
+								 * for an INSERT */
 	ShoalTriggers *triggers;	/* to be fired at the end, or NULL */
 	CopyFromState cstate;
 	ShoalStdin *input;			/* NULL: core reads it */
@@ -228,21 +231,37 @@ check_where_columns(CopyJob *job, Node *where)
 	}
 }
 
-static List *
+/* Can it be said of the rows that have been read, whose type is not the table's? */
+static bool
+has_columns_only(Node *where)
+{
+	Bitmapset  *columns = NULL;
+
+	pull_varattnos(where, 1, &columns);
+	return bms_is_empty(columns) ||
+		bms_next_member(columns, -1) > -FirstLowInvalidHeapAttributeNumber;
+}
+
+static void
 plan_where(CopyJob *job, ParseState *pstate, ParseNamespaceItem *nsitem,
 		   Node *raw)
 {
 	Node	   *where;
 
 	if (raw == NULL)
-		return NIL;
+		return;
 	addNSItemToQuery(pstate, nsitem, false, true, true);
 	where = transformExpr(pstate, raw, EXPR_KIND_COPY_WHERE);
 	where = coerce_to_boolean(pstate, where, "WHERE");
 	assign_expr_collations(pstate, where);
 	check_where_columns(job, where);
-	where = eval_const_expressions(NULL, where);
-	return make_ands_implicit((Expr *) where);
+	if (shoal_quiet_is_curious(where, job->rel) && has_columns_only(where))
+		job->condition = deparse_expression(where,
+											deparse_context_for(RelationGetRelationName(job->rel),
+																RelationGetRelid(job->rel)),
+											false, false);
+	else
+		job->where = make_ands_implicit((Expr *) eval_const_expressions(NULL, where));
 }
 
 /* ---- the two ways ---- */
@@ -793,8 +812,9 @@ insert_rows(CopyJob *job, List *attnums, Tuplestorestate *store)
 	SPI_connect();
 	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "SPI_register_relation failed");
-	if (SPI_execute(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM shoal_copied",
-							 table, names, names), false, 0) != SPI_OK_INSERT)
+	if (SPI_execute(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM shoal_copied WHERE %s",
+							 table, names, names,
+							 job->condition ? job->condition : "true"), false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "SPI_execute failed");
 	result = SPI_processed;
 	SPI_finish();
@@ -869,7 +889,7 @@ run_copy(CopyJob *job, bool forward)
 	use_sequences(job);
 	all = columns_with_defaults(job, attnums, &constant);
 	job->estate = CreateExecutorState();
-	if (job->curious && job->where == NIL)
+	if (job->curious && job->where == NIL && job->condition == NULL)
 	{
 		/* the INSERT works out one default after the other */
 		job->cstate->num_defaults = 0;
@@ -877,7 +897,7 @@ run_copy(CopyJob *job, bool forward)
 	}
 	else
 		job->curious = false;
-	if (job->here || job->curious || shoal_fire_is_wanted_for_copy(job->rel))
+	if (job->here || job->curious || job->condition || shoal_fire_is_wanted_for_copy(job->rel))
 	{
 		rows = copy_by_insert(job, all);
 		FreeExecutorState(job->estate);
@@ -965,7 +985,7 @@ shoal_exec_copy_from(CopyStmt *stmt, const char *query_string,
 	check_source_rights(stmt);
 	nsitem = addRangeTableEntryForRelation(pstate, job.rel, RowExclusiveLock,
 										   NULL, false, false);
-	job.where = plan_where(&job, pstate, nsitem, stmt->whereClause);
+	plan_where(&job, pstate, nsitem, stmt->whereClause);
 	check_table_rights(&job, pstate, nsitem,
 					   CopyGetAttnums(RelationGetDescr(job.rel), job.rel,
 									  stmt->attlist));
