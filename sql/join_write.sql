@@ -122,6 +122,26 @@ SELECT count(*), max(t.name) FROM twin.stock JOIN pg_temp.tmp t USING (product) 
 
 -- rows named by ctid
 WITH gone AS (DELETE FROM stock s USING changes c WHERE s.ctid = (SELECT min(ctid) FROM stock WHERE product IN (SELECT product FROM changes)) AND c.product = s.product RETURNING s.product) SELECT count(*) FROM gone;
+
+-- by somebody who may not read the table that is written
+CREATE ROLE jw_writer;
+CREATE TABLE marked (id int, mark bool);
+SELECT shoal.create_distributed_table('marked', 'id');
+INSERT INTO marked VALUES (1, false), (2, false), (3, NULL);
+GRANT USAGE ON SCHEMA jw TO jw_writer;
+GRANT UPDATE, DELETE ON marked TO jw_writer;
+GRANT SELECT ON changes TO jw_writer;
+SET ROLE jw_writer;
+UPDATE marked SET mark = true FROM changes;
+SELECT * FROM marked;
+RESET ROLE;
+SELECT * FROM marked ORDER BY id;
+SET ROLE jw_writer;
+DELETE FROM marked USING changes WHERE delta > 30;
+RESET ROLE;
+SELECT count(*) FROM marked;
 SET client_min_messages = warning;
+DROP OWNED BY jw_writer;
+DROP ROLE jw_writer;
 DROP SCHEMA jw CASCADE;
 DROP SCHEMA twin CASCADE;

@@ -16,12 +16,14 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/hsearch.h"
@@ -54,6 +56,18 @@ typedef struct GroupContext
 	bool		several;
 } GroupContext;
 
+/*
+ * A question may name other columns than the user's statement: none is asked for
+ * a user who may not read all of them.
+ */
+static bool
+may_read(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT,
+								  ACLMASK_ALL) == ACLCHECK_OK;
+}
+
 static bool
 find_group_walker(Node *node, GroupContext *context)
 {
@@ -65,7 +79,8 @@ find_group_walker(Node *node, GroupContext *context)
 		const ShoalTable *table = rte->rtekind == RTE_RELATION ?
 			shoal_meta_table(rte->relid) : NULL;
 
-		if (rte->rtekind == RTE_RELATION && table == NULL)
+		if (rte->rtekind == RTE_RELATION &&
+			(table == NULL || !may_read(rte->relid)))
 			context->several = true;
 		if (table && table->kind != SHOAL_KIND_REFERENCE)
 		{
