@@ -24,6 +24,9 @@ INSERT INTO queries (query) VALUES
 -- parts that refer to what is left of them
 ('SELECT min(q.x) FROM events e LEFT JOIN LATERAL (SELECT e.n AS x FROM customers c JOIN here h ON true FULL JOIN orders o ON o.order_id = c.customer_id) q ON q.x = e.n WHERE e.k = ''k9'''),
 ('SELECT c.name, q.* FROM customers c LEFT JOIN LATERAL (SELECT c.region + e.n AS s, h.b FROM events e JOIN here h ON h.a = e.n) q ON q.s = c.customer_id'),
+-- columns of a join that has a name, by a part of it
+('SELECT * FROM (customers CROSS JOIN events) j WHERE j.k = ''k1'' ORDER BY 1, j.n LIMIT 1'),
+('SELECT j.a, count(*) FROM (orders JOIN events ON order_id = n) j (a) WHERE j.a < 50 AND j.n > 3 GROUP BY 1 ORDER BY 1 LIMIT 3'),
 -- order
 ('SELECT array_agg(amount) FROM (SELECT amount FROM orders ORDER BY amount) x'),
 ('SELECT string_agg(name, '','') FROM (SELECT name FROM customers ORDER BY name) x'),

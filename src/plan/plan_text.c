@@ -467,6 +467,19 @@ keep_null_rows(Query *query)
 	}
 }
 
+/*
+ * The deparser names a column as one of the join that it was written as.  It would print
+ * NEW where a rule has put something else; and the query may have been taken out of
+ * the one that has the join.
+ */
+static bool
+is_named_amiss(const Var *var, const Query *level)
+{
+	return var->varnosyn > 0 && var->varnosyn != var->varno &&
+		(var->varnosyn > list_length(level->rtable) ||
+		 rt_fetch(var->varnosyn, level->rtable)->rtekind != RTE_JOIN);
+}
+
 /* Prepares range table entries and references to them for printing, in place. */
 static bool
 fix_rtes_walker(Node *node, void *level)
@@ -477,10 +490,8 @@ fix_rtes_walker(Node *node, void *level)
 	{
 		Var		   *var = (Var *) node;
 
-		/* the deparser would print NEW where a rule has put something else */
-		if (level && var->varlevelsup == 0 && var->varnosyn > 0 &&
-			var->varnosyn != var->varno && !IS_SPECIAL_VARNO(var->varno) &&
-			rt_fetch(var->varnosyn, ((Query *) level)->rtable)->rtekind == RTE_RELATION)
+		if (level && var->varlevelsup == 0 && !IS_SPECIAL_VARNO(var->varno) &&
+			is_named_amiss(var, (Query *) level))
 		{
 			var->varnosyn = var->varno;
 			var->varattnosyn = var->varattno;
