@@ -72,12 +72,27 @@ SELECT stable_both('WITH a AS (INSERT INTO t SELECT i, i FROM generate_series(1,
 SELECT stable_both('WITH a AS (DELETE FROM t WHERE k = 1 RETURNING *) SELECT k, before() FROM a');
 SELECT stable_both('SELECT within()'), stable_both('SELECT within()');
 SELECT stable_both('SELECT count(*), min(before()), max(before()) FROM t');
+SELECT stable_both('SELECT (SELECT before() FROM t WHERE k = 2 LIMIT 1) || '' '' || (SELECT count(*) FROM t WHERE before_here() IS NOT NULL)');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT stable_both('INSERT INTO t SELECT i, i FROM generate_series(1, 3) i RETURNING k, before(), so_far()');
 SELECT stable_both('SELECT put(i), before(), before_loop(), so_far() FROM generate_series(1, 3) i');
 COMMIT;
 
--- a cursor outlives the statement
+-- cursors read as of when they were opened, and so do functions that they call
+BEGIN;
+DECLARE c CURSOR FOR SELECT k, before(), before_loop(), so_far() FROM t WHERE k < 4 GROUP BY k ORDER BY k;
+DECLARE d CURSOR FOR SELECT k, stable_twin.before(), stable_twin.before_loop(), stable_twin.so_far()
+	FROM stable_twin.t WHERE k < 4 GROUP BY k ORDER BY k;
+FETCH c;
+INSERT INTO t VALUES (100, 1);
+FETCH 2 c;
+SET LOCAL search_path = stable_twin, public;
+FETCH d;
+INSERT INTO t VALUES (100, 1);
+FETCH 2 d;
+ROLLBACK;
+
+-- one that a stable function has opened outlives the statement
 BEGIN;
 INSERT INTO t SELECT i, i FROM generate_series(1, 3) i RETURNING CASE k WHEN 2 THEN opened() END;
 INSERT INTO t SELECT i, i FROM generate_series(1, 3) i;

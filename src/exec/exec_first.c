@@ -5,7 +5,8 @@
  * A statement whose snapshots are needed for several fragments has them taken along with
  * its first one (exec_statement.c), which is started before core asks for it.  So it
  * has to be one that core is almost sure to ask for, that depends on nothing which
- * core works out, and of which nothing is left behind if it is thrown away.  If core
+ * core works out, nor on functions that may run queries in between, and of which
+ * nothing is left behind if it is thrown away.  If core
  * wants another one before, rows of this one are kept meanwhile (exec_task.c).
  */
 #include "postgres.h"
@@ -21,7 +22,8 @@ may_be_first(CustomScan *scan)
 	const ShoalFragment *frag;
 
 	if (scan->methods != &shoal_scan_methods ||
-		shoal_expr_has_exec_param((Node *) scan->custom_exprs))
+		shoal_expr_has_exec_param((Node *) scan->custom_exprs) ||
+		shoal_expr_calls_users((Node *) scan->custom_exprs))
 		return false;
 	frag = shoal_fragment_load(scan);
 	return frag->command == CMD_SELECT && !frag->is_volatile && !frag->locks_rows &&

@@ -92,8 +92,8 @@ typedef struct PlanUse
 	CustomScan *scan;			/* one of them */
 	int			others;			/* that read something else, or may */
 	bool		look_at_calls;	/* of functions; so find ... */
-	bool		reads_again;	/* ... a stable one that may run queries */
-	bool		changes;		/* ... a volatile one that may */
+	List	   *stable;			/* ... those that are */
+	bool		changes;		/* ... one that is volatile */
 } PlanUse;
 
 static void look_at(Plan *plan, PlanUse *use);
@@ -111,13 +111,13 @@ static bool
 note_call(Oid funcid, void *context)
 {
 	PlanUse    *use = context;
+	char		kind = funcid < FirstNormalObjectId ? PROVOLATILE_IMMUTABLE :
+		func_volatile(funcid);
 
-	if (!shoal_quiet_may_query(funcid))
-		return false;
-	if (func_volatile(funcid) == PROVOLATILE_VOLATILE)
+	if (kind == PROVOLATILE_VOLATILE)
 		use->changes = true;
-	else
-		use->reads_again = true;
+	if (kind == PROVOLATILE_STABLE)
+		use->stable = list_append_unique_oid(use->stable, funcid);
 	return false;
 }
 
@@ -230,9 +230,16 @@ is_read_again(PlannedStmt *stmt)
 		return false;
 	look_at(stmt->planTree, &use);
 	look_at_list(stmt->subplans, &use);
-	return use.reads_again &&
-		(use.changes || use.fragments + use.others > 0 ||
-		 stmt->commandType != CMD_SELECT || stmt->hasModifyingCTE);
+	if (!use.changes && use.fragments + use.others == 0 &&
+		stmt->commandType == CMD_SELECT && !stmt->hasModifyingCTE)
+		return false;
+	/* what takes longest comes last */
+	foreach(lc, use.stable)
+	{
+		if (!shoal_quiet_is_function(lfirst_oid(lc), InvalidOid))
+			return true;
+	}
+	return false;
 }
 
 /* Whether the statement that is about to start is a cursor's, or a named portal's. */

@@ -378,14 +378,6 @@ shoal_quiet_is_curious_function(Oid funcid, void *relid)
 		!shoal_quiet_is_function(funcid, *(Oid *) relid);
 }
 
-bool
-shoal_quiet_may_query(Oid funcid)
-{
-	return funcid >= FirstNormalObjectId && is_scripted(funcid) &&
-		func_volatile(funcid) != PROVOLATILE_IMMUTABLE &&
-		!shoal_quiet_is_function(funcid, InvalidOid);
-}
-
 Oid
 shoal_quiet_written_table(Relation rel)
 {

@@ -28,9 +28,6 @@ extern bool shoal_quiet_is_function(Oid funcid, Oid relid);
 extern bool shoal_quiet_is_curious(Node *expr, Relation rel);
 extern bool shoal_quiet_is_curious_function(Oid funcid, void *relid);
 
-/* True if a function that is not immutable may run queries. */
-extern bool shoal_quiet_may_query(Oid funcid);
-
 /* For that: the table, if all that a write changes are its rows; triggers may do more. */
 extern Oid	shoal_quiet_written_table(Relation rel);
 
