@@ -101,3 +101,55 @@ DELETE FROM referred WHERE k = 9;
 COMMIT;
 \set VERBOSITY default
 DROP TABLE referring, referred;
+
+-- constraint triggers by their names
+CREATE SCHEMA watched;
+CREATE SCHEMA watched_twin;
+CREATE FUNCTION public.watched_make(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('search_path', name, true);
+	CREATE TABLE t (k int, v int);
+	CREATE TABLE p (k int, v int) PARTITION BY LIST (v);
+	CREATE TABLE p1 PARTITION OF p DEFAULT;
+	CREATE TABLE seen (k int, what text);
+	IF name = 'watched' THEN
+		PERFORM shoal.create_distributed_table('t', 'k', shard_count => 5);
+		PERFORM shoal.create_distributed_table('p', 'k', colocate_with => 't');
+		PERFORM shoal.create_distributed_table('seen', 'k', colocate_with => 't');
+	END IF;
+	CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $f$
+	BEGIN
+		INSERT INTO seen VALUES (new.k, tg_table_name || ' ' || new.v);
+		RETURN NULL;
+	END $f$;
+	CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE ON t
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.v > 2) EXECUTE FUNCTION see();
+	CREATE CONSTRAINT TRIGGER see_p AFTER INSERT OR UPDATE ON p
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see();
+END $$;
+CREATE FUNCTION public.watched_run(name text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM set_config('search_path', name || ',public', true);
+	INSERT INTO t SELECT i, i FROM generate_series(1, 6) i;
+	INSERT INTO p SELECT i, i FROM generate_series(1, 3) i;
+	result := (SELECT count(*) FROM seen);
+	SET CONSTRAINTS see IMMEDIATE;
+	result := result || ' ' || (SELECT count(*) FROM seen);
+	UPDATE t SET v = v + 1 WHERE k IN (1, 2);
+	result := result || ' ' || (SELECT count(*) FROM seen);
+	SET CONSTRAINTS see DEFERRED;
+	UPDATE t SET v = v + 1;
+	result := result || ' ' || (SELECT count(*) FROM seen);
+	EXECUTE format('SET CONSTRAINTS %I.see, see_p IMMEDIATE', name);
+	result := result || ' ' || (SELECT count(*) FROM seen);
+	INSERT INTO p VALUES (4, 4);
+	RETURN result || ' ' || (SELECT string_agg(k || ' ' || what, ', ' ORDER BY k, what) FROM seen);
+END $$;
+SELECT watched_make('watched'), watched_make('watched_twin');
+SELECT d, d = p AS same FROM (SELECT watched_run('watched') AS d, watched_run('watched_twin') AS p) x;
+SET CONSTRAINTS watched.see, watched.nothing IMMEDIATE;
+SET client_min_messages = warning;
+DROP SCHEMA watched, watched_twin CASCADE;
+DROP FUNCTION public.watched_make, public.watched_run;

@@ -185,33 +185,6 @@ shoal_ddl_text(ShoalUtility *call)
 	return len > 0 ? pnstrdup(start, len) : pstrdup(start);
 }
 
-/* ---- SET CONSTRAINTS ---- */
-
-static void
-run_set_constraints(ShoalUtility *call)
-{
-	ConstraintsSetStmt *stmt = (ConstraintsSetStmt *) call->stmt;
-	StringInfoData sql;
-	ListCell   *lc;
-
-	shoal_ddl_core(call);
-	if (shoal_origin > 0)
-		return;
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SET CONSTRAINTS");
-	foreach(lc, stmt->constraints)
-	{
-		RangeVar   *name = (RangeVar *) lfirst(lc);
-
-		appendStringInfo(&sql, "%s %s", foreach_current_index(lc) ? "," : "",
-						 quote_qualified_identifier(name->schemaname,
-													name->relname));
-	}
-	appendStringInfo(&sql, "%s %s", stmt->constraints ? "" : " ALL",
-					 stmt->deferred ? "DEFERRED" : "IMMEDIATE");
-	shoal_xact_set_constraints(sql.data);
-}
-
 static void
 run_discard(ShoalUtility *call)
 {
@@ -245,7 +218,7 @@ handler_of(NodeTag tag)
 		case T_ExplainStmt:
 			return shoal_ddl_run_explain;
 		case T_ConstraintsSetStmt:
-			return run_set_constraints;
+			return shoal_ddl_run_set_constraints;
 		case T_DiscardStmt:
 			return run_discard;
 		case T_ListenStmt:

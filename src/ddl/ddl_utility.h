@@ -292,4 +292,8 @@ extern char *shoal_ddl_definition_ahead(ShoalUtility *call, CreateTableAsStmt *s
 /* NOTIFY, LISTEN, UNLISTEN and SET, on nodes. */
 extern void shoal_ddl_run_session(ShoalUtility *call);
 
+/* ---- ddl_constraints.c ---- */
+
+extern void shoal_ddl_run_set_constraints(ShoalUtility *call);
+
 #endif							/* DDL_UTILITY_H */
