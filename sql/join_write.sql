@@ -123,6 +123,45 @@ SELECT count(*), max(t.name) FROM twin.stock JOIN pg_temp.tmp t USING (product) 
 -- rows named by ctid
 WITH gone AS (DELETE FROM stock s USING changes c WHERE s.ctid = (SELECT min(ctid) FROM stock WHERE product IN (SELECT product FROM changes)) AND c.product = s.product RETURNING s.product) SELECT count(*) FROM gone;
 
+-- rows of no named type
+CREATE TABLE twin.kept (LIKE stock INCLUDING ALL);
+CREATE TABLE kept (LIKE stock INCLUDING ALL);
+SELECT shoal.create_distributed_table('kept', 'id', colocate_with => 'stock');
+CREATE FUNCTION returned(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plain text[];
+	dist text[] := '{}';
+	r record;
+BEGIN
+	SET LOCAL search_path = twin, jw;
+	DELETE FROM kept;
+	INSERT INTO kept SELECT i, i, i FROM generate_series(1, 9) i;
+	FOR r IN EXECUTE statement LOOP
+		plain := plain || r::text;
+	END LOOP;
+	SET LOCAL search_path = jw;
+	DELETE FROM kept;
+	INSERT INTO kept SELECT i, i, i FROM generate_series(1, 9) i;
+	FOR r IN EXECUTE statement LOOP
+		dist := dist || r::text;
+	END LOOP;
+	RETURN CASE WHEN (SELECT array_agg(p ORDER BY p) FROM unnest(plain) p) = (SELECT array_agg(d ORDER BY d) FROM unnest(dist) d)
+		THEN (SELECT count(*) || ' rows, the last one ' || max(p) FROM unnest(plain) p)
+		ELSE 'DIFFERENT: ' || plain::text || ' / ' || dist::text END;
+END $$;
+SELECT q, returned(q) FROM unnest(ARRAY[
+	'UPDATE kept SET n = 1 FROM (SELECT product, delta FROM changes) x WHERE x.product = kept.id RETURNING x, kept.id',
+	'UPDATE kept SET n = 1 FROM (SELECT lv, count(*) AS n FROM changes GROUP BY lv) x WHERE x.n > kept.id AND x.lv = ''low'' RETURNING x, x.*, kept',
+	'UPDATE kept SET n = a FROM (VALUES (1, 5), (2, 6)) x (b, a) WHERE kept.id = b RETURNING x, n',
+	'DELETE FROM kept USING unnest(ARRAY[1, 2], ARRAY[''x'', ''y'']) g (a, b) WHERE id = a RETURNING g',
+	'WITH c AS (SELECT product, delta FROM changes) UPDATE kept SET n = c.delta FROM c WHERE c.product = kept.id RETURNING c, n',
+	'UPDATE kept SET n = 1 FROM (changes c JOIN banned b USING (product)) j WHERE j.product = kept.id RETURNING j, (j).name',
+	'DELETE FROM kept USING (changes c JOIN banned b USING (product)) j (x, y, z, u, v) WHERE x = kept.id RETURNING j, row_to_json(j)',
+	'UPDATE kept SET n = 1 FROM changes c LEFT JOIN (SELECT name, product, NULL::int AS nothing FROM banned) x ON x.product = c.product WHERE c.product = kept.id RETURNING kept.id, x, x IS NULL, (x).name',
+	'UPDATE kept SET n = 1 FROM changes c LEFT JOIN (SELECT NULL::int AS nothing, product FROM banned) x ON x.product = c.product WHERE c.product = kept.id RETURNING x::text, (SELECT max(name) FROM banned)',
+	'UPDATE kept SET id = kept.id + 100 FROM (SELECT product, delta FROM changes) x WHERE x.product = kept.id RETURNING x, kept.id'
+]) q;
+
 -- by somebody who may not read the table that is written
 CREATE ROLE jw_writer;
 CREATE TABLE marked (id int, mark bool);

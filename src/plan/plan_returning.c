@@ -4,7 +4,8 @@
  *
  * A function of a user's, which may read any table, runs on the coordinator.  If
  * RETURNING calls one, nodes return the columns that it needs, and the plan node
- * that receives them works out the rest, once for each row.  If it has subqueries
+ * that receives them works out the rest, once for each row.  So it puts rows together
+ * that are of no named type, which nodes could not send.  If RETURNING has subqueries
  * that nodes can't answer, the write becomes a WITH query, from which a SELECT reads
  * what it returned.
  */
@@ -14,6 +15,8 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
 
 #include "base/base_compat.h"
 #include "plan/plan_expr.h"
@@ -21,10 +24,113 @@
 #include "plan/plan_returning.h"
 #include "plan/plan_with.h"
 
+/* ---- rows without a type that nodes could send ---- */
+
+/* Is it a whole row of a subquery, a function, a join or the like? */
+static bool
+is_record(Node *node)
+{
+	return IsA(node, Var) && ((Var *) node)->varattno == 0 &&
+		((Var *) node)->varlevelsup == 0 && ((Var *) node)->vartype == RECORDOID;
+}
+
+static bool
+record_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return is_record(node) || expression_tree_walker(node, record_walker, context);
+}
+
+/* Is there such a row, or has an outer join put NULL in its place? */
+static NullTest *
+make_record_test(Var *record)
+{
+	NullTest   *test = makeNode(NullTest);
+
+	test->arg = (Expr *) copyObject(record);
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	return test;
+}
+
+/* The columns of a join that has a name, which hides those of its tables. */
+static List *
+columns_of_join(RangeTblEntry *rte, Var *record, List **names)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rte->joinaliasvars)
+	{
+		int			n = foreach_current_index(lc);
+		Var		   *column = copyObject(record);
+
+		/* it has been dropped */
+		if (lfirst(lc) == NULL)
+			continue;
+		column->varattno = column->varattnosyn = n + 1;
+		column->varnosyn = column->varno;
+		column->vartype = exprType(lfirst(lc));
+		column->vartypmod = exprTypmod(lfirst(lc));
+		column->varcollid = exprCollation(lfirst(lc));
+		result = lappend(result, column);
+		*names = lappend(*names, list_nth(rte->eref->colnames, n));
+	}
+	return result;
+}
+
+/* Puts it together of columns, here. */
+static Node *
+record_mutator(Node *node, Query *query)
+{
+	RangeTblEntry *rte;
+	RowExpr    *row;
+	CaseWhen   *when;
+	CaseExpr   *result;
+
+	if (node == NULL)
+		return NULL;
+	if (!is_record(node))
+		return expression_tree_mutator(node, record_mutator, (void *) query);
+	rte = rt_fetch(((Var *) node)->varno, query->rtable);
+	row = makeNode(RowExpr);
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_IMPLICIT_CAST;
+	row->location = -1;
+	/* one of a join is never NULL as a whole */
+	if (rte->rtekind == RTE_JOIN)
+	{
+		row->args = columns_of_join(rte, (Var *) node, &row->colnames);
+		return (Node *) row;
+	}
+	expandRTE(rte, ((Var *) node)->varno, 0, -1, false, &row->colnames, &row->args);
+	when = makeNode(CaseWhen);
+	when->expr = (Expr *) make_record_test((Var *) node);
+	when->result = (Expr *) row;
+	when->location = -1;
+	result = makeNode(CaseExpr);
+	result->casetype = RECORDOID;
+	result->args = list_make1(when);
+	result->defresult = (Expr *) makeNullConst(RECORDOID, -1, InvalidOid);
+	result->location = -1;
+	return (Node *) result;
+}
+
+/* ---- columns ---- */
+
 static bool
 is_column(Node *node)
 {
-	return IsA(node, Var) || shoal_expr_is_of_row(node);
+	return IsA(node, Var) || shoal_expr_is_of_row(node) ||
+		shoal_returning_is_record_test(node);
+}
+
+bool
+shoal_returning_is_record_test(Node *node)
+{
+	return IsA(node, NullTest) && !((NullTest *) node)->argisrow &&
+		is_record((Node *) ((NullTest *) node)->arg);
 }
 
 static bool
@@ -106,6 +212,8 @@ shoal_returning_columns(Query *query)
 	if (belongs_to_node_walker((Node *) query->returningList, NULL) ||
 		shoal_expr_returns_old_or_new((Node *) query->returningList))
 		return NIL;
+	query->returningList = (List *) record_mutator((Node *) query->returningList,
+												   query);
 	columns = needed_columns(query);
 	result = (List *) refer_mutator((Node *) query->returningList, columns);
 	query->returningList = columns;
@@ -120,7 +228,7 @@ shoal_returning_cut(Query **query, bool each)
 	List	   *result;
 
 	if (returning == NULL || (*query)->commandType == CMD_SELECT ||
-		!(shoal_expr_is_stuck(returning, false) ||
+		!(shoal_expr_is_stuck(returning, false) || record_walker(returning, NULL) ||
 		  (each && shoal_expr_is_volatile(returning, false))))
 		return NIL;
 	copy = copyObject(*query);
@@ -167,7 +275,8 @@ apart_mutator(Node *node, ApartContext *context)
 	if (node == NULL)
 		return NULL;
 	if ((IsA(node, Var) && ((Var *) node)->varlevelsup == context->depth) ||
-		(context->depth == 0 && shoal_expr_is_of_row(node)) ||
+		(context->depth == 0 && (shoal_expr_is_of_row(node) ||
+								 shoal_returning_is_record_test(node))) ||
 		shoal_is_merge_function(node))
 	{
 		Node	   *column = copyObject(node);
@@ -235,8 +344,8 @@ shoal_returning_apart(Query *query)
 	ApartContext context = {NIL, 0};
 	Query	   *result;
 	CommonTableExpr *cte;
-	List	   *columns = (List *) apart_mutator((Node *) query->returningList,
-												 &context);
+	List	   *columns = (List *)
+		apart_mutator(record_mutator((Node *) query->returningList, query), &context);
 
 	/* nodes have to return a row all the same */
 	if (context.columns == NIL)

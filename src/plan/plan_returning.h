@@ -23,6 +23,9 @@ extern List *shoal_returning_columns(Query *query);
  */
 extern List *shoal_returning_cut(Query **query, bool each);
 
+/* Is it one of these columns that tells whether a row of no named type is there? */
+extern bool shoal_returning_is_record_test(Node *node);
+
 /* Has the plan of such a query, whose top is a custom scan, return that. */
 extern void shoal_returning_put(PlannedStmt *stmt, List *targetlist);
 

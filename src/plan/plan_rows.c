@@ -215,7 +215,10 @@ returned_columns(ShoalRows *context, List *columns)
 			var = linitial(func->args);
 		}
 		appendStringInfoString(&sql, sql.len ? ", " : " RETURNING ");
-		if (!IsA(var, Var))
+		if (shoal_returning_is_record_test((Node *) column))
+			appendStringInfo(&sql, "%s.c%d", SHOAL_ROWS_ROWS,
+							 shoal_rows_add(context, copyObject(column), 0));
+		else if (!IsA(var, Var))
 			appendStringInfoString(&sql, "1");
 		else if (var->varno != context->target)
 			appendStringInfo(&sql, "%s.c%d", SHOAL_ROWS_ROWS,
