@@ -265,13 +265,13 @@ shoal_merge_has_by_source(Query *query)
 }
 #endif
 
-/* Names and Vars of an entry's columns, dropped ones included. */
+/* Names and Vars of an entry's columns, with those that have been dropped if wanted. */
 #if PG_VERSION_NUM < 180000
-#define shoal_expand_rte(rte, rti, names, vars) \
-	expandRTE(rte, rti, 0, -1, true, names, vars)
+#define shoal_expand_rte(rte, rti, dropped, names, vars) \
+	expandRTE(rte, rti, 0, -1, dropped, names, vars)
 #else
-#define shoal_expand_rte(rte, rti, names, vars) \
-	expandRTE(rte, rti, 0, VAR_RETURNING_DEFAULT, -1, true, names, vars)
+#define shoal_expand_rte(rte, rti, dropped, names, vars) \
+	expandRTE(rte, rti, 0, VAR_RETURNING_DEFAULT, -1, dropped, names, vars)
 #endif
 
 /* 16 has the caller choose whether a value is copied */

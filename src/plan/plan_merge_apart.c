@@ -433,7 +433,7 @@ add_join_columns(Query *query, RangeTblEntry *join, Node *side, List **numbers)
 	ListCell   *lcn;
 	ListCell   *lcv;
 
-	shoal_expand_rte(rte, varno, &names, &vars);
+	shoal_expand_rte(rte, varno, true, &names, &vars);
 	forboth(lcn, names, lcv, vars)
 	{
 		AttrNumber	attno = foreach_current_index(lcn) + 1;

@@ -104,7 +104,7 @@ record_mutator(Node *node, Query *query)
 		row->args = columns_of_join(rte, (Var *) node, &row->colnames);
 		return (Node *) row;
 	}
-	expandRTE(rte, ((Var *) node)->varno, 0, -1, false, &row->colnames, &row->args);
+	shoal_expand_rte(rte, ((Var *) node)->varno, false, &row->colnames, &row->args);
 	when = makeNode(CaseWhen);
 	when->expr = (Expr *) make_record_test((Var *) node);
 	when->result = (Expr *) row;

@@ -74,7 +74,7 @@ columns_of(Query *query)
 	ListCell   *lcn;
 	ListCell   *lcv;
 
-	expandRTE(rte, 1, 0, -1, true, &names, &vars);
+	shoal_expand_rte(rte, 1, true, &names, &vars);
 	forboth(lcn, names, lcv, vars)
 	{
 		int			attno = list_length(result) + 1;

@@ -191,7 +191,8 @@ extern Oid	shoal_scope_lock_child(Oid parent, int shard, LOCKMODE lockmode,
 extern bool shoal_scope_settle(Oid parent, int shard, LOCKMODE lockmode);
 
 /* Error 40001, marked as that of a shard that has moved. */
-extern void shoal_scope_raise_not_here(int group_id, int shard) pg_attribute_noreturn();
+extern void shoal_scope_raise_not_here(int group_id, int shard)
+			__attribute__((noreturn));
 
 /* Whether this transaction has locked the shard here as writers do, so that it can't move. */
 extern bool shoal_scope_is_kept(int group_id, int shard);
