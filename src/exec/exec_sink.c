@@ -299,7 +299,7 @@ copy_command(ShoalSink *sink)
 {
 	Relation	rel = sink->rel;
 	char	   *marker = sink->copies ?
-		shoal_scope_copies_marker(sink->group->placements) :
+		shoal_scope_copies_marker(sink->group->placements, sink->group->shard_count) :
 		shoal_scope_marker(0, NULL);
 	StringInfoData sql;
 	ListCell   *lc;
@@ -482,6 +482,7 @@ load_local(ShoalSink *sink, SinkStream *stream)
 										 NULL, false, false);
 	loading = stream;
 	shoal_scope_copies_placements = sink->group->placements;
+	shoal_scope_copies_shards = sink->group->shard_count;
 	PG_TRY();
 	{
 		shoal_scope_copies_here = sink->copies ? GetCurrentTransactionNestLevel() : 0;

@@ -74,7 +74,7 @@ typedef struct ShoalGroup
 	int			ncopies;		/* placements, by shard and node; none for
 								 * reference groups */
 	ShoalCopy  *copies;
-	uint32		placements;		/* a hash of those that get writes */
+	uint32	   *placements;		/* by shard: a hash of those that get writes */
 	TransactionId newest;		/* the latest xmin of them */
 	bool		filling;		/* a replica is being filled */
 	bool		moving;			/* a copy is about to take the place of another */

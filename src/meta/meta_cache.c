@@ -757,9 +757,8 @@ add_copy(ShoalGroup *group, MemoryContext context, const Datum *values,
 		group->newest = xmin;
 	if (!SHOAL_COPY_IS_KEPT(copy))
 		return;
-	group->placements = hash_combine(group->placements, copy->shard);
-	group->placements = hash_combine(group->placements, copy->node_id * 512 +
-									 copy->is_primary * 256 + copy->state);
+	group->placements[shard] = hash_combine(group->placements[shard], copy->node_id * 512 +
+											copy->is_primary * 256 + copy->state);
 }
 
 /* Reads the placements of a group. */
@@ -818,6 +817,8 @@ read_group(int group_id, MemoryContext context)
 		group->closed = DatumGetBool(values[SHOAL_GROUP_CLOSED - 1]);
 		group->primary = MemoryContextAllocZero(context, sizeof(int) *
 												group->shard_count);
+		group->placements = MemoryContextAllocZero(context, sizeof(uint32) *
+												   group->shard_count);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

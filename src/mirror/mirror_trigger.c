@@ -531,24 +531,44 @@ is_mirrored(const ShoalGroup *group, int shard)
 /* ---- rows that the coordinator sends to all copies itself ---- */
 
 /*
+ * A shard that has been written to, and whose copies are others than the coordinator has
+ * sent rows to; -1 if there is none.
+ */
+static int
+find_changed(int group_id)
+{
+	const ShoalGroup *group = shoal_meta_group(group_id);
+
+	for (int shard = 0; shard < group->shard_count; shard++)
+	{
+		if ((shard >= shoal_scope_copies_shards ||
+			 group->placements[shard] != shoal_scope_copies_placements[shard]) &&
+			shoal_scope_is_kept(group_id, shard))
+			return shard;
+	}
+	return -1;
+}
+
+/*
  * It must know where they all are.  What has changed is committed on one node after the
- * other: it may know a moment before this one.
+ * other: it may know a moment before this one.  Where copies were being filled it has
+ * not begun.
  */
 static void
 check_copies(int group_id)
 {
-	const ShoalGroup *group;
+	int			shard;
 
-	for (int waited = 0; (group = shoal_meta_group(group_id))->placements !=
-		 shoal_scope_copies_placements && waited < CHANGE_PATIENCE; waited += CHANGE_PAUSE)
+	for (int waited = 0; (shard = find_changed(group_id)) >= 0 &&
+		 waited < CHANGE_PATIENCE; waited += CHANGE_PAUSE)
 	{
 		shoal_server_pause(CHANGE_PAUSE);
 		AcceptInvalidationMessages();
 	}
-	if (shoal_scope_copies_placements != group->placements || group->filling)
+	if (shard >= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), shoal_errmoved(),
-				 errmsg("placements of group %d have changed", group->group_id),
+				 errmsg("placements of shard %d of group %d have changed", shard, group_id),
 				 errhint("Try the statement again.")));
 	shoal_health_require_lease(true);
 	mirror_wrote = true;

@@ -160,11 +160,11 @@ extern void shoal_scope_explain_action(const struct QueryDesc *desc,
 
 /*
  * A COPY that goes to the replicas as well as to the primaries is marked by
- * this; placements is the sender's view of them (ShoalGroup.placements).
+ * this, which tells the sender's view of them, by shard (ShoalGroup.placements).
  */
-extern char *shoal_scope_copies_marker(uint32 placements);
+extern char *shoal_scope_copies_marker(const uint32 *placements, int shard_count);
 
-/* True if the statement is so marked; sets placements. */
+/* True if the statement is so marked; sets shoal_scope_copies_placements. */
 extern bool shoal_scope_says_copies(const PlannedStmt *stmt,
 									const char *query_string);
 
@@ -174,7 +174,8 @@ extern bool shoal_scope_says_copies(const PlannedStmt *stmt,
  * error, too; functions that COPY calls may have errors that they catch.
  */
 extern int	shoal_scope_copies_here;
-extern uint32 shoal_scope_copies_placements;
+extern const uint32 *shoal_scope_copies_placements;
+extern int	shoal_scope_copies_shards;	/* how many shards these are about */
 
 /*
  * Locks a shard's partition; InvalidOid (and no lock) if it is not here.

@@ -39,7 +39,8 @@
 #define RIGHTS " rights "
 
 int			shoal_scope_copies_here = 0;
-uint32		shoal_scope_copies_placements = 0;
+const uint32 *shoal_scope_copies_placements = NULL;
+int			shoal_scope_copies_shards = 0;
 
 /* more shards than any group may have; keeps a bad marker from eating memory */
 #define MAX_SHARD 1000000
@@ -270,10 +271,34 @@ shoal_scope_columns_marker(int step)
 }
 
 char *
-shoal_scope_copies_marker(uint32 placements)
+shoal_scope_copies_marker(const uint32 *placements, int shard_count)
 {
-	return psprintf("%slocal%s%x%s", MARKER_START, COPIES, placements,
-					MARKER_END);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, MARKER_START "local" COPIES);
+	for (int shard = 0; shard < shard_count; shard++)
+		appendStringInfo(&buf, "%s%x", shard > 0 ? "," : "", placements[shard]);
+	appendStringInfoString(&buf, MARKER_END);
+	return buf.data;
+}
+
+static void
+read_copies(const char *text)
+{
+	const char *end = strchr(text, '*');
+	uint32	   *placements = palloc(sizeof(uint32) * (end ? end - text : 1));
+	int			n = 0;
+
+	while (end && text < end)
+	{
+		char	   *behind;
+
+		placements[n++] = (uint32) strtoul(text, &behind, 16);
+		text = behind + 1;
+	}
+	shoal_scope_copies_placements = placements;
+	shoal_scope_copies_shards = n;
 }
 
 bool
@@ -294,8 +319,7 @@ shoal_scope_says_copies(const PlannedStmt *stmt, const char *query_string)
 	}
 	if (strncmp(text, start, strlen(start)) != 0)
 		return false;
-	shoal_scope_copies_placements = (uint32) strtoul(text + strlen(start),
-													 NULL, 16);
+	read_copies(text + strlen(start));
 	return true;
 }
 

@@ -10,6 +10,7 @@ use File::Temp;
 use FindBin;
 use lib $FindBin::Bin;
 use ShoalTest;
+use ShoalWire;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -102,5 +103,24 @@ for my $table ('t', 'r')
 	is(scalar(grep { $_ > 0 } @done), 2, "$table: ... and there were some");
 	is($cluster->sql(0, "SELECT * FROM shoal.verify_table('$table')"), '', "$table: all copies are equal");
 }
+# A COPY sends its rows to all copies itself: it must know those of the shards that it writes
+# to, as they are then, and of no others.
+my $group = $cluster->sql(0, "SELECT group_id FROM shoal.tables WHERE table_name = 'r'::regclass");
+for my $shard (0 .. 2)
+{
+	for my $changed (0 .. 2)
+	{
+		my $key = $cluster->sql(0, "SELECT min(k) FROM generate_series(9000001 + 1000 * $shard + 10000 * $changed, 9010000 + 10000 * $changed) k WHERE shoal.shard_of('r', k) = $shard");
+		my $replica = $cluster->sql(0, "SELECT node_id FROM shoal.placement WHERE group_id = $group AND shard = $changed AND role = 'replica'");
+		my $w = ShoalWire->new($cluster->port(0));
+		$w->run(['Q', 'COPY r (k, v) FROM STDIN'], 'GE');
+		$cluster->sql(1, "SELECT shoal.promote($group, $changed, $replica)");
+		my $said = $w->run(['d', "$key\tcopied\n"], ['c']);
+		like($said, $shard == $changed ? qr/E\(40001\)/ : qr/C\(COPY 1\)/, "COPY into shard $shard while the copies of shard $changed change places");
+		$w->close;
+	}
+}
+is($cluster->sql(0, "SELECT count(*) FROM r WHERE v = 'copied'"), 6, '... and what was copied is there');
+is($cluster->sql(0, "SELECT * FROM shoal.verify_table('r')"), '', '... in all copies');
 $cluster->no_leaks('nothing is left');
 done_testing();
