@@ -566,18 +566,6 @@ shoal_leaf_put_back(ShoalLeaf *leaf)
 		*leaf->place = (Node *) leaf->subquery;
 }
 
-static void
-become_subquery(RangeTblEntry *rte, Query *query)
-{
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = query;
-	rte->relid = InvalidOid;
-	rte->relkind = 0;
-	rte->rellockmode = 0;
-	rte->inh = false;
-	shoal_rte_clear_permissions(rte);
-}
-
 ShoalMove *
 shoal_leaf_move(ShoalLeaf *leaf, bool writes)
 {
@@ -604,7 +592,7 @@ shoal_leaf_move(ShoalLeaf *leaf, bool writes)
 			makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0),
 					  false, FLOAT8PASSBYVAL);
 	if (leaf->rte)
-		become_subquery(leaf->rte, query);
+		shoal_query_put(leaf->rte, query);
 	else
 		*leaf->place = (Node *) query;
 	return move;

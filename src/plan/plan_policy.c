@@ -209,14 +209,8 @@ replace_table(Query *query, RangeTblEntry *rte, List *tables)
 
 		if (table->relid != rte->relid)
 			continue;
-		rte->rtekind = RTE_SUBQUERY;
-		rte->subquery = copyObject(table->rows);
-		rte->relid = InvalidOid;
-		rte->relkind = 0;
-		rte->rellockmode = 0;
-		rte->inh = false;
+		shoal_query_put(rte, copyObject(table->rows));
 		rte->securityQuals = NIL;
-		shoal_rte_clear_permissions(rte);
 		return;
 	}
 }

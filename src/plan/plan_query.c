@@ -9,6 +9,7 @@
 
 #include "nodes/makefuncs.h"
 
+#include "base/base_compat.h"
 #include "plan/plan_query.h"
 
 Query *
@@ -23,6 +24,19 @@ shoal_query_from(RangeTblEntry *rte)
 	query->rtable = list_make1(rte);
 	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	return query;
+}
+
+void
+shoal_query_put(RangeTblEntry *rte, Query *query)
+{
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = query;
+	rte->relid = InvalidOid;
+	rte->relkind = 0;
+	rte->rellockmode = 0;
+	rte->inh = false;
+	rte->tablesample = NULL;
+	shoal_rte_clear_permissions(rte);
 }
 
 RangeTblEntry *

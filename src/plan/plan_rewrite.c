@@ -596,15 +596,8 @@ pull_table(Query *query, int varno, const char *reason)
 	foreach(lc, context.attnos)
 		rte->eref->colnames = lappend(rte->eref->colnames,
 									  makeString(pstrdup(NameStr(SystemAttributeDefinition(system_column(lfirst_int(lc)))->attname))));
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = shoal_part_wrap(part);
-	rte->relid = InvalidOid;
-	rte->relkind = 0;
-	rte->rellockmode = 0;
-	rte->inh = false;
-	rte->tablesample = NULL;
+	shoal_query_put(rte, shoal_part_wrap(part));
 	rte->securityQuals = NIL;
-	shoal_rte_clear_permissions(rte);
 }
 
 /* ---- the levels ---- */

@@ -126,16 +126,9 @@ replace_sample(Query *query, int varno)
 		checkExprHasSubLink((Node *) inner->tablesample);
 	shuffle(subquery);
 
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = subquery;
+	shoal_query_put(rte, subquery);
 	rte->lateral = contain_vars_of_level((Node *) inner->tablesample, 1);
-	rte->relid = InvalidOid;
-	rte->relkind = 0;
-	rte->rellockmode = 0;
-	rte->inh = false;
-	rte->tablesample = NULL;
 	rte->securityQuals = NIL;
-	shoal_rte_clear_permissions(rte);
 }
 
 /* Whether a level asks for more of an entry's rows than their columns. */

@@ -120,9 +120,7 @@ shoal_xact_is_copy(void)
 bool
 shoal_xact_is_known_copy(void)
 {
-	bool		due;
-
-	return known_identity(&due) == XACT_IDENTITY_COPY;
+	return xact_gate()->identity == XACT_IDENTITY_COPY;
 }
 
 void
